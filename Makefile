@@ -1,0 +1,54 @@
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
+	--no-emit-index-url --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format types unit integration lock clean
+
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: .venv/.app ## start the platform on this machine: train, load, predict (ONCE=1 ends by itself, ARGS='--serve-port 8001')
+	@$(BIN)/manta local $(if $(ONCE),--once) $(ARGS)
+
+test: lint types unit integration ## everything that needs no cluster
+
+lint: .venv/.dev ## formatting and lint rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: .venv/.dev ## format the code and apply safe lint fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+types: .venv/.dev ## strict types
+	$(BIN)/mypy
+
+unit: .venv/.dev ## tests without network or Ray
+	$(BIN)/pytest tests/unit
+
+integration: .venv/.dev ## tests against real Ray and MLflow processes on loopback
+	$(BIN)/pytest tests/integration
+
+lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 takes newer versions)
+	$(LOCK) pyproject.toml --group dev $(if $(UPGRADE),--upgrade) -o requirements/dev.txt
+	$(LOCK) pyproject.toml --group build -c requirements/dev.txt -o requirements/app.txt
+	$(LOCK) --group infra -c requirements/dev.txt -o requirements/infra.txt
+
+clean: ## remove the environment and the local platform's state
+	rm -rf .venv .manta
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "manta needs Python 3.11 or newer: make PYTHON=python3.12 run")'
+	$(PYTHON) -m venv .venv
+
+.venv/.app: .venv/bin/python requirements/app.txt pyproject.toml
+	$(INSTALL) --require-hashes -r requirements/app.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: .venv/.app requirements/dev.txt
+	$(INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,27 @@
+"""The names by which the two halves of the project meet: what a deployment must set, and what a client finds.
+
+`infra` writes the same names into the RayService and the Secrets; a test holds both sides together.
+"""
+
+from typing import Final
+
+IMPORT_PATH: Final = "app.serve:build"
+"""Ray Serve's import path of the application builder."""
+
+APPLICATION: Final = "manta"
+"""Name of the Serve application."""
+
+DEPLOYMENT: Final = "ModelServer"
+"""Name of the Serve deployment that holds the model and the HTTP ingress."""
+
+ROUTE_PREFIX: Final = "/fastapi_app"
+"""Path under which the HTTP API answers."""
+
+MODEL_NAME: Final = "RandomForestClassifierModel"
+"""Registered model that training writes and serving reads."""
+
+CHAMPION: Final = "champion"
+"""MLflow alias of the version that serves."""
+
+TRAIN_MODULE: Final = "app.train"
+"""What a Ray job runs: `python -m app.train`."""

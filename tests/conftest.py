@@ -1,0 +1,14 @@
+"""Marks each test by the folder it stands in."""
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test the mark of its tier: unit, integration, e2e or benchmark."""
+    for item in items:
+        tier = item.path.relative_to(TESTS).parts[0]
+        item.add_marker(getattr(pytest.mark, tier))

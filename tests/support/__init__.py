@@ -1,0 +1,1 @@
+"""Fakes and waiters that the tests share."""
