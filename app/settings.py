@@ -1,0 +1,78 @@
+"""The only reader of the environment: what a process of the app is told from outside."""
+
+import os
+from functools import cache
+from typing import Annotated, Final
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app import names
+
+CLIENT_DEFAULTS: Final = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # with growing pauses; MLflow's own default waits for minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds of silence before a request counts as failed
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # a log is no terminal
+}
+"""What MLflow's client is told where nobody says otherwise."""
+
+
+class Settings(BaseSettings):
+    """Settings of training and serving; each field is the environment variable of its alias."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    mlflow_tracking_uri: str = Field(
+        default="http://127.0.0.1:8989",
+        alias="MLFLOW_TRACKING_URI",
+        description="MLflow's address; its user and password are read by MLflow's own client.",
+    )
+    ray_dashboard_url: str = Field(
+        default="http://127.0.0.1:8265",
+        alias="MANTA_RAY_URL",
+        description="Ray's dashboard and Jobs API, for the command line.",
+    )
+    serve_url: str = Field(
+        default="http://127.0.0.1:8000",
+        alias="MANTA_SERVE_URL",
+        description="Ray Serve's HTTP address without the route prefix, for the command line.",
+    )
+    model_name: str = Field(
+        default=names.MODEL_NAME,
+        alias="MANTA_MODEL_NAME",
+        min_length=1,
+        description="Registered model that training writes and serving reads.",
+    )
+    experiment: str = Field(
+        default="manta", alias="MANTA_EXPERIMENT", min_length=1, description="MLflow experiment of every run."
+    )
+    dataset: str = Field(
+        default="breast-cancer",
+        alias="MANTA_DATASET",
+        description="Bundled data set that training takes unless its options name another source.",
+    )
+    serve_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        alias="MANTA_SERVE_TOKENS",
+        description="Bearer tokens accepted by `/model/load`, separated by commas; none means an open door.",
+    )
+    git_commit: str = Field(
+        default="",
+        alias="MANTA_GIT_COMMIT",
+        description="Commit of the code that trains, where the working tree has no git of its own.",
+    )
+
+    @field_validator("serve_tokens", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(token.strip() for token in value.split(",") if token.strip())
+        return value
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    for name, value in CLIENT_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    return Settings()
