@@ -16,7 +16,7 @@ import pandas as pd
 import skops.io
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
-from mlflow.types import DataType
+from mlflow.types import ColSpec, DataType, Schema
 from sklearn.base import ClassifierMixin, is_classifier
 from skops.io.exceptions import UntrustedTypesFoundException
 
@@ -47,13 +47,13 @@ class Artifact:
     """Shape (rows, classes), float64: what it answered."""
 
 
-def log(model: ClassifierMixin, *, signature: ModelSignature, example: pd.DataFrame) -> str:
+def log(model: ClassifierMixin, *, example: pd.DataFrame) -> str:
     """Store a fitted classifier in the active MLflow run.
 
     Args:
         model: A fitted classifier with `predict_proba`.
-        signature: Named input columns and the labels it answers with.
-        example: A few rows of shape (rows, columns), stored beside it with their answers.
+        example: A few rows of shape (rows, columns), float64, stored beside it with their answers. Its columns are
+            the signature's.
 
     Returns:
         The model's URI, for `Registry.register`.
@@ -64,7 +64,10 @@ def log(model: ClassifierMixin, *, signature: ModelSignature, example: pd.DataFr
         name="model",
         serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
         skops_trusted_types=TRUSTED_TYPES,
-        signature=signature,
+        signature=ModelSignature(
+            inputs=Schema([ColSpec(DataType.double, str(name)) for name in example.columns]),
+            outputs=Schema([ColSpec(DataType.string if model.classes_.dtype == object else DataType.long)]),
+        ),
         input_example=example,
         metadata={EXAMPLE_PROBABILITIES: probabilities.tolist()},
         # Inferring them starts a process that imports everything again: 19 times the time of all the rest.

@@ -141,6 +141,11 @@ def from_file(location: str, *, target: str) -> Dataset:
     return from_frame(frame, target=target, name=Path(path).name, source=location)
 
 
+def is_file(source: str) -> bool:
+    """Whether a data set's source is a file on this machine."""
+    return Path(source).is_file()
+
+
 def reader_name(path: str) -> str:
     """The format of a file by its ending, for messages."""
     return "Parquet" if path.lower().endswith(".parquet") else "CSV"

@@ -127,6 +127,13 @@ class ModelRefusedError(MantaError):
     title = "Model refused"
 
 
+class LoadInProgressError(MantaError):
+    """A load asked for while another one is under way."""
+
+    status = 409
+    title = "Load in progress"
+
+
 class NoModelError(MantaError):
     """A prediction asked for before any model was loaded."""
 

@@ -36,7 +36,7 @@ class Predictor:
         """Answer rows.
 
         Args:
-            rows: Shape (rows, columns), float32, finite: scikit-learn's trees round to it themselves.
+            rows: Shape (rows, columns), float64, finite.
 
         Returns:
             Labels of shape (rows,), and probabilities of shape (rows, classes) in float64. The labels are the
@@ -64,7 +64,7 @@ def compile_model(stored: Artifact, *, label: str) -> Predictor:
     if hasattr(model, "feature_names_in_"):
         del model.feature_names_in_  # rows come as arrays; names are checked by the API, not warned about
     predictor = Predictor(model=model, columns=stored.columns)
-    rows = stored.example.to_numpy(dtype=np.float32)
+    rows = stored.example.to_numpy(dtype=np.float64)
     _, probabilities = predictor.predict(rows)
     expected = stored.example_probabilities
     if probabilities.shape != expected.shape or not np.allclose(probabilities, expected, rtol=EXAMPLE_TOLERANCE):

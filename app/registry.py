@@ -91,6 +91,26 @@ class Registry:
         with self._errors(f"There is no version {version.version} of {version.name!r}."):
             self._client.set_registered_model_alias(version.name, names.CHAMPION, version.version)
 
+    @contextmanager
+    def run(self, experiment: str, *, tags: Mapping[str, str]) -> Iterator[str]:
+        """Open an MLflow run that `mlflow.log_*` writes to; it counts as failed if the block raises.
+
+        Args:
+            experiment: Experiment to put it into; made where it does not exist.
+            tags: Tags of the run.
+
+        Yields:
+            The run's id.
+
+        Raises:
+            RegistryUnavailableError: MLflow does not answer, at the start or in the block.
+        """
+        with self._errors(f"The experiment {experiment!r} cannot be used."):
+            mlflow.set_tracking_uri(self.uri)
+            mlflow.set_experiment(experiment)
+            with mlflow.start_run(tags=dict(tags)) as active:
+                yield str(active.info.run_id)
+
     def register(self, name: str, *, model_uri: str, description: str, tags: Mapping[str, str]) -> ModelVersion:
         """Make a logged model the next version of a registered model.
 
