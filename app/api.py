@@ -76,6 +76,7 @@ def create(replica: Replica, *, limits: openapi.Limits, tokens: Sequence[SecretS
             model_info=_info(served) if served else None,
             columns=list(served.predictor.columns) if served else [],
             classes=served.predictor.classes if served else [],
+            example=served.example if served else None,
             mlflow_uri=replica.registry.uri,
             timestamp=schemas.now(),
             replicas=[replica.info],

@@ -31,6 +31,9 @@ NUMERIC: Final = frozenset({DataType.double, DataType.float, DataType.long, Data
 EXAMPLE_PROBABILITIES: Final = "example_probabilities"
 """Key of the model's metadata: what the classifier answered to its input example when it was stored."""
 
+EXAMPLE_LABELS: Final = "example_labels"
+"""Key of the model's metadata: the true labels of the input example."""
+
 RETRAIN: Final = "Train and register it again with this release: manta train."
 
 
@@ -45,15 +48,18 @@ class Artifact:
     """Shape (rows, columns): the input example, which the classifier must answer as it did when stored."""
     example_probabilities: np.ndarray
     """Shape (rows, classes), float64: what it answered."""
+    example_labels: list[str | int]
+    """The true labels of the example's rows, which training held out."""
 
 
-def log(model: ClassifierMixin, *, example: pd.DataFrame) -> str:
+def log(model: ClassifierMixin, *, example: pd.DataFrame, labels: pd.Series) -> str:
     """Store a fitted classifier in the active MLflow run.
 
     Args:
         model: A fitted classifier with `predict_proba`.
         example: A few rows of shape (rows, columns), float64, stored beside it with their answers. Its columns are
             the signature's.
+        labels: Shape (rows,), the true labels of the example.
 
     Returns:
         The model's URI, for `Registry.register`.
@@ -69,7 +75,7 @@ def log(model: ClassifierMixin, *, example: pd.DataFrame) -> str:
             outputs=Schema([ColSpec(DataType.string if model.classes_.dtype == object else DataType.long)]),
         ),
         input_example=example,
-        metadata={EXAMPLE_PROBABILITIES: probabilities.tolist()},
+        metadata={EXAMPLE_PROBABILITIES: probabilities.tolist(), EXAMPLE_LABELS: labels.tolist()},
         # Inferring them starts a process that imports everything again: 19 times the time of all the rest.
         pip_requirements=[f"{name}=={installed(name)}" for name in ("mlflow", "numpy", "scikit-learn", "skops")],
     )
@@ -96,13 +102,17 @@ def read(folder: Path, *, label: str) -> Artifact:
     _check_flavor(flavor, label)
     model = _load(folder / flavor["pickled_model"], label)
     columns = _check_signature(stored.signature, model, label)
-    probabilities = (stored.metadata or {}).get(EXAMPLE_PROBABILITIES)
-    if probabilities is None or not isinstance(example, pd.DataFrame):
+    answers = stored.metadata or {}
+    if not isinstance(example, pd.DataFrame) or not {EXAMPLE_PROBABILITIES, EXAMPLE_LABELS} <= answers.keys():
         raise ModelRefusedError(
             f"{label} was stored without an input example and what the model answered to it.", next_step=RETRAIN
         )
     return Artifact(
-        model=model, columns=columns, example=example, example_probabilities=np.array(probabilities, dtype=np.float64)
+        model=model,
+        columns=columns,
+        example=example,
+        example_probabilities=np.array(answers[EXAMPLE_PROBABILITIES], dtype=np.float64),
+        example_labels=answers[EXAMPLE_LABELS],
     )
 
 

@@ -25,3 +25,6 @@ CHAMPION: Final = "champion"
 
 TRAIN_MODULE: Final = "app.train"
 """What a Ray job runs: `python -m app.train`."""
+
+MODEL_NAME_PATTERN: Final = r"^[^/:'\"`\x00-\x1f]+$"
+"""What MLflow takes as a model's name, less the quotes of its search language."""

@@ -57,7 +57,7 @@ def install(api: FastAPI, replica: Replica, limits: Limits) -> None:
     def document() -> dict[str, Any]:
         served = replica.served
         columns = len(served.predictor.columns) if served else None
-        example = served.example[:1] if served else None
+        example = served.example.features[:1] if served else None
         schema = get_openapi(
             title=api.title, version=api.version, summary=api.summary, routes=api.routes, servers=api.servers
         )

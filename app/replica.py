@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 from app.errors import LoadInProgressError, ModelRefusedError, NoModelError
 from app.predictor import Predictor, compile_model
 from app.registry import Registry
-from app.schemas import LoadRequest, ReplicaInfo
+from app.schemas import Example, LoadRequest, ReplicaInfo
 
 log = logging.getLogger("ray.serve")
 
@@ -24,8 +24,8 @@ class Served:
 
     version: ModelVersion
     predictor: Predictor
-    example: list[list[float]]
-    """Rows of the version's own input example."""
+    example: Example
+    """The version's own input example."""
     loaded_in_ms: float
 
 
@@ -104,7 +104,7 @@ class Replica:
         return Served(
             version=version,
             predictor=predictor,
-            example=stored.example.to_numpy().tolist(),
+            example=Example(features=stored.example.to_numpy().tolist(), labels=stored.example_labels),
             loaded_in_ms=elapsed_ms,
         )
 

@@ -1,12 +1,11 @@
 """The HTTP contract: what a request may hold and what an answer holds."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-NAME_PATTERN: Final = r"^[^/:'\"`\x00-\x1f]+$"
-"""What MLflow takes as a model's name, less the quotes of its search language."""
+from app import names
 
 
 class Contract(BaseModel):
@@ -20,7 +19,7 @@ class LoadRequest(Contract):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{}, {"version": "1"}, {"alias": "champion"}]})
 
-    name: Annotated[str, Field(min_length=1, max_length=256, pattern=NAME_PATTERN)] | None = None
+    name: Annotated[str, Field(min_length=1, max_length=256, pattern=names.MODEL_NAME_PATTERN)] | None = None
     version: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$", description="A positive number.")] | None = None
     alias: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")] | None = None
 
@@ -61,6 +60,13 @@ class LoadResponse(Contract):
     replicas: list[ReplicaInfo]
 
 
+class Example(Contract):
+    """Rows that training held out, for a first request, and their true labels."""
+
+    features: list[list[float]]
+    labels: list[str | int]
+
+
 class ModelStatus(Contract):
     """What is served, and by whom."""
 
@@ -70,6 +76,7 @@ class ModelStatus(Contract):
     """Names of the features, in the order in which `/predict` takes them."""
     classes: list[str | int]
     """Labels, in the order of the probabilities."""
+    example: Example | None
     mlflow_uri: str
     timestamp: datetime
     replicas: list[ReplicaInfo]

@@ -13,7 +13,6 @@ from app import api, names
 from app.openapi import Limits
 from app.registry import Registry
 from app.replica import Replica
-from app.schemas import NAME_PATTERN
 from app.settings import settings
 
 MAX_ONGOING_REQUESTS: Final = 64
@@ -27,7 +26,7 @@ class ServeArgs(BaseModel):
 
     model_name: str = Field(
         default_factory=lambda: settings().model_name,
-        pattern=NAME_PATTERN,
+        pattern=names.MODEL_NAME_PATTERN,
         description="Registered model whose champion serves.",
     )
     max_rows: int = Field(default=10_000, ge=1, description="The most rows of one prediction request.")

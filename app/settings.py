@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     model_name: str = Field(
         default=names.MODEL_NAME,
         alias="MANTA_MODEL_NAME",
-        min_length=1,
+        pattern=names.MODEL_NAME_PATTERN,
         description="Registered model that training writes and serving reads.",
     )
     experiment: str = Field(

@@ -117,7 +117,7 @@ def train(chosen: options.TrainOptions, configured: Settings) -> Result:
         mlflow.log_metric("fit_s", fit_s)
         mlflow.set_tags({"model.fingerprint": model_fingerprint, GATE_TAG: verdict})
         example = parts.test_features.head(EXAMPLE_ROWS)
-        uri = artifact.log(model, example=example)
+        uri = artifact.log(model, example=example, labels=parts.test_target.head(EXAMPLE_ROWS))
         version = registry.register(
             configured.model_name,
             model_uri=uri,
