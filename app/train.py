@@ -165,6 +165,7 @@ def run(chosen: options.TrainOptions) -> None:
     """Train, and print the result as the last line."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     log.setLevel(logging.INFO)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     result = train(chosen, settings())
     print(json.dumps(asdict(result)), flush=True)  # noqa: T201 - the job's output
 
