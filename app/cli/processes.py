@@ -1,7 +1,8 @@
 """Starts the platform's processes, and ends every one of them and nothing else, also after a crash of the command.
 
 Each process carries the platform's mark in its environment, and its children inherit it, however deep Ray nests
-them. Whatever carries the mark is ended: by the command itself, or by `app.cli.watcher` once the command is gone.
+them. Whatever carries the mark is ended, with its children: by the command itself, or by `app.cli.watcher` once the
+command is gone.
 """
 
 import os
@@ -19,7 +20,7 @@ import psutil
 MARK: Final = "MANTA_PLATFORM"
 """Environment variable whose value tells the processes of one platform from all others."""
 
-GRACE_S: Final = 10.0
+GRACE_S: Final = 5.0
 """Time that processes get to end by themselves before they are killed."""
 
 LOG_TAIL_LINES: Final = 15
@@ -83,19 +84,22 @@ class Processes:
 
 
 def end_marked(mark: str) -> None:
-    """End every process that carries the mark: ask first, kill what is left after `GRACE_S`."""
+    """End every process that carries the mark, and their children: ask first, kill what is left after `GRACE_S`."""
+    known: set[psutil.Process] = set()
     for end in (psutil.Process.terminate, psutil.Process.kill):
-        processes = _marked(mark)
-        for process in processes:
+        # Ray's agents overwrite their environment with their title: they are found as children, while those live.
+        known |= _marked(mark)
+        for process in known:
             with suppress(psutil.NoSuchProcess):
                 end(process)
-        psutil.wait_procs(processes, timeout=GRACE_S)
+        _, alive = psutil.wait_procs(known, timeout=GRACE_S)
+        known = set(alive)
 
 
-def _marked(mark: str) -> list[psutil.Process]:
-    found = []
+def _marked(mark: str) -> set[psutil.Process]:
+    found: set[psutil.Process] = set()
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # ended meanwhile, or somebody else's
             if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                found.append(process)
+                found |= {process, *process.children(recursive=True)}
     return found
