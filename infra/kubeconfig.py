@@ -113,14 +113,15 @@ def check(context: Context, *, target: str, also: Sequence[str] = ()) -> None:
     shown = f"context {context.name!r} ({context.server or 'without an API server'})"
     if target == "minikube" and not local:
         raise TargetError(
-            f"This stack is for a local cluster, and {shown} is not one. Choose another with `pulumi config set "
-            "context minikube`, say that the stack is for a cloud with `pulumi config set target cloud`, or, if "
-            f"the cluster does run on this machine, `pulumi config set --path 'localContexts[0]' {context.name}`."
+            f"This stack is for a local cluster, and {shown} is not one. Choose another with "
+            "`pulumi config set context minikube`, say that the stack is for a cloud with "
+            "`pulumi config set target cloud`, or, if the cluster does run on this machine, "
+            f"`pulumi config set --path 'localContexts[0]' {context.name}`."
         )
     if target == "cloud" and local:
         raise TargetError(
-            f"This stack is for a cloud cluster, and {shown} is a local one. Choose another with `pulumi config set "
-            "context NAME`, or the stack for a local cluster with `pulumi stack select dev`."
+            f"This stack is for a cloud cluster, and {shown} is a local one. Choose another with "
+            "`pulumi config set context NAME`, or the local stack with `pulumi stack select dev`."
         )
 
 

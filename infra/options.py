@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
 from infra import names, versions
+from infra.charts import Chart
 from infra.vocabulary import (
     ARTIFACT_ROOT,
     MODEL,
@@ -126,6 +127,24 @@ class Charts(Group):
         default=False,
         description="Whether a destroy deletes KubeRay's CRDs, and with them every Ray cluster.",
     )
+
+    @property
+    def kuberay(self) -> Chart:
+        """Chart of the KubeRay operator."""
+        return Chart(
+            chart=self.kuberay_chart,
+            version=self.kuberay_chart_version,
+            repository=self.kuberay_chart_repository,
+        )
+
+    @property
+    def mlflow(self) -> Chart:
+        """Chart of MLflow."""
+        return Chart(
+            chart=self.mlflow_chart,
+            version=self.mlflow_chart_version,
+            repository=self.mlflow_chart_repository,
+        )
 
 
 class Storage(Group):

@@ -55,16 +55,15 @@ def connect(where: Where) -> Cluster:
 
 
 def _from_stack(where: Where) -> pulumi.Output[str]:
-    """Kubeconfig of another stack, once the guard has seen it."""
+    """Kubeconfig of another stack, once the guard has seen it; it is as secret as that stack made it."""
 
     def guarded(text: str) -> str:
         found = kubeconfig.find([kubeconfig.parse(text)], where.context)
         kubeconfig.check(found, target=where.target, also=where.local_contexts)
         return text
 
-    output = pulumi.StackReference(where.cluster_stack).require_output(STACK_OUTPUT)
-    checked: pulumi.Output[str] = pulumi.Output.secret(output).apply(guarded)
-    return checked
+    output: pulumi.Output[str] = pulumi.StackReference(where.cluster_stack).require_output(STACK_OUTPUT)
+    return output.apply(guarded)
 
 
 def _provider(

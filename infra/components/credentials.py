@@ -22,6 +22,8 @@ CHECKSUM_LENGTH: Final = 16
 class SecretReference:
     """A Kubernetes Secret as others refer to it."""
 
+    resource: core.v1.Secret
+    """For what reads the Secret without an output that says so."""
     name: pulumi.Output[str]
     checksum: pulumi.Output[str]
     """Changes with the content; for pod annotations, since a changed Secret restarts nothing by itself."""
@@ -37,7 +39,7 @@ def secret_text(
     return pulumi.Output.secret(generated.result)
 
 
-def kubernetes_secret(  # noqa: PLR0913  (a name, an object's name, its place and its content)
+def kubernetes_secret(
     name: str,
     secret: str,
     *,
@@ -58,7 +60,7 @@ def kubernetes_secret(  # noqa: PLR0913  (a name, an object's name, its place an
         opts=opts,
     )
     digest = pulumi.Output.unsecret(pulumi.Output.all(**content).apply(checksum))
-    return SecretReference(name=made.metadata.name.apply(lambda _: secret), checksum=digest)
+    return SecretReference(resource=made, name=made.metadata.name, checksum=digest)
 
 
 def checksum(content: Mapping[str, str]) -> str:

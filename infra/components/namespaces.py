@@ -36,10 +36,9 @@ class Namespaces(pulumi.ComponentResource):
         self.register_outputs({"workloads": self.workloads, "operator": self.operator})
 
     def _namespace(self, name: str, namespace: str) -> pulumi.Output[str]:
-        made = core.v1.Namespace(
+        made: pulumi.Output[str] = core.v1.Namespace(
             name,
             metadata=meta.v1.ObjectMetaArgs(name=namespace, labels=labels.of(names.PART_OF) | POD_SECURITY),
             opts=pulumi.ResourceOptions(parent=self),
-        )
-        # The name is known before the namespace is, which keeps previews whole; the output carries the order.
-        return pulumi.Output.all(made.metadata.name).apply(lambda _: namespace)
+        ).metadata.name
+        return made
