@@ -106,5 +106,5 @@ def _files(root: Path, sources: Iterable[str]) -> Iterator[Path]:
         else:
             raise ImageError(
                 f"{source} is missing, which the Ray image is built from. Restore it, or use an image "
-                "that is built already: pulumi config set imageBuilder prebuilt && pulumi config set image REFERENCE"
+                "that is built already: pulumi config set imageBuilder prebuilt"
             )
