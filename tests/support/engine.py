@@ -172,7 +172,9 @@ def run(
         mocks.set_mocks(
             engine.mocks, project="manta", stack="test", monitor=engine, logger=logging.getLogger("engine")
         )
-        settings.set_root_resource(cast("pulumi.Resource", None))  # of the mocks' own stack, in place of which the program's comes
+        settings.set_root_resource(
+            cast("pulumi.Resource", None)
+        )  # of the mocks' own stack, in place of which the program's comes
         loop.run_until_complete(stack.run_in_stack(program))
     finally:
         asyncio.set_event_loop(None)
