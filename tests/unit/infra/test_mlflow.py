@@ -10,13 +10,12 @@ from tests.support.program import Program, parsed
 VOLUME = "kubernetes:core/v1:PersistentVolumeClaim"
 
 
-def release(program: Program, stack: str = "dev", **changes: object) -> dict[str, Any]:
-    record = program.deploy(stack, **changes)
-    return record.one("kubernetes:helm.sh/v3:Release", "mlflow-release").inputs
+def values_of(stack: str = "dev", **changes: object) -> dict[str, Any]:
+    return mlflow_values.values(parsed(stack, **changes), checksums=["abc"])
 
 
-def test_the_password_is_named_and_not_told(program: Program) -> None:
-    auth = release(program)["values"]["auth"]
+def test_the_password_is_named_and_not_told() -> None:
+    auth = values_of()["auth"]
 
     assert auth["enabled"] is True
     assert auth["existingAdminSecret"] == {
@@ -27,8 +26,8 @@ def test_the_password_is_named_and_not_told(program: Program) -> None:
     assert "adminPassword" not in auth
 
 
-def test_sqlite_and_artifacts_lie_on_one_volume_that_one_pod_writes(program: Program) -> None:
-    values = release(program)["values"]
+def test_sqlite_and_artifacts_lie_on_one_volume_that_one_pod_writes() -> None:
+    values = values_of()
 
     assert values["backendStore"]["defaultSqlitePath"] == "/mlflow/data/mlflow.db"
     assert values["auth"]["sqliteFullPath"] == "/mlflow/data/"
@@ -45,7 +44,7 @@ def test_the_volume_is_not_awaited_since_it_is_bound_with_its_pod(program: Progr
 
 
 def test_postgres_and_an_object_store_need_no_volume(program: Program) -> None:
-    values = release(program, "prod")["values"]
+    values = values_of("prod")
 
     assert program.deploy("prod").of_type(VOLUME) == []
     secret = {"name": "mlflow-postgres", "usernameKey": "username", "passwordKey": "password"}
@@ -78,15 +77,13 @@ def test_postgres_and_an_object_store_need_no_volume(program: Program) -> None:
         ({"access": "ingress", "host": "example.com", "tls": "tls"}, "mlflow.example.com"),
     ],
 )
-def test_the_server_answers_to_the_names_that_it_is_reached_by(
-    program: Program, changes: dict[str, object], host: str
-) -> None:
-    assert host in release(program, **changes)["values"]["serverAllowedHosts"]
+def test_the_server_answers_to_the_names_that_it_is_reached_by(changes: dict[str, object], host: str) -> None:
+    assert host in values_of(**changes)["serverAllowedHosts"]
 
 
-def test_the_server_never_answers_to_every_name(program: Program) -> None:
+def test_the_server_never_answers_to_every_name() -> None:
     for stack in ("dev", "prod"):
-        assert "*" not in release(program, stack)["values"]["serverAllowedHosts"]
+        assert "*" not in values_of(stack)["serverAllowedHosts"]
 
 
 @pytest.mark.parametrize(("memory", "expected"), [("768Mi", 1), ("1536Mi", 1), ("3Gi", 3), ("64Gi", 4)])
@@ -94,8 +91,8 @@ def test_as_many_server_processes_start_as_fit(memory: str, expected: int) -> No
     assert mlflow_values.workers(memory) == expected
 
 
-def test_the_pod_is_restricted_and_found_by_policies(program: Program) -> None:
-    values = release(program)["values"]
+def test_the_pod_is_restricted_and_found_by_policies() -> None:
+    values = values_of()
 
     assert values["podSecurityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert values["extraPodLabels"] == {
@@ -106,28 +103,23 @@ def test_the_pod_is_restricted_and_found_by_policies(program: Program) -> None:
 
 def test_a_changed_password_restarts_the_server(program: Program) -> None:
     before, after = (
-        release(program, **changes)["values"]["podAnnotations"]
+        program.deploy(**changes)
+        .one("kubernetes:helm.sh/v3:Release", "mlflow-release")
+        .inputs["values"]["podAnnotations"]
         for changes in ({}, {"mlflowPassword": "another-password"})
     )
 
     assert before != after
 
 
-def test_workload_identity_and_store_credentials_reach_the_server(program: Program) -> None:
-    values = release(
-        program,
+def test_workload_identity_and_store_credentials_reach_the_server() -> None:
+    values = values_of(
         "prod",
         mlflowServiceAccountAnnotations={"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/mlflow"},
         artifactSecret="store-keys",
-    )["values"]
+    )
 
     assert values["serviceAccount"]["annotations"] == {
         "eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/mlflow"
     }
     assert values["extraSecretNamesForEnvFrom"] == ["store-keys"]
-
-
-def test_values_are_computed_from_settings_alone() -> None:
-    values = mlflow_values.values(parsed(), checksums=["abc"])
-
-    assert values["podAnnotations"] == {"manta/auth-checksum-0": "abc"}
