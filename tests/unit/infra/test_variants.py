@@ -7,7 +7,7 @@ import pytest
 from tests.support import crds, engine
 from tests.support.program import Program
 
-EXTERNAL_REDIS = {"redis": "external", "redisAddress": "redis.example.com:6380"}
+EXTERNAL_REDIS: dict[str, object] = {"redis": "external", "redisAddress": "redis.example.com:6380"}
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "dev": ("dev", {}),
     "prod": ("prod", {}),
