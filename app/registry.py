@@ -1,6 +1,6 @@
 """MLflow's model registry: the only module that speaks to it, for runs, versions, aliases and artifacts.
 
-What a version must be to serve is decided in `app.artifact`; how a replica swaps one for another in `app.served`.
+What a version must be to serve is decided in `app.artifact`; how the fleet moves from one to another in `app.fleet`.
 """
 
 import tempfile
