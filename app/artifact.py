@@ -48,6 +48,7 @@ TRUSTED_TYPES: Final = [
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
 ]
 """Types beyond skops' own list that a file may hold: data without code. `app.predictor` checks the indices of the two
 kinds of tree. The neighbours' `KDTree` and `BallTree` are left out: native code trusts their indices unchecked."""

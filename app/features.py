@@ -88,9 +88,9 @@ def to_matrix(rows: Rows, *, columns: Sequence[Column]) -> np.ndarray:
     """
     has_text = any(column.type == DataType.string for column in columns)
     if _are_named(rows):
-        for index, row in enumerate(rows):
-            _check_named(index, row, columns)
-        values = [[row[column.name] for column in columns] for row in rows]
+        for index, named in enumerate(rows):
+            _check_named(index, named, columns)
+        values = [[named[column.name] for column in columns] for named in rows]
         return np.array(values, dtype=object if has_text else np.float64)
     if has_text:
         raise FeaturesError(

@@ -1,8 +1,8 @@
 """One model on every replica: a load claims all of them, prepares all, and then swaps all or none.
 
 Any replica can run a load. Claims have no time limit: a claim counts for as long as the replica that runs its load
-says so, and one whose replica is gone binds nobody. What a replica does at each step is decided in `app.replica`;
-when the fleet follows the registry's alias by itself, in `app.follow`.
+says so, and one whose replica is gone binds nobody. What a replica does at each step is decided in `app.replica`; how
+it is reached, in `app.peers`; when the fleet follows the registry's alias by itself, in `app.follow`.
 """
 
 import asyncio
@@ -13,12 +13,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol, TypeVar
 
 from mlflow.entities.model_registry import ModelVersion
-from ray import serve
-from ray.exceptions import RayActorError, RayError
-from ray.serve import handle
-from ray.serve.exceptions import RayServeException
 
-from app import names
 from app.errors import LoadInProgressError, ModelRefusedError, PlatformError
 from app.replica import PREPARE_TIMEOUT_S, Claim, Refusal, Replica, Ticket
 from app.schemas import LoadRequest, ReplicaInfo
@@ -33,9 +28,6 @@ SETTLE_TIMEOUT_S: Final = 30
 
 SETTLE_PAUSE_S: Final = 0.2
 """Pause between two looks at whether every running replica has swapped."""
-
-RUNNING: Final = "RUNNING"
-"""Serve's word for a replica that takes requests."""
 
 CLAIM_ROUNDS: Final = 3
 """How often a load asks for the replicas when it finds claims of loads that nobody runs any more."""
@@ -55,47 +47,6 @@ class Peers(Protocol):
 
     async def running(self) -> int:
         """How many replicas take requests, as Serve's controller sees it."""
-
-
-class ServePeers:
-    """The replicas of a Ray Serve deployment.
-
-    Args:
-        application: Name of the Serve application.
-        deployment: Name of the deployment, whose class has the method `answer`.
-    """
-
-    def __init__(self, application: str, deployment: str) -> None:
-        self._application = application
-        self._deployment = deployment
-        self._handle: handle.DeploymentHandle[object] | None = None
-
-    async def ask(self, step: str, *args: object, kind: type[Answer], timeout_s: float) -> list[Answer]:
-        """Broadcast a step; see `Peers.ask`."""
-        if self._handle is None:
-            self._handle = serve.get_deployment_handle(self._deployment, self._application)
-        try:
-            answers = await self._handle.broadcast("answer", step, *args).results_async(
-                timeout_s=timeout_s, return_exceptions=True
-            )
-        except (TimeoutError, RayError, RayServeException) as error:
-            raise _silent(f"{step}: {error}") from error
-        lost = [answer for answer in answers if isinstance(answer, RayActorError)]
-        if lost:
-            log.warning("%d replicas were lost while asked to %s", len(lost), step)
-        failed = [answer for answer in answers if isinstance(answer, Exception) and answer not in lost]
-        if failed:
-            raise _silent(f"{step}: {failed[0]}") from failed[0]
-        return [answer for answer in answers if isinstance(answer, kind)]
-
-    async def running(self) -> int:
-        """Ask Serve's controller; see `Peers.running`."""
-        try:
-            status = await asyncio.to_thread(serve.status)
-            deployment = status.applications[self._application].deployments[self._deployment]
-        except (RayError, RayServeException, KeyError) as error:
-            raise _silent(str(error)) from error
-        return deployment.replica_states.get(RUNNING, 0)
 
 
 class Fleet:
@@ -237,20 +188,9 @@ class Fleet:
             )
 
 
-def serve_peers() -> ServePeers:
-    """The replicas of the deployment that this process is a replica of."""
-    return ServePeers(serve.get_replica_context().app_name, names.DEPLOYMENT)
-
-
 def _sorted(answers: Sequence[ReplicaInfo]) -> list[ReplicaInfo]:
     return sorted(answers, key=lambda answer: answer.replica)
 
 
 def _in_progress(ticket: Ticket) -> LoadInProgressError:
     return LoadInProgressError(f"{ticket.label} is being loaded.", next_step="Wait until it answers, then ask again.")
-
-
-def _silent(reason: str) -> PlatformError:
-    return PlatformError(
-        f"The replicas did not all answer: {reason}", next_step="Ask again; see the replicas' logs if it stays so."
-    )

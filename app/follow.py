@@ -11,7 +11,6 @@ from collections import Counter
 from typing import Final
 
 from mlflow.entities.model_registry import ModelVersion
-from ray.exceptions import RayError
 
 from app.errors import LoadInProgressError, MantaError, ModelRefusedError, PlatformError, RegistryUnavailableError
 from app.fleet import ANSWER_TIMEOUT_S, Fleet
@@ -170,7 +169,7 @@ class Follower:
                 continue  # another replica looked meanwhile
             try:
                 await self.poll()
-            except RayError:  # following goes on when one look fails in a way that nobody foresaw
+            except Exception:  # following goes on when one look fails in a way that nobody foresaw
                 log.exception("a look at the champion failed")
 
     def _postpone(self) -> None:

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 
 from app import api, metrics, names
-from app.fleet import Fleet, serve_peers
+from app.fleet import Fleet
 from app.follow import Follower
 from app.openapi import Limits
+from app.peers import ServePeers
 from app.registry import Registry
 from app.replica import Replica
 from app.settings import settings
@@ -46,15 +47,16 @@ class ModelServer:
 
     def __init__(self, args: ServeArgs) -> None:
         self._args = args
+        context = serve.get_replica_context()
         measures = metrics.Measures()
         self._replica = Replica(
             Registry(settings()),
             model_name=args.model_name,
-            name=serve.get_replica_context().replica_id.unique_id,
+            name=context.replica_id.unique_id,
             on_swap=measures.swapped,
             on_refusal=measures.refused,
         )
-        self._fleet = Fleet(self._replica, serve_peers())
+        self._fleet = Fleet(self._replica, ServePeers(context.app_name, names.DEPLOYMENT))
         self._follower = Follower(self._fleet)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
