@@ -79,6 +79,8 @@ class Cluster:
     dashboard_url: str
     serve_url: str
     metrics_port: int
+    killed: set[str] = field(default_factory=set)
+    """Replicas that a test killed."""
 
     @property
     def api_url(self) -> str:
@@ -122,12 +124,14 @@ class Cluster:
         ).raise_for_status()
 
     def settle(self, replicas: int) -> None:
-        """Wait until Serve runs that many replicas, and no other one."""
-        wait_until(
-            lambda: [replica["state"] for replica in self.replicas()] == ["RUNNING"] * replicas,
-            what=f"{replicas} running replicas",
-            limit_s=START_LIMIT_S,
-        )
+        """Wait until Serve runs that many replicas, no other one, and has noticed every loss."""
+
+        def is_settled() -> bool:
+            listed = self.replicas()
+            is_running = [replica["state"] for replica in listed] == ["RUNNING"] * replicas
+            return is_running and self.killed.isdisjoint(replica["replica_id"] for replica in listed)
+
+        wait_until(is_settled, what=f"{replicas} running replicas", limit_s=START_LIMIT_S)
 
     def details(self) -> dict[str, Any]:
         answer = httpx.get(f"{self.dashboard_url}/api/serve/applications/", headers=self._headers, timeout=10)
@@ -143,8 +147,8 @@ class Cluster:
     def kill(self, replica_id: str) -> None:
         """Kill one replica's process as a crash would."""
         [pid] = [replica["pid"] for replica in self.replicas() if replica["replica_id"] == replica_id]
+        self.killed.add(replica_id)
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not psutil.pid_exists(pid), what=f"the end of process {pid}")
 
     def load(self, version: str | None = None, token: str = SERVE_TOKENS[0], **more: str) -> httpx.Response:
         wanted = more | ({"version": version} if version else {})

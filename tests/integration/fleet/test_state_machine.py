@@ -39,7 +39,11 @@ def machine(cluster: Cluster, versions: Versions, registry: Registry) -> type[Ru
 
         @rule(which=st.integers(0, MOST_REPLICAS - 1))
         def kill(self, which: int) -> None:
-            running = [replica for replica in cluster.replicas() if replica["state"] == "RUNNING"]
+            running = [
+                replica
+                for replica in cluster.replicas()
+                if replica["state"] == "RUNNING" and replica["replica_id"] not in cluster.killed
+            ]
             if len(running) > 1:
                 cluster.kill(running[which % len(running)]["replica_id"])
 
