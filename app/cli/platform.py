@@ -142,6 +142,9 @@ class Platform:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": target.ray_token,
             "RAY_USAGE_STATS_ENABLED": "0",
+            # Ray's name for a node that is no part of a cluster: it keeps 127.0.0.1 and binds nothing else. Without
+            # it, Ray replaces a loopback address by the machine's own.
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "PYTHONUNBUFFERED": "1",
         }
 
