@@ -14,6 +14,8 @@ from app.registry import Registry
 from tests.support.fleet_models import SENT, Versions
 from tests.support.ray_cluster import WEBHOOK_SECRET, Cluster, wait_until
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
+
 
 def point(registry: Registry, version: str) -> None:
     """Move the alias as somebody does in MLflow's page."""

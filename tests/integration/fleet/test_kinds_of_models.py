@@ -6,6 +6,8 @@ import pytest
 from tests.support.fleet_models import COLUMNS, SENT, Versions
 from tests.support.ray_cluster import Cluster
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
+
 NAMED = [dict(zip(COLUMNS, row, strict=True)) for row in SENT]
 
 

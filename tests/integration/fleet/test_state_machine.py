@@ -13,6 +13,8 @@ from app.registry import Registry
 from tests.support.fleet_models import SENT, Versions
 from tests.support.ray_cluster import Cluster, wait_until
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
+
 MOST_REPLICAS = 5
 EXAMPLES = 3
 STEPS = 5
@@ -69,7 +71,6 @@ def machine(cluster: Cluster, versions: Versions, registry: Registry) -> type[Ru
     return FleetMachine
 
 
-@pytest.mark.timeout(600)
 def test_the_fleet_ends_with_the_champion_on_every_replica_whatever_happens(
     cluster: Cluster, versions: Versions, registry: Registry
 ) -> None:

@@ -13,6 +13,8 @@ import pytest
 from tests.support.fleet_models import SENT, Versions
 from tests.support.ray_cluster import Cluster, wait_until
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
+
 CLIENTS = 12
 REQUESTS = 10_000
 SWAPS = 10
@@ -67,7 +69,6 @@ class Traffic:
                 tasks.create_task(self.client())
 
 
-@pytest.mark.timeout(600)
 def test_no_request_of_ten_thousand_fails_over_ten_swaps(cluster: Cluster, versions: Versions) -> None:
     traffic = Traffic(cluster, versions, settled=versions.first, wanted=REQUESTS)
 
@@ -88,7 +89,6 @@ def test_no_request_of_ten_thousand_fails_over_ten_swaps(cluster: Cluster, versi
     assert set(traffic.seen) == {versions.first, versions.second}
 
 
-@pytest.mark.timeout(600)
 def test_no_request_fails_while_the_fleet_grows_and_shrinks(cluster: Cluster, versions: Versions) -> None:
     traffic = Traffic(cluster, versions, settled=versions.first, wanted=1_000_000)
 
