@@ -54,7 +54,7 @@ class Follower:
                 break
             except (RegistryUnavailableError, ModelRefusedError) as error:
                 self.trouble = str(error)
-                log.error("not ready, trying again: %s", error)  # noqa: TRY400 - the same lines every few seconds
+                log.error("not ready until MLflow's alias names a version that may serve: %s", error)  # noqa: TRY400 - said every few seconds
             await asyncio.sleep(_pause())
         self.trouble = ""
         self._polling = asyncio.create_task(self._poll_forever())

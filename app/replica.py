@@ -203,17 +203,14 @@ class Replica:
 
     def _swap(self, ready: Served) -> None:
         """Let a version answer from the next request on; requests under way keep the one that they began with."""
-        is_other = ready is not self._served
+        is_other = self._number() != str(ready.version.version)
         self._served, self._prepared, self.refusal = ready, None, None
         if is_other:
             self._on_swap(str(ready.version.version))
             log.info("%s version %s serves", ready.version.name, ready.version.version)
 
     async def _make(self, version: ModelVersion) -> Served:
-        """Download, check and compile a version; one that serves or waits here already is used again."""
-        for ready in (self._served, self._prepared):
-            if ready is not None and ready.version.version == version.version:
-                return ready
+        """Download, check and compile a version, one that serves already as well: its files may have changed."""
         try:
             return await asyncio.wait_for(asyncio.to_thread(self._compile, version), PREPARE_TIMEOUT_S)
         except TimeoutError as error:
