@@ -28,9 +28,7 @@ def main(stack: Settings, root: Path = ROOT) -> None:
     image = RayImage("image", RayImageArgs(images=stack.images, root=root, profile=target.context))
     namespaces = Namespaces("namespaces", NamespacesArgs(namespace=stack.where.namespace), inside)
     workloads = namespaces.workloads
-    policies = NetworkPolicies(
-        "network-policies", NetworkPoliciesArgs(settings=stack, namespaces=namespaces), inside
-    )
+    policies = NetworkPolicies("network-policies", NetworkPoliciesArgs(settings=stack, namespaces=namespaces), inside)
     operator = KuberayOperator(
         "kuberay-operator",
         KuberayOperatorArgs(
@@ -61,9 +59,7 @@ def main(stack: Settings, root: Path = ROOT) -> None:
     _export(stack, target, image, mlflow, ray)
 
 
-def _export(
-    stack: Settings, target: cluster.Cluster, image: RayImage, mlflow: Mlflow, ray: RayService
-) -> None:
+def _export(stack: Settings, target: cluster.Cluster, image: RayImage, mlflow: Mlflow, ray: RayService) -> None:
     """Export what a client needs; passwords and tokens are secret."""
     urls = {endpoint.name: endpoints.url(endpoint, stack) for endpoint in endpoints.endpoints(stack)}
     pulumi.export("rayDashboardUrl", urls[endpoints.RAY])

@@ -58,9 +58,7 @@ def values(settings: Settings, *, checksums: Sequence[pulumi.Input[str]]) -> dic
         "service": {"port": names.MLFLOW_PORT, "containerPort": names.MLFLOW_PORT},
         "serverAllowedHosts": allowed_hosts(namespace=settings.where.namespace, public=public),
         "extraArgs": {"workers": str(workers(storage.mlflow_memory))},
-        "podAnnotations": {
-            f"manta/auth-checksum-{number}": checksum for number, checksum in enumerate(checksums)
-        },
+        "podAnnotations": {f"manta/auth-checksum-{number}": checksum for number, checksum in enumerate(checksums)},
         "extraPodLabels": labels.selector(labels.MLFLOW),
         "serviceAccount": {
             "automount": False,
