@@ -1,0 +1,85 @@
+"""The Pulumi program: what a stack consists of, and what depends on what."""
+
+from pathlib import Path
+
+import pulumi
+
+from infra import endpoints, settings, versions
+from infra.components import cluster
+from infra.components.access import Access, AccessArgs
+from infra.components.image import RayImage, RayImageArgs
+from infra.components.kuberay_operator import KuberayOperator, KuberayOperatorArgs
+from infra.components.mlflow import Mlflow, MlflowArgs
+from infra.components.namespaces import Namespaces, NamespacesArgs
+from infra.components.network_policies import NetworkPolicies, NetworkPoliciesArgs
+from infra.components.ray_service import RayService, RayServiceArgs
+from infra.components.redis import Redis, RedisArgs
+from infra.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def main(stack: Settings, root: Path = ROOT) -> None:
+    """Register everything that the stack consists of, and export what a client needs."""
+    cluster.guard(stack.where)
+    target = cluster.connect(stack.where)
+    inside = pulumi.ResourceOptions(providers=[target.provider])
+
+    image = RayImage("image", RayImageArgs(images=stack.images, root=root, profile=target.context))
+    namespaces = Namespaces("namespaces", NamespacesArgs(namespace=stack.where.namespace), inside)
+    workloads = namespaces.workloads
+    policies = NetworkPolicies(
+        "network-policies", NetworkPoliciesArgs(settings=stack, namespaces=namespaces), inside
+    )
+    operator = KuberayOperator(
+        "kuberay-operator",
+        KuberayOperatorArgs(
+            namespace=namespaces.operator,
+            watched=workloads,
+            charts=stack.charts,
+            images=stack.images,
+            root=root,
+            crd_provider=target.crd_provider,
+        ),
+        inside,
+    )
+    redis = Redis("redis", RedisArgs(namespace=workloads, storage=stack.storage, images=stack.images), inside)
+    mlflow = Mlflow("mlflow", MlflowArgs(namespace=workloads, settings=stack, root=root), inside)
+    ray = RayService(
+        "ray",
+        RayServiceArgs(
+            namespace=workloads,
+            settings=stack,
+            image=image.reference,
+            redis=redis,
+            mlflow=mlflow,
+            after=[image, operator, policies],
+        ),
+        inside,
+    )
+    Access("access", AccessArgs(namespace=workloads, settings=stack, after=[ray, mlflow]), inside)
+    _export(stack, target, image, mlflow, ray)
+
+
+def _export(
+    stack: Settings, target: cluster.Cluster, image: RayImage, mlflow: Mlflow, ray: RayService
+) -> None:
+    """Export what a client needs; passwords and tokens are secret."""
+    urls = {endpoint.name: endpoints.url(endpoint, stack) for endpoint in endpoints.endpoints(stack)}
+    pulumi.export("rayDashboardUrl", urls[endpoints.RAY])
+    pulumi.export("mlflowUrl", urls[endpoints.MLFLOW])
+    pulumi.export("serveUrl", urls[endpoints.SERVE])
+    pulumi.export("rayToken", pulumi.Output.secret(ray.ray_token))
+    pulumi.export("serveToken", pulumi.Output.secret(ray.serve_token))
+    pulumi.export("mlflowUsername", stack.app.mlflow_username)
+    pulumi.export("mlflowPassword", pulumi.Output.secret(mlflow.password))
+    pulumi.export("namespace", stack.where.namespace)
+    pulumi.export("context", target.context)
+    pulumi.export("image", image.reference)
+    pulumi.export("rayVersion", versions.RAY)
+    pulumi.export("modelName", stack.app.model_name)
+    pulumi.export("forwards", endpoints.forwards(stack))
+
+
+if __name__ == "__main__":
+    main(settings.load())

@@ -1,0 +1,166 @@
+"""What a single key cannot know: values that contradict each other, and the command that mends them."""
+
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from infra import quantities
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+GIBIBYTE: Final = 1024**3
+MIN_WORKER_BYTES: Final = GIBIBYTE
+"""Raylet, agents, one model server and 30 % of object store; below it Ray's own monitor kills tasks."""
+MIN_HEAD_BYTES: Final = GIBIBYTE
+"""GCS, the dashboard with its modules, and the proxy."""
+MIN_MLFLOW_BYTES: Final = 0.75 * GIBIBYTE
+"""One MLflow worker takes 0.8 GB."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason why a configuration cannot work."""
+
+    key: str
+    reason: str
+    command: str
+
+    def __str__(self) -> str:
+        return f"manta:{self.key}: {self.reason}. Mend it with: {self.command}"
+
+
+def quoted(value: object) -> str:
+    """Write a value as an argument of a shell command."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return shlex.quote(json.dumps(value) if isinstance(value, (dict, list, tuple)) else str(value))
+
+
+def secret_command(key: str) -> str:
+    """Command that sets a secret key without showing it."""
+    return f'pulumi config set --secret {key} "$(openssl rand -hex 32)"'
+
+
+def problems(settings: "Settings") -> Iterator[Problem]:
+    """Every contradiction in the settings."""
+    for check in CHECKS:
+        yield from check(settings)
+
+
+def _where(settings: "Settings") -> Iterator[Problem]:
+    where = settings.where
+    if not where.context and not where.cluster_stack:
+        reason = (
+            "the stack needs to be told which cluster it may touch (kubectl config get-contexts lists them)"
+        )
+        yield Problem("context", reason, "pulumi config set context minikube")
+    if where.cluster_stack and where.kubeconfig.get_secret_value():
+        yield Problem("kubeconfig", "clusterStack gives a kubeconfig too", "pulumi config rm kubeconfig")
+    if where.cluster_stack and where.target == "minikube":
+        reason = "a cluster from clusterStack is not a local one"
+        yield Problem("target", reason, "pulumi config set target cloud")
+
+
+def _size(settings: "Settings") -> Iterator[Problem]:
+    size = settings.size
+    for key, given, least in (
+        ("memory", size.memory, MIN_WORKER_BYTES),
+        ("headMemory", size.head_memory, MIN_HEAD_BYTES),
+        ("mlflowMemory", settings.storage.mlflow_memory, MIN_MLFLOW_BYTES),
+    ):
+        if quantities.value(given) < least:
+            need = quantities.memory_share(str(int(least)), quantities.WHOLE)
+            reason = f"given {given}; the process needs {need} or more to start"
+            yield Problem(key, reason, f"pulumi config set {key} {need}")
+    if size.min_workers > size.max_workers:
+        reason = f"given {size.min_workers}, which is over maxWorkers ({size.max_workers})"
+        yield Problem("minWorkers", reason, f"pulumi config set maxWorkers {size.min_workers}")
+    if size.replicas > size.max_workers:
+        reason = f"given {size.replicas}; each replica takes a worker, and maxWorkers is {size.max_workers}"
+        yield Problem("replicas", reason, f"pulumi config set maxWorkers {size.replicas}")
+
+
+def _images(settings: "Settings") -> Iterator[Problem]:
+    images = settings.images
+    if images.image_builder == "prebuilt" and not images.image:
+        reason = "imageBuilder is prebuilt, so the image must be named"
+        yield Problem("image", reason, "pulumi config set image registry.example.com/manta-ray:1.0")
+    if images.image_builder == "docker" and not images.registry:
+        reason = "imageBuilder docker pushes to a registry that the cluster pulls from"
+        yield Problem("registry", reason, "pulumi config set registry registry.example.com/ml")
+    if images.image_builder == "command" and "{image}" not in images.build_command:
+        reason = "imageBuilder is command, so a command with {image} must be given"
+        example = "buildah build -t {image} -f {dockerfile} {context}"
+        yield Problem("buildCommand", reason, f"pulumi config set buildCommand {quoted(example)}")
+    if images.image_builder == "minikube" and settings.where.target == "cloud":
+        reason = "given minikube, which builds for a Minikube only"
+        yield Problem("imageBuilder", reason, "pulumi config set imageBuilder docker")
+
+
+def _mlflow(settings: "Settings") -> Iterator[Problem]:
+    storage = settings.storage
+    if storage.mlflow_backend == "sqlite" and storage.mlflow_replicas > 1:
+        reason = f"given {storage.mlflow_replicas}; SQLite is one file that one server writes"
+        yield Problem("mlflowReplicas", reason, "pulumi config set mlflowBackend postgres")
+    if storage.artifact_root == "volume" and storage.mlflow_replicas > 1:
+        reason = f"given {storage.mlflow_replicas}; a volume belongs to one server"
+        yield Problem("mlflowReplicas", reason, "pulumi config set artifactRoot s3://bucket/path")
+    if settings.where.target == "cloud" and settings.size.max_workers > 1:
+        several = "a volume binds MLflow to one node or zone of a cluster of several"
+        if storage.mlflow_backend == "sqlite":
+            yield Problem(
+                "mlflowBackend", f"given sqlite; {several}", "pulumi config set mlflowBackend postgres"
+            )
+        if storage.artifact_root == "volume":
+            yield Problem(
+                "artifactRoot", f"given volume; {several}", "pulumi config set artifactRoot s3://bucket/path"
+            )
+
+
+def _postgres(settings: "Settings") -> Iterator[Problem]:
+    storage = settings.storage
+    if storage.mlflow_backend != "postgres":
+        return
+    if not storage.postgres_host:
+        yield Problem(
+            "postgresHost", "mlflowBackend is postgres", "pulumi config set postgresHost db.example.com"
+        )
+    if not storage.postgres_secret and not storage.postgres_password.get_secret_value():
+        reason = "mlflowBackend is postgres, so its password must come from here or from postgresSecret"
+        yield Problem("postgresPassword", reason, "pulumi config set --secret postgresPassword")
+    if storage.postgres_database == storage.postgres_auth_database:
+        reason = (
+            f"given {storage.postgres_auth_database}; runs and users have migrations that exclude each other"
+        )
+        yield Problem("postgresAuthDatabase", reason, "pulumi config set postgresAuthDatabase mlflow_auth")
+
+
+def _redis(settings: "Settings") -> Iterator[Problem]:
+    if settings.storage.redis == "external" and not settings.storage.redis_address:
+        yield Problem(
+            "redisAddress", "redis is external", "pulumi config set redisAddress redis.example.com:6380"
+        )
+
+
+def _access(settings: "Settings") -> Iterator[Problem]:
+    access = settings.access
+    if access.access != "port-forward" and not access.host:
+        example = "manta.example.com" if access.access == "ingress" else '"$(minikube ip)"'
+        yield Problem("host", f"access is {access.access}", f"pulumi config set host {example}")
+    if access.access == "ingress" and not access.tls:
+        reason = "access is ingress: tokens and passwords go over it, so it needs a TLS Secret"
+        yield Problem("tls", reason, "pulumi config set tls manta-tls")
+
+
+CHECKS: Final[tuple[Callable[["Settings"], Iterator[Problem]], ...]] = (
+    _where,
+    _size,
+    _images,
+    _mlflow,
+    _postgres,
+    _redis,
+    _access,
+)

@@ -1,0 +1,39 @@
+"""What Ray Serve is told: the application, its arguments, and how many replicas of the model."""
+
+from typing import Any, Final
+
+import yaml
+
+from infra import names
+from infra.options import App, Size
+
+REPLICA_SHARE: Final = 0.5
+"""Share of a worker's CPUs that its replica takes. Never all, or training would find none on the workers
+that serve; never nothing, or the autoscaler would take such a worker for an idle one."""
+
+
+def build(app: App, size: Size) -> str:
+    """Serve configuration as YAML, for `serveConfigV2`.
+
+    A replica a node is a hard limit: two on one worker would fail with it together.
+    """
+    deployment: dict[str, Any] = {
+        "name": names.DEPLOYMENT,
+        "num_replicas": size.replicas,
+        "max_replicas_per_node": 1,
+        "ray_actor_options": {"num_cpus": size.cpus * REPLICA_SHARE},
+    }
+    config: dict[str, Any] = {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": "0.0.0.0", "port": names.SERVE_PORT},  # noqa: S104  (inside of the pod)
+        "applications": [
+            {
+                "name": names.APPLICATION,
+                "route_prefix": app.route_prefix,
+                "import_path": names.IMPORT_PATH,
+                "args": {"model_name": app.model_name},
+                "deployments": [deployment],
+            }
+        ],
+    }
+    return str(yaml.safe_dump(config, sort_keys=False))

@@ -1,0 +1,45 @@
+"""References of container images: whose registry, which mirror, which replacement."""
+
+from infra import versions
+from infra.options import Images
+
+
+def resolve(image: versions.Image, *, replacement: str, mirror: str) -> str:
+    """Reference of a published image: a replacement as it stands, or the mirror's or the publisher's."""
+    return replacement or f"{mirror or image.registry}/{image.repository}:{image.tag}"
+
+
+def operator(images: Images) -> str:
+    """Image of the KubeRay operator."""
+    return resolve(versions.OPERATOR_IMAGE, replacement=images.operator_image, mirror=images.image_registry)
+
+
+def redis(images: Images) -> str:
+    """Image of Redis."""
+    return resolve(versions.REDIS_IMAGE, replacement=images.redis_image, mirror=images.image_registry)
+
+
+def mlflow(images: Images) -> str:
+    """Image of the MLflow server."""
+    return resolve(versions.MLFLOW_IMAGE, replacement=images.mlflow_image, mirror=images.image_registry)
+
+
+def busybox(images: Images) -> str:
+    """Image of the MLflow chart's init containers."""
+    return resolve(versions.BUSYBOX_IMAGE, replacement=images.busybox_image, mirror=images.image_registry)
+
+
+def split(reference: str) -> tuple[str, str]:
+    """Divide a reference into repository and tag, as Helm values want them; a digest stays whole.
+
+    Helm charts join the two with a colon, so `repo@sha256:abc` becomes `repo@sha256` and `abc`.
+    """
+    repository, colon, tag = reference.rpartition(":")
+    if not colon or "/" in tag:
+        return reference, "latest"
+    return repository, tag
+
+
+def pull_secrets(images: Images) -> list[dict[str, str]]:
+    """Value of `imagePullSecrets` in a pod."""
+    return [{"name": images.image_pull_secret}] if images.image_pull_secret else []

@@ -1,0 +1,65 @@
+"""The names by which the cluster's objects, and the two halves of the project, find each other.
+
+`app/names.py` holds the app's side of those that both halves use; a test compares the two.
+"""
+
+from typing import Final
+
+PART_OF: Final = "manta"
+"""Value of `app.kubernetes.io/part-of` on everything that this program makes."""
+
+IMPORT_PATH: Final = "app.serve:build"
+"""Ray Serve's import path of the application builder."""
+APPLICATION: Final = "manta"
+"""Name of the Serve application."""
+DEPLOYMENT: Final = "ModelServer"
+"""Name of the Serve deployment that holds the model and the HTTP ingress."""
+ROUTE_PREFIX: Final = "/fastapi_app"
+"""Default of `routePrefix`."""
+MODEL_NAME: Final = "RandomForestClassifierModel"
+"""Default of `modelName`."""
+
+RAY_SERVICE: Final = "manta"
+"""Default of `rayServiceName`."""
+WORKER_GROUP: Final = "workers"
+
+OPERATOR: Final = "kuberay-operator"
+REDIS: Final = "redis"
+MLFLOW: Final = "mlflow"
+
+RAY_SECRET: Final = "ray-auth"  # noqa: S105  (the name of a Secret)
+RAY_SECRET_KEY: Final = "auth_token"  # noqa: S105
+"""The key is KubeRay's: `authOptions.secretName` is read by it."""
+SERVE_SECRET: Final = "serve-auth"  # noqa: S105
+SERVE_SECRET_KEY: Final = "tokens"  # noqa: S105
+REDIS_SECRET: Final = "redis-auth"  # noqa: S105
+MLFLOW_SECRET: Final = "mlflow-auth"  # noqa: S105
+POSTGRES_SECRET: Final = "mlflow-postgres"  # noqa: S105
+USERNAME_KEY: Final = "username"
+PASSWORD_KEY: Final = "password"  # noqa: S105
+
+GCS_PORT: Final = 6379
+DASHBOARD_PORT: Final = 8265
+SERVE_PORT: Final = 8000
+REDIS_PORT: Final = 6379
+MLFLOW_PORT: Final = 5000
+
+KUBERAY_MAX_NAME: Final = 47
+"""Longest RayService name that KubeRay accepts: it appends suffixes up to the 63 of a DNS label."""
+MAX_NAMESPACE: Final = 63 - len("-operator")
+"""Longest namespace whose operator's namespace is a DNS label too."""
+
+
+def head_service(ray_service: str) -> str:
+    """Name of the Service that KubeRay keeps on the head of the cluster that serves."""
+    return f"{ray_service}-head-svc"
+
+
+def serve_service(ray_service: str) -> str:
+    """Name of the Service that KubeRay keeps on the workers that answer."""
+    return f"{ray_service}-serve-svc"
+
+
+def operator_namespace(namespace: str) -> str:
+    """Namespace of the operator, beside that of the workloads."""
+    return f"{namespace}-operator"

@@ -1,0 +1,125 @@
+"""The only reader of `pulumi.Config` and of the environment: a stack as checked, frozen models."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final, get_origin
+
+import pulumi
+import pulumi.runtime
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+from infra import checks
+from infra.checks import Problem
+from infra.options import Access, App, Charts, Group, Images, Size, Storage, Where
+
+PROJECT: Final = "manta"
+"""Name of the Pulumi project, and so the namespace of its keys."""
+
+
+class SettingsError(pulumi.RunError):
+    """The configuration of the stack does not hold together; the message says how to mend each key."""
+
+
+class Settings(BaseModel):
+    """All that a stack decides."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    where: Where
+    size: Size
+    images: Images
+    charts: Charts
+    storage: Storage
+    access: Access
+    app: App
+
+
+def load() -> Settings:
+    """Read and check the configuration of the current stack.
+
+    Raises:
+        SettingsError: A key is unknown, a value is refused, or two values contradict each other.
+    """
+    return parse(pulumi.runtime.config.CONFIG.get() | pulumi.runtime.config.get_config_env())
+
+
+def parse(raw: Mapping[str, str]) -> Settings:
+    """Make settings from a stack's configuration, whose keys begin with the project's name.
+
+    Raises:
+        SettingsError: A key is unknown, a value is refused, or two values contradict each other.
+    """
+    given = {
+        key.removeprefix(f"{PROJECT}:"): text for key, text in raw.items() if key.startswith(f"{PROJECT}:")
+    }
+    problems = [_unknown(key) for key in given if key not in keys()]
+    groups: dict[str, Group] = {}
+    for name, group in _groups():
+        values = {key: _value(field, given[key]) for key, field in _fields(group) if key in given}
+        try:
+            groups[name] = group.model_validate(values)
+        except ValidationError as error:
+            problems += [_refused(group, detail) for detail in error.errors()]
+    if not problems:
+        settings = Settings.model_validate(groups)
+        problems = list(checks.problems(settings))
+    if problems:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        raise SettingsError(f"The configuration of this stack cannot work:\n{lines}")
+    return settings
+
+
+def keys() -> dict[str, FieldInfo]:
+    """Every key of the configuration, without the project's name, and its field."""
+    return {key: field for _, group in _groups() for key, field in _fields(group)}
+
+
+def kubeconfig_files() -> list[Path]:
+    """Files that kubectl would read, in its order."""
+    listed = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    return [Path(part) for part in listed] or [Path.home() / ".kube" / "config"]
+
+
+def _groups() -> Iterator[tuple[str, type[Group]]]:
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
+            yield name, field.annotation
+
+
+def _fields(group: type[Group]) -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in group.model_fields.items():
+        yield field.alias or name, field
+
+
+def _value(field: FieldInfo, text: str) -> object:
+    """Decode a value: Pulumi hands lists and objects over as JSON."""
+    if get_origin(field.annotation) in {tuple, dict}:
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            return text
+    return text
+
+
+def _unknown(key: str) -> Problem:
+    near = get_close_matches(key, keys(), n=1)
+    meant = f", perhaps you meant {near[0]}" if near else "; Pulumi.yaml lists all keys"
+    return Problem(key, f"there is no such key{meant}", f"pulumi config rm {key}")
+
+
+def _refused(group: type[Group], detail: object) -> Problem:
+    """Say what was given, what is allowed and how to mend it; a secret is not repeated."""
+    error = dict(detail) if isinstance(detail, Mapping) else {}
+    key = str(error["loc"][0])
+    field = dict(_fields(group))[key]
+    message = str(error["msg"]).removeprefix("Value error, ")
+    is_secret = field.annotation is SecretStr
+    given = "a secret" if is_secret else repr(error["input"])
+    if is_secret:
+        return Problem(key, f"given {given}; {message}", checks.secret_command(key))
+    example = field.examples[0] if field.examples else field.get_default(call_default_factory=True)
+    return Problem(key, f"given {given}; {message}", f"pulumi config set {key} {checks.quoted(example)}")

@@ -1,0 +1,36 @@
+"""Every chart, image and Ray version that the program asks for, one constant each.
+
+Python packages are pinned in `requirements/`; a test holds the Ray version here to the one locked there.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """A container image as its publisher names it."""
+
+    registry: str
+    """Host of the publisher's registry; `imageRegistry` takes its place."""
+    repository: str
+    tag: str
+
+
+RAY: Final = "2.60.0"
+"""Ray in the image, and `rayVersion` of the cluster: the operator picks probes and flags by it."""
+
+KUBERAY_CHART: Final = "kuberay-operator"
+KUBERAY_CHART_VERSION: Final = "1.7.0"
+"""1.6.2 is the least that deletes a fault tolerant RayService well."""
+KUBERAY_CHART_REPOSITORY: Final = "https://ray-project.github.io/kuberay-helm/"
+
+MLFLOW_CHART: Final = "mlflow"
+MLFLOW_CHART_VERSION: Final = "1.11.5"
+MLFLOW_CHART_REPOSITORY: Final = "https://community-charts.github.io/helm-charts"
+
+OPERATOR_IMAGE: Final = Image(registry="quay.io", repository="kuberay/operator", tag="v1.7.0")
+REDIS_IMAGE: Final = Image(registry="docker.io", repository="library/redis", tag="7.4.2")
+MLFLOW_IMAGE: Final = Image(registry="docker.io", repository="burakince/mlflow", tag="3.15.1")
+BUSYBOX_IMAGE: Final = Image(registry="docker.io", repository="library/busybox", tag="1.38.0")
+"""Of the MLflow chart's init containers: they wait for Postgres and write the auth file."""
