@@ -94,6 +94,11 @@ class Images(Group):
         examples=["buildah build -t {image} -f {dockerfile} {context} && buildah push {image}"],
         description="Command of the builder `command`, with {image}, {dockerfile} and {context}.",
     )
+    base_image: ImageReference = Field(
+        "",
+        examples=["registry.example.com/python:3.11-slim"],
+        description="Image with Python that the built images start from; empty means the official slim one.",
+    )
     image_registry: ImageReference = Field(
         "", description="Mirror that takes the place of every public registry, before the image's path."
     )
@@ -103,7 +108,8 @@ class Images(Group):
     operator_image: ImageReference = Field("", description="Replaces the image of the KubeRay operator.")
     redis_image: ImageReference = Field("", description="Replaces the image of Redis.")
     mlflow_image: ImageReference = Field(
-        "", description="Replaces the image of MLflow; it needs `mlflow[auth]`."
+        "",
+        description="MLflow's image, with `mlflow[auth]`; empty builds ours, or takes a public one if prebuilt.",
     )
     busybox_image: ImageReference = Field("", description="Replaces the image of MLflow's init containers.")
 
