@@ -6,9 +6,9 @@ dependency that nobody registered.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 from google.protobuf import empty_pb2, json_format, struct_pb2
@@ -153,6 +153,7 @@ def run(
     program: Callable[[], None],
     *,
     config: Mapping[str, str],
+    secret_keys: Sequence[str] = (),
     answer: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _kind, _arguments: {},
 ) -> Record:
     """Run a program until nothing is left to do.
@@ -160,17 +161,18 @@ def run(
     Args:
         program: Registers resources.
         config: Configuration of the stack, keys with the project's name.
+        secret_keys: Keys whose values are encrypted in the file of the stack.
         answer: Result of a function of a provider, or outputs of another stack, by type and arguments.
     """
     engine = Engine(answer)
-    pulumi.runtime.set_all_config(dict(config))
+    pulumi.runtime.set_all_config(dict(config), list(secret_keys))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)  # Pulumi binds futures to the current loop as soon as there are mocks
     try:
         mocks.set_mocks(
             engine.mocks, project="manta", stack="test", monitor=engine, logger=logging.getLogger("engine")
         )
-        settings.set_root_resource(None)  # of the mocks' own stack, in place of which the program's comes
+        settings.set_root_resource(cast("pulumi.Resource", None))  # of the mocks' own stack, in place of which the program's comes
         loop.run_until_complete(stack.run_in_stack(program))
     finally:
         asyncio.set_event_loop(None)
