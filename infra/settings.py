@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, get_origin
@@ -44,11 +44,16 @@ def load() -> Settings:
     Raises:
         SettingsError: A key is unknown, a value is refused, or two values contradict each other.
     """
-    return parse(pulumi.runtime.config.CONFIG.get() | pulumi.runtime.config.get_config_env())
+    raw = pulumi.runtime.config.CONFIG.get() | pulumi.runtime.config.get_config_env()
+    return parse(raw, is_encrypted=pulumi.runtime.config.is_config_secret)
 
 
-def parse(raw: Mapping[str, str]) -> Settings:
-    """Make settings from a stack's configuration, whose keys begin with the project's name.
+def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambda _key: True) -> Settings:
+    """Make settings from a stack's configuration.
+
+    Args:
+        raw: Values by key, with the project's name before a colon.
+        is_encrypted: Whether the file of the stack holds the value of a key encrypted.
 
     Raises:
         SettingsError: A key is unknown, a value is refused, or two values contradict each other.
@@ -56,7 +61,14 @@ def parse(raw: Mapping[str, str]) -> Settings:
     given = {
         key.removeprefix(f"{PROJECT}:"): text for key, text in raw.items() if key.startswith(f"{PROJECT}:")
     }
-    problems = [_unknown(key) for key in given if key not in keys()]
+    known = keys()
+    problems = [_unknown(key) for key in given if key not in known]
+    # Pulumi's own `secret: true` refuses a default, and without one every stack would have to set the key.
+    problems += [
+        Problem(key, "the file of the stack holds this secret in clear", checks.secret_command(key))
+        for key, text in given.items()
+        if text and key in known and _is_secret(known[key]) and not is_encrypted(f"{PROJECT}:{key}")
+    ]
     groups: dict[str, Group] = {}
     for name, group in _groups():
         values = {key: _value(field, given[key]) for key, field in _fields(group) if key in given}
@@ -105,6 +117,10 @@ def _value(field: FieldInfo, text: str) -> object:
     return text
 
 
+def _is_secret(field: FieldInfo) -> bool:
+    return field.annotation is SecretStr
+
+
 def _unknown(key: str) -> Problem:
     near = get_close_matches(key, keys(), n=1)
     meant = f", perhaps you meant {near[0]}" if near else "; Pulumi.yaml lists all keys"
@@ -117,7 +133,7 @@ def _refused(group: type[Group], detail: object) -> Problem:
     key = str(error["loc"][0])
     field = dict(_fields(group))[key]
     message = str(error["msg"]).removeprefix("Value error, ")
-    is_secret = field.annotation is SecretStr
+    is_secret = _is_secret(field)
     given = "a secret" if is_secret else repr(error["input"])
     if is_secret:
         return Problem(key, f"given {given}; {message}", checks.secret_command(key))

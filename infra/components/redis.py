@@ -86,7 +86,9 @@ class Redis(pulumi.ComponentResource):
             f"{self._name}-server",
             metadata=metadata,
             spec=stateful_set(self._args, checksum=checksum),
-            opts=own,
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=self.secret.resource if self.secret else None
+            ),
         )
         service = core.v1.Service(
             f"{self._name}-service",

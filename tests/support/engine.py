@@ -1,0 +1,214 @@
+"""A Pulumi engine that records: it runs a program to its end and gives back what was registered.
+
+Unlike Pulumi's own mocks it refuses what the real engine refuses: two resources of one name, and a parent or
+dependency that nobody registered.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pulumi
+from google.protobuf import empty_pb2, json_format, struct_pb2
+from pulumi.runtime import mocks, settings, stack
+from pulumi.runtime.proto import resource_pb2
+
+SIGNATURE = "4dabf18193072939515e22adb298388d"
+"""Key of a wrapped value in Pulumi's wire format."""
+SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  (the mark of a secret, not one)
+HIDDEN = "[secret]"
+STACK_TYPE = "pulumi:pulumi:Stack"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One resource as the program registered it."""
+
+    urn: str
+    type: str
+    name: str
+    parent: str
+    raw: dict[str, Any]
+    """Inputs in wire format, secrets wrapped."""
+    dependencies: frozenset[str]
+    """URNs that it depends on, by an option or through an input."""
+    provider: str
+    retain_on_delete: bool
+    timeouts: tuple[str, str, str]
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Inputs with secrets in clear."""
+        return dict(unwrap(self.raw))
+
+    @property
+    def public(self) -> dict[str, Any]:
+        """Inputs with secrets hidden: what a preview shows."""
+        return dict(unwrap(self.raw, hide=True))
+
+
+@dataclass
+class Record:
+    """All that a program did."""
+
+    resources: dict[str, Registered] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    """Stack outputs in wire format."""
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    generated: dict[str, str] = field(default_factory=dict)
+    """Secret that each RandomPassword made, by its name."""
+
+    def of_type(self, kind: str) -> list[Registered]:
+        return [one for one in self.resources.values() if one.type == kind]
+
+    def one(self, kind: str, name: str = "") -> Registered:
+        """Get the only resource of a type whose name, or whose name in the cluster, is the given one."""
+        found = [one for one in self.of_type(kind) if name in {"", one.name, object_name(one)}]
+        assert len(found) == 1, f"{kind} {name!r}: {[one.name for one in self.of_type(kind)]}"
+        return found[0]
+
+    def objects(self) -> Iterator[Registered]:
+        """Objects of the Kubernetes API."""
+        for one in self.resources.values():
+            if one.type.startswith("kubernetes:") and "apiVersion" in one.inputs:
+                yield one
+
+    def needs(self, urn: str) -> set[str]:
+        """URNs that must be there before a resource, through others too: a destroy goes the other way."""
+        found: set[str] = set()
+        todo = [urn]
+        while todo:
+            for before in self.resources[todo.pop()].dependencies - found:
+                found.add(before)
+                todo.append(before)
+        return found
+
+
+class Engine(mocks.MockMonitor):
+    """Answers the program as the engine does, and keeps the record."""
+
+    def __init__(self, answer: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
+        super().__init__(_Unused())
+        self.record = Record()
+        self._answer = answer
+        self._urns: set[str] = set()
+
+    def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:  # noqa: N802, ANN401
+        urn = self.make_urn(request.parent, request.type, request.name)
+        if request.type == STACK_TYPE:
+            self._urns.add(urn)
+            return resource_pb2.RegisterResourceResponse(urn=urn)
+        if urn in self._urns:
+            raise ValueError(f"Duplicate resource URN {urn}")
+        for other in (request.parent, *request.dependencies):
+            if other and other not in self._urns:
+                raise ValueError(f"{urn} refers to {other!r}, which nobody registered")
+        self._urns.add(urn)
+        self.record.resources[urn] = _registered(urn, request)
+        state = struct_pb2.Struct()
+        state.CopyFrom(request.object)
+        self._compute(request, state)
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=f"{request.name}-id", object=state)
+
+    def RegisterResourceOutputs(self, request: Any) -> empty_pb2.Empty:  # noqa: N802, ANN401
+        if f"::{STACK_TYPE}::" in request.urn:
+            self.record.outputs.update(json_format.MessageToDict(request.outputs))
+        return empty_pb2.Empty()
+
+    def ReadResource(self, request: resource_pb2.ReadResourceRequest) -> Any:  # noqa: N802, ANN401
+        urn = self.make_urn(request.parent, request.type, request.name)
+        self._urns.add(urn)
+        state = struct_pb2.Struct()
+        state.update(self._answer(request.type, json_format.MessageToDict(request.properties)))
+        return resource_pb2.ReadResourceResponse(urn=urn, properties=state)
+
+    def Invoke(self, request: resource_pb2.ResourceInvokeRequest) -> Any:  # noqa: N802, ANN401
+        arguments = json_format.MessageToDict(request.args)
+        self.record.calls.append((request.tok, arguments))
+        answer = struct_pb2.Struct()
+        answer.update(self._answer(request.tok, arguments))
+        return resource_pb2.ResourceInvokeResponse(**{"return": answer})
+
+    def _compute(self, request: resource_pb2.RegisterResourceRequest, state: struct_pb2.Struct) -> None:
+        """Add the outputs that a provider would."""
+        if request.type == "random:index/randomPassword:RandomPassword":
+            secret = f"Generated0{request.name}".replace("-", "").ljust(40, "x")
+            self.record.generated[request.name] = secret
+            state.update({"result": {SIGNATURE: SECRET, "value": secret}})
+        if request.type == "kubernetes:helm.sh/v3:Release":
+            state.update({"status": {"name": dict(request.object)["name"], "status": "deployed"}})
+
+
+class _Unused(mocks.Mocks):
+    def call(self, args: mocks.MockCallArgs) -> Any:  # noqa: ANN401
+        raise NotImplementedError(args.token)
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> Any:  # noqa: ANN401
+        raise NotImplementedError(args.name)
+
+
+def run(
+    program: Callable[[], None],
+    *,
+    config: Mapping[str, str],
+    secret_keys: Sequence[str] = (),
+    answer: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _kind, _arguments: {},
+) -> Record:
+    """Run a program until nothing is left to do.
+
+    Args:
+        program: Registers resources.
+        config: Configuration of the stack, keys with the project's name.
+        secret_keys: Keys whose values are encrypted in the file of the stack.
+        answer: Result of a function of a provider, or outputs of another stack, by type and arguments.
+    """
+    engine = Engine(answer)
+    pulumi.runtime.set_all_config(dict(config), list(secret_keys))
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # Pulumi binds futures to the current loop as soon as there are mocks
+    try:
+        mocks.set_mocks(
+            engine.mocks, project="manta", stack="test", monitor=engine, logger=logging.getLogger("engine")
+        )
+        settings.set_root_resource(cast("pulumi.Resource", None))  # of the mocks' own stack, in place of which the program's comes
+        loop.run_until_complete(stack.run_in_stack(program))
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+    return engine.record
+
+
+def unwrap(value: Any, *, hide: bool = False) -> Any:  # noqa: ANN401
+    """Turn wire format into plain values; secrets in clear or hidden."""
+    if isinstance(value, dict):
+        if value.get(SIGNATURE) == SECRET:
+            return HIDDEN if hide else unwrap(value["value"])
+        return {key: unwrap(inner, hide=hide) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [unwrap(inner, hide=hide) for inner in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def object_name(resource: Registered) -> str:
+    """Name of a Kubernetes object in the cluster."""
+    return str((resource.inputs.get("metadata") or {}).get("name", ""))
+
+
+def _registered(urn: str, request: resource_pb2.RegisterResourceRequest) -> Registered:
+    through = {u for dep in request.propertyDependencies.values() for u in dep.urns}
+    timeouts = request.customTimeouts
+    return Registered(
+        urn=urn,
+        type=request.type,
+        name=request.name,
+        parent=request.parent,
+        raw=json_format.MessageToDict(request.object),
+        dependencies=frozenset(through | set(request.dependencies)),
+        provider=request.provider or dict(request.providers).get("kubernetes", ""),
+        retain_on_delete=request.retainOnDelete,
+        timeouts=(timeouts.create, timeouts.update, timeouts.delete),
+    )
