@@ -142,7 +142,7 @@ def _arguments(content: Content, images: Images, root: Path) -> str:
     """Arguments of the Dockerfile; the commit is asked for when the command runs, so it changes no command."""
     inputs = " ".join(content.inputs)
     last = f"git log -1 --format=%H -- {inputs} 2>/dev/null"
-    changed = f"git diff --quiet HEAD -- {inputs} 2>/dev/null || echo -dirty"
+    changed = f"git diff --quiet HEAD -- {inputs} 2>/dev/null; test $? -ne 1 || echo -dirty"
     arguments = {
         "BASE_IMAGE": shlex.quote(base_image(images)),
         f"{content.package.upper()}_VERSION": locked_version(content, root),
