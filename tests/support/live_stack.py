@@ -36,7 +36,7 @@ class LiveStack:
         for part in ("state", "home"):
             (folder / part).mkdir()
         self.environment = {
-            "PATH": os.pathsep.join([str(Path(sys.prefix) / "bin"), tools.path]),
+            "PATH": tools.path,
             "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
             "PULUMI_HOME": str(folder / "home"),
             "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,8 +30,9 @@ class Tools:
 
     @property
     def path(self) -> str:
-        """PATH of every program that is started."""
-        return os.pathsep.join([str(self.folder / "bin"), os.environ.get("PATH", os.defpath)])
+        """PATH of every program that is started: the environment of these tests, the folder, the machine."""
+        own = str(Path(sys.prefix) / "bin")
+        return os.pathsep.join([own, str(self.folder / "bin"), os.environ.get("PATH", os.defpath)])
 
     def missing(self) -> list[str]:
         """Every part that is needed and is not there."""
