@@ -5,7 +5,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format types unit integration lock clean
+.PHONY: help run test lint format types unit integration e2e lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ unit: .venv/.dev ## tests without network or Ray
 
 integration: .venv/.dev ## tests against real Ray and MLflow processes on loopback
 	$(BIN)/pytest tests/integration
+
+e2e: .venv/.dev ## tests against a real Kubernetes API (KUBECONFIG, or the cluster beside this folder)
+	$(BIN)/pytest tests/e2e
 
 lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 takes newer versions)
 	$(LOCK) pyproject.toml --group dev $(if $(UPGRADE),--upgrade) -o requirements/dev.txt

@@ -170,6 +170,8 @@ def from_frame(frame: pd.DataFrame, *, target: str, name: str, source: str) -> D
             allowed=", ".join(frame.columns[:20]) + (", ..." if frame.shape[1] > 20 else ""),  # noqa: PLR2004
             next_step="Name the column that holds the labels with --target.",
         )
+    if frame.empty:
+        raise DataError(f"{source} has no rows.", next_step="Add rows.")
     if frame.shape[1] == 1:
         raise DataError(f"{source} has no feature column beside the target.", next_step="Add one or more.")
     return Dataset(

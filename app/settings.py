@@ -27,15 +27,21 @@ class Settings(BaseSettings):
         alias="MLFLOW_TRACKING_URI",
         description="MLflow's address; its user and password are read by MLflow's own client.",
     )
-    ray_dashboard_url: str = Field(
-        default="http://127.0.0.1:8265",
+    ray_dashboard_url: str | None = Field(
+        default=None,
         alias="MANTA_RAY_URL",
         description="Ray's dashboard and Jobs API, for the command line.",
     )
-    serve_url: str = Field(
-        default="http://127.0.0.1:8000",
+    serve_url: str | None = Field(
+        default=None,
         alias="MANTA_SERVE_URL",
         description="Ray Serve's HTTP address without the route prefix, for the command line.",
+    )
+    ray_token: SecretStr | None = Field(
+        default=None, alias="RAY_AUTH_TOKEN", description="Ray's bearer token, for the command line."
+    )
+    serve_token: SecretStr | None = Field(
+        default=None, alias="MANTA_SERVE_TOKEN", description="Bearer token of `/model/load`, for the command line."
     )
     model_name: str = Field(
         default=names.MODEL_NAME,

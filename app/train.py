@@ -15,11 +15,13 @@ from mlflow.data.pandas_dataset import from_pandas
 from sklearn.ensemble import RandomForestClassifier
 
 from app import artifact, data, evaluation, options, provenance
-from app.cli.errors import run_command
+from app.cli.errors import as_app, run_command
 from app.registry import FAILED, GATE_TAG, PASSED, Registry
 from app.settings import Settings, settings
 
 log = logging.getLogger("manta.train")
+
+HELP: Final = "Train a random forest, evaluate it on held-out rows and register it in MLflow."
 
 EXAMPLE_ROWS: Final = 5
 """Held-out rows that are stored beside the model, with its answers, for checks at load."""
@@ -165,11 +167,10 @@ def run(chosen: options.TrainOptions) -> None:
     """Train, and print the result as the last line."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     log.setLevel(logging.INFO)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     result = train(chosen, settings())
     print(json.dumps(asdict(result)), flush=True)  # noqa: T201 - the job's output
 
 
 if __name__ == "__main__":
-    run_command(
-        options.command(run, help_text="Train a random forest, evaluate it on held-out rows and register it in MLflow.")
-    )
+    run_command(as_app(options.command(run, help_text=HELP)))

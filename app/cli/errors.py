@@ -14,13 +14,15 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as a shell counts it."""
 
 
-def run_command(command: Callable[..., None] | typer.Typer) -> None:
+def as_app(command: Callable[..., None]) -> typer.Typer:
+    """A command line of one command."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    return app
+
+
+def run_command(app: typer.Typer) -> None:
     """Run a command line and end the process."""
-    if isinstance(command, typer.Typer):
-        app = command
-    else:
-        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        app.command()(command)
     try:
         app()
     except MantaError as error:

@@ -166,18 +166,32 @@ def run(
     """
     engine = Engine(answer)
     pulumi.runtime.set_all_config(dict(config), list(secret_keys))
+    settings.SETTINGS.outputs.clear()  # what a run before left when it failed
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)  # Pulumi binds futures to the current loop as soon as there are mocks
     try:
         mocks.set_mocks(
             engine.mocks, project="manta", stack="test", monitor=engine, logger=logging.getLogger("engine")
         )
-        settings.set_root_resource(cast("pulumi.Resource", None))  # of the mocks' own stack, in place of which the program's comes
+        settings.set_root_resource(
+            cast("pulumi.Resource", None)
+        )  # of the mocks' own stack, in place of which the program's comes
         loop.run_until_complete(stack.run_in_stack(program))
     finally:
-        asyncio.set_event_loop(None)
-        loop.close()
+        _abandon(loop)
     return engine.record
+
+
+def _abandon(loop: asyncio.AbstractEventLoop) -> None:
+    """End what a failed program left waiting; its failure is on the way to the test already."""
+    loop.set_exception_handler(lambda _loop, _context: None)
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_default_executor())
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 def unwrap(value: Any, *, hide: bool = False) -> Any:  # noqa: ANN401

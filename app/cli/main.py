@@ -1,0 +1,24 @@
+"""The `manta` command: which subcommands there are."""
+
+import typer
+
+from app import options
+from app.cli import local, models, train
+from app.cli.errors import run_command
+
+cli = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train, register and serve scikit-learn models on Ray.",
+)
+cli.command()(local.local)
+cli.command()(options.command(train.submit, help_text=train.HELP))
+cli.command()(models.load)
+cli.command()(models.predict)
+cli.command()(models.status)
+
+
+def main() -> None:
+    """Run the command line and end the process."""
+    run_command(cli)

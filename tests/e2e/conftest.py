@@ -1,0 +1,68 @@
+"""A real API server with KubeRay's CRDs, and the program's objects for it."""
+
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from infra import names
+from infra.charts import LOADER
+from tests.support import crds, kubernetes
+from tests.support.engine import Record
+from tests.support.kubernetes import Api
+from tests.support.program import Program
+
+NAMESPACE = "manta-e2e-dry-run"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the first test time to start a cluster."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(kubernetes.START_TIMEOUT_S + 600))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Refuse to call it a success when every test was skipped."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    stats = reporter.stats if reporter is not None else {}
+    if exitstatus == pytest.ExitCode.OK and stats.get("skipped") and not stats.get("passed"):
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+        reporter.write_line("every test was skipped: nothing has been checked (exit code 5)", red=True)
+
+
+@pytest.fixture(scope="session")
+def api() -> Api:
+    """Find an API server and give it KubeRay's CRDs."""
+    found = kubernetes.find()
+    files = sorted(crds.folder().glob("*.yaml"))
+    found.apply(yaml.load(file.read_text(), Loader=LOADER) for file in files)  # noqa: S506  (a safe loader)
+    return found
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """Run the program with the real CRDs as those of its chart."""
+    made = Program(tmp_path_factory.mktemp("e2e"))
+    for file in crds.folder().glob("*.yaml"):
+        made.write(f"kuberay/crds/{file.name}", file.read_text())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(made.kubeconfig))
+        yield made
+
+
+@pytest.fixture(scope="session")
+def namespaces(api: Api, program: Program) -> Iterator[list[str]]:
+    """Really make both namespaces, with their Pod Security level, and remove them afterwards."""
+    record = program.deploy(namespace=NAMESPACE)
+    api.apply(one.inputs for one in record.of_type("kubernetes:core/v1:Namespace"))
+    made = [NAMESPACE, names.operator_namespace(NAMESPACE)]
+    yield made
+    api.run("kubectl", "delete", "namespace", "--wait=false", *made)
+
+
+@pytest.fixture(params=["dev", "prod"])
+def record(request: pytest.FixtureRequest, program: Program, namespaces: list[str]) -> Record:
+    """What the program registers for a stack, in the namespaces that exist."""
+    assert namespaces
+    return program.deploy(request.param, namespace=NAMESPACE, kuberayChart="./kuberay")

@@ -1,0 +1,237 @@
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import mlflow
+import psutil
+import pytest
+import skops.io
+from mlflow import MlflowClient
+from sklearn.ensemble import RandomForestClassifier
+
+from app.data import bundled
+from app.names import MODEL_NAME
+from tests.support.local import Local, Started, wait_until
+
+ROWS = bundled("breast-cancer").features
+
+
+@pytest.fixture
+def served(api: httpx.Client) -> Iterator[dict[str, Any]]:
+    """What is served before the test, which must be what is served after it."""
+    before = api.get("/model").json()
+    yield before
+    after = api.get("/model").json()
+    assert after["model_info"] == before["model_info"]
+
+
+@pytest.fixture(scope="module")
+def registry(platform: Started, local: Local) -> MlflowClient:
+    assert platform.process.poll() is None
+    mlflow.set_tracking_uri(local.target.mlflow_url)
+    mlflow.set_experiment("foreign")
+    return MlflowClient(tracking_uri=local.target.mlflow_url)
+
+
+def test_load_answers_as_the_contract_says(api: httpx.Client) -> None:
+    answer = api.post("/model/load", json={"version": "1"})
+
+    content = answer.json()
+    assert answer.status_code == 200
+    assert content["model_loaded"] is True
+    assert content["model_info"].keys() == {"name", "version", "stage", "description", "creation_timestamp"}
+    assert (content["model_info"]["name"], content["model_info"]["version"]) == (MODEL_NAME, "1")
+    assert [replica["version"] for replica in content["replicas"]] == ["1"] * len(content["replicas"])
+    assert content["mlflow_uri"].startswith("http://127.0.0.1:")
+    assert datetime.fromisoformat(content["timestamp"]).tzinfo is not None
+
+
+def test_load_makes_the_version_the_champion(api: httpx.Client, registry: MlflowClient) -> None:
+    registry.delete_registered_model_alias(MODEL_NAME, "champion")
+
+    assert api.post("/model/load", json={"version": "1"}).is_success
+
+    assert str(registry.get_model_version_by_alias(MODEL_NAME, "champion").version) == "1"
+
+
+def test_predictions_are_those_of_scikit_learn_to_the_last_bit(
+    api: httpx.Client, registry: MlflowClient, tmp_path: Path
+) -> None:
+    info = api.post("/model/load", json={"version": "1"}).json()["model_info"]
+    assert registry
+    folder = mlflow.artifacts.download_artifacts(f"models:/{MODEL_NAME}/{info['version']}", dst_path=str(tmp_path))
+    model = skops.io.load(Path(folder) / "model.skops", trusted=["sklearn.tree._tree.Tree"])
+
+    answer = api.post("/predict", json={"features": ROWS.to_numpy().tolist()}).json()
+
+    assert answer["predictions"] == model.predict(ROWS).tolist()
+    assert answer["probabilities"] == model.predict_proba(ROWS).tolist()
+    assert answer["model_version"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b'{"features": [[1, 2]]}', 422, "Row 0 has 2 values"),
+        (b'{"features": [[1, 2], [1]]}', 422, "Row 0 has 2 values"),
+        (b'{"features": [["1"]]}', 422, 'Row 0, column 0 is "1"'),
+        (b'{"features": [[null]]}', 422, "Row 0, column 0 is null"),
+        (b'{"features": [[NaN]]}', 422, "Row 0, column 0 is NaN"),
+        (b'{"features": []}', 422, "features"),
+        (b'{"features": [[1', 422, "not JSON"),
+        (b"", 422, "not JSON"),
+        (b'{"features": [' + b"[0]," * 20_000 + b"[0]]}", 413, "20001 rows"),
+        (b'{"features": [[' + b"0," * 5_000_000 + b"0]]}", 413, "too large"),
+    ],
+    ids=["narrow", "ragged", "string", "null", "nan", "empty", "cut", "no body", "20,001 rows", "10 MB"],
+)
+@pytest.mark.usefixtures("served")
+def test_a_bad_request_for_a_prediction_is_a_problem_document(
+    api: httpx.Client, body: bytes, status: int, message: str
+) -> None:
+    answer = api.post("/predict", content=body, headers={"content-type": "application/json"})
+
+    problem = answer.json()
+    assert (answer.status_code, problem["status"]) == (status, status)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert message in problem["detail"]
+    assert problem["next_step"]
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"version": "999"}, 404, "no version 999"),
+        ({"alias": "nobody"}, 404, "no alias 'nobody'"),
+        ({"name": "Unknown", "version": "1"}, 404, "'Unknown'"),
+        ({"version": "-1"}, 422, 'version is "-1"'),
+        ({"version": "1", "alias": "champion"}, 422, "exclude each other"),
+        ({"colour": "red"}, 422, "colour is not known"),
+        ([], 422, "The body is []"),
+    ],
+)
+def test_a_bad_request_for_a_load_changes_nothing(api: httpx.Client, body: Any, status: int, message: str) -> None:  # noqa: ANN401 - any JSON
+    answer = api.post("/model/load", json=body)
+
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert message in answer.json()["detail"]
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("token", [None, "Bearer wrong", "Basic dXNlcjpwYXNz"])
+def test_a_load_without_the_token_is_refused(api: httpx.Client, token: str | None) -> None:
+    headers = {} if token is None else {"Authorization": token}
+
+    answer = httpx.post(f"{api.base_url}model/load", headers=headers, timeout=30)
+
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def _registered(registry: MlflowClient, uri: str) -> str:
+    return str(registry.create_model_version(MODEL_NAME, uri).version)
+
+
+@pytest.mark.usefixtures("served")
+def test_a_pickled_model_is_refused_and_never_unpickled(api: httpx.Client, registry: MlflowClient) -> None:
+    model = RandomForestClassifier(n_estimators=2).fit(ROWS, ROWS["mean radius"] > 14)
+    with mlflow.start_run():
+        uri = mlflow.sklearn.log_model(
+            model,
+            name="model",
+            serialization_format="cloudpickle",
+            input_example=ROWS.head(2),
+            pip_requirements=["scikit-learn"],
+        ).model_uri
+
+    answer = api.post("/model/load", json={"version": _registered(registry, uri)})
+
+    assert answer.status_code == 409
+    assert "whose loading runs code" in answer.text
+
+
+@pytest.mark.usefixtures("served")
+def test_a_model_of_another_scikit_learn_is_refused_with_both_versions(
+    api: httpx.Client, registry: MlflowClient, local: Local
+) -> None:
+    source = registry.get_model_version(MODEL_NAME, "1")
+    artifacts = local.folder / ".manta" / "artifacts"
+    model_files = next(
+        path for path in artifacts.rglob("MLmodel") if f"model_id: {source.model_id}" in path.read_text()
+    )
+    before = model_files.read_text()
+    model_files.write_text(re.sub(r"sklearn_version: \S+", "sklearn_version: 0.24.1", before))
+
+    answer = api.post("/model/load", json={"version": "1"})
+
+    model_files.write_text(before)
+    assert answer.status_code == 409
+    assert re.search(r"scikit-learn 0\.24\.1.*scikit-learn 1\.", answer.json()["detail"])
+
+
+def test_a_replica_that_dies_comes_back_with_the_champion(api: httpx.Client, platform: Started) -> None:
+    assert api.post("/model/load", json={"version": "1"}).is_success
+    before = api.get("/model").json()["replicas"]
+    replicas = [process for process in platform.descendants() if process.name().startswith("ray::ServeReplica:manta")]
+    for process in replicas:
+        process.kill()
+    psutil.wait_procs(replicas, timeout=10)
+
+    def is_back() -> bool:
+        try:
+            answer = api.get("/model", timeout=5)
+        except httpx.TransportError:
+            return False
+        return answer.is_success and answer.json()["replicas"] != before and answer.json()["model_loaded"]
+
+    wait_until(is_back, what="a new replica", limit_s=120)
+
+    assert api.get("/model").json()["model_info"]["version"] == "1"
+
+
+def test_the_examples_of_the_openapi_document_work_as_they_stand(api: httpx.Client) -> None:
+    document = api.get("/openapi.json").json()
+    answers = {}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            for name, example in content.get("examples", {}).items():
+                answers[path, name] = api.request(method, path, json=example["value"]).status_code
+
+    assert len(answers) >= 3
+    assert set(answers.values()) == {200}
+
+
+def test_every_path_but_the_documented_is_a_problem_document(api: httpx.Client) -> None:
+    answers = [api.get("/nowhere"), api.delete("/predict")]
+
+    assert [answer.status_code for answer in answers] == [404, 405]
+    assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
+
+
+def test_schemathesis_finds_nothing(api: httpx.Client, tmp_path: Path) -> None:
+    url = str(api.base_url).rstrip("/")
+
+    ended = subprocess.run(
+        [
+            *(Path(sys.executable).parent / "schemathesis", "run", f"{url}/openapi.json", "--url", url),
+            *("--header", f"Authorization: {api.headers['authorization']}"),
+            *("--max-examples", "20", "--seed", "1", "--generation-database", "none", "--no-color"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout[-5000:]
+    assert "4 selected" in ended.stdout or "Operations" in ended.stdout

@@ -1,0 +1,112 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from app.names import MODEL_NAME
+from tests.support.local import Local, Started
+
+
+@pytest.fixture(scope="module")
+def registry(platform: Started, local: Local) -> MlflowClient:
+    assert platform.process.poll() is None
+    return MlflowClient(tracking_uri=local.target.mlflow_url)
+
+
+def trained(local: Local, *argv: str) -> dict[str, Any]:
+    """The result of a training job: its last line of output."""
+    ended = local.run("train", *argv)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    result: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return result
+
+
+@pytest.fixture(scope="module")
+def wine(registry: MlflowClient, local: Local) -> dict[str, Any]:
+    """The result of a job on the wine data."""
+    assert registry
+    return trained(local, "--dataset", "wine", "--trees", "20", "--seed", "3")
+
+
+def test_a_run_records_how_the_model_came_about(registry: MlflowClient, wine: dict[str, Any]) -> None:
+    run = registry.get_run(wine["run_id"])
+
+    assert registry.get_experiment(run.info.experiment_id).name == "manta"
+    assert run.info.status == "FINISHED"
+    assert {name: run.data.params[name] for name in ("n_estimators", "dataset", "seed", "test_size")} == {
+        "n_estimators": "20",
+        "dataset": "wine",
+        "seed": "3",
+        "test_size": "0.2",
+    }
+    assert {"accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", "brier"} <= run.data.metrics.keys()
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", run.data.tags["mlflow.source.git.commit"])
+    assert re.fullmatch(r"[0-9a-f]{64}", run.data.tags["data.fingerprint"])
+    assert run.data.tags["package.scikit-learn"].startswith("1.")
+    assert run.inputs is not None
+    assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["wine"]
+    plots = {artifact.path for artifact in registry.list_artifacts(wine["run_id"])}
+    assert {"confusion_matrix.png", "roc.png", "calibration.png"} <= plots
+
+
+def test_a_version_is_registered_with_signature_example_and_pins(
+    registry: MlflowClient, wine: dict[str, Any], local: Local
+) -> None:
+    version = registry.get_model_version(MODEL_NAME, wine["version"])
+    mlflow.set_tracking_uri(local.target.mlflow_url)
+    info = mlflow.models.get_model_info(f"models:/{MODEL_NAME}/{wine['version']}")
+
+    assert version.run_id == wine["run_id"]
+    assert version.tags["gate"] == wine["gate"] == "passed"
+    assert "wine" in str(version.description)
+    assert info.signature.inputs.input_names()[0] == "alcohol"
+    assert info.saved_input_example_info is not None
+
+
+def test_the_scores_are_of_held_out_rows_and_plausible(wine: dict[str, Any]) -> None:
+    assert 0.9 < wine["metrics"]["accuracy"] <= 1
+    assert 0 <= wine["metrics"]["brier"] < 0.3
+
+
+def test_the_same_seed_gives_the_same_forest_bit_for_bit(local: Local, wine: dict[str, Any]) -> None:
+    again = trained(local, "--dataset", "wine", "--trees", "20", "--seed", "3")
+    other = trained(local, "--dataset", "wine", "--trees", "20", "--seed", "4")
+
+    assert again["fingerprint"] == wine["fingerprint"]
+    assert other["fingerprint"] != wine["fingerprint"]
+
+
+def test_a_file_beside_the_user_is_trained_on(local: Local, registry: MlflowClient) -> None:
+    rows = "\n".join(f"{i},{i % 7},{'yes' if i % 3 else 'no'}" for i in range(60))
+    (local.folder / "houses.csv").write_text(f"rooms,area,sold\n{rows}\n")
+
+    result = trained(local, "--data", "houses.csv", "--target", "sold", "--trees", "10")
+
+    source = registry.get_run(result["run_id"]).data.tags["data.source"]
+    assert source == str(local.folder / "houses.csv")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--data", "bad.csv", "--target", "sold"], "not numbers: city"),
+        (["--data", "nowhere.csv", "--target", "sold"], "cannot be read"),
+        (["--dataset", "iris"], "no bundled data set 'iris'"),
+    ],
+)
+def test_a_job_that_cannot_train_fails_and_registers_nothing(
+    local: Local, registry: MlflowClient, argv: list[str], message: str
+) -> None:
+    (Path(local.folder) / "bad.csv").write_text("a,city,sold\n1,Rome,yes\n2,Oslo,no\n")
+    before = len(registry.search_model_versions(f"name='{MODEL_NAME}'"))
+
+    ended = local.run("train", *argv)
+
+    assert ended.returncode == 1
+    assert message in ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert len(registry.search_model_versions(f"name='{MODEL_NAME}'")) == before

@@ -1,0 +1,109 @@
+"""Runs the whole Pulumi program under a stack of the project, on a project and a kubeconfig made for it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infra import settings
+from infra.__main__ import main
+from infra.settings import Settings
+from tests.support import engine
+
+PROJECT = Path(__file__).parents[2]
+SOURCES = {
+    "images/ray/Dockerfile": "FROM scratch\n",
+    "requirements/app.txt": "ray==2.60.0\n",
+    "pyproject.toml": "[project]\n",
+    "app/serve.py": "answer = 42\n",
+}
+CRDS = ("rayclusters.ray.io", "rayjobs.ray.io", "rayservices.ray.io")
+SERVERS = {
+    "minikube": "https://192.168.49.2:8443",
+    "manta-prod": "https://prod.example.com",
+    "loopback": "https://127.0.0.1:6443",
+    "private": "https://10.77.0.2:6443",
+}
+"""API server of each context."""
+
+
+def stack_file(stack: str) -> dict[str, Any]:
+    """Configuration that a stack's file holds, keys without the project's name."""
+    loaded = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())
+    return {key.removeprefix("manta:"): value for key, value in loaded["config"].items()}
+
+
+def config(stack: str, changes: Mapping[str, object]) -> dict[str, str]:
+    """Configuration as Pulumi hands it to the program: text, lists and objects as JSON."""
+    values = stack_file(stack) | dict(changes)
+    return {f"manta:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
+
+
+def parsed(stack: str = "dev", **changes: object) -> Settings:
+    """Settings of a stack with some keys changed."""
+    return settings.parse(config(stack, changes))
+
+
+def crd(name: str, version: str = "1") -> dict[str, Any]:
+    """A CRD with as little in it as a chart could have."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": name, "annotations": {"chart-version": version}},
+        "spec": {"group": "ray.io", "scope": "Namespaced", "names": {"plural": name.partition(".")[0]}},
+    }
+
+
+class Program:
+    """The program with its files; a run with the same configuration happens once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "project"
+        for path, text in SOURCES.items():
+            self.write(path, text)
+        for name in CRDS:
+            self.write(f"chart/crds/{name}.yaml", yaml.safe_dump(crd(name)))
+        self.kubeconfig = folder / "kubeconfig"
+        self.kubeconfig.write_text(kubeconfig(SERVERS))
+        self._done: dict[str, engine.Record] = {}
+
+    def write(self, path: str, text: str) -> None:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def deploy(self, stack: str = "dev", **changes: object) -> engine.Record:
+        """Run the program under a stack with some keys changed."""
+        key = json.dumps([stack, changes], sort_keys=True)
+        if key not in self._done:
+            values = config(stack, {"kuberayChart": "./chart"} | changes)
+            secret = [f"manta:{name}" for name in changes]
+            self._done[key] = engine.run(self._main, config=values, secret_keys=secret, answer=self._answer)
+        return self._done[key]
+
+    def _main(self) -> None:
+        main(settings.load(), self.root)
+
+    def _answer(self, kind: str, _arguments: dict[str, Any]) -> dict[str, Any]:
+        answers: dict[str, dict[str, Any]] = {
+            "kubernetes:helm:template": {"result": [crd(name) for name in CRDS]},
+            "pulumi:pulumi:StackReference": {
+                "name": "platform",
+                "outputs": {"kubeconfig": kubeconfig(SERVERS, current="manta-prod")},
+                "secretOutputNames": [],
+            },
+        }
+        return answers[kind]
+
+
+def kubeconfig(servers: Mapping[str, str], current: str = "") -> str:
+    """Content of a kubeconfig with one context for each API server."""
+    return yaml.safe_dump(
+        {
+            "current-context": current,
+            "contexts": [{"name": name, "context": {"cluster": name}} for name in servers],
+            "clusters": [{"name": name, "cluster": {"server": url}} for name, url in servers.items()],
+        }
+    )

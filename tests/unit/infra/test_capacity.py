@@ -1,0 +1,32 @@
+"""The local stack on the Minikube that it is made for, with room for an upgrade."""
+
+from decimal import Decimal
+from typing import Any
+
+from infra.quantities import value
+from tests.support.program import Program
+
+NODE = {"cpu": Decimal(4), "memory": value("8Gi")}
+SYSTEM = {"cpu": Decimal("0.85"), "memory": value("1Gi")}
+"""What Minikube's own pods and the kubelet take."""
+
+
+def requested(container: dict[str, Any], kind: str) -> Decimal:
+    return value(str(container["resources"]["requests"][kind]))
+
+
+def test_two_ray_clusters_and_everything_else_fit_on_four_cpus_and_eight_gibibytes(program: Program) -> None:
+    record = program.deploy()
+    cluster = record.one("kubernetes:ray.io/v1:RayService").inputs["spec"]["rayClusterConfig"]
+    head = cluster["headGroupSpec"]["template"]["spec"]["containers"][0]
+    worker = cluster["workerGroupSpecs"][0]
+    redis = record.one("kubernetes:apps/v1:StatefulSet").inputs["spec"]["template"]["spec"]["containers"][0]
+    releases = [one.inputs["values"] for one in record.of_type("kubernetes:helm.sh/v3:Release")]
+
+    for kind in ("cpu", "memory"):
+        pod = requested(worker["template"]["spec"]["containers"][0], kind)
+        head_pod = requested(head, kind) + requested(cluster["autoscalerOptions"], kind)
+        running = head_pod + worker["maxReplicas"] * pod
+        upgrading = head_pod + worker["replicas"] * pod
+        rest = requested(redis, kind) + sum(requested(values, kind) for values in releases)
+        assert running + upgrading + rest <= NODE[kind] - SYSTEM[kind], kind

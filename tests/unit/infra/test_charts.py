@@ -1,0 +1,68 @@
+"""Charts: a name, an OCI reference, a folder or an archive."""
+
+import tarfile
+from pathlib import Path
+
+import pulumi
+import pytest
+import yaml
+
+from infra import charts
+from infra.charts import Chart
+from tests.support.program import CRDS, crd
+
+OPTS = pulumi.InvokeOptions()
+
+
+def chart(name: str) -> Chart:
+    return Chart(chart=name, version="1.2.3", repository="https://charts.example.com")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in CRDS:
+        file = tmp_path / f"kuberay-operator/crds/{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(yaml.safe_dump(crd(name)))
+    (tmp_path / "kuberay-operator/templates").mkdir()
+    (tmp_path / "kuberay-operator/templates/x.yaml").write_text("{{ not yaml }}")
+    return tmp_path
+
+
+def test_crds_come_from_a_folder(folder: Path) -> None:
+    found = charts.crds(chart("./kuberay-operator"), root=folder, opts=OPTS)
+
+    assert [one["metadata"]["name"] for one in found] == sorted(CRDS)
+
+
+def test_crds_come_from_an_archive(folder: Path) -> None:
+    with tarfile.open(folder / "chart.tgz", "w:gz") as archive:
+        archive.add(folder / "kuberay-operator", arcname="kuberay-operator")
+
+    found = charts.crds(chart(str(folder / "chart.tgz")), root=Path("/nowhere"), opts=OPTS)
+
+    assert [one["metadata"]["name"] for one in found] == sorted(CRDS)
+
+
+@pytest.mark.parametrize("name", ["./charts/x", "../x", "/srv/charts/x.tgz", "~/charts/x"])
+def test_a_path_is_known_by_its_first_character(name: str) -> None:
+    assert chart(name).is_local
+
+
+def test_a_name_comes_from_its_repository_at_its_version() -> None:
+    assert chart("mlflow").release_source(Path()) == {
+        "chart": "mlflow",
+        "version": "1.2.3",
+        "repository_opts": {"repo": "https://charts.example.com"},
+    }
+
+
+def test_an_oci_reference_has_a_version_and_no_repository() -> None:
+    assert chart("oci://r.example.com/x").release_source(Path()) == {
+        "chart": "oci://r.example.com/x",
+        "version": "1.2.3",
+    }
+
+
+def test_an_absolute_path_stays_as_it_is(tmp_path: Path) -> None:
+    assert chart(str(tmp_path)).release_source(Path("/elsewhere")) == {"chart": str(tmp_path)}

@@ -1,0 +1,152 @@
+"""The guard: which context is local, and what is refused before anything is registered."""
+
+from pathlib import Path
+
+import pytest
+
+from infra import kubeconfig
+from infra.kubeconfig import Context, TargetError
+from tests.support import engine
+from tests.support.program import SERVERS, Program, config
+from tests.support.program import kubeconfig as written
+
+MINIKUBE = """
+contexts:
+- name: work
+  context:
+    cluster: work
+    extensions:
+    - name: context_info
+      extension: {provider: minikube.sigs.k8s.io, version: v1.37.0}
+clusters:
+- name: work
+  cluster: {server: "https://192.168.49.2:8443"}
+"""
+
+
+def context(name: str, server: str = "https://cloud.example.com") -> Context:
+    return Context(name=name, server=server, is_minikube=False)
+
+
+@pytest.mark.parametrize(
+    "name", ["minikube", "kind-dev", "k3d-dev", "docker-desktop", "rancher-desktop", "colima", "orbstack"]
+)
+def test_contexts_of_local_tools_are_local(name: str) -> None:
+    assert kubeconfig.is_local(context(name))
+
+
+@pytest.mark.parametrize(
+    "server", ["https://127.0.0.1:6443", "https://[::1]:6443", "https://localhost:16443", "https://127.9.9.9"]
+)
+def test_a_loopback_address_is_local(server: str) -> None:
+    assert kubeconfig.is_local(context("any", server))
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["https://10.77.0.2:6443", "https://172.16.0.2", "https://192.168.1.9:6443", "https://x.eks.aws"],
+)
+def test_a_private_or_public_address_proves_nothing(server: str) -> None:
+    assert not kubeconfig.is_local(context("any", server))
+
+
+@pytest.mark.parametrize("name", ["my-minikube-copy", "kindness", "prod-k3d-"])
+def test_a_name_that_only_contains_a_local_one_is_not_local(name: str) -> None:
+    assert not kubeconfig.is_local(context(name))
+
+
+def test_a_minikube_profile_is_known_by_its_signature() -> None:
+    found = kubeconfig.find([kubeconfig.parse(MINIKUBE)], "work")
+
+    assert kubeconfig.is_local(found)
+
+
+def test_a_context_named_in_local_contexts_is_local() -> None:
+    assert kubeconfig.is_local(context("lab", "https://10.77.0.2"), also=["lab"])
+
+
+def test_several_files_are_searched_and_the_first_wins(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text(written({"both": "https://first"}))
+    second.write_text(written({"both": "https://second", "other": "https://other"}, current="other"))
+
+    documents = kubeconfig.read([first, tmp_path / "missing", second])
+
+    assert kubeconfig.find(documents, "both").server == "https://first"
+    assert kubeconfig.find(documents, "").name == "other"
+
+
+@pytest.mark.parametrize(("text", "said"), [("{", "not YAML"), ("", "empty")])
+def test_what_is_no_kubeconfig_is_refused(text: str, said: str) -> None:
+    with pytest.raises(TargetError, match=said):
+        kubeconfig.parse(text)
+
+
+GUARDED: list[tuple[str, dict[str, object], str]] = [
+    ("dev", {"context": "manta-prod"}, r"for a local cluster.*manta-prod.*localContexts\[0\]"),
+    ("dev", {"context": "private"}, "for a local cluster.*10.77.0.2"),
+    ("dev", {"context": "nowhere"}, "no context 'nowhere'; it has: loopback, manta-prod, minikube, private"),
+    ("prod", {"context": "minikube"}, "for a cloud cluster.*pulumi stack select dev"),
+    ("prod", {"context": "loopback"}, "for a cloud cluster"),
+    ("prod", {"localContexts": ["manta-prod"]}, "for a cloud cluster"),
+    ("dev", {"kubeconfig": written({"minikube": "https://x"}), "context": "other"}, "no context 'other'"),
+]
+
+
+@pytest.mark.parametrize(("stack", "changes", "said"), GUARDED)
+def test_a_wrong_target_is_refused_before_anything_is_registered(
+    program: Program, monkeypatch: pytest.MonkeyPatch, stack: str, changes: dict[str, object], said: str
+) -> None:
+    registered: list[str] = []
+    monkeypatch.setattr(engine, "_registered", lambda urn, _request: registered.append(urn))
+
+    with pytest.raises(TargetError, match=said):
+        program.deploy(stack, **changes)
+
+    assert registered == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"context": "loopback"}, {"context": "private", "localContexts": ["private"]}]
+)
+def test_a_local_context_is_used_by_name_and_identity(program: Program, changes: dict[str, object]) -> None:
+    record = program.deploy(**changes)
+
+    for provider in record.of_type("pulumi:providers:kubernetes"):
+        assert provider.inputs["context"] == changes["context"]
+        assert provider.inputs["clusterIdentifier"] == changes["context"]
+    assert record.outputs["context"] == changes["context"]
+
+
+def test_changed_secrets_and_config_maps_are_updated_in_place(program: Program) -> None:
+    provider = program.deploy().one("pulumi:providers:kubernetes", "cluster")
+
+    assert provider.inputs["enableSecretMutable"] == "true"
+    assert provider.inputs["enableConfigMapMutable"] == "true"
+
+
+def test_a_kubeconfig_from_the_configuration_stays_secret(program: Program) -> None:
+    content = written({"manta-prod": "https://prod.example.com"})
+
+    provider = program.deploy("prod", kubeconfig=content).one("pulumi:providers:kubernetes", "cluster")
+
+    assert provider.inputs["kubeconfig"] == content
+    assert provider.public["kubeconfig"] == engine.HIDDEN
+
+
+def test_another_stack_gives_kubeconfig_and_context(program: Program) -> None:
+    record = program.deploy("prod", clusterStack="org/platform/prod", context="")
+
+    provider = record.one("pulumi:providers:kubernetes", "cluster")
+    assert provider.inputs["kubeconfig"] == written(SERVERS, current="manta-prod")
+    assert provider.inputs["clusterIdentifier"] == "org/platform/prod"
+    assert record.outputs["context"] == "manta-prod"
+
+
+def test_a_local_cluster_of_another_stack_is_refused_before_its_provider(program: Program) -> None:
+    with pytest.raises(TargetError, match="for a cloud cluster"):
+        program.deploy("prod", clusterStack="org/platform/prod", context="minikube")
+
+
+def test_every_run_reads_the_configuration_that_it_is_given() -> None:
+    assert config("dev", {"context": "a"})["manta:context"] == "a"

@@ -1,0 +1,125 @@
+"""MLflow's release: where its state lies, who may ask, and how it starts."""
+
+from typing import Any
+
+import pytest
+
+from infra.components import mlflow_values
+from tests.support.program import Program, parsed
+
+VOLUME = "kubernetes:core/v1:PersistentVolumeClaim"
+
+
+def values_of(stack: str = "dev", **changes: object) -> dict[str, Any]:
+    return mlflow_values.values(parsed(stack, **changes), checksums=["abc"])
+
+
+def test_the_password_is_named_and_not_told() -> None:
+    auth = values_of()["auth"]
+
+    assert auth["enabled"] is True
+    assert auth["existingAdminSecret"] == {
+        "name": "mlflow-auth",
+        "usernameKey": "username",
+        "passwordKey": "password",
+    }
+    assert "adminPassword" not in auth
+
+
+def test_sqlite_and_artifacts_lie_on_one_volume_that_one_pod_writes() -> None:
+    values = values_of()
+
+    assert values["backendStore"]["defaultSqlitePath"] == "/mlflow/data/mlflow.db"
+    assert values["auth"]["sqliteFullPath"] == "/mlflow/data/"
+    assert values["artifactRoot"]["defaultArtifactsDestination"] == "/mlflow/data/artifacts"
+    assert values["extraVolumes"][0]["persistentVolumeClaim"]["claimName"] == "mlflow-data"
+    assert values["strategy"] == {"type": "Recreate"}
+
+
+def test_the_volume_is_not_awaited_since_it_is_bound_with_its_pod(program: Program) -> None:
+    volume = program.deploy().one(VOLUME).inputs
+
+    assert volume["metadata"]["annotations"]["pulumi.com/skipAwait"] == "true"
+    assert volume["spec"]["resources"]["requests"]["storage"] == "2Gi"
+
+
+def test_postgres_and_an_object_store_need_no_volume(program: Program) -> None:
+    values = values_of("prod")
+
+    assert program.deploy("prod").of_type(VOLUME) == []
+    secret = {"name": "mlflow-postgres", "usernameKey": "username", "passwordKey": "password"}
+    place = {"enabled": True, "host": "postgres.example.com", "port": 5432}
+    assert values["backendStore"] == {
+        "databaseMigration": True,
+        "databaseConnectionCheck": True,
+        "postgres": place | {"database": "mlflow"},
+        "existingDatabaseSecret": secret,
+    }
+    assert values["auth"]["postgres"] == place | {"database": "mlflow_auth", "existingSecret": secret}
+    assert values["artifactRoot"] == {
+        "proxiedArtifactStorage": True,
+        "defaultArtifactsDestination": "s3://example-manta-artifacts",
+    }
+    assert values["replicaCount"] == 2
+    assert "strategy" not in values
+
+
+@pytest.mark.parametrize(
+    ("changes", "host"),
+    [
+        ({}, "localhost:*"),
+        ({}, "mlflow"),
+        ({}, "mlflow:*"),
+        ({}, "mlflow.manta.svc.cluster.local:*"),
+        ({}, "127.0.0.1:*"),
+        ({"namespace": "team"}, "mlflow.team.svc.cluster.local:*"),
+        ({"access": "nodePort", "host": "192.168.49.2"}, "192.168.49.2:*"),
+        ({"access": "ingress", "host": "example.com", "tls": "tls"}, "mlflow.example.com"),
+    ],
+)
+def test_the_server_answers_to_the_names_that_it_is_reached_by(changes: dict[str, object], host: str) -> None:
+    assert host in values_of(**changes)["serverAllowedHosts"]
+
+
+def test_the_server_never_answers_to_every_name() -> None:
+    for stack in ("dev", "prod"):
+        assert "*" not in values_of(stack)["serverAllowedHosts"]
+
+
+@pytest.mark.parametrize(("memory", "expected"), [("768Mi", 1), ("1536Mi", 1), ("3Gi", 3), ("64Gi", 4)])
+def test_as_many_server_processes_start_as_fit(memory: str, expected: int) -> None:
+    assert mlflow_values.workers(memory) == expected
+
+
+def test_the_pod_is_restricted_and_found_by_policies() -> None:
+    values = values_of()
+
+    assert values["podSecurityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert values["extraPodLabels"] == {
+        "app.kubernetes.io/component": "mlflow",
+        "app.kubernetes.io/part-of": "manta",
+    }
+
+
+def test_a_changed_password_restarts_the_server(program: Program) -> None:
+    before, after = (
+        program.deploy(**changes)
+        .one("kubernetes:helm.sh/v3:Release", "mlflow-release")
+        .inputs["values"]["podAnnotations"]
+        for changes in ({}, {"mlflowPassword": "another-password"})
+    )
+
+    assert before != after
+
+
+def test_workload_identity_and_store_credentials_reach_the_server() -> None:
+    values = values_of(
+        "prod",
+        mlflowServiceAccountAnnotations={"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/mlflow"},
+        artifactSecret="store-keys",
+    )
+
+    assert values["serviceAccount"]["annotations"] == {
+        "eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/mlflow"
+    }
+    assert values["extraSecretNamesForEnvFrom"] == ["store-keys"]

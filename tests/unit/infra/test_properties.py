@@ -1,0 +1,88 @@
+"""Whatever is accepted gives a spec that KubeRay accepts; whatever is refused says why."""
+
+from decimal import Decimal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infra import quantities, versions
+from infra.components import ray_service_spec, serve_config
+from infra.components.ray_service_spec import RayServiceSpec
+from infra.settings import Settings, SettingsError
+from tests.support import crds
+from tests.support.program import parsed
+
+number = st.integers(-1, 12)
+amount = st.one_of(
+    st.from_regex(quantities.PATTERN, fullmatch=True),
+    st.sampled_from(["500m", "1", "2Gi", "16Gi", "1.5G", "", "2GB", "-1", "1e3", "0"]),
+)
+label = st.one_of(st.text(max_size=70), st.from_regex(r"[a-z]([-a-z0-9]{0,50}[a-z0-9])?", fullmatch=True))
+changes = st.fixed_dictionaries(
+    {},
+    optional={
+        "cpus": number,
+        "gpus": number,
+        "minWorkers": number,
+        "maxWorkers": number,
+        "replicas": number,
+        "memory": amount,
+        "headCpus": amount,
+        "headMemory": amount,
+        "namespace": label,
+        "rayServiceName": label,
+        "modelName": label,
+        "routePrefix": st.one_of(st.just("/"), st.text(max_size=12), st.just("/a/b")),
+    },
+)
+
+
+def resource(stack: Settings) -> dict[str, object]:
+    spec = RayServiceSpec(
+        size=stack.size,
+        target=stack.where.target,
+        ray_version=versions.RAY,
+        image="image:1",
+        image_pull_secrets=[],
+        serve_config=serve_config.build(stack.app, stack.size),
+        redis_address="redis:6379",
+        redis_has_password=True,
+        environment={"A": "1"},
+        secret_environment={"B": ("secret", "key")},
+    )
+    metadata = {"name": stack.where.ray_service_name, "namespace": stack.where.namespace}
+    built = ray_service_spec.build(spec)
+    return {"apiVersion": "ray.io/v1", "kind": "RayService", "metadata": metadata, "spec": built}
+
+
+@settings(max_examples=25, deadline=None)
+@given(changes, st.sampled_from(["dev", "prod"]))
+def test_an_accepted_configuration_is_valid_and_a_refused_one_says_how_to_mend_it(
+    changed: dict[str, object], stack: str
+) -> None:
+    try:
+        accepted = parsed(stack, **changed)
+    except SettingsError as refused:
+        for line in str(refused).splitlines()[1:]:
+            assert "Mend it with: pulumi config " in line
+            assert line.startswith("  manta:")
+        return
+
+    assert crds.problems(resource(accepted)) == []
+    assert accepted.size.replicas <= accepted.size.max_workers
+    assert len(accepted.where.ray_service_name) <= 47
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from(["1", "500m", "0.1", "1.5", "3", "7k", "2Gi", "1023Ki", "0.001m"]),
+    st.sampled_from([Decimal("0.5"), Decimal(1)]),
+)
+def test_a_share_is_never_none_and_never_more_than_rounding_above_the_whole(
+    quantity: str, share: Decimal
+) -> None:
+    whole = quantities.value(quantity)
+
+    part = quantities.value(quantities.cpu_share(quantity, share))
+
+    assert 0 < part < whole * share + Decimal("0.0011")

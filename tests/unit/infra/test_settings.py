@@ -1,0 +1,141 @@
+"""The configuration: what is accepted, what is refused, and the command that mends it."""
+
+import re
+import shlex
+
+import pytest
+from pydantic import ValidationError
+
+from infra import settings
+from infra.settings import SettingsError
+from tests.support.program import config, parsed
+
+REFUSED: list[tuple[str, dict[str, object], str]] = [
+    # stack, changes, a part of the command that mends it
+    ("dev", {"cpus": 0}, "pulumi config set cpus 1"),
+    ("dev", {"cpus": "many"}, "pulumi config set cpus 1"),
+    ("dev", {"memory": "2GB"}, "pulumi config set memory 2Gi"),
+    ("dev", {"memory": "0"}, "pulumi config set memory 2Gi"),
+    ("dev", {"memory": "512Mi"}, "pulumi config set memory 1024Mi"),
+    ("dev", {"headMemory": "512Mi"}, "pulumi config set headMemory 1024Mi"),
+    ("dev", {"mlflowMemory": "256Mi"}, "pulumi config set mlflowMemory 768Mi"),
+    ("dev", {"memory": "9Ei"}, "pulumi config set memory 2Gi"),
+    ("dev", {"headCpus": "half"}, "pulumi config set headCpus 1"),
+    ("dev", {"replicas": 3}, "pulumi config set maxWorkers 3"),
+    ("dev", {"minWorkers": 3}, "pulumi config set maxWorkers 3"),
+    ("dev", {"gpus": -1}, "pulumi config set gpus 0"),
+    ("dev", {"target": "laptop"}, "pulumi config set target minikube"),
+    ("dev", {"context": ""}, "pulumi config set context minikube"),
+    ("dev", {"clusterStack": "o/p/s"}, "pulumi config set target cloud"),
+    ("prod", {"clusterStack": "o/p/s", "kubeconfig": "x: y"}, "pulumi config rm kubeconfig"),
+    ("dev", {"namespace": "Manta_1"}, "pulumi config set namespace manta"),
+    ("dev", {"namespace": "n" * 60}, "pulumi config set namespace manta"),
+    ("dev", {"rayServiceName": "r" * 48}, "pulumi config set rayServiceName manta"),
+    ("dev", {"rayServiceName": "1ray"}, "pulumi config set rayServiceName manta"),
+    ("dev", {"imageBuilder": "prebuilt"}, "pulumi config set image "),
+    ("dev", {"imageBuilder": "docker"}, "pulumi config set registry "),
+    ("dev", {"imageBuilder": "command"}, "pulumi config set buildCommand "),
+    ("dev", {"image": "Not An Image"}, "pulumi config set image "),
+    ("prod", {"imageBuilder": "minikube"}, "pulumi config set imageBuilder docker"),
+    ("dev", {"mlflowReplicas": 2}, "pulumi config set mlflowBackend postgres"),
+    ("dev", {"mlflowReplicas": 2}, "pulumi config set artifactRoot s3://"),
+    ("prod", {"mlflowBackend": "sqlite"}, "pulumi config set mlflowBackend postgres"),
+    ("prod", {"artifactRoot": "volume"}, "pulumi config set artifactRoot s3://"),
+    ("dev", {"artifactRoot": "ftp://files"}, "pulumi config set artifactRoot s3://"),
+    ("prod", {"postgresHost": ""}, "pulumi config set postgresHost "),
+    ("prod", {"postgresSecret": ""}, "pulumi config set --secret postgresPassword"),
+    ("prod", {"postgresAuthDatabase": "mlflow"}, "pulumi config set postgresAuthDatabase mlflow_auth"),
+    ("dev", {"redis": "external"}, "pulumi config set redisAddress "),
+    ("dev", {"redisAddress": "redis.example.com"}, "pulumi config set redisAddress "),
+    ("prod", {"host": ""}, "pulumi config set host "),
+    ("prod", {"tls": ""}, "pulumi config set tls "),
+    ("dev", {"access": "nodePort"}, "pulumi config set host "),
+    ("dev", {"routePrefix": "api"}, "pulumi config set routePrefix /fastapi_app"),
+    ("dev", {"modelName": "no/slash"}, "pulumi config set modelName RandomForestClassifierModel"),
+    ("dev", {"rayToken": "short"}, "pulumi config set --secret rayToken "),
+    ("dev", {"mlflowPassword": "with a space in it"}, "pulumi config set --secret mlflowPassword "),
+    ("dev", {"localContexts": "minikube"}, "pulumi config set localContexts "),
+    ("dev", {"cpu": 2}, "pulumi config rm cpu"),
+]
+
+
+@pytest.mark.parametrize(("stack", "changes", "command"), REFUSED)
+def test_a_refusal_names_the_key_and_the_command_that_mends_it(
+    stack: str, changes: dict[str, object], command: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parsed(stack, **changes)
+
+    assert command in str(refused.value)
+    assert "manta:" in str(refused.value)
+
+
+def test_every_command_in_a_message_can_be_typed_as_it_stands() -> None:
+    for stack, changes, _ in REFUSED:
+        with pytest.raises(SettingsError) as refused:
+            parsed(stack, **changes)
+        for line in str(refused.value).splitlines()[1:]:
+            command = shlex.split(line.split("Mend it with: ")[1])
+            assert command[:2] == ["pulumi", "config"], line
+            assert re.fullmatch(r"set|rm", command[2]), line
+
+
+def test_a_misspelled_key_is_told_from_the_one_that_was_meant() -> None:
+    with pytest.raises(SettingsError, match="perhaps you meant maxWorkers"):
+        parsed(maxWorker=3)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(SettingsError) as refused:
+        parsed(cpus=0, memory="x", gpus=-1)
+
+    assert len(str(refused.value).splitlines()) == 4
+
+
+def test_a_refused_secret_is_not_repeated() -> None:
+    with pytest.raises(SettingsError) as refused:
+        parsed(rayToken="hunter2")
+
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_secret_that_the_stacks_file_holds_in_clear_is_refused() -> None:
+    raw = config("dev", {"rayToken": "a-long-enough-secret"})
+
+    with pytest.raises(SettingsError, match="in clear") as refused:
+        settings.parse(raw, is_encrypted=lambda key: key != "manta:rayToken")
+
+    assert "pulumi config set --secret rayToken" in str(refused.value)
+
+
+def test_settings_cannot_be_changed() -> None:
+    made = parsed()
+
+    with pytest.raises(ValidationError, match="frozen"):
+        made.size.cpus = 2
+
+
+def test_keys_of_other_projects_are_left_alone() -> None:
+    raw = config("dev", {}) | {"aws:region": "eu-central-1"}
+
+    assert settings.parse(raw).where.context == "minikube"
+
+
+def test_lists_and_objects_are_read() -> None:
+    made = parsed(localContexts=["a", "b"], mlflowServiceAccountAnnotations={"k": "v"})
+
+    assert made.where.local_contexts == ("a", "b")
+    assert made.storage.mlflow_service_account_annotations == {"k": "v"}
+
+
+def test_cpus_changes_one_value() -> None:
+    before, after = parsed().model_dump(), parsed(cpus=2).model_dump()
+
+    assert after["size"].pop("cpus") == 2
+    assert before["size"].pop("cpus") == 1
+    assert after == before
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_the_stacks_of_the_project_are_accepted_as_they_stand(stack: str) -> None:
+    assert parsed(stack).where.context

@@ -1,0 +1,134 @@
+"""The whole program under many configurations: it runs, is valid, and keeps its invariants."""
+
+import time
+
+import pytest
+
+from tests.support import crds, engine
+from tests.support.program import Program
+
+EXTERNAL_REDIS = {"redis": "external", "redisAddress": "redis.example.com:6380"}
+VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
+    "dev": ("dev", {}),
+    "prod": ("prod", {}),
+    "more cpus": ("prod", {"cpus": 8}),
+    "gpus": ("dev", {"gpus": 2}),
+    "fixed workers": ("dev", {"minWorkers": 2, "maxWorkers": 2}),
+    "one worker": ("dev", {"maxWorkers": 1}),
+    "two replicas": ("dev", {"replicas": 2}),
+    "node ports": ("dev", {"access": "nodePort", "host": "192.168.49.2"}),
+    "ingress at home": ("dev", {"access": "ingress", "host": "manta.test", "tls": "manta-tls"}),
+    "external redis": ("dev", EXTERNAL_REDIS),
+    "external redis in clear": ("dev", EXTERNAL_REDIS | {"redisTls": False}),
+    "external redis with a password": ("prod", EXTERNAL_REDIS | {"redisPassword": "supplied-redis-passw"}),
+    "supplied tokens": ("dev", {"rayToken": "supplied-ray-token-0", "serveToken": "supplied-serve-token"}),
+    "supplied postgres": ("prod", {"postgresSecret": "", "postgresPassword": "supplied-postgres-pw"}),
+    "volume with postgres": (
+        "prod",
+        {"maxWorkers": 1, "minWorkers": 1, "replicas": 1, "artifactRoot": "volume", "mlflowReplicas": 1},
+    ),
+    "google storage": ("prod", {"artifactRoot": "gs://bucket/path"}),
+    "azure storage": ("prod", {"artifactRoot": "wasbs://c@a.blob.core.windows.net/p"}),
+    "prebuilt": ("dev", {"imageBuilder": "prebuilt", "image": "registry.example.com/ray:1"}),
+    "other builder": ("dev", {"imageBuilder": "command", "buildCommand": "build {image}"}),
+    "mirror": ("prod", {"imageRegistry": "mirror.example.com", "imagePullSecret": "login"}),
+    "oci charts": ("dev", {"kuberayChart": "oci://m.example.com/k", "mlflowChart": "oci://m.example.com/m"}),
+    "other names": ("dev", {"namespace": "team-a", "rayServiceName": "scoring", "modelName": "Churn"}),
+    "removed crds": ("dev", {"removeCrds": True}),
+    "another stack's cluster": ("prod", {"clusterStack": "org/platform/prod", "context": ""}),
+}
+OUTPUTS = {
+    *(
+        "rayDashboardUrl",
+        "mlflowUrl",
+        "serveUrl",
+        "rayToken",
+        "serveToken",
+        "mlflowUsername",
+        "mlflowPassword",
+    ),
+    *("namespace", "context", "image", "rayVersion", "modelName", "forwards"),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_gives_a_valid_service_and_all_outputs(program: Program, variant: str) -> None:
+    stack, changes = VARIANTS[variant]
+
+    record = program.deploy(stack, **changes)
+
+    service = record.one("kubernetes:ray.io/v1:RayService")
+    assert crds.problems(service.inputs) == []
+    assert set(record.outputs) == OUTPUTS
+    for secret in record.generated.values():
+        assert secret not in str([one.public for one in record.resources.values()])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_no_two_objects_of_a_variant_have_one_name_in_the_cluster(program: Program, variant: str) -> None:
+    stack, changes = VARIANTS[variant]
+
+    objects = [
+        (one.inputs["kind"], one.inputs["metadata"].get("namespace"), one.inputs["metadata"]["name"])
+        for one in program.deploy(stack, **changes).objects()
+    ]
+
+    assert len(objects) == len(set(objects))
+
+
+@pytest.mark.parametrize(
+    ("stack", "changes", "urls"),
+    [
+        ("dev", {}, ["http://localhost:8265", "http://localhost:8989", "http://localhost:8000/fastapi_app"]),
+        (
+            "prod",
+            {},
+            [
+                "https://ray.manta.example.com",
+                "https://mlflow.manta.example.com",
+                "https://manta.example.com/fastapi_app",
+            ],
+        ),
+        (
+            "dev",
+            {"access": "nodePort", "host": "192.168.49.2"},
+            [
+                "http://192.168.49.2:30265",
+                "http://192.168.49.2:30989",
+                "http://192.168.49.2:30800/fastapi_app",
+            ],
+        ),
+        (
+            "dev",
+            {"routePrefix": "/"},
+            ["http://localhost:8265", "http://localhost:8989", "http://localhost:8000"],
+        ),
+    ],
+)
+def test_outputs_say_where_clients_find_everything(
+    program: Program, stack: str, changes: dict[str, object], urls: list[str]
+) -> None:
+    outputs = program.deploy(stack, **changes).outputs
+
+    assert [outputs[name] for name in ("rayDashboardUrl", "mlflowUrl", "serveUrl")] == urls
+
+
+def test_outputs_say_which_tunnels_to_hold_open(program: Program) -> None:
+    outputs = program.deploy(namespace="team-a", rayServiceName="scoring").outputs
+
+    assert engine.unwrap(outputs["forwards"]) == [
+        {"name": name, "namespace": "team-a", "service": service, "port": port, "localPort": local}
+        for name, service, port, local in (
+            ("ray", "scoring-head-svc", 8265, 8265),
+            ("mlflow", "mlflow", 5000, 8989),
+            ("serve", "scoring-serve-svc", 8000, 8000),
+        )
+    ]
+
+
+def test_the_program_runs_in_less_than_five_seconds(program: Program) -> None:
+    started = time.process_time()
+
+    program.deploy("prod", cpus=3)
+
+    assert time.process_time() - started < 5

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import features
+from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
+
+COLUMNS = ("a", "b")
+
+
+def read(body: bytes) -> np.ndarray:
+    return features.to_matrix(features.decode(body, max_rows=3), columns=COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "message"),
+    [
+        (b"", InvalidBodyError, "not JSON: EOF"),
+        (b'{"features": [[1, 2', InvalidBodyError, "not JSON: EOF"),
+        (b"\xff", InvalidBodyError, "not JSON"),
+        (b"null", InvalidBodyError, "The body is null"),
+        (b"[[1, 2]]", InvalidBodyError, r"The body is \[\[1, 2\]\]"),
+        (b"{}", InvalidBodyError, "features is missing"),
+        (b'{"features": [[1, 2]], "name": "x"}', InvalidBodyError, "name is not known"),
+        (b'{"features": {"a": 1}}', InvalidBodyError, r'features is \{"a": 1\}'),
+        (b'{"features": []}', InvalidBodyError, r"features is \[\]"),
+        (b'{"features": [[]]}', InvalidBodyError, r"features.0 is \[\]"),
+        (b'{"features": [[1, 2], 3]}', InvalidBodyError, "features.1 is 3"),
+        (b'{"features": [[1, 2], [1, "2"]]}', FeaturesError, 'Row 1, column 1 is "2"'),
+        (b'{"features": [[1, null]]}', FeaturesError, "Row 0, column 1 is null"),
+        (b'{"features": [[1, true]]}', FeaturesError, "Row 0, column 1 is true"),
+        (b'{"features": [[NaN, 1]]}', FeaturesError, "Row 0, column 0 is NaN"),
+        (b'{"features": [[1, -Infinity]]}', FeaturesError, "Row 0, column 1 is -Infinity"),
+        (b'{"features": [[1, 1e999]]}', FeaturesError, "Row 0, column 1 is Infinity"),
+        (b'{"features": [[1, 2], [1, 1e39]]}', FeaturesError, r"Row 1, column 1 is 1e\+39"),
+        (b'{"features": [[1, 2], [1, 2, 3]]}', FeaturesError, r"Row 1 has 3 values.*2 values a row \(a, b\)"),
+        (b'{"features": [[1]]}', FeaturesError, "Row 0 has 1 values"),
+        (b'{"features": [[1,2],[1,2],[1,2],[1,2]]}', TooLargeError, "4 rows.*up to 3 rows"),
+    ],
+)
+def test_a_body_that_cannot_be_used_is_an_error_that_says_where(
+    body: bytes, error: type[MantaError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        read(body)
+
+
+def test_a_huge_wrong_value_is_not_repeated_in_full() -> None:
+    with pytest.raises(FeaturesError) as caught:
+        read(b'{"features": [[1, "' + b"x" * 10_000 + b'"]]}')
+
+    assert len(str(caught.value)) < 300
+
+
+def test_the_problem_document_names_row_and_column() -> None:
+    with pytest.raises(FeaturesError) as caught:
+        read(b'{"features": [[1, 2], [null, 1]]}')
+
+    problem = caught.value.problem("/predict")
+    assert (problem["status"], problem["row"], problem["column"]) == (422, 1, 0)
+
+
+@given(st.lists(st.tuples(*2 * [st.floats(width=32, allow_nan=False, allow_infinity=False)]), min_size=1, max_size=3))
+def test_every_finite_number_arrives_as_it_was_sent(rows: list[tuple[float, float]]) -> None:
+    body = '{"features": ' + str([list(row) for row in rows]) + "}"
+
+    assert read(body.encode()).tolist() == [list(row) for row in rows]

@@ -1,0 +1,83 @@
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import ClassifierMixin
+from sklearn.datasets import make_classification
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree._tree import Tree
+
+from app.artifact import Artifact
+from app.errors import ModelRefusedError
+from app.predictor import compile_model
+
+
+def stored(model: ClassifierMixin) -> Artifact:
+    """A fitted classifier of four features as it comes out of the registry."""
+    values, labels = make_classification(
+        n_samples=200, n_features=4, n_informative=3, n_redundant=0, n_classes=3, n_clusters_per_class=1, random_state=3
+    )
+    frame = pd.DataFrame(values, columns=list("abcd"))
+    model.fit(frame, np.array(["x", "y", "z"])[labels])
+    example = frame.head(5)
+    return Artifact(
+        model=model,
+        columns=tuple("abcd"),
+        example=example,
+        example_probabilities=model.predict_proba(example),
+        example_labels=["x"] * 5,
+    )
+
+
+@pytest.mark.parametrize("kind", [RandomForestClassifier, ExtraTreesClassifier, DecisionTreeClassifier])
+def test_answers_are_those_of_scikit_learn(kind: type[ClassifierMixin]) -> None:
+    artifact = stored(kind(random_state=1))
+    rows = np.random.default_rng(5).normal(size=(500, 4))
+    frame = pd.DataFrame(rows, columns=list("abcd"))
+    expected_labels, expected = artifact.model.predict(frame), artifact.model.predict_proba(frame)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        labels, probabilities = compile_model(artifact, label="m").predict(rows)
+
+    assert labels.tolist() == expected_labels.tolist()
+    assert probabilities.tolist() == expected.tolist()
+
+
+def damage(tree: Tree, change: Callable[[np.ndarray], None]) -> None:
+    """Write into the nodes of a tree as a damaged file would."""
+    state = tree.__getstate__()
+    change(state["nodes"])
+    tree.__setstate__(state)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("left_child", 10_000), ("right_child", 0), ("left_child", -7), ("feature", 4), ("feature", -1)],
+)
+def test_a_tree_that_points_outside_itself_is_refused_before_it_is_walked(field: str, value: int) -> None:
+    artifact = stored(RandomForestClassifier(n_estimators=3, random_state=1))
+
+    def change(nodes: np.ndarray) -> None:
+        nodes[field][0] = value
+
+    damage(artifact.model.estimators_[1].tree_, change)
+
+    with pytest.raises(ModelRefusedError, match="m is damaged: a tree points outside itself"):
+        compile_model(artifact, label="m")
+
+
+def test_a_model_that_answers_its_example_differently_is_refused() -> None:
+    artifact = stored(RandomForestClassifier(n_estimators=3, random_state=1))
+
+    def change(nodes: np.ndarray) -> None:
+        nodes["threshold"] += 1
+
+    for tree in artifact.model.estimators_:
+        damage(tree.tree_, change)
+
+    with pytest.raises(ModelRefusedError, match="does not answer its own input example"):
+        compile_model(artifact, label="m")
