@@ -39,7 +39,7 @@ lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 ta
 	$(LOCK) pyproject.toml --group dev $(if $(UPGRADE),--upgrade) -o requirements/dev.txt
 	$(LOCK) pyproject.toml --group build -c requirements/dev.txt -o requirements/app.txt
 	$(LOCK) --group infra -c requirements/dev.txt -o requirements/infra.txt
-	$(LOCK) --group mlflow -c requirements/dev.txt -o requirements/mlflow.txt
+	$(LOCK) --group mlflow -o requirements/mlflow.txt
 
 clean: ## remove the environment and the local platform's state
 	rm -rf .venv .manta

@@ -1,5 +1,6 @@
 """The Pulumi program: what a stack consists of, and what depends on what."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pulumi
@@ -24,15 +25,16 @@ def main(stack: Settings, root: Path = ROOT) -> None:
     """Register everything that the stack consists of, and export what a client needs."""
     cluster.guard(stack.where)
     ray_image = _image("ray-image", image_content.RAY, images.ray(stack.images), stack, root)
-    mlflow_image = _image("mlflow-image", image_content.MLFLOW, images.mlflow(stack.images), stack, root)
+    # One after the other: a machine builds in one place, and nothing else goes on beside it.
+    mlflow_image = _image(
+        "mlflow-image", image_content.MLFLOW, images.mlflow(stack.images), stack, root, after=[ray_image]
+    )
     target = cluster.connect(stack.where, after=[ray_image, mlflow_image])
     inside = pulumi.ResourceOptions(providers=[target.provider])
 
     namespaces = Namespaces("namespaces", NamespacesArgs(namespace=stack.where.namespace), inside)
     workloads = namespaces.workloads
-    policies = NetworkPolicies(
-        "network-policies", NetworkPoliciesArgs(settings=stack, namespaces=namespaces), inside
-    )
+    policies = NetworkPolicies("network-policies", NetworkPoliciesArgs(settings=stack, namespaces=namespaces), inside)
     operator = KuberayOperator(
         "kuberay-operator",
         KuberayOperatorArgs(
@@ -67,11 +69,17 @@ def main(stack: Settings, root: Path = ROOT) -> None:
     _export(stack, target, ray_image, mlflow, ray)
 
 
-def _image(name: str, content: Content, published: str, stack: Settings, root: Path) -> Image:
-    args = ImageArgs(
-        content=content, images=stack.images, published=published, root=root, profile=stack.where.context
-    )
-    return Image(name, args)
+def _image(
+    name: str,
+    content: Content,
+    published: str,
+    stack: Settings,
+    root: Path,
+    *,
+    after: Sequence[pulumi.Resource] = (),
+) -> Image:
+    args = ImageArgs(content=content, images=stack.images, published=published, root=root, profile=stack.where.context)
+    return Image(name, args, pulumi.ResourceOptions(depends_on=list(after)))
 
 
 def _export(stack: Settings, target: cluster.Cluster, image: Image, mlflow: Mlflow, ray: RayService) -> None:

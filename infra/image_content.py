@@ -130,9 +130,7 @@ def locked_version(content: Content, root: Path) -> str:
     Raises:
         ImageError: The lock holds no such package.
     """
-    found = re.search(
-        rf"^{content.package}==(\S+)", (root / content.lock).read_text(encoding="utf-8"), re.MULTILINE
-    )
+    found = re.search(rf"^{content.package}==(\S+)", (root / content.lock).read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
         raise ImageError(f"{content.lock} pins no {content.package}. Write it again with: make lock")
     return found[1]

@@ -91,8 +91,8 @@ class Images(Group):
     )
     build_command: str = Field(
         "",
-        examples=["buildah build -t {image} -f {dockerfile} {context} && buildah push {image}"],
-        description="Command of the builder `command`, with {image}, {dockerfile} and {context}.",
+        examples=["buildah build -t {image} -f {dockerfile} {arguments} {context} && buildah push {image}"],
+        description="Command of the builder `command`, with {image}, {dockerfile}, {arguments} and {context}.",
     )
     base_image: ImageReference = Field(
         "",

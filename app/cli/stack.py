@@ -81,7 +81,7 @@ def _named(stack: str) -> list[str]:
 def _ask(*arguments: str) -> dict[str, Any]:
     command = ["pulumi", "--non-interactive", *arguments]
     try:
-        answer = subprocess.run(  # noqa: S603 - the arguments are ours, the stack's name is one of them
+        answer = subprocess.run(
             command, capture_output=True, text=True, timeout=PULUMI_TIMEOUT_S, check=True
         )
         found: dict[str, Any] = json.loads(answer.stdout)

@@ -42,9 +42,7 @@ class Image(pulumi.ComponentResource):
             self.reference = image_content.reference(args.content, args.images, args.root)
             local.Command(
                 f"{name}-build",
-                create=image_content.build_command(
-                    args.content, args.images, args.root, profile=args.profile
-                ),
+                create=image_content.build_command(args.content, args.images, args.root, profile=args.profile),
                 dir=os.path.relpath(args.root),
                 logging=local.Logging.STDERR,
                 opts=pulumi.ResourceOptions(parent=self),

@@ -11,6 +11,8 @@ from typing import Final
 
 PROGRAMS: Final = ("pulumi", "pulumi-language-python", "kubectl", "ray", "curl", "git")
 """Programs that must be on PATH; with a Pulumi that may download its plugins, those need not be."""
+BUILDERS: Final = {"minikube": ("minikube",), "docker": ("docker",)}
+"""Programs of the image builders; `MANTA_E2E_CONFIG` names another builder."""
 ASKING_TIMEOUT_S: Final = 20
 """The longest that a question to the cluster may take."""
 
@@ -36,7 +38,9 @@ class Tools:
 
     def missing(self) -> list[str]:
         """Every part that is needed and is not there."""
-        absent = [f"{name} on PATH" for name in PROGRAMS if shutil.which(name, path=self.path) is None]
+        builder = BUILDERS.get(str(self.settings.get("imageBuilder", "minikube")), ())
+        wanted = (*PROGRAMS, *builder)
+        absent = [f"{name} on PATH" for name in wanted if shutil.which(name, path=self.path) is None]
         if not absent and not self.context():
             absent.append("a context in the kubeconfig whose cluster answers")
         return absent
