@@ -81,9 +81,7 @@ def _named(stack: str) -> list[str]:
 def _ask(*arguments: str) -> dict[str, Any]:
     command = ["pulumi", "--non-interactive", *arguments]
     try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=PULUMI_TIMEOUT_S, check=True
-        )
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=PULUMI_TIMEOUT_S, check=True)
         found: dict[str, Any] = json.loads(answer.stdout)
     except FileNotFoundError as error:
         raise StackError(
