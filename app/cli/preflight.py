@@ -21,8 +21,13 @@ BUILDERS: Final = {
 }
 REQUESTED: Final = {"minikube": Decimal("0.5"), "cloud": Decimal(1)}
 """Share of the Ray pods' limits that is reserved, by `target`."""
-BESIDE_RAY: Final = {"cpu": Decimal("0.25"), "memory": Decimal(192 * 1024**2)}
-"""Cores and bytes that the operator, Redis and MLflow reserve, without MLflow's memory."""
+PARTS: Final = {
+    "operator": {"cpu": Decimal("0.1"), "memory": Decimal(128 * 1024**2)},
+    "redis": {"cpu": Decimal("0.05"), "memory": Decimal(64 * 1024**2)},
+}
+"""Cores and bytes that the parts beside Ray reserve; Redis only where it is in the cluster."""
+MLFLOW_CPU: Final = Decimal("0.1")
+"""Cores that each MLflow server reserves; of its memory it is half."""
 AUTOSCALER: Final = {"cpu": Decimal("0.05"), "memory": Decimal(192 * 1024**2)}
 """What the autoscaler beside the head reserves, where the number of workers can change."""
 SUFFIXES: Final = {
@@ -82,14 +87,19 @@ def asked(config: Configuration) -> tuple[Amounts, Amounts]:
     }
     if int(config["minWorkers"]) < int(config["maxWorkers"]):
         ray = {kind: ray[kind] + AUTOSCALER[kind] for kind in ray}
-    running = {kind: ray[kind] + BESIDE_RAY[kind] for kind in ray}
-    running["memory"] += int(config["mlflowReplicas"]) * amount(config["mlflowMemory"]) / 2
+    servers = int(config["mlflowReplicas"])
+    beside = [PARTS["operator"], {"cpu": servers * MLFLOW_CPU, "memory": servers * amount(config["mlflowMemory"]) / 2}]
+    if config["redis"] == "in-cluster":
+        beside.append(PARTS["redis"])
+    running = {kind: ray[kind] + sum((part[kind] for part in beside), Decimal(0)) for kind in ray}
     return running, ray
 
 
 def free(nodes: list[dict[str, Any]], pods: list[dict[str, Any]], but: tuple[str, ...]) -> Amounts:
     """Cores and bytes of all nodes that no pod has reserved; pods in the namespaces `but` do not count."""
-    left = {kind: sum((amount(n["status"]["allocatable"][kind]) for n in nodes), Decimal(0)) for kind in BESIDE_RAY}
+    left = {
+        kind: sum((amount(n["status"]["allocatable"][kind]) for n in nodes), Decimal(0)) for kind in ("cpu", "memory")
+    }
     for pod in pods:
         if pod["status"].get("phase") in ("Succeeded", "Failed") or pod["metadata"]["namespace"] in but:
             continue

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import yaml
 from pulumi import automation
+from pulumi.automation import OpType
+from pulumi.automation.events import EngineEvent
 
 from tests.support.tools import Tools
 
@@ -23,15 +25,15 @@ class Update:
     """What an update did."""
 
     duration_s: float
-    changes: dict[str, int]
-    """Resources by what happened to them."""
+    changes: dict[str, list[str]]
+    """Names of the resources by what happened to them; what stayed the same is not told."""
 
 
 class LiveStack:
     """A stack of a copy of this project, so that a test can change the code that is rolled out."""
 
     def __init__(self, folder: Path, tools: Tools, name: str) -> None:
-        self.name, self.folder, self._tools = name, folder / "project", tools
+        self.name, self.folder = name, folder / "project"
         _copy(self.folder)
         for part in ("state", "home"):
             (folder / part).mkdir()
@@ -63,10 +65,15 @@ class LiveStack:
         Raises:
             pulumi.automation.CommandError: It failed; the message holds its output.
         """
-        started = time.monotonic()
-        result = self._stack.up(color="never", suppress_progress=True)
-        changes = dict(result.summary.resource_changes or {})
-        return Update(duration_s=time.monotonic() - started, changes={str(k): v for k, v in changes.items()})
+        started, changes = time.monotonic(), dict[str, list[str]]()
+
+        def note(event: EngineEvent) -> None:
+            if event.resource_pre_event and event.resource_pre_event.metadata.op is not OpType.SAME:
+                step = event.resource_pre_event.metadata
+                changes.setdefault(step.op.value, []).append(step.urn.rpartition("::")[2])
+
+        self._stack.up(color="never", suppress_progress=True, on_event=note)
+        return Update(duration_s=time.monotonic() - started, changes=changes)
 
     def start_up(self) -> "subprocess.Popen[bytes]":
         """Start `pulumi up` as a process that a test may end."""

@@ -1,6 +1,9 @@
 """The stack of the lifecycle tests, and the figures that they print."""
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,13 +31,13 @@ def machine() -> Tools:
 
 
 @pytest.fixture(scope="session")
-def stack(
-    machine: Tools, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[LiveStack]:
+def stack(machine: Tools, request: pytest.FixtureRequest) -> Iterator[LiveStack]:
     """A stack that is configured and not yet up; it is destroyed at the end, unless it is kept to be looked at."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", machine.path)
-        made = LiveStack(tmp_path_factory.mktemp("stack"), machine, STACK)
+        # Not pytest's folder, which later runs clear: a kept stack needs its state.
+        folder = Path(tempfile.mkdtemp(prefix="manta-e2e-"))
+        made = LiveStack(folder, machine, STACK)
         context = machine.context()
         address = machine.kubectl(
             "get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}"
@@ -54,6 +57,7 @@ def stack(
             print(f"\nThe stack was kept. End it with:\n  {made.destroy_command()}")  # noqa: T201
         else:
             made.destroy()
+            shutil.rmtree(folder)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

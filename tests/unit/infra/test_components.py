@@ -163,9 +163,7 @@ def test_redis_restarts_with_its_password_and_is_not_evicted(program: Program) -
         ({"redisTls": False}, "redis://redis.example.com:6380"),
     ],
 )
-def test_an_external_redis_is_used_as_it_stands(
-    program: Program, changes: dict[str, object], address: str
-) -> None:
+def test_an_external_redis_is_used_as_it_stands(program: Program, changes: dict[str, object], address: str) -> None:
     record = program.deploy(redis="external", redisAddress="redis.example.com:6380", **changes)
 
     gcs = record.one("kubernetes:ray.io/v1:RayService").inputs["spec"]["rayClusterConfig"]

@@ -106,9 +106,7 @@ def test_a_wrong_target_is_refused_before_anything_is_registered(
     assert registered == []
 
 
-@pytest.mark.parametrize(
-    "changes", [{"context": "loopback"}, {"context": "private", "localContexts": ["private"]}]
-)
+@pytest.mark.parametrize("changes", [{"context": "loopback"}, {"context": "private", "localContexts": ["private"]}])
 def test_a_local_context_is_used_by_name_and_identity(program: Program, changes: dict[str, object]) -> None:
     record = program.deploy(**changes)
 

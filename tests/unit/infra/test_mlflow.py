@@ -119,7 +119,5 @@ def test_workload_identity_and_store_credentials_reach_the_server() -> None:
         artifactSecret="store-keys",
     )
 
-    assert values["serviceAccount"]["annotations"] == {
-        "eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/mlflow"
-    }
+    assert values["serviceAccount"]["annotations"] == {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/mlflow"}
     assert values["extraSecretNamesForEnvFrom"] == ["store-keys"]

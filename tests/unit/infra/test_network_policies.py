@@ -93,9 +93,7 @@ def test_redis_listens_to_ray_alone_and_calls_nobody() -> None:
 
 
 def test_names_are_resolved_over_both_protocols_and_by_a_nodes_cache() -> None:
-    rule = next(
-        r for r in made()["manta", "mlflow"]["egress"] if {"port": 53, "protocol": "UDP"} in r["ports"]
-    )
+    rule = next(r for r in made()["manta", "mlflow"]["egress"] if {"port": 53, "protocol": "UDP"} in r["ports"])
 
     assert {"port": 53, "protocol": "TCP"} in rule["ports"]
     assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in rule["to"]
@@ -111,9 +109,7 @@ def test_the_selected_pods_carry_the_labels_that_select_them(program: Program) -
             group["template"]["metadata"]["labels"]
             for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
         ],
-        "mlflow": [
-            record.one("kubernetes:helm.sh/v3:Release", "mlflow-release").inputs["values"]["extraPodLabels"]
-        ],
+        "mlflow": [record.one("kubernetes:helm.sh/v3:Release", "mlflow-release").inputs["values"]["extraPodLabels"]],
     }
 
     for name, pods in labels.items():

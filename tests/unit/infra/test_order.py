@@ -11,9 +11,7 @@ CRD = "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition"
 
 
 def needed(record: Record, resource: Registered) -> set[str]:
-    return {
-        f"{record.resources[urn].type} {record.resources[urn].name}" for urn in record.needs(resource.urn)
-    }
+    return {f"{record.resources[urn].type} {record.resources[urn].name}" for urn in record.needs(resource.urn)}
 
 
 @pytest.mark.parametrize(

@@ -78,9 +78,7 @@ def test_an_accepted_configuration_is_valid_and_a_refused_one_says_how_to_mend_i
     st.sampled_from(["1", "500m", "0.1", "1.5", "3", "7k", "2Gi", "1023Ki", "0.001m"]),
     st.sampled_from([Decimal("0.5"), Decimal(1)]),
 )
-def test_a_share_is_never_none_and_never_more_than_rounding_above_the_whole(
-    quantity: str, share: Decimal
-) -> None:
+def test_a_share_is_never_none_and_never_more_than_rounding_above_the_whole(quantity: str, share: Decimal) -> None:
     whole = quantities.value(quantity)
 
     part = quantities.value(quantities.cpu_share(quantity, share))

@@ -166,9 +166,7 @@ def test_gpus_are_given_to_workers_and_not_to_the_head(program: Program) -> None
 
 
 @pytest.mark.parametrize(("stack", "keep_s"), [("dev", 15), ("prod", 60)])
-def test_a_change_makes_a_new_cluster_and_the_old_one_goes_by_target(
-    program: Program, stack: str, keep_s: int
-) -> None:
+def test_a_change_makes_a_new_cluster_and_the_old_one_goes_by_target(program: Program, stack: str, keep_s: int) -> None:
     spec = service(program, stack).inputs["spec"]
 
     assert spec["upgradeStrategy"] == {"type": "NewCluster"}
@@ -216,9 +214,7 @@ def test_the_app_is_told_where_mlflow_is_and_who_it_is_there(program: Program) -
     assert env["MLFLOW_TRACKING_URI"]["value"] == "http://mlflow:5000"
     assert env["MANTA_DATASET"]["value"] == "wine"
     assert env["MANTA_MODEL_NAME"]["value"] == "RandomForestClassifierModel"
-    references = {
-        name: entry["valueFrom"]["secretKeyRef"] for name, entry in env.items() if "valueFrom" in entry
-    }
+    references = {name: entry["valueFrom"]["secretKeyRef"] for name, entry in env.items() if "valueFrom" in entry}
     assert references == {
         "MLFLOW_TRACKING_USERNAME": {"name": "mlflow-auth", "key": "username"},
         "MLFLOW_TRACKING_PASSWORD": {"name": "mlflow-auth", "key": "password"},

@@ -48,9 +48,7 @@ def test_no_secret_appears_in_clear_anywhere(program: Program, stack: str, chang
 
 
 @pytest.mark.parametrize(("stack", "changes"), CASES)
-def test_secrets_travel_in_kubernetes_secrets_alone(
-    program: Program, stack: str, changes: dict[str, str]
-) -> None:
+def test_secrets_travel_in_kubernetes_secrets_alone(program: Program, stack: str, changes: dict[str, str]) -> None:
     record = program.deploy(stack, **changes)
 
     supplied = {key: value for key, value in changes.items() if value}
@@ -71,9 +69,7 @@ def test_outputs_mark_passwords_and_tokens_as_secret_and_nothing_else(program: P
     record = program.deploy()
 
     marked = {
-        name
-        for name, value in record.outputs.items()
-        if isinstance(value, dict) and value.get(SIGNATURE) == SECRET
+        name for name, value in record.outputs.items() if isinstance(value, dict) and value.get(SIGNATURE) == SECRET
     }
     assert marked == {"rayToken", "serveToken", "mlflowPassword"}
     assert unwrap(record.outputs)["rayToken"] == record.generated["ray-ray-token"]
