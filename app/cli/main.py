@@ -3,7 +3,7 @@
 import typer
 
 from app import options
-from app.cli import doctor, forward, local, models, train
+from app.cli import dev, doctor, forward, local, models, train
 from app.cli.errors import run_command
 
 cli = typer.Typer(
@@ -19,6 +19,7 @@ cli.command()(models.predict)
 cli.command()(models.status)
 cli.command()(forward.forward)
 cli.command()(doctor.doctor)
+cli.command()(dev.dev)
 
 
 def main() -> None:
