@@ -44,6 +44,8 @@ class LiveStack:
             "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
             "PULUMI_SKIP_UPDATE_CHECK": "1",
         }
+        if shutil.which("pulumi-resource-kubernetes", path=tools.path):
+            self.environment["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
         self._file = self.folder / f"Pulumi.{name}.yaml"
         self.config: dict[str, Any] = {}
         self._stack = automation.create_stack(

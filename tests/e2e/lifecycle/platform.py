@@ -2,10 +2,16 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
+
+import httpx
 
 from tests.support.live_stack import LiveStack
 from tests.support.load import Load
@@ -71,6 +77,42 @@ def requests(stack: LiveStack) -> Load:
     """Predictions at an even rate, for the body of a `with`."""
     url = stack.outputs()["serveUrl"]
     return Load(f"{url}/predict", {"features": curl(f"{url}/model")["example"]["features"][:1]})
+
+
+@contextmanager
+def forwarding(stack: LiveStack) -> Iterator[dict[str, int]]:
+    """Run `manta forward` on free ports, give back the ports by name, and end it as Ctrl-C does."""
+    names = [tunnel["name"] for tunnel in stack.outputs()["forwards"]]
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    options = [part for name, port in ports.items() for part in (f"--{name}-port", str(port))]
+    process = subprocess.Popen(
+        ["manta", "forward", "--stack", stack.name, *options],
+        cwd=stack.folder,
+        env={**os.environ, **stack.environment},
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield ports
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=COMMAND_TIMEOUT_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """Local ports on which nothing listens."""
+    with ExitStack() as held:
+        servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(server.getsockname()[1]) for server in servers]
+
+
+def answers(port: int) -> bool:
+    """Whether an HTTP server answers on a local port."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/", timeout=5).status_code < httpx.codes.INTERNAL_SERVER_ERROR
+    except httpx.HTTPError:
+        return False
 
 
 def pods(machine: Tools, stack: LiveStack, part: str) -> dict[str, dict[str, Any]]:

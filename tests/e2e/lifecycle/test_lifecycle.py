@@ -1,6 +1,9 @@
 import json
+import os
+import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,29 @@ def test_the_trained_model_is_loaded_and_predicts(stack: LiveStack, figure: Figu
     assert loaded["model_loaded"] is True
     assert predicted["model_version"] == loaded["model_info"]["version"]
     assert len(predicted["predictions"]) == len(predicted["probabilities"]) > 0
+
+
+def test_the_doctor_finds_nothing_wrong_with_any_part(stack: LiveStack) -> None:
+    command = ["manta", "doctor", "--json", "--stack", stack.name]
+
+    done = subprocess.run(
+        command, cwd=stack.folder, env={**os.environ, **stack.environment}, capture_output=True, text=True, check=False
+    )
+
+    parts = {one["check"]: one["status"] for one in json.loads(done.stdout)["findings"]}
+    assert {parts[name] for name in ("operator", "redis", "mlflow", "ray head", "ray workers", "ray service")} == {"ok"}
+
+
+def test_a_tunnel_comes_back_after_its_pod_was_killed(stack: LiveStack, machine: Tools, figure: Figure) -> None:
+    with platform.forwarding(stack) as ports:
+        for name, port in ports.items():
+            until(f"the tunnel to {name}", partial(platform.answers, port), timeout_s=RECOVERY_S)
+        ready_s = platform.kill(machine, stack, "mlflow", timeout_s=RECOVERY_S)
+        started = time.monotonic()
+
+        until("the tunnel to MLflow", lambda: platform.answers(ports["mlflow"]), timeout_s=RECOVERY_S)
+
+    figure(f"tunnel: pod ready after {ready_s:.0f} s, tunnel {time.monotonic() - started:.1f} s later")
 
 
 def test_changed_code_rolls_out_and_no_request_fails(stack: LiveStack, machine: Tools, figure: Figure) -> None:
