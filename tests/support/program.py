@@ -14,9 +14,12 @@ from tests.support import engine
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = {
+    "images/mlflow/Dockerfile": "FROM scratch\n",
+    "requirements/mlflow.txt": "mlflow==3.17.2 \\\n",
     "images/ray/Dockerfile": "FROM scratch\n",
-    "requirements/app.txt": "ray==2.60.0\n",
+    "requirements/app.txt": "ray==2.60.0 \\\n",
     "pyproject.toml": "[project]\n",
+    "LICENSE": "Apache\n",
     "app/serve.py": "answer = 42\n",
 }
 CRDS = ("rayclusters.ray.io", "rayjobs.ray.io", "rayservices.ray.io")

@@ -31,9 +31,9 @@ def test_pins_are_exact() -> None:
     images = [value for value in vars(versions).values() if isinstance(value, versions.Image)]
     charts = [versions.KUBERAY_CHART_VERSION, versions.MLFLOW_CHART_VERSION]
 
-    assert len(images) == 4
+    assert len(images) == 5
     for pin in (*(image.tag for image in images), *charts):
-        assert re.fullmatch(r"v?\d+\.\d+\.\d+", pin), pin
+        assert re.fullmatch(r"v?\d+\.\d+\.\d+(-slim-bookworm)?", pin), pin
 
 
 def test_what_infra_needs_is_declared() -> None:
