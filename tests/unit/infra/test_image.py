@@ -191,7 +191,7 @@ def test_a_mirror_takes_the_place_of_every_public_registry() -> None:
 
 
 def test_every_image_can_be_replaced_as_a_whole(program: Program) -> None:
-    kinds = ("operator", "redis", "mlflow", "busybox")
+    kinds = ("base", "operator", "redis", "mlflow", "busybox")
 
     record = program.deploy(**{f"{kind}Image": f"local/my-{kind}:9" for kind in kinds})
 
