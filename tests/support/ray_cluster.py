@@ -12,6 +12,7 @@ import httpx
 import psutil
 
 from app import names
+from tests.support.waiting import wait_until
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
