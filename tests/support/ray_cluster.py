@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ class Process:
         self._running.terminate()
         _, alive = psutil.wait_procs(family, timeout=8)
         for process in alive:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                process.kill()
+        psutil.wait_procs(alive, timeout=8)
         self._running.wait(timeout=20)
         self._running = None
 
