@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ class Process:
         self._running.terminate()
         _, alive = psutil.wait_procs(family, timeout=8)
         for process in alive:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                process.kill()
+        psutil.wait_procs(alive, timeout=8)
         self._running.wait(timeout=20)
         self._running = None
 
@@ -189,7 +192,12 @@ def describe(folder: Path, ports: list[int]) -> Cluster:
     address = ["--host", "127.0.0.1", "--port", str(mlflow_port), "--workers", "1"]
     mlflow = Process(
         [str(BIN / "mlflow"), "server", *address, *store],
-        clean | {"MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true", "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http"},
+        clean
+        | {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+            "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
+        },
         folder / "mlflow.log",
     )
     options = {
@@ -207,6 +215,7 @@ def describe(folder: Path, ports: list[int]) -> Cluster:
     }
     environment = clean | {
         "PYTHONPATH": str(ROOT),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps Ray on loopback, as `app.cli.platform` says
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_USAGE_STATS_ENABLED": "0",

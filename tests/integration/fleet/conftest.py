@@ -20,7 +20,7 @@ REPLICAS = 4
 
 @pytest.fixture(scope="session")
 def stopped_cluster() -> Iterator[Cluster]:
-    with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp", ignore_cleanup_errors=True) as folder:
         cluster = describe(Path(folder), free_ports(7))
         try:
             yield cluster
