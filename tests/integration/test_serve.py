@@ -164,7 +164,7 @@ def test_a_model_of_another_scikit_learn_is_refused_with_both_versions(
 ) -> None:
     source = registry.get_model_version(MODEL_NAME, "1")
     artifacts = local.folder / ".manta" / "artifacts"
-    model_files = next(path for path in artifacts.rglob("MLmodel") if source.source.split("/")[-1] in path.parts)
+    model_files = next(path for path in artifacts.rglob("MLmodel") if str(source.source).split("/")[-1] in path.parts)
     before = model_files.read_text()
     model_files.write_text(re.sub(r"sklearn_version: \S+", "sklearn_version: 0.24.1", before))
 
