@@ -5,13 +5,19 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format types unit integration e2e lock clean
+.PHONY: help run up down test lint format types unit integration e2e lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 run: .venv/.app ## start the platform on this machine: train, load, predict (ONCE=1 ends by itself, ARGS='--serve-port 8001')
 	@$(BIN)/manta local $(if $(ONCE),--once) $(ARGS)
+
+up: .venv/.infra ## bring the dev stack up on Minikube and hold the tunnels open (STACK=name takes another)
+	@scripts/up
+
+down: .venv/.infra ## destroy what `make up` made
+	@scripts/down
 
 test: lint types unit integration ## everything that needs no cluster
 
@@ -39,6 +45,7 @@ lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 ta
 	$(LOCK) pyproject.toml --group dev $(if $(UPGRADE),--upgrade) -o requirements/dev.txt
 	$(LOCK) pyproject.toml --group build -c requirements/dev.txt -o requirements/app.txt
 	$(LOCK) --group infra -c requirements/dev.txt -o requirements/infra.txt
+	$(LOCK) --group mlflow -o requirements/mlflow.txt
 
 clean: ## remove the environment and the local platform's state
 	rm -rf .venv .manta
@@ -50,6 +57,10 @@ clean: ## remove the environment and the local platform's state
 .venv/.app: .venv/bin/python requirements/app.txt pyproject.toml
 	$(INSTALL) --require-hashes -r requirements/app.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.infra: .venv/.app requirements/infra.txt
+	$(INSTALL) --require-hashes -r requirements/infra.txt
 	@touch $@
 
 .venv/.dev: .venv/.app requirements/dev.txt

@@ -17,7 +17,7 @@ class Contract(BaseModel):
 class LoadRequest(Contract):
     """Which version to serve: by number, by alias, or, with neither, the newest that passed its gate."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"version": "1"}, {"alias": "champion"}]})
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["version", "alias"]}})
 
     name: Annotated[str, Field(min_length=1, max_length=256, pattern=names.MODEL_NAME_PATTERN)] | None = None
     version: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$", description="A positive number.")] | None = None
@@ -25,7 +25,7 @@ class LoadRequest(Contract):
 
     @model_validator(mode="after")
     def _one_choice(self) -> Self:
-        if self.version is not None and self.alias is not None:
+        if {"version", "alias"} <= self.model_fields_set:
             raise ValueError("version and alias exclude each other: give one of them, or neither")
         return self
 

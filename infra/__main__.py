@@ -1,19 +1,21 @@
 """The Pulumi program: what a stack consists of, and what depends on what."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pulumi
 
-from infra import endpoints, settings, versions
+from infra import endpoints, image_content, images, settings, versions
 from infra.components import cluster
 from infra.components.access import Access, AccessArgs
-from infra.components.image import RayImage, RayImageArgs
+from infra.components.image import Image, ImageArgs
 from infra.components.kuberay_operator import KuberayOperator, KuberayOperatorArgs
 from infra.components.mlflow import Mlflow, MlflowArgs
 from infra.components.namespaces import Namespaces, NamespacesArgs
 from infra.components.network_policies import NetworkPolicies, NetworkPoliciesArgs
 from infra.components.ray_service import RayService, RayServiceArgs
 from infra.components.redis import Redis, RedisArgs
+from infra.image_content import Content
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -22,10 +24,14 @@ ROOT = Path(__file__).parents[1]
 def main(stack: Settings, root: Path = ROOT) -> None:
     """Register everything that the stack consists of, and export what a client needs."""
     cluster.guard(stack.where)
-    target = cluster.connect(stack.where)
+    ray_image = _image("ray-image", image_content.RAY, images.ray(stack.images), stack, root)
+    # One after the other: a machine builds in one place, and nothing else goes on beside it.
+    mlflow_image = _image(
+        "mlflow-image", image_content.MLFLOW, images.mlflow(stack.images), stack, root, after=[ray_image]
+    )
+    target = cluster.connect(stack.where, after=[ray_image, mlflow_image])
     inside = pulumi.ResourceOptions(providers=[target.provider])
 
-    image = RayImage("image", RayImageArgs(images=stack.images, root=root, profile=target.context))
     namespaces = Namespaces("namespaces", NamespacesArgs(namespace=stack.where.namespace), inside)
     workloads = namespaces.workloads
     policies = NetworkPolicies("network-policies", NetworkPoliciesArgs(settings=stack, namespaces=namespaces), inside)
@@ -42,24 +48,41 @@ def main(stack: Settings, root: Path = ROOT) -> None:
         inside,
     )
     redis = Redis("redis", RedisArgs(namespace=workloads, storage=stack.storage, images=stack.images), inside)
-    mlflow = Mlflow("mlflow", MlflowArgs(namespace=workloads, settings=stack, root=root), inside)
+    mlflow = Mlflow(
+        "mlflow",
+        MlflowArgs(namespace=workloads, settings=stack, image=mlflow_image.reference, root=root),
+        inside,
+    )
     ray = RayService(
         "ray",
         RayServiceArgs(
             namespace=workloads,
             settings=stack,
-            image=image.reference,
+            image=ray_image.reference,
             redis=redis,
             mlflow=mlflow,
-            after=[image, operator, policies],
+            after=[operator, policies],
         ),
         inside,
     )
     Access("access", AccessArgs(namespace=workloads, settings=stack, after=[ray, mlflow]), inside)
-    _export(stack, target, image, mlflow, ray)
+    _export(stack, target, ray_image, mlflow, ray)
 
 
-def _export(stack: Settings, target: cluster.Cluster, image: RayImage, mlflow: Mlflow, ray: RayService) -> None:
+def _image(
+    name: str,
+    content: Content,
+    published: str,
+    stack: Settings,
+    root: Path,
+    *,
+    after: Sequence[pulumi.Resource] = (),
+) -> Image:
+    args = ImageArgs(content=content, images=stack.images, published=published, root=root, profile=stack.where.context)
+    return Image(name, args, pulumi.ResourceOptions(depends_on=list(after)))
+
+
+def _export(stack: Settings, target: cluster.Cluster, image: Image, mlflow: Mlflow, ray: RayService) -> None:
     """Export what a client needs; passwords and tokens are secret."""
     urls = {endpoint.name: endpoints.url(endpoint, stack) for endpoint in endpoints.endpoints(stack)}
     pulumi.export("rayDashboardUrl", urls[endpoints.RAY])

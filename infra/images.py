@@ -19,8 +19,15 @@ def redis(images: Images) -> str:
     return resolve(versions.REDIS_IMAGE, replacement=images.redis_image, mirror=images.image_registry)
 
 
+def ray(images: Images) -> str:
+    """Image of Ray where it is prebuilt, else empty."""
+    return images.image if images.image_builder == "prebuilt" else ""
+
+
 def mlflow(images: Images) -> str:
-    """Image of the MLflow server."""
+    """Image of the MLflow server where it is named, or where nothing is built here; else empty."""
+    if images.image_builder != "prebuilt" and not images.mlflow_image:
+        return ""
     return resolve(versions.MLFLOW_IMAGE, replacement=images.mlflow_image, mirror=images.image_registry)
 
 

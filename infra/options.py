@@ -89,8 +89,13 @@ class Images(Group):
     )
     build_command: str = Field(
         "",
-        examples=["buildah build -t {image} -f {dockerfile} {context} && buildah push {image}"],
-        description="Command of the builder `command`, with {image}, {dockerfile} and {context}.",
+        examples=["buildah build -t {image} -f {dockerfile} {arguments} {context} && buildah push {image}"],
+        description="Command of the builder `command`, with {image}, {dockerfile}, {arguments} and {context}.",
+    )
+    base_image: ImageReference = Field(
+        "",
+        examples=["registry.example.com/python:3.11-slim"],
+        description="Image with Python that the built images start from; empty means the official slim one.",
     )
     image_registry: ImageReference = Field(
         "", description="Mirror that takes the place of every public registry, before the image's path."
@@ -98,7 +103,10 @@ class Images(Group):
     image_pull_secret: ObjectName = Field("", description="Secret in the namespaces with registry credentials.")
     operator_image: ImageReference = Field("", description="Replaces the image of the KubeRay operator.")
     redis_image: ImageReference = Field("", description="Replaces the image of Redis.")
-    mlflow_image: ImageReference = Field("", description="Replaces the image of MLflow; it needs `mlflow[auth]`.")
+    mlflow_image: ImageReference = Field(
+        "",
+        description="MLflow's image, with `mlflow[auth]`; empty builds ours, or takes a public one if prebuilt.",
+    )
     busybox_image: ImageReference = Field("", description="Replaces the image of MLflow's init containers.")
 
 

@@ -29,6 +29,8 @@ MLFLOW_CHART: Final = "mlflow"
 MLFLOW_CHART_VERSION: Final = "1.11.5"
 MLFLOW_CHART_REPOSITORY: Final = "https://community-charts.github.io/helm-charts"
 
+PYTHON_IMAGE: Final = Image(registry="docker.io", repository="library/python", tag="3.11.13-slim-bookworm")
+"""What the images that are built here start from."""
 OPERATOR_IMAGE: Final = Image(registry="quay.io", repository="kuberay/operator", tag="v1.7.0")
 REDIS_IMAGE: Final = Image(registry="docker.io", repository="library/redis", tag="7.4.2")
 MLFLOW_IMAGE: Final = Image(registry="docker.io", repository="burakince/mlflow", tag="3.15.1")

@@ -12,3 +12,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         tier = item.path.relative_to(TESTS).parts[0]
         item.add_marker(getattr(pytest.mark, tier))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a failed end-to-end stack be looked at."""
+    parser.addoption("--keep-failed", action="store_true", help="keep the stack of a failed end-to-end test")

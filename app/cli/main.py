@@ -3,7 +3,7 @@
 import typer
 
 from app import options
-from app.cli import local, models, train
+from app.cli import dev, doctor, forward, local, models, train
 from app.cli.errors import run_command
 
 cli = typer.Typer(
@@ -17,6 +17,9 @@ cli.command()(options.command(train.submit, help_text=train.HELP))
 cli.command()(models.load)
 cli.command()(models.predict)
 cli.command()(models.status)
+cli.command()(forward.forward)
+cli.command()(doctor.doctor)
+cli.command()(dev.dev)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The cluster that a stack may touch: the guard, and the providers that reach no other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -37,8 +38,13 @@ def guard(where: Where) -> None:
     kubeconfig.check(found, target=where.target, also=where.local_contexts)
 
 
-def connect(where: Where) -> Cluster:
-    """Make the providers of the guarded cluster."""
+def connect(where: Where, after: Sequence[pulumi.Resource] = ()) -> Cluster:
+    """Make the providers of the guarded cluster.
+
+    Args:
+        where: The cluster.
+        after: What must be there before anything in the cluster changes.
+    """
     content: pulumi.Output[str] | None = None
     context: pulumi.Output[str] = pulumi.Output.from_input(where.context)
     if where.cluster_stack:
@@ -48,8 +54,8 @@ def connect(where: Where) -> Cluster:
     elif where.kubeconfig.get_secret_value():
         content = pulumi.Output.secret(where.kubeconfig.get_secret_value())
     return Cluster(
-        provider=_provider("cluster", where, context, content),
-        crd_provider=_provider("cluster-crds", where, context, content, adopts=True),
+        provider=_provider("cluster", where, context, content, after),
+        crd_provider=_provider("cluster-crds", where, context, content, after, adopts=True),
         context=context,
     )
 
@@ -71,6 +77,7 @@ def _provider(
     where: Where,
     context: pulumi.Output[str],
     content: pulumi.Output[str] | None,
+    after: Sequence[pulumi.Resource],
     *,
     adopts: bool = False,
 ) -> kubernetes.Provider:
@@ -84,4 +91,5 @@ def _provider(
         enable_secret_mutable=True,
         enable_config_map_mutable=True,
         upsert_existing_objects=adopts,
+        opts=pulumi.ResourceOptions(depends_on=list(after)),
     )

@@ -23,6 +23,8 @@ class MlflowArgs:
 
     namespace: pulumi.Input[str]
     settings: Settings
+    image: str
+    """Image of the server."""
     root: Path
     """Root of the project, from which a relative chart path counts."""
 
@@ -52,7 +54,9 @@ class Mlflow(pulumi.ComponentResource):
             namespace=args.namespace,
             **args.settings.charts.mlflow.release_source(args.root),
             values=mlflow_values.values(
-                args.settings, checksums=[s.checksum for s in (self.admin, postgres) if s is not None]
+                args.settings,
+                image=args.image,
+                checksums=[s.checksum for s in (self.admin, postgres) if s is not None],
             ),
             atomic=False,  # a failed release stays to be looked at, and the next `up` mends it in place
             timeout=TIMEOUT_S,

@@ -43,11 +43,12 @@ def workers(memory: str) -> int:
     return max(1, min(MAX_WORKERS, int(quantities.value(memory) // WORKER_BYTES)))
 
 
-def values(settings: Settings, *, checksums: Sequence[pulumi.Input[str]]) -> dict[str, Any]:
+def values(settings: Settings, *, image: str, checksums: Sequence[pulumi.Input[str]]) -> dict[str, Any]:
     """All values of the release.
 
     Args:
         settings: What the stack decides.
+        image: Image of the server.
         checksums: Digests of the Secrets that the server reads at its start.
     """
     storage = settings.storage
@@ -58,6 +59,8 @@ def values(settings: Settings, *, checksums: Sequence[pulumi.Input[str]]) -> dic
         "service": {"port": names.MLFLOW_PORT, "containerPort": names.MLFLOW_PORT},
         "serverAllowedHosts": allowed_hosts(namespace=settings.where.namespace, public=public),
         "extraArgs": {"workers": str(workers(storage.mlflow_memory))},
+        # Its runner and consumers are a Python process each, 1 GiB together, for features that nothing here uses.
+        "extraEnvVars": {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         "podAnnotations": {f"manta/auth-checksum-{number}": checksum for number, checksum in enumerate(checksums)},
         "extraPodLabels": labels.selector(labels.MLFLOW),
         "serviceAccount": {
@@ -71,7 +74,7 @@ def values(settings: Settings, *, checksums: Sequence[pulumi.Input[str]]) -> dic
             "requests": {"cpu": "100m", "memory": quantities.memory_share(storage.mlflow_memory, HALF)},
             "limits": {"memory": storage.mlflow_memory},
         },
-        **_images(settings.images),
+        **_images(settings.images, image),
         **_security(),
         **_auth(storage),
         **_backend(storage),
@@ -79,10 +82,10 @@ def values(settings: Settings, *, checksums: Sequence[pulumi.Input[str]]) -> dic
     }
 
 
-def _images(wanted: Images) -> dict[str, Any]:
+def _images(wanted: Images, image: str) -> dict[str, Any]:
     server, busybox = (
         dict(zip(("repository", "tag"), images.split(reference), strict=True))
-        for reference in (images.mlflow(wanted), images.busybox(wanted))
+        for reference in (image, images.busybox(wanted))
     )
     return {
         "image": server,

@@ -14,9 +14,12 @@ from tests.support import engine
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = {
+    "images/mlflow/Dockerfile": "FROM scratch\n",
+    "requirements/mlflow.txt": "mlflow==3.17.2 \\\n",
     "images/ray/Dockerfile": "FROM scratch\n",
-    "requirements/app.txt": "ray==2.60.0\n",
+    "requirements/app.txt": "ray==2.60.0 \\\n",
     "pyproject.toml": "[project]\n",
+    "LICENSE": "Apache\n",
     "app/serve.py": "answer = 42\n",
 }
 CRDS = ("rayclusters.ray.io", "rayjobs.ray.io", "rayservices.ray.io")
@@ -41,7 +44,7 @@ def config(stack: str, changes: Mapping[str, object]) -> dict[str, str]:
     return {f"manta:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
 
 
-def parsed(stack: str = "dev", **changes: object) -> Settings:
+def parsed(stack: str = "dev", /, **changes: object) -> Settings:
     """Settings of a stack with some keys changed."""
     return settings.parse(config(stack, changes))
 
@@ -74,7 +77,7 @@ class Program:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
-    def deploy(self, stack: str = "dev", **changes: object) -> engine.Record:
+    def deploy(self, stack: str = "dev", /, **changes: object) -> engine.Record:
         """Run the program under a stack with some keys changed."""
         key = json.dumps([stack, changes], sort_keys=True)
         if key not in self._done:

@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ import httpx
 import psutil
 
 from app import names
+from tests.support.waiting import wait_until
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
@@ -24,19 +23,6 @@ WEBHOOK_SECRET = "webhook-secret"  # noqa: S105 - of a server on loopback that l
 FOLDER = "FLEET_TEST_FOLDER"
 """Environment variable: where the files lie by which a test holds up a replica or makes it refuse."""
 START_LIMIT_S = 240.0
-
-
-def wait_until(look: Callable[[], object], *, what: str, limit_s: float = 60.0) -> None:
-    """Look again and again until the answer is true; a server that does not answer yet counts as false."""
-    end = time.monotonic() + limit_s
-    while True:
-        try:
-            if look():
-                return
-        except httpx.HTTPError as error:
-            what = f"{what} ({error!r})" if repr(error) not in what else what
-        assert time.monotonic() < end, f"still waiting for {what} after {limit_s} s"
-        time.sleep(0.1)
 
 
 @dataclass

@@ -12,7 +12,8 @@ from app.settings import Settings
 from tests.support import fleet_models
 from tests.support.fleet_models import Versions
 from tests.support.ports import free_ports
-from tests.support.ray_cluster import Cluster, describe, wait_until
+from tests.support.ray_cluster import Cluster, describe
+from tests.support.waiting import wait_until
 
 REPLICAS = 4
 

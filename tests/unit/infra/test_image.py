@@ -1,14 +1,18 @@
 """The image: a tag for its content, a builder for its making."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from infra import images
-from infra.components.image import ImageError, build_command, content_tag
+from infra import image_content, images
+from infra.image_content import MLFLOW, RAY, Content, ImageError
 from tests.support.program import SOURCES, Program, parsed
 
 COMMAND = "command:local:Command"
+BASE = "python:3.11-slim"
+PROJECT = Path(__file__).parents[3]
+OFFICIAL = "docker.io/library/python:3.11.13-slim-bookworm"
 REGISTRY = "registry.example.com/ml"
 
 
@@ -20,90 +24,180 @@ def sources(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("path", [*SOURCES, "app/new.py"])
+def tag(root: Path, content: Content = RAY, base: str = BASE) -> str:
+    return image_content.tag(content, root, base=base)
+
+
+@pytest.mark.parametrize("path", [*sorted(set(SOURCES) - set(MLFLOW.inputs)), "app/new.py"])
 def test_a_change_of_anything_in_the_image_gives_a_new_tag(sources: Path, path: str) -> None:
-    before = content_tag(sources)
+    before = tag(sources)
     (sources / path).write_text("changed")
 
-    assert content_tag(sources) != before
+    assert tag(sources) != before
 
 
-@pytest.mark.parametrize("path", ["README.md", "infra/x.py", "app/__pycache__/serve.cpython-311.pyc"])
+@pytest.mark.parametrize("path", ["README.md", "infra/x.py", "app/__pycache__/serve.cpython-311.pyc", *MLFLOW.inputs])
 def test_a_change_of_anything_else_keeps_the_tag(sources: Path, path: str) -> None:
-    before = content_tag(sources)
+    before = tag(sources)
     (sources / path).parent.mkdir(parents=True, exist_ok=True)
     (sources / path).write_text("changed")
 
-    assert content_tag(sources) == before
+    assert tag(sources) == before
+
+
+@pytest.mark.parametrize("path", MLFLOW.inputs)
+def test_mlflows_tag_follows_its_own_files(sources: Path, path: str) -> None:
+    before = tag(sources, MLFLOW)
+    (sources / path).write_text("changed")
+
+    assert tag(sources, MLFLOW) != before
+
+
+def test_another_base_image_gives_a_new_tag(sources: Path) -> None:
+    assert tag(sources, base="python:3.12-slim") != tag(sources)
 
 
 def test_a_renamed_file_gives_a_new_tag(sources: Path) -> None:
-    before = content_tag(sources)
+    before = tag(sources)
     (sources / "app/serve.py").rename(sources / "app/served.py")
 
-    assert content_tag(sources) != before
+    assert tag(sources) != before
 
 
 def test_a_missing_source_is_named_with_the_way_out(sources: Path) -> None:
     (sources / "images/ray/Dockerfile").unlink()
 
     with pytest.raises(ImageError, match=r"Dockerfile is missing.*imageBuilder prebuilt"):
-        content_tag(sources)
+        tag(sources)
+
+
+def test_a_lock_without_the_package_is_told_how_to_be_mended(sources: Path) -> None:
+    (sources / RAY.lock).write_text("numpy==2.4.6\n")
+
+    with pytest.raises(ImageError, match=r"requirements/app.txt pins no ray.*make lock"):
+        image_content.locked_version(RAY, sources)
+
+
+@pytest.mark.parametrize("content", [RAY, MLFLOW], ids=["ray", "mlflow"])
+def test_every_input_of_an_image_is_in_the_project_and_in_the_build_context(content: Content) -> None:
+    ignored = (PROJECT / ".dockerignore").read_text().splitlines()
+
+    for path in content.inputs:
+        assert (PROJECT / path).exists()
+        assert path == content.dockerfile or f"!{path}" in ignored
+
+
+def test_the_mlflow_server_is_of_the_version_that_the_client_speaks() -> None:
+    client = replace(MLFLOW, lock=RAY.lock)
+
+    assert image_content.locked_version(MLFLOW, PROJECT) == image_content.locked_version(client, PROJECT)
 
 
 @pytest.mark.parametrize(
-    ("stack", "changes", "command"),
+    ("stack", "changes", "start", "end"),
     [
-        ("dev", {}, "minikube image build --profile minikube -t manta-ray:{tag} -f images/ray/Dockerfile ."),
+        (
+            "dev",
+            {},
+            "minikube image build --profile minikube -t manta-ray:{tag} -f images/ray/Dockerfile --build-opt=build-arg",
+            " . && minikube image ls --profile minikube | grep -F manta-ray:{tag}",
+        ),
         (
             "prod",
             {},
-            f"docker buildx build --push -t {REGISTRY}/manta-ray:{{tag}} -f images/ray/Dockerfile .",
+            f"docker buildx build --push -t {REGISTRY}/manta-ray:{{tag}} -f images/ray/Dockerfile --build-arg ",
+            " .",
         ),
         (
             "dev",
             {"imageBuilder": "command", "buildCommand": "buildah build -t {image} -f {dockerfile} {context}"},
             "buildah build -t manta-ray:{tag} -f images/ray/Dockerfile .",
+            "",
+        ),
+        (
+            "dev",
+            {"imageBuilder": "command", "buildCommand": "make {image} from {base}", "baseImage": "python:3.12"},
+            "make manta-ray:{tag} from python:3.12",
+            "",
         ),
     ],
 )
-def test_a_builder_runs_when_the_content_changed(
-    program: Program, stack: str, changes: dict[str, object], command: str
+def test_a_builder_gets_what_it_needs(
+    program: Program, stack: str, changes: dict[str, object], start: str, end: str
 ) -> None:
-    tag = content_tag(program.root)
+    name = tag(program.root, base=str(changes.get("baseImage", OFFICIAL)))
 
-    build = program.deploy(stack, **changes).one(COMMAND).inputs
+    build = program.deploy(stack, **changes).one(COMMAND, "ray-image-build").inputs
 
-    assert build["create"] == command.replace("{tag}", tag)
-    assert build["triggers"] == [tag]
+    assert build["create"].startswith(start.replace("{tag}", name))
+    assert build["create"].endswith(end.replace("{tag}", name))
     assert not build["dir"].startswith("/")
 
 
-def test_a_prebuilt_image_is_built_by_nobody_and_used_as_it_stands(program: Program) -> None:
+@pytest.mark.parametrize("content", [RAY, MLFLOW], ids=["ray", "mlflow"])
+def test_a_dockerfile_built_by_hand_starts_from_the_same_base(program: Program, content: Content) -> None:
+    build = program.deploy().one(COMMAND, f"{content.package}-image-build").inputs
+
+    assert f"BASE_IMAGE={OFFICIAL} " in build["create"]
+    assert f"ARG BASE_IMAGE={OFFICIAL}\n" in (PROJECT / content.dockerfile).read_text()
+
+
+def test_an_image_is_labelled_with_its_commit_and_its_version(program: Program) -> None:
+    command = program.deploy("prod").one(COMMAND, "ray-image-build").inputs["create"]
+
+    assert "--build-arg RAY_VERSION=2.60.0" in command
+    assert '--build-arg GIT_COMMIT="$(git log -1 --format=%H -- images/ray/Dockerfile' in command
+
+
+def test_nothing_in_the_cluster_changes_before_both_images_are_there(program: Program) -> None:
+    record = program.deploy()
+    builds = {one.urn for one in record.of_type(COMMAND)}
+
+    assert len(builds) == 2
+    for provider in record.of_type("pulumi:providers:kubernetes"):
+        assert builds <= record.needs(provider.urn)
+
+
+def test_prebuilt_images_are_built_by_nobody_and_used_as_they_stand(program: Program) -> None:
     record = program.deploy(imageBuilder="prebuilt", image="registry.example.com/ray:1")
 
     assert record.of_type(COMMAND) == []
     assert record.outputs["image"] == "registry.example.com/ray:1"
+    release = record.one("kubernetes:helm.sh/v3:Release", "mlflow-release").inputs["values"]
+    assert release["image"]["repository"].endswith("mlflow")
 
 
-def test_parts_of_a_command_are_quoted_for_the_shell() -> None:
-    assert build_command("b {image}", image="a;b", profile="p") == "b 'a;b'"
+def test_a_named_mlflow_image_is_not_built(program: Program) -> None:
+    record = program.deploy(mlflowImage="registry.example.com/mlflow:2")
+
+    assert [one.name for one in record.of_type(COMMAND)] == ["ray-image-build"]
+
+
+def test_parts_of_a_command_are_quoted_for_the_shell(sources: Path) -> None:
+    wanted = parsed(imageBuilder="command", buildCommand="b {profile} {image}").images
+
+    command = image_content.build_command(RAY, wanted, sources, profile="a;b")
+
+    assert command.startswith("b 'a;b' manta-ray:")
 
 
 def test_a_mirror_takes_the_place_of_every_public_registry() -> None:
-    wanted = parsed(imageRegistry="mirror.example.com/hub").images
+    wanted = parsed(imageRegistry="mirror.example.com/hub", imageBuilder="prebuilt", image="a/b:1").images
 
+    assert image_content.base_image(wanted) == "mirror.example.com/hub/library/python:3.11.13-slim-bookworm"
     for reference in (images.operator, images.redis, images.mlflow, images.busybox):
         assert reference(wanted).startswith("mirror.example.com/hub/")
     assert images.operator(wanted) == "mirror.example.com/hub/kuberay/operator:v1.7.0"
 
 
-@pytest.mark.parametrize("key", ["operatorImage", "redisImage", "mlflowImage", "busyboxImage"])
-def test_every_image_can_be_replaced_as_a_whole(program: Program, key: str) -> None:
-    record = program.deploy(**{key: "local/replaced:9", "imageRegistry": "mirror.example.com"})
+def test_every_image_can_be_replaced_as_a_whole(program: Program) -> None:
+    kinds = ("base", "operator", "redis", "mlflow", "busybox")
+
+    record = program.deploy(**{f"{kind}Image": f"local/my-{kind}:9" for kind in kinds})
 
     text = str([one.inputs for one in record.resources.values()])
-    assert "local/replaced:9" in text or "'repository': 'local/replaced'" in text
+    for kind in kinds:
+        assert f"local/my-{kind}:9" in text or f"'repository': 'local/my-{kind}'" in text
     assert "docker.io" not in text
     assert "quay.io" not in text
 

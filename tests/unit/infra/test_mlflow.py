@@ -10,8 +10,8 @@ from tests.support.program import Program, parsed
 VOLUME = "kubernetes:core/v1:PersistentVolumeClaim"
 
 
-def values_of(stack: str = "dev", **changes: object) -> dict[str, Any]:
-    return mlflow_values.values(parsed(stack, **changes), checksums=["abc"])
+def values_of(stack: str = "dev", /, **changes: object) -> dict[str, Any]:
+    return mlflow_values.values(parsed(stack, **changes), image="registry.example.com/mlflow:1", checksums=["abc"])
 
 
 def test_the_password_is_named_and_not_told() -> None:

@@ -31,16 +31,18 @@ def test_pins_are_exact() -> None:
     images = [value for value in vars(versions).values() if isinstance(value, versions.Image)]
     charts = [versions.KUBERAY_CHART_VERSION, versions.MLFLOW_CHART_VERSION]
 
-    assert len(images) == 4
+    assert len(images) == 5
     for pin in (*(image.tag for image in images), *charts):
-        assert re.fullmatch(r"v?\d+\.\d+\.\d+", pin), pin
+        assert re.fullmatch(r"v?\d+\.\d+\.\d+(-slim-bookworm)?", pin), pin
 
 
 def test_what_infra_needs_is_declared() -> None:
     group = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-groups"]["infra"]
 
     declared = {re.split(r"[^a-z-]", requirement)[0] for requirement in group}
-    assert {"pulumi", "pulumi-kubernetes", "pulumi-random", "pulumi-command", "pydantic"} <= declared
+    assert declared == {
+        *("pulumi", "pulumi-kubernetes", "pulumi-random", "pulumi-command", "pydantic", "pyyaml"),
+    }
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(PROJECT).as_posix())

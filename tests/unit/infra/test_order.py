@@ -31,7 +31,6 @@ def needed(record: Record, resource: Registered) -> set[str]:
         "kubernetes:core/v1:Namespace namespaces-operator",
         "kubernetes:networking.k8s.io/v1:NetworkPolicy network-policies-redis-manta",
         "kubernetes:networking.k8s.io/v1:NetworkPolicy network-policies-operator-manta-operator",
-        "command:local:Command image-build",
     ],
 )
 def test_the_ray_service_comes_after_and_goes_before(program: Program, before: str) -> None:
@@ -112,6 +111,6 @@ def test_every_resource_lies_in_a_component_but_the_providers(program: Program, 
     outside = {one.name for one in record.resources.values() if one.parent.endswith("::manta-test")}
 
     assert outside == {
-        *("cluster", "cluster-crds", "image", "namespaces", "network-policies", "kuberay-operator"),
+        *("cluster", "cluster-crds", "ray-image", "mlflow-image", "namespaces", "network-policies", "kuberay-operator"),
         *("redis", "mlflow", "ray", "access"),
     }

@@ -1,0 +1,162 @@
+"""What a user does with a platform that is up: real commands, with addresses and tokens from stack outputs."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from tests.support.live_stack import LiveStack
+from tests.support.load import Load
+from tests.support.tools import Tools
+from tests.support.waiting import until
+
+SELECTORS: Final = {
+    "head": "ray.io/node-type=head",
+    "worker": "ray.io/node-type=worker",
+    "redis": "app.kubernetes.io/component=redis",
+    "mlflow": "app.kubernetes.io/component=mlflow",
+}
+COMMAND_TIMEOUT_S: Final = 240
+
+
+def curl(*arguments: str) -> dict[str, Any]:
+    """Run curl and read its answer as JSON."""
+    command = ["curl", "--silent", "--show-error", "--max-time", "60", *arguments]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S)
+    content: dict[str, Any] = json.loads(answer.stdout)
+    return content
+
+
+def train(stack: LiveStack, folder: Path) -> str:
+    """Submit the training job as the README says, and give back what was printed."""
+    outputs = stack.outputs()
+    answer = subprocess.run(
+        [
+            *("ray", "job", "submit", "--address", outputs["rayDashboardUrl"]),
+            *("--", "python", "-m", "app.train", "--trees", "100"),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_TIMEOUT_S,
+        cwd=folder,
+        env={
+            **os.environ,
+            **stack.environment,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": outputs["rayToken"],
+        },
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return answer.stdout
+
+
+def load_model(stack: LiveStack) -> dict[str, Any]:
+    """Ask every replica to serve the champion."""
+    outputs = stack.outputs()
+    token = f"Authorization: Bearer {outputs['serveToken']}"
+    return curl("-X", "POST", f"{outputs['serveUrl']}/model/load", "-H", token)
+
+
+def predict(stack: LiveStack) -> dict[str, Any]:
+    """Ask for predictions of the rows that the model itself gives as an example."""
+    url = stack.outputs()["serveUrl"]
+    rows = json.dumps({"features": curl(f"{url}/model")["example"]["features"]})
+    return curl("-X", "POST", f"{url}/predict", "-H", "Content-Type: application/json", "-d", rows)
+
+
+def requests(stack: LiveStack) -> Load:
+    """Predictions at an even rate, for the body of a `with`."""
+    url = stack.outputs()["serveUrl"]
+    return Load(f"{url}/predict", {"features": curl(f"{url}/model")["example"]["features"][:1]})
+
+
+@contextmanager
+def forwarding(stack: LiveStack) -> Iterator[dict[str, int]]:
+    """Run `manta forward` on free ports, give back the ports by name, and end it as Ctrl-C does."""
+    names = [tunnel["name"] for tunnel in stack.outputs()["forwards"]]
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    options = [part for name, port in ports.items() for part in (f"--{name}-port", str(port))]
+    process = subprocess.Popen(
+        ["manta", "forward", "--stack", stack.name, *options],
+        cwd=stack.folder,
+        env={**os.environ, **stack.environment},
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield ports
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=COMMAND_TIMEOUT_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    """Local ports on which nothing listens."""
+    with ExitStack() as held:
+        servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(server.getsockname()[1]) for server in servers]
+
+
+def answers(port: int) -> bool:
+    """Whether an HTTP server answers on a local port."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/", timeout=5).status_code < httpx.codes.INTERNAL_SERVER_ERROR
+    except httpx.HTTPError:
+        return False
+
+
+def pods(machine: Tools, stack: LiveStack, part: str) -> dict[str, dict[str, Any]]:
+    """Pods of a part of the platform, by their unique id."""
+    namespace = str(stack.config["namespace"])
+    found = json.loads(machine.kubectl("get", "pods", "-n", namespace, "-l", SELECTORS[part], "-o", "json"))
+    return {pod["metadata"]["uid"]: pod for pod in found["items"]}
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    """Whether the pod takes traffic and is not on its way out."""
+    conditions = pod["status"].get("conditions", [])
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return ready and "deletionTimestamp" not in pod["metadata"]
+
+
+def kill(machine: Tools, stack: LiveStack, part: str, *, timeout_s: float) -> float:
+    """End one pod of a part without notice, and give back the seconds until another was ready in its place."""
+    before = pods(machine, stack, part)
+    victim = next(iter(before.values()))["metadata"]
+    started = time.monotonic()
+    machine.kubectl(
+        *("delete", "pod", victim["name"], "-n", victim["namespace"], "--force", "--grace-period=0"),
+        timeout_s=60,
+    )
+
+    def replaced() -> bool:
+        now = pods(machine, stack, part)
+        is_whole = len(now) == len(before) and all(is_ready(pod) for pod in now.values())
+        return is_whole and victim["uid"] not in now
+
+    until(f"a new {part}", replaced, timeout_s=timeout_s)
+    return time.monotonic() - started
+
+
+def leftovers(machine: Tools, stack: LiveStack) -> list[str]:
+    """What is still in the cluster under the stack's names."""
+    ours = str(stack.config["namespace"])
+    kinds = "namespaces,persistentvolumes,clusterroles,clusterrolebindings"
+    found = json.loads(machine.kubectl("get", kinds, "-o", "json"))["items"]
+    return [
+        f"{item['kind']} {item['metadata']['name']}"
+        for item in found
+        if item["metadata"]["name"] in (ours, f"{ours}-operator")
+        or item.get("spec", {}).get("claimRef", {}).get("namespace") == ours
+        or item["metadata"].get("annotations", {}).get("meta.helm.sh/release-namespace", "").startswith(ours)
+    ]

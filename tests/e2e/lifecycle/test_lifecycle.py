@@ -1,0 +1,194 @@
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from pulumi.automation import CommandError
+
+from tests.e2e.lifecycle import platform
+from tests.support.live_stack import LiveStack
+from tests.support.tools import Tools
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.timeout(1500)
+
+DESTROY_S = 300
+"""The longest that a destroy may take."""
+RECOVERY_S = 240
+"""The longest until a killed pod's successor is ready."""
+
+Figure = Callable[[str], None]
+
+
+def test_up_from_nothing_ends_with_a_service_that_answers(stack: LiveStack, figure: Figure) -> None:
+    update = stack.up()
+
+    figure(f"up from nothing: {update.duration_s:.0f} s, {len(update.changes['create'])} resources")
+    assert platform.curl(f"{stack.outputs()['serveUrl']}/healthz")["status"] == "ok"
+
+
+def test_a_second_up_changes_nothing(stack: LiveStack, figure: Figure) -> None:
+    update = stack.up()
+
+    figure(f"second up: {update.duration_s:.0f} s, {update.changes}")
+    assert update.changes == {}
+
+
+def test_a_submitted_job_trains_and_registers(stack: LiveStack, tmp_path: Path, figure: Figure) -> None:
+    started = time.monotonic()
+
+    printed = platform.train(stack, tmp_path)
+
+    figure(f"training job: {time.monotonic() - started:.0f} s")
+    assert '"gate": "passed"' in printed
+
+
+def test_the_trained_model_is_loaded_and_predicts(stack: LiveStack, figure: Figure) -> None:
+    started = time.monotonic()
+
+    loaded = platform.load_model(stack)
+    predicted = platform.predict(stack)
+
+    figure(f"load and predict: {time.monotonic() - started:.1f} s")
+    assert loaded["model_loaded"] is True
+    assert predicted["model_version"] == loaded["model_info"]["version"]
+    assert len(predicted["predictions"]) == len(predicted["probabilities"]) > 0
+
+
+def test_the_doctor_finds_nothing_wrong_with_any_part(stack: LiveStack) -> None:
+    command = ["manta", "doctor", "--json", "--stack", stack.name]
+
+    done = subprocess.run(
+        command, cwd=stack.folder, env={**os.environ, **stack.environment}, capture_output=True, text=True, check=False
+    )
+
+    parts = {one["check"]: one["status"] for one in json.loads(done.stdout)["findings"]}
+    assert {parts[name] for name in ("operator", "redis", "mlflow", "ray head", "ray workers", "ray service")} == {"ok"}
+
+
+def test_a_tunnel_comes_back_after_its_pod_was_killed(stack: LiveStack, machine: Tools, figure: Figure) -> None:
+    with platform.forwarding(stack) as ports:
+        for name, port in ports.items():
+            until(f"the tunnel to {name}", partial(platform.answers, port), timeout_s=RECOVERY_S)
+        ready_s = platform.kill(machine, stack, "mlflow", timeout_s=RECOVERY_S)
+        started = time.monotonic()
+
+        until("the tunnel to MLflow", lambda: platform.answers(ports["mlflow"]), timeout_s=RECOVERY_S)
+
+    figure(f"tunnel: pod ready after {ready_s:.0f} s, tunnel {time.monotonic() - started:.1f} s later")
+
+
+def test_changed_code_rolls_out_and_no_request_fails(stack: LiveStack, machine: Tools, figure: Figure) -> None:
+    before = stack.outputs()["image"]
+    with (stack.folder / "app" / "__init__.py").open("a", encoding="utf-8") as code:
+        code.write("\nCHANGED = True\n")
+
+    with platform.requests(stack) as load:
+        update = stack.up()
+
+    figure(f"changed code: {update.duration_s:.0f} s, {load.failed} of {load.sent} failed {dict(load.failures)}")
+    assert stack.outputs()["image"] != before
+    assert load.failed == 0
+    workers = [pod for pod in platform.pods(machine, stack, "worker").values() if platform.is_ready(pod)]
+    assert stack.outputs()["image"] in {pod["spec"]["containers"][0]["image"] for pod in workers}
+
+
+def test_a_build_that_fails_ends_the_update_and_changes_nothing(
+    stack: LiveStack, machine: Tools, figure: Figure
+) -> None:
+    before = {part: set(platform.pods(machine, stack, part)) for part in platform.SELECTORS}
+    kept = dict(stack.config)
+    stack.configure(imageBuilder="command", buildCommand="echo no such package as {image} && exit 7", cpus=2)
+    started = time.monotonic()
+
+    with pytest.raises(CommandError, match="no such package as"):
+        stack.up()
+
+    figure(f"broken build: {time.monotonic() - started:.0f} s")
+    stack.config = kept
+    stack.configure()
+    assert {part: set(platform.pods(machine, stack, part)) for part in platform.SELECTORS} == before
+
+
+def test_a_changed_size_is_applied_and_no_request_fails(stack: LiveStack, machine: Tools, figure: Figure) -> None:
+    resize = machine.resize or {"cpus": int(str(stack.config.get("cpus", 1))) + 1}
+    stack.configure(**resize)
+
+    with platform.requests(stack) as load:
+        update = stack.up()
+
+    figure(f"size {resize}: {update.duration_s:.0f} s, {load.failed} of {load.sent} failed {dict(load.failures)}")
+    limits = [
+        pod["spec"]["containers"][0]["resources"]["limits"]
+        for pod in platform.pods(machine, stack, "worker").values()
+        if platform.is_ready(pod)
+    ]
+    wanted = {{"cpus": "cpu"}.get(key, key): str(value) for key, value in resize.items()}
+    assert any(wanted.items() <= limit.items() for limit in limits)
+    assert load.failed == 0
+
+
+def test_a_second_worker_and_replica_come_without_a_new_cluster(
+    stack: LiveStack, machine: Tools, figure: Figure
+) -> None:
+    until("one cluster", lambda: len(platform.pods(machine, stack, "head")) == 1, timeout_s=RECOVERY_S)
+    heads = set(platform.pods(machine, stack, "head"))
+    stack.configure(minWorkers=2, maxWorkers=2, replicas=2)
+
+    update = stack.up()
+
+    def both_ready() -> bool:
+        return sum(map(platform.is_ready, platform.pods(machine, stack, "worker").values())) == 2
+
+    until("the second worker", both_ready, timeout_s=RECOVERY_S)
+    figure(f"second worker: {update.duration_s:.0f} s")
+    assert set(platform.pods(machine, stack, "head")) == heads
+
+
+@pytest.mark.parametrize(
+    ("part", "allowed"),
+    # Requests that are inside a worker when it dies die with it.
+    [("mlflow", 0.0), ("redis", 0.0), ("head", 0.0), ("worker", 0.02)],
+)
+def test_a_killed_pod_comes_back_while_requests_are_answered(
+    stack: LiveStack, machine: Tools, figure: Figure, part: str, allowed: float
+) -> None:
+    with platform.requests(stack) as load:
+        recovered_s = platform.kill(machine, stack, part, timeout_s=RECOVERY_S)
+
+    figure(f"{part} killed: back in {recovered_s:.0f} s, {load.failed} of {load.sent} failed {dict(load.failures)}")
+    assert load.failed <= allowed * load.sent
+    assert platform.predict(stack)["predictions"]
+
+
+def test_destroy_leaves_nothing_but_the_crds(stack: LiveStack, machine: Tools, figure: Figure) -> None:
+    duration_s = stack.destroy()
+
+    figure(f"destroy: {duration_s:.0f} s")
+    assert duration_s < DESTROY_S
+    until("a clean cluster", lambda: not platform.leftovers(machine, stack), timeout_s=60)
+    crds = json.loads(machine.kubectl("get", "crds", "-o", "json"))["items"]
+    assert "rayservices.ray.io" in {crd["metadata"]["name"] for crd in crds}
+
+
+def test_destroy_after_an_update_that_was_broken_off_leaves_nothing(
+    stack: LiveStack, machine: Tools, figure: Figure
+) -> None:
+    stack.configure(minWorkers=1, maxWorkers=1, replicas=1)
+    again = stack.up()
+    with (stack.folder / "app" / "__init__.py").open("a", encoding="utf-8") as code:
+        code.write("\nCHANGED_AGAIN = True\n")
+    update = stack.start_up()
+    until("a second cluster", lambda: len(platform.pods(machine, stack, "head")) == 2, timeout_s=600)
+    update.kill()
+    update.wait()
+
+    duration_s = stack.destroy()
+
+    figure(f"up again: {again.duration_s:.0f} s; destroy after a broken off update: {duration_s:.0f} s")
+    assert duration_s < DESTROY_S
+    until("a clean cluster", lambda: not platform.leftovers(machine, stack), timeout_s=60)

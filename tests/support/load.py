@@ -1,0 +1,70 @@
+"""Requests at an even rate beside a test, each counted."""
+
+import threading
+import time
+from collections import Counter
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+
+class Load:
+    """Predictions at a fixed rate until the block ends; each on a connection of its own, as from many clients.
+
+    Args:
+        url: Address of `/predict`.
+        message: Body of each request.
+        rate: Requests each second.
+        timeout_s: The longest that one request may take before it counts as failed.
+    """
+
+    def __init__(self, url: str, message: dict[str, Any], *, rate: float = 10, timeout_s: float = 10) -> None:
+        self._url, self._message, self._pause_s, self._timeout_s = url, message, 1 / rate, timeout_s
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._clock = threading.Thread(target=self._run)
+        self.sent = 0
+        self.failures: Counter[str] = Counter()
+        """Failed requests by reason."""
+
+    def __enter__(self) -> Self:
+        self._clock.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._clock.join()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def failed(self) -> int:
+        """Requests without a prediction."""
+        return sum(self.failures.values())
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self._ended.is_set():
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            thread = threading.Thread(target=self._send)
+            thread.start()
+            self._threads.append(thread)
+            due += self._pause_s
+            self._ended.wait(max(0.0, due - time.monotonic()))
+
+    def _send(self) -> None:
+        reason = ""
+        try:
+            answer = httpx.post(self._url, json=self._message, timeout=self._timeout_s)
+            if answer.status_code != httpx.codes.OK:
+                reason = f"status {answer.status_code}: {answer.text[:120]}"
+        except httpx.HTTPError as error:
+            reason = type(error).__name__
+        with self._lock:
+            self.sent += 1
+            if reason:
+                self.failures[reason] += 1
