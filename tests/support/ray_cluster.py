@@ -22,7 +22,7 @@ SERVE_TOKENS = ("new-token", "old-token")
 WEBHOOK_SECRET = "webhook-secret"  # noqa: S105 - of a server on loopback that lives as long as the tests
 FOLDER = "FLEET_TEST_FOLDER"
 """Environment variable: where the files lie by which a test holds up a replica or makes it refuse."""
-START_LIMIT_S = 120.0
+START_LIMIT_S = 240.0
 
 
 @dataclass
