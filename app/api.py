@@ -5,17 +5,22 @@ The messages are in `app.schemas`; the OpenAPI document's examples and limits ar
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import BackgroundTasks, Depends, FastAPI, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from mlflow.entities.model_registry import ModelVersion
 from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 
-from app import body, features, openapi, schemas
+from app import body, features, openapi, schemas, webhook
 from app.errors import MantaError, UnauthorizedError
-from app.replica import Replica, Served
+from app.fleet import Fleet
+from app.follow import Follower
 from app.schemas import Health, LoadRequest, LoadResponse, ModelInfo, ModelStatus, PredictResponse
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -24,44 +29,72 @@ LOAD_FORM: Final = '{"name": string, "version": string} or {"name": string, "ali
 """The form of a load request, for messages."""
 
 
-def create(replica: Replica, *, limits: openapi.Limits, tokens: Sequence[SecretStr]) -> FastAPI:
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """What a client must bring."""
+
+    tokens: Sequence[SecretStr]
+    """Bearer tokens that `/model/load` accepts, the old and the new while they change; with none it is open."""
+    predict_needs_token: bool
+    webhook_secret: SecretStr | None
+    """What MLflow signs its deliveries with; without one there is no path for them."""
+
+
+def create(fleet: Fleet, follower: Follower, *, limits: openapi.Limits, access: Access) -> FastAPI:
     """Make the API of one replica.
 
     Args:
-        replica: What serves.
+        fleet: Loads a version on all replicas; its own replica serves.
+        follower: Started and stopped with the API, which answers nothing before.
         limits: The most rows and bytes of a request.
-        tokens: Bearer tokens that `/model/load` accepts; with none it is open.
+        access: What a client must bring.
     """
-    api = FastAPI(title="manta", version="1", summary="Predictions of the champion of a model registry")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await follower.start()
+        yield
+        await follower.stop()
+
+    replica = fleet.replica
+    api = FastAPI(
+        title="manta", version="1", summary="Predictions of the champion of a model registry", lifespan=lifespan
+    )
     openapi.install(api, replica, limits)
     _handle_errors(api)
-    authorised = [Depends(_bearer(tokens))] if tokens else []
+    authorised = [Depends(_bearer(access.tokens))] if access.tokens else []
 
     @api.post("/model/load", dependencies=authorised, responses=openapi.LOAD_PROBLEMS)
     async def load(request: Request) -> LoadResponse:
-        """Serve a version and make it the champion. It answers when the version serves, or changes nothing."""
+        """Serve a version on every replica and make it the champion, or change nothing and say who refused it."""
         content = await body.read(request, max_bytes=limits.body_bytes)
         wanted = body.parse(LoadRequest, content, form=LOAD_FORM) if content else LoadRequest()
-        served = await replica.load(wanted)
+        version, replicas = await fleet.load(wanted)
         return LoadResponse(
             model_loaded=True,
-            model_info=_info(served),
+            model_info=_info(version),
             mlflow_uri=replica.registry.uri,
             timestamp=schemas.now(),
-            replicas=[replica.info],
+            replicas=replicas,
         )
 
-    @api.post("/predict", response_model=PredictResponse, responses=openapi.PREDICT_PROBLEMS)
+    @api.post(
+        "/predict",
+        response_model=PredictResponse,
+        responses=openapi.PREDICT_PROBLEMS,
+        dependencies=authorised if access.predict_needs_token else [],
+    )
     async def predict(request: Request) -> Response:
-        """Answer rows with labels and probabilities."""
+        """Answer rows with predictions and, where the model is a classifier, probabilities."""
         content = await body.read(request, max_bytes=limits.body_bytes)
+        await follower.confirm()
         served = replica.require()
         rows = features.decode(content, max_rows=limits.rows)
         matrix = features.to_matrix(rows, columns=served.predictor.columns)
         labels, probabilities = await asyncio.to_thread(served.predictor.predict, matrix)
         answer = PredictResponse(
             predictions=labels.tolist(),
-            probabilities=probabilities.tolist(),
+            probabilities=None if probabilities is None else probabilities.tolist(),
             model_version=str(served.version.version),
             timestamp=schemas.now(),
         )
@@ -69,29 +102,42 @@ def create(replica: Replica, *, limits: openapi.Limits, tokens: Sequence[SecretS
 
     @api.get("/model")
     async def model() -> ModelStatus:
-        """What is served."""
+        """What every replica serves, and what it refused."""
+        replicas = await fleet.report()
         served = replica.served
         return ModelStatus(
             model_loaded=served is not None,
-            model_info=_info(served) if served else None,
-            columns=list(served.predictor.columns) if served else [],
+            model_info=_info(served.version) if served else None,
+            columns=[column.name for column in served.predictor.columns] if served else [],
             classes=served.predictor.classes if served else [],
             example=served.example if served else None,
             mlflow_uri=replica.registry.uri,
             timestamp=schemas.now(),
-            replicas=[replica.info],
+            replicas=replicas,
         )
 
     @api.get("/healthz")
     async def healthz() -> Health:
         """Whether this replica answers; it does before any model is loaded, too."""
-        return Health(status="ok", model_version=replica.info.version)
+        return Health(status="ok", model_version=replica.info.version, trouble=follower.trouble or None)
 
+    if access.webhook_secret is not None:
+        _receive_webhooks(api, follower, limits=limits, secret=access.webhook_secret)
     return api
 
 
-def _info(served: Served) -> ModelInfo:
-    version = served.version
+def _receive_webhooks(api: FastAPI, follower: Follower, *, limits: openapi.Limits, secret: SecretStr) -> None:
+    """Look at the alias at once when MLflow says that it was moved."""
+
+    @api.post("/model/webhook", status_code=HTTPStatus.ACCEPTED, responses=openapi.WEBHOOK_PROBLEMS)
+    async def moved(request: Request, tasks: BackgroundTasks) -> None:
+        """What MLflow's alias webhook delivers. It makes the fleet look; what it says is not taken on trust."""
+        content = await body.read(request, max_bytes=limits.body_bytes)
+        webhook.verify(request.headers, content, secret=secret)
+        tasks.add_task(follower.poll)
+
+
+def _info(version: ModelVersion) -> ModelInfo:
     return ModelInfo(
         name=version.name,
         version=str(version.version),

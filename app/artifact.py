@@ -1,4 +1,4 @@
-"""How a trained classifier is stored in MLflow, and what a stored one must be before it may serve.
+"""How a trained model is stored in MLflow, and what a stored one must be before it may serve.
 
 Models are stored by skops, whose loading builds known types and runs no code from the file. Where versions and
 aliases are kept is decided in `app.registry`.
@@ -17,19 +17,50 @@ import skops.io
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
-from sklearn.base import ClassifierMixin, is_classifier
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from app.errors import ModelRefusedError
 
-TRUSTED_TYPES: Final = ["sklearn.tree._tree.Tree"]
-"""Types beyond skops' own list that a file may hold: data without code, checked again by `app.predictor`."""
+TRUSTED_TYPES: Final = [
+    "sklearn._loss.loss.HalfTweedieLoss",
+    "sklearn._loss.loss.HalfTweedieLossIdentity",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+    *(
+        f"sklearn.gaussian_process.kernels.{kernel}"
+        for kernel in (
+            "CompoundKernel",
+            "ConstantKernel",
+            "DotProduct",
+            "Exponentiation",
+            "ExpSineSquared",
+            "Matern",
+            "Product",
+            "RBF",
+            "RationalQuadratic",
+            "Sum",
+            "WhiteKernel",
+        )
+    ),
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
+]
+"""Types beyond skops' own list that a file may hold: data without code. `app.predictor` checks the indices of the two
+kinds of tree. The neighbours' `KDTree` and `BallTree` are left out: native code trusts their indices unchecked."""
 
 NUMERIC: Final = frozenset({DataType.double, DataType.float, DataType.long, DataType.integer, DataType.boolean})
-"""Column types of a signature that a request's numbers satisfy."""
+"""Column types of a signature that numbers satisfy."""
+
+EXAMPLE_PREDICTIONS: Final = "example_predictions"
+"""Key of the model's metadata: what the model answered to its input example when it was stored."""
 
 EXAMPLE_PROBABILITIES: Final = "example_probabilities"
-"""Key of the model's metadata: what the classifier answered to its input example when it was stored."""
+"""Key of the model's metadata: the class probabilities that it answered, where it answers with them."""
 
 EXAMPLE_LABELS: Final = "example_labels"
 """Key of the model's metadata: the true labels of the input example."""
@@ -38,44 +69,57 @@ RETRAIN: Final = "Train and register it again with this release: manta train."
 
 
 @dataclass(frozen=True, kw_only=True)
+class Column:
+    """A feature, by the model's signature."""
+
+    name: str
+    type: DataType = DataType.double
+
+
+@dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """A stored classifier, read and found fit to serve."""
+    """A stored model, read and found fit to serve."""
 
-    model: ClassifierMixin
-    columns: tuple[str, ...]
-    """Names of the features, in the order in which rows hold them."""
+    model: BaseEstimator
+    columns: tuple[Column, ...]
+    """The features, in the order in which rows hold them."""
     example: pd.DataFrame
-    """Shape (rows, columns): the input example, which the classifier must answer as it did when stored."""
-    example_probabilities: np.ndarray
-    """Shape (rows, classes), float64: what it answered."""
-    example_labels: list[str | int]
-    """The true labels of the example's rows, which training held out."""
+    """Shape (rows, columns): the input example, which the model must answer as it did when stored."""
+    example_predictions: list[str | int | float] | None
+    """What it answered, a value a row; None where nobody recorded it."""
+    example_probabilities: np.ndarray | None
+    """Shape (rows, classes), float64: the probabilities that it answered; None where nobody recorded them."""
+    example_labels: list[str | int | float]
+    """The true labels of the example's rows, which training held out; empty where nobody recorded them."""
 
 
-def log(model: ClassifierMixin, *, example: pd.DataFrame, labels: pd.Series) -> str:
-    """Store a fitted classifier in the active MLflow run.
+def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series) -> str:
+    """Store a fitted model in the active MLflow run.
 
     Args:
-        model: A fitted classifier with `predict_proba`.
-        example: A few rows of shape (rows, columns), float64, stored beside it with their answers. Its columns are
-            the signature's.
+        model: A fitted classifier or regressor of scikit-learn, or a pipeline that ends in one.
+        example: A few rows of shape (rows, columns), stored beside it with their answers. Its columns are the
+            signature's: numbers count as float64, anything else as text.
         labels: Shape (rows,), the true labels of the example.
 
     Returns:
         The model's URI, for `Registry.register`.
     """
-    probabilities = model.predict_proba(example)
+    predictions = model.predict(example)
+    answers = {EXAMPLE_PREDICTIONS: predictions.tolist(), EXAMPLE_LABELS: labels.tolist()}
+    if hasattr(model, "predict_proba"):
+        answers[EXAMPLE_PROBABILITIES] = model.predict_proba(example).tolist()
     info = mlflow.sklearn.log_model(
         model,
         name="model",
         serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
         skops_trusted_types=TRUSTED_TYPES,
         signature=ModelSignature(
-            inputs=Schema([ColSpec(DataType.double, str(name)) for name in example.columns]),
-            outputs=Schema([ColSpec(DataType.string if model.classes_.dtype == object else DataType.long)]),
+            inputs=Schema([ColSpec(_column_type(example[name].dtype), str(name)) for name in example.columns]),
+            outputs=Schema([ColSpec(_OUTPUTS.get(predictions.dtype.kind, DataType.string))]),
         ),
         input_example=example,
-        metadata={EXAMPLE_PROBABILITIES: probabilities.tolist(), EXAMPLE_LABELS: labels.tolist()},
+        metadata=answers,
         # Inferring them starts a process that imports everything again: 19 times the time of all the rest.
         pip_requirements=[f"{name}=={installed(name)}" for name in ("mlflow", "numpy", "scikit-learn", "skops")],
     )
@@ -83,15 +127,15 @@ def log(model: ClassifierMixin, *, example: pd.DataFrame, labels: pd.Series) -> 
 
 
 def read(folder: Path, *, label: str) -> Artifact:
-    """Read a stored classifier without running code from it.
+    """Read a stored model without running code from it.
 
     Args:
         folder: The artifact as MLflow's client downloaded it.
         label: What messages call it.
 
     Raises:
-        ModelRefusedError: It is no classifier, is stored in a format whose loading runs code, was fitted by another
-            scikit-learn, or lacks a fitting signature or input example.
+        ModelRefusedError: It is neither classifier nor regressor, is stored in a format whose loading runs code, was
+            fitted by another scikit-learn, or lacks a fitting signature or input example.
     """
     try:
         stored = Model.load(folder)
@@ -103,16 +147,19 @@ def read(folder: Path, *, label: str) -> Artifact:
     model = _load(folder / flavor["pickled_model"], label)
     columns = _check_signature(stored.signature, model, label)
     answers = stored.metadata or {}
-    if not isinstance(example, pd.DataFrame) or not {EXAMPLE_PROBABILITIES, EXAMPLE_LABELS} <= answers.keys():
+    if not isinstance(example, pd.DataFrame):
         raise ModelRefusedError(
-            f"{label} was stored without an input example and what the model answered to it.", next_step=RETRAIN
+            f"{label} was stored without an input example of named columns.",
+            next_step="Log it with mlflow.sklearn.log_model(..., input_example=a data frame of a few rows).",
         )
+    probabilities = answers.get(EXAMPLE_PROBABILITIES)
     return Artifact(
         model=model,
         columns=columns,
-        example=example,
-        example_probabilities=np.array(answers[EXAMPLE_PROBABILITIES], dtype=np.float64),
-        example_labels=answers[EXAMPLE_LABELS],
+        example=example[[column.name for column in columns]],
+        example_predictions=answers.get(EXAMPLE_PREDICTIONS),
+        example_probabilities=None if probabilities is None else np.array(probabilities, dtype=np.float64),
+        example_labels=answers.get(EXAMPLE_LABELS, []),
     )
 
 
@@ -136,7 +183,7 @@ def _check_flavor(flavor: dict[str, Any], label: str) -> None:
         )
 
 
-def _load(path: Path, label: str) -> ClassifierMixin:
+def _load(path: Path, label: str) -> BaseEstimator:
     try:
         model = skops.io.load(path, trusted=TRUSTED_TYPES)
     except UntrustedTypesFoundException as error:
@@ -145,30 +192,44 @@ def _load(path: Path, label: str) -> ClassifierMixin:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, ImportError, OSError, zipfile.BadZipFile) as error:
         raise ModelRefusedError(f"{label} cannot be read: {error}", next_step=RETRAIN) from error
-    if not is_classifier(model) or not hasattr(model, "predict_proba"):
+    if not isinstance(model, BaseEstimator) or not (is_classifier(model) or is_regressor(model)):
         raise ModelRefusedError(
-            f"{label} is a {type(model).__name__}, which does not answer with class probabilities.",
-            allowed="a scikit-learn classifier with predict_proba",
+            f"{label} is a {type(model).__name__}, which predicts nothing.",
+            allowed="a scikit-learn classifier or regressor, or a pipeline that ends in one",
             next_step="Load another version.",
         )
     return model
 
 
-def _check_signature(signature: ModelSignature | None, model: ClassifierMixin, label: str) -> tuple[str, ...]:
-    """The names of the features, or a refusal where the signature and the model do not fit."""
+def _check_signature(signature: ModelSignature | None, model: BaseEstimator, label: str) -> tuple[Column, ...]:
+    """The features, or a refusal where the signature and the model do not fit."""
     inputs = signature.inputs if signature is not None else None
     if inputs is None or inputs.is_tensor_spec() or not inputs.has_input_names():
         raise ModelRefusedError(f"{label} has no signature with named columns.", next_step=RETRAIN)
-    others = [column.name for column in inputs.inputs if column.type not in NUMERIC]
+    others = [column.name for column in inputs.inputs if column.type not in NUMERIC | {DataType.string}]
     if others:
         raise ModelRefusedError(
-            f"The signature of {label} has columns that are not numbers: {', '.join(map(str, others))}.",
+            f"The signature of {label} has columns that are neither numbers nor text: {', '.join(map(str, others))}.",
             next_step=RETRAIN,
         )
-    columns = tuple(str(name) for name in inputs.input_names())
-    if len(columns) != model.n_features_in_:
+    columns = tuple(Column(name=str(column.name), type=column.type) for column in inputs.inputs)
+    width = getattr(model, "n_features_in_", len(columns))
+    if len(columns) != width:
         raise ModelRefusedError(
-            f"The signature of {label} has {len(columns)} columns, and its model takes {model.n_features_in_}.",
+            f"The signature of {label} has {len(columns)} columns, and its model takes {width}.", next_step=RETRAIN
+        )
+    fitted_on = list(getattr(model, "feature_names_in_", []))
+    if fitted_on and fitted_on != [column.name for column in columns]:
+        raise ModelRefusedError(
+            f"The signature of {label} names other columns than its model was fitted on, or in another order.",
             next_step=RETRAIN,
         )
     return columns
+
+
+_OUTPUTS: Final = {"f": DataType.double, "i": DataType.long, "u": DataType.long, "b": DataType.boolean}
+"""MLflow's type of a prediction by numpy's kind; text otherwise."""
+
+
+def _column_type(dtype: np.dtype) -> DataType:
+    return DataType.double if pd.api.types.is_numeric_dtype(dtype) else DataType.string

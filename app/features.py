@@ -1,16 +1,19 @@
 """Reads the rows of a prediction request, and says exactly which value is at fault when they cannot be used."""
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final, TypeGuard
 
 import numpy as np
+from mlflow.types import DataType
 from pydantic import ValidationError
 
+from app.artifact import Column
 from app.body import explain, shown
 from app.errors import FeaturesError, TooLargeError
-from app.schemas import PredictRequest
+from app.schemas import PredictRequest, PredictRows
 
-FORM: Final = '{"features": [[number, ...], ...]}'
-"""The form of a request, for messages."""
+FORM: Final = '{"features": [[number, ...], ...]} or {"rows": [{"column": value, ...}, ...]}'
+"""The forms of a request, for messages."""
 
 CELL: Final = 3
 """Parts of a value's location in the body: features, row, column."""
@@ -21,16 +24,32 @@ LARGEST: Final = float(np.finfo(np.float32).max)
 NAMES_SHOWN: Final = 3
 """Columns that a message names before it shortens the list."""
 
+KINDS: Final = {
+    DataType.double: "a finite number within float32",
+    DataType.float: "a finite number within float32",
+    DataType.long: "a whole number",
+    DataType.integer: "a whole number",
+    DataType.boolean: "true or false",
+    DataType.string: "text",
+}
+"""What each type of a signature takes, for messages."""
 
-def decode(body: bytes, *, max_rows: int) -> list[list[float]]:
+NAMED: Final = {("features", "missing"), ("rows", "extra_forbidden")}
+"""What is wrong with a body of rows by name, if it is read as one of rows by position."""
+
+Rows = list[list[float]] | list[dict[str, Any]]
+"""Rows by position, or by the names of the columns."""
+
+
+def decode(body: bytes, *, max_rows: int) -> Rows:
     """Read the rows of a request.
 
     Args:
-        body: JSON of the form `FORM`.
+        body: JSON of one of the forms of `FORM`.
         max_rows: The most rows of one request.
 
     Returns:
-        One row or more of finite numbers; their lengths are still unchecked.
+        One row or more; those by position hold finite numbers, and nothing else is checked yet.
 
     Raises:
         InvalidBodyError: It is not JSON, or not of that form.
@@ -38,54 +57,128 @@ def decode(body: bytes, *, max_rows: int) -> list[list[float]]:
         TooLargeError: It has too many rows.
     """
     try:
-        rows = PredictRequest.model_validate_json(body).features
+        rows: Rows = PredictRequest.model_validate_json(body).features
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        if len(fault["loc"]) == CELL:
-            raise _unusable(int(fault["loc"][1]), int(fault["loc"][2]), fault["input"]) from error
-        raise explain(fault, form=FORM) from error
+        faults = error.errors(include_url=False)
+        if {(*fault["loc"], fault["type"]) for fault in faults} == NAMED:
+            rows = _decode_named(body)
+        elif len(faults[0]["loc"]) == CELL:
+            raise _unusable(int(faults[0]["loc"][1]), int(faults[0]["loc"][2]), faults[0]["input"]) from error
+        else:
+            raise explain(faults[0], form=FORM) from error
     if len(rows) > max_rows:
         raise TooLargeError(
-            f"features has {len(rows)} rows.", allowed=f"up to {max_rows} rows", next_step="Send them in parts."
+            f"The request has {len(rows)} rows.", allowed=f"up to {max_rows} rows", next_step="Send them in parts."
         )
     return rows
 
 
-def to_matrix(rows: list[list[float]], *, columns: tuple[str, ...]) -> np.ndarray:
+def to_matrix(rows: Rows, *, columns: Sequence[Column]) -> np.ndarray:
     """Make rows a matrix for a model.
 
     Args:
-        rows: Finite numbers, one list a row.
-        columns: Names of the model's features.
+        rows: As `decode` gave them.
+        columns: The model's features.
 
     Returns:
-        Shape (rows, columns), float64.
+        Shape (rows, columns), float64; of dtype object where a column holds text.
 
     Raises:
-        FeaturesError: A row has another width, or a value is beyond float32, in which trees compare.
+        FeaturesError: A row has another width or other columns, or a value is not of its column's type.
     """
+    has_text = any(column.type == DataType.string for column in columns)
+    if _are_named(rows):
+        for index, named in enumerate(rows):
+            _check_named(index, named, columns)
+        values = [[named[column.name] for column in columns] for named in rows]
+        return np.array(values, dtype=object if has_text else np.float64)
+    if has_text:
+        raise FeaturesError(
+            f"The model has columns of text: {_short([c.name for c in columns if c.type == DataType.string])}.",
+            allowed='{"rows": [{"column": value, ...}, ...]}',
+            next_step="Send the rows with the names of their columns.",
+        )
     width = len(columns)
     for index, row in enumerate(rows):
         if len(row) != width:
-            names = ", ".join(columns[:NAMES_SHOWN]) + (", ..." if width > NAMES_SHOWN else "")
             raise FeaturesError(
                 f"Row {index} has {len(row)} values.",
-                allowed=f"{width} values a row ({names})",
+                allowed=f"{width} values a row ({_short([column.name for column in columns], quote='')})",
                 next_step="GET /model lists the columns in their order.",
                 row=index,
             )
     matrix = np.array(rows, dtype=np.float64)
-    beyond = np.argwhere(np.abs(matrix) > LARGEST)
-    if len(beyond):
-        row_index, column = beyond[0].tolist()
-        raise _unusable(row_index, column, rows[row_index][column])
+    _check_numbers(matrix, columns)
     return matrix
 
 
-def _unusable(row: int, column: int, given: object) -> FeaturesError:
+def _are_named(rows: Rows) -> TypeGuard[list[dict[str, Any]]]:
+    return isinstance(rows[0], dict)
+
+
+def _decode_named(body: bytes) -> list[dict[str, Any]]:
+    try:
+        return PredictRows.model_validate_json(body).rows
+    except ValidationError as error:
+        raise explain(error.errors(include_url=False)[0], form=FORM) from error
+
+
+def _check_numbers(matrix: np.ndarray, columns: Sequence[Column]) -> None:
+    """Refuse what a column's type does not hold, by position."""
+    wrong = np.abs(matrix) > LARGEST
+    for index, column in enumerate(columns):
+        if column.type in (DataType.long, DataType.integer):
+            wrong[:, index] |= matrix[:, index] % 1 != 0
+        elif column.type == DataType.boolean:
+            wrong[:, index] |= ~np.isin(matrix[:, index], (0, 1))
+    found = np.argwhere(wrong)
+    if len(found):
+        row, column_index = found[0].tolist()
+        kind = KINDS[columns[column_index].type]
+        raise _unusable(row, column_index, matrix[row, column_index], allowed=kind)
+
+
+def _check_named(index: int, row: dict[str, Any], columns: Sequence[Column]) -> None:
+    """Refuse a row that does not hold exactly the model's columns, each of its type."""
+    wanted = {column.name for column in columns}
+    missing = [column.name for column in columns if column.name not in row]
+    unknown = [name for name in row if name not in wanted]
+    wrong = [column for column in columns if column.name in row and not _fits(row[column.name], column.type)]
+    if not (missing or unknown or wrong):
+        return
+    faults = [
+        *([f"lacks {_short(missing)}"] if missing else []),
+        *([f"has columns that the model does not know: {_short(unknown)}"] if unknown else []),
+        *(f"has {shown(row[column.name])} in {column.name!r}" for column in wrong[:NAMES_SHOWN]),
+    ]
+    kinds = [f"{KINDS[column.type]} in {column.name!r}" for column in wrong[:NAMES_SHOWN]]
+    raise FeaturesError(
+        f"Row {index} {'; it '.join(faults)}.",
+        allowed=", ".join(kinds) or f"the {len(columns)} columns of the model, each once, in any order",
+        next_step="GET /model lists the columns.",
+        row=index,
+    )
+
+
+def _fits(value: object, kind: DataType) -> bool:
+    if kind == DataType.string:
+        return isinstance(value, str)
+    if isinstance(value, bool) or kind == DataType.boolean:
+        return isinstance(value, bool) and kind == DataType.boolean
+    if not isinstance(value, int | float) or not abs(value) <= LARGEST:
+        return False
+    return kind in (DataType.double, DataType.float) or value % 1 == 0
+
+
+def _short(given: Sequence[str], quote: str = "'") -> str:
+    names = ", ".join(f"{quote}{name}{quote}" for name in given[:NAMES_SHOWN])
+    return names + (", ..." if len(given) > NAMES_SHOWN else "")
+
+
+def _unusable(row: int, column: int, given: object, allowed: str = "finite numbers within float32") -> FeaturesError:
     return FeaturesError(
         f"Row {row}, column {column} is {shown(given)}.",
-        allowed="finite numbers within float32",
+        allowed=allowed,
         next_step="Fill missing values before asking for a prediction, and send numbers without quotes.",
         row=row,
         column=column,

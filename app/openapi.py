@@ -7,11 +7,13 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from mlflow.types import DataType
 
 from app import errors
+from app.artifact import Column
 from app.features import LARGEST
-from app.replica import Replica
-from app.schemas import LoadRequest, PredictRequest, Problem
+from app.replica import Replica, Served
+from app.schemas import LoadRequest, PredictRequest, PredictRows, Problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,7 @@ PROBLEM: Final = Problem.model_json_schema()
 
 BODY_PROBLEMS: Final = (errors.TooLargeError, errors.MediaTypeError, errors.InvalidBodyError)
 
-PREDICT_PROBLEMS: Final = _problems(*BODY_PROBLEMS, errors.FeaturesError, errors.NoModelError)
+PREDICT_PROBLEMS: Final = _problems(*BODY_PROBLEMS, errors.FeaturesError, errors.UnauthorizedError, errors.NoModelError)
 
 LOAD_PROBLEMS: Final = _problems(
     *BODY_PROBLEMS,
@@ -48,7 +50,25 @@ LOAD_PROBLEMS: Final = _problems(
     errors.ModelRefusedError,
     errors.LoadInProgressError,
     errors.RegistryUnavailableError,
+    errors.PlatformError,
 )
+
+
+WEBHOOK_PROBLEMS: Final = _problems(errors.UnauthorizedError, errors.TooLargeError, errors.MediaTypeError)
+
+
+WHOLE: Final = {"type": "integer", "minimum": -LARGEST, "maximum": LARGEST}
+
+KIND_SCHEMAS: Final[dict[DataType, dict[str, Any]]] = {
+    DataType.long: WHOLE,
+    DataType.integer: WHOLE,
+    DataType.boolean: {"type": "boolean"},
+    DataType.string: {"type": "string"},
+}
+"""Values by name, where a column does not hold any number."""
+
+POSITION_SCHEMAS: Final = KIND_SCHEMAS | {DataType.boolean: {"enum": [0, 1]}}
+"""Values by position, which are numbers always."""
 
 
 def install(api: FastAPI, replica: Replica, limits: Limits) -> None:
@@ -56,15 +76,14 @@ def install(api: FastAPI, replica: Replica, limits: Limits) -> None:
 
     def document() -> dict[str, Any]:
         served = replica.served
-        columns = len(served.predictor.columns) if served else None
-        example = served.example.features[:1] if served else None
+        columns = served.predictor.columns if served else None
         schema = get_openapi(
             title=api.title, version=api.version, summary=api.summary, routes=api.routes, servers=api.servers
         )
         paths = schema["paths"]
         paths["/predict"]["post"]["requestBody"] = _json_body(
             predict_schema(columns=columns, rows=limits.rows),
-            examples=[{"features": example}] if example else [],
+            examples=_examples(served) if served else [],
             required=True,
         )
         paths["/model/load"]["post"]["requestBody"] = _json_body(
@@ -75,20 +94,42 @@ def install(api: FastAPI, replica: Replica, limits: Limits) -> None:
     api.openapi = document  # type: ignore[method-assign]
 
 
-def predict_schema(*, columns: int | None, rows: int) -> dict[str, Any]:
-    """JSON schema of a prediction request.
+def predict_schema(*, columns: Sequence[Column] | None, rows: int) -> dict[str, Any]:
+    """JSON schema of a prediction request: rows by position, or by the names of the columns.
 
     Args:
-        columns: Width of a row; None while no model is served.
+        columns: The model's features; None while no model is served.
         rows: The most rows of one request.
     """
-    schema = PredictRequest.model_json_schema()
-    matrix = schema["properties"]["features"]
-    matrix["maxItems"] = rows
-    matrix["items"]["items"] |= {"minimum": -LARGEST, "maximum": LARGEST}
-    if columns is not None:
-        matrix["items"] |= {"minItems": columns, "maxItems": columns}
-    return schema
+    by_position, by_name = PredictRequest.model_json_schema(), PredictRows.model_json_schema()
+    matrix, named = by_position["properties"]["features"], by_name["properties"]["rows"]
+    matrix["maxItems"] = named["maxItems"] = rows
+    number = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
+    matrix["items"]["items"] |= number
+    if columns is None:
+        return {"oneOf": [by_position, by_name]}
+    kinds = [KIND_SCHEMAS.get(column.type, number) for column in columns]
+    named["items"] = {
+        "type": "object",
+        "properties": {column.name: kind for column, kind in zip(columns, kinds, strict=True)},
+        "required": [column.name for column in columns],
+        "additionalProperties": False,
+    }
+    if any(column.type == DataType.string for column in columns):
+        return by_name
+    matrix["items"] |= {"minItems": len(columns), "maxItems": len(columns)}
+    if any(kind != number for kind in kinds):
+        matrix["items"]["prefixItems"] = [POSITION_SCHEMAS.get(column.type, number) for column in columns]
+    return {"oneOf": [by_position, by_name]}
+
+
+def _examples(served: Served) -> list[dict[str, Any]]:
+    """The first row of the version's own example, in each form that it takes."""
+    columns = served.predictor.columns
+    values = served.example.features[0]
+    by_name = {"rows": [{column.name: value for column, value in zip(columns, values, strict=True)}]}
+    has_text = any(column.type == DataType.string for column in columns)
+    return [by_name] if has_text else [{"features": [values]}, by_name]
 
 
 def _json_body(schema: dict[str, Any], *, examples: Sequence[object], required: bool) -> dict[str, Any]:

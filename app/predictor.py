@@ -1,4 +1,4 @@
-"""A classifier made ready to answer requests exactly as scikit-learn does.
+"""A model made ready to answer requests exactly as scikit-learn does.
 
 What may be loaded at all is decided in `app.artifact`.
 """
@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+import pandas as pd
+from mlflow.types import DataType
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.ensemble._base import BaseEnsemble
+from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree._tree import TREE_LEAF, Tree
 
-from app.artifact import Artifact
+from app.artifact import Artifact, Column
 from app.errors import ModelRefusedError
 
 EXAMPLE_TOLERANCE: Final = 1e-9
@@ -20,54 +25,75 @@ EXAMPLE_TOLERANCE: Final = 1e-9
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """A classifier, checked, with one pass for labels and probabilities."""
+    """A model, checked, that answers rows in the form in which requests hold them."""
 
-    model: ClassifierMixin
-    columns: tuple[str, ...]
-    """Names of the features, in the order in which rows hold them."""
+    model: BaseEstimator
+    columns: tuple[Column, ...]
+    """The features, in the order in which rows hold them."""
+    takes_frame: bool
+    """Whether the model looks at the names of columns."""
+    is_forest: bool
+    """Whether the labels are the classes of the largest probabilities, so that one pass gives both."""
 
     @property
     def classes(self) -> list[str | int]:
-        """The labels, in the order of the probabilities' columns."""
+        """The labels, in the order of the probabilities' columns; none where there are no probabilities."""
+        if not hasattr(self.model, "predict_proba"):
+            return []
         labels: list[str | int] = self.model.classes_.tolist()
         return labels
 
-    def predict(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Answer rows.
 
         Args:
-            rows: Shape (rows, columns), float64, finite.
+            rows: Shape (rows, columns), float64 and finite; of dtype object where a column holds text.
 
         Returns:
-            Labels of shape (rows,), and probabilities of shape (rows, classes) in float64. The labels are the
-            classes of the largest probabilities, as scikit-learn's `predict` answers.
+            Predictions of shape (rows,), as scikit-learn's `predict` gives them, and a classifier's probabilities of
+            shape (rows, classes) in float64, or None.
         """
-        probabilities = self.model.predict_proba(rows)
-        return self.model.classes_[probabilities.argmax(axis=1)], probabilities
+        if self.is_forest:
+            probabilities = self.model.predict_proba(rows)
+            return self.model.classes_[probabilities.argmax(axis=1)], probabilities
+        given = self._frame(rows) if self.takes_frame else rows
+        labels = self.model.predict(given)
+        return labels, self.model.predict_proba(given) if hasattr(self.model, "predict_proba") else None
+
+    def _frame(self, rows: np.ndarray) -> pd.DataFrame:
+        frame = pd.DataFrame(rows, columns=[column.name for column in self.columns])
+        return frame.astype({column.name: column.type.to_pandas() for column in self.columns})
 
 
 def compile_model(stored: Artifact, *, label: str) -> Predictor:
-    """Make a stored classifier ready, and let it answer its own input example.
+    """Make a stored model ready, and let it answer its own input example.
 
     Args:
-        stored: The classifier as `app.artifact` read it.
+        stored: The model as `app.artifact` read it.
         label: What messages call it.
 
     Raises:
         ModelRefusedError: Its trees are damaged, or it does not answer as it did when it was stored.
     """
-    for tree in _trees(stored.model):
-        _check_tree(tree, label)
     model = stored.model
+    for tree, width in _trees(model, None):
+        if not (_is_sound(tree, width) if isinstance(tree, Tree) else _is_sound_histogram(tree, width)):
+            raise ModelRefusedError(
+                f"{label} is damaged: a tree points outside itself.",
+                next_step="Load another version, or train again.",
+            )
     if hasattr(model, "n_jobs"):
         model.set_params(n_jobs=1)  # requests run side by side already, and this is the exact order of sums
-    if hasattr(model, "feature_names_in_"):
+    is_forest = type(model) in (RandomForestClassifier, ExtraTreesClassifier)
+    if is_forest and hasattr(model, "feature_names_in_"):
         del model.feature_names_in_  # rows come as arrays; names are checked by the API, not warned about
-    predictor = Predictor(model=model, columns=stored.columns)
-    rows = stored.example.to_numpy(dtype=np.float64)
-    _, probabilities = predictor.predict(rows)
-    expected = stored.example_probabilities
-    if probabilities.shape != expected.shape or not np.allclose(probabilities, expected, rtol=EXAMPLE_TOLERANCE):
+    predictor = Predictor(
+        model=model,
+        columns=stored.columns,
+        takes_frame=hasattr(model, "feature_names_in_") or _has_text(stored.columns),
+        is_forest=is_forest,
+    )
+    if not _answers_as_stored(predictor, stored, label):
         raise ModelRefusedError(
             f"{label} does not answer its own input example as it did when it was stored.",
             next_step="Train and register it again on this platform, or load another version.",
@@ -75,32 +101,91 @@ def compile_model(stored: Artifact, *, label: str) -> Predictor:
     return predictor
 
 
-def _trees(part: object) -> Iterator[Tree]:
-    """Every tree inside an estimator, however deep its ensembles nest."""
-    if isinstance(part, Tree):
-        yield part
+def _answers_as_stored(predictor: Predictor, stored: Artifact, label: str) -> bool:
+    rows = stored.example.to_numpy(dtype=object if _has_text(stored.columns) else np.float64)
+    try:
+        predictions, probabilities = predictor.predict(rows)
+    except (ValueError, TypeError, AttributeError, IndexError, KeyError, MemoryError) as error:
+        raise ModelRefusedError(
+            f"{label} cannot answer its own input example: {error}", next_step="Load another version, or train again."
+        ) from error
+    if predictions.shape != (len(rows),):
+        raise ModelRefusedError(
+            f"{label} answers with more than one value a row.",
+            allowed="models with one output",
+            next_step="Load another version.",
+        )
+    expected = stored.example_predictions
+    if expected is not None:
+        is_number = predictions.dtype.kind == "f"
+        same = np.allclose(predictions, expected, rtol=EXAMPLE_TOLERANCE) if is_number else None
+        if same is False or (same is None and predictions.tolist() != expected):
+            return False
+    wanted = stored.example_probabilities
+    if wanted is None:
+        return True
+    return (
+        probabilities is not None
+        and probabilities.shape == wanted.shape
+        and np.allclose(probabilities, wanted, rtol=EXAMPLE_TOLERANCE)
+    )
+
+
+def _has_text(columns: tuple[Column, ...]) -> bool:
+    return any(column.type == DataType.string for column in columns)
+
+
+def _trees(part: object, width: int | None) -> Iterator[tuple[Tree | TreePredictor, int | None]]:
+    """Every tree inside an estimator, however deep its ensembles nest, with the number of features it is given.
+
+    An ensemble hands its rows to its members as they are, or fewer of their columns; so no member may look beyond
+    what its ensemble takes, whatever it says of itself.
+    """
+    if isinstance(part, Tree | TreePredictor):
+        yield part, width
     elif isinstance(part, BaseEstimator):
-        yield from _trees(list(vars(part).values()))
+        own = getattr(part, "n_features_in_", None)
+        inner = own if width is None or own is None else min(width, own)
+        below = inner if isinstance(part, BaseEnsemble) or _holds_trees(part) else None
+        yield from _trees(list(vars(part).values()), below)
+    elif isinstance(part, dict):
+        yield from _trees(list(part.values()), width)
     elif isinstance(part, list | tuple) or (isinstance(part, np.ndarray) and part.dtype == object):
         for item in part:
-            yield from _trees(item)
+            yield from _trees(item, width)
 
 
-def _check_tree(tree: Tree, label: str) -> None:
-    """Refuse indices that would lead native code outside the arrays, or round in a circle.
+def _holds_trees(part: BaseEstimator) -> bool:
+    return hasattr(part, "tree_") or hasattr(part, "_predictors")
+
+
+def _is_sound(tree: Tree, width: int | None) -> bool:
+    """Whether no index leads native code outside the arrays, or round in a circle.
 
     scikit-learn writes children behind their parent, so that a walk down always ends.
     """
-    nodes = np.arange(tree.node_count)
     inner = tree.children_left != TREE_LEAF
     children = np.stack([tree.children_left, tree.children_right])[:, inner]
-    features = tree.feature[inner]
-    sound = (
-        ((children > nodes[inner]) & (children < tree.node_count)).all()
-        and (tree.children_right[~inner] == TREE_LEAF).all()
-        and ((features >= 0) & (features < tree.n_features)).all()
+    return (tree.children_right[~inner] == TREE_LEAF).all() and _points_inside(
+        children, tree.feature[inner], inner, tree.n_features if width is None else min(width, tree.n_features)
     )
-    if not sound:
-        raise ModelRefusedError(
-            f"{label} is damaged: a tree points outside itself.", next_step="Load another version, or train again."
-        )
+
+
+def _is_sound_histogram(tree: TreePredictor, width: int | None) -> bool:
+    """The same for a tree of histogram gradient boosting, and for its sets of categories."""
+    nodes = tree.nodes
+    inner = nodes["is_leaf"] == 0
+    splits = nodes[inner]
+    sets = splits["bitset_idx"][splits["is_categorical"] != 0]
+    return bool((sets < len(tree.raw_left_cat_bitsets)).all()) and _points_inside(
+        np.stack([splits["left"], splits["right"]]).astype(np.int64),
+        splits["feature_idx"],
+        inner,
+        0 if width is None else width,
+    )
+
+
+def _points_inside(children: np.ndarray, features: np.ndarray, inner: np.ndarray, width: int) -> bool:
+    parents = np.flatnonzero(inner)
+    inside = (children > parents) & (children < len(inner))
+    return bool(inside.all() and ((features >= 0) & (features < width)).all())

@@ -1,6 +1,6 @@
 """MLflow's model registry: the only module that speaks to it, for runs, versions, aliases and artifacts.
 
-What a version must be to serve is decided in `app.artifact`; how a replica swaps one for another in `app.served`.
+What a version must be to serve is decided in `app.artifact`; how the fleet moves from one to another in `app.fleet`.
 """
 
 import tempfile
@@ -47,10 +47,10 @@ class Registry:
         """
         if version is not None:
             with self._errors(f"There is no version {version} of {name!r}.", next_step=_versions_hint(name)):
-                return self._client.get_model_version(name, version)
+                return _portable(self._client.get_model_version(name, version))
         if alias is not None:
             with self._errors(f"{name!r} has no alias {alias!r}.", next_step=_versions_hint(name)):
-                return self._client.get_model_version_by_alias(name, alias)
+                return _portable(self._client.get_model_version_by_alias(name, alias))
         return self._newest_passed(name)
 
     def champion(self, name: str) -> ModelVersion | None:
@@ -140,7 +140,7 @@ class Registry:
                 f"No version of {name!r} passed its gate.",
                 next_step=f"{train} Or name a version to load it all the same.",
             )
-        return versions[0]
+        return _portable(versions[0])
 
     @contextmanager
     def _errors(self, missing: str, *, next_step: str = "") -> Iterator[None]:
@@ -162,6 +162,17 @@ class Registry:
             f"MLflow at {self.uri} did not do what was asked: {reason}",
             next_step="Check that it runs, and MLFLOW_TRACKING_URI, MLFLOW_TRACKING_USERNAME and its password.",
         )
+
+
+def _portable(version: ModelVersion) -> ModelVersion:
+    """The same version with no more than what can travel between replicas: MLflow's own holds protocol buffers."""
+    return ModelVersion(
+        name=version.name,
+        version=str(version.version),
+        creation_timestamp=version.creation_timestamp,
+        description=version.description,
+        current_stage=version.current_stage,
+    )
 
 
 def _versions_hint(name: str) -> str:

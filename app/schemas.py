@@ -1,7 +1,7 @@
 """The HTTP contract: what a request may hold and what an answer holds."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,7 +17,7 @@ class Contract(BaseModel):
 class LoadRequest(Contract):
     """Which version to serve: by number, by alias, or, with neither, the newest that passed its gate."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{}, {"version": "1"}, {"alias": "champion"}]})
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["version", "alias"]}})
 
     name: Annotated[str, Field(min_length=1, max_length=256, pattern=names.MODEL_NAME_PATTERN)] | None = None
     version: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$", description="A positive number.")] | None = None
@@ -25,7 +25,7 @@ class LoadRequest(Contract):
 
     @model_validator(mode="after")
     def _one_choice(self) -> Self:
-        if self.version is not None and self.alias is not None:
+        if {"version", "alias"} <= self.model_fields_set:
             raise ValueError("version and alias exclude each other: give one of them, or neither")
         return self
 
@@ -48,6 +48,8 @@ class ReplicaInfo(Contract):
     version: str | None
     loaded_in_ms: float | None
     """Time from the request for the version until it could answer: download, checks and compilation."""
+    refused: str | None = None
+    """The version that was refused since the last swap, and why."""
 
 
 class LoadResponse(Contract):
@@ -63,8 +65,8 @@ class LoadResponse(Contract):
 class Example(Contract):
     """Rows that training held out, for a first request, and their true labels."""
 
-    features: list[list[float]]
-    labels: list[str | int]
+    features: list[list[float | bool | str]]
+    labels: list[str | int | float]
 
 
 class ModelStatus(Contract):
@@ -75,7 +77,7 @@ class ModelStatus(Contract):
     columns: list[str]
     """Names of the features, in the order in which `/predict` takes them."""
     classes: list[str | int]
-    """Labels, in the order of the probabilities."""
+    """Labels, in the order of the probabilities; none where the model answers without probabilities."""
     example: Example | None
     mlflow_uri: str
     timestamp: datetime
@@ -90,12 +92,18 @@ class PredictRequest(Contract):
     features: Annotated[list[Annotated[list[float], Field(min_length=1)]], Field(min_length=1)]
 
 
-class PredictResponse(Contract):
-    """One label and one list of probabilities a row."""
+class PredictRows(Contract):
+    """Rows to answer, each with a value for every column by its name, in any order."""
 
-    predictions: list[str | int]
-    probabilities: list[list[float]]
-    """In the order of `classes` on `GET /model`."""
+    rows: Annotated[list[dict[str, Any]], Field(min_length=1)]
+
+
+class PredictResponse(Contract):
+    """One prediction a row, and of a classifier one list of probabilities."""
+
+    predictions: list[str | int | float]
+    probabilities: list[list[float]] | None
+    """In the order of `classes` on `GET /model`; null for a model that does not answer with them."""
     model_version: str
     timestamp: datetime
 
@@ -105,6 +113,8 @@ class Health(Contract):
 
     status: str
     model_version: str | None
+    trouble: str | None = None
+    """Why the champion cannot be looked up at present; the replica serves what it has."""
 
 
 class Problem(BaseModel):

@@ -3,20 +3,29 @@
 Its import path is `app.serve:build`; the same builder serves on one machine and in a RayService.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 
-from app import api, names
+from app import api, metrics, names
+from app.fleet import Fleet
+from app.follow import Follower
 from app.openapi import Limits
+from app.peers import ServePeers
 from app.registry import Registry
 from app.replica import Replica
 from app.settings import settings
 
 MAX_ONGOING_REQUESTS: Final = 64
 """Requests that one replica has under way at once, before the proxy keeps further ones waiting."""
+
+Steps = dict[str, Callable[..., Awaitable[object]]]
+
+GRACEFUL_SHUTDOWN_TIMEOUT_S: Final = 60
+"""The longest that a replica which stops may take to finish the requests that it has."""
 
 
 class ServeArgs(BaseModel):
@@ -34,22 +43,60 @@ class ServeArgs(BaseModel):
 
 
 class ModelServer:
-    """One replica: it is ready once it serves the champion, or knows that there is none."""
+    """One replica: it is ready once it serves what the fleet should, or knows that there is nothing to serve yet."""
 
     def __init__(self, args: ServeArgs) -> None:
         self._args = args
-        name = serve.get_replica_context().replica_id.unique_id
-        self._replica = Replica(Registry(settings()), model_name=args.model_name, name=name)
-        self._replica.start()
+        context = serve.get_replica_context()
+        measures = metrics.Measures()
+        self._replica = Replica(
+            Registry(settings()),
+            model_name=args.model_name,
+            name=context.replica_id.unique_id,
+            on_swap=measures.swapped,
+            on_refusal=measures.refused,
+        )
+        self._fleet = Fleet(self._replica, ServePeers(context.app_name, names.DEPLOYMENT))
+        self._follower = Follower(self._fleet)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Make the ingress of this replica, after its constructor."""
-        limits = Limits(rows=self._args.max_rows, body_bytes=self._args.max_body_bytes)
-        return api.create(self._replica, limits=limits, tokens=settings().serve_tokens)
+        configured = settings()
+        return api.create(
+            self._fleet,
+            self._follower,
+            limits=Limits(rows=self._args.max_rows, body_bytes=self._args.max_body_bytes),
+            access=api.Access(
+                tokens=configured.serve_tokens,
+                predict_needs_token=configured.predict_needs_token,
+                webhook_secret=configured.webhook_secret,
+            ),
+        )
+
+    async def answer(self, step: str, *args: object) -> object:
+        """Do what another replica, or this one, asks all of them for.
+
+        Args:
+            step: One of the steps below.
+            args: What the step takes.
+        """
+        steps: Steps = {
+            "claim": self._replica.claim,
+            "prepare": self._replica.prepare,
+            "commit": self._replica.commit,
+            "release": self._replica.release,
+            "report": self._replica.report,
+            "heard": self._follower.heard,
+        }
+        return await steps[step](*args)
 
 
 def build(args: ServeArgs) -> serve.Application:
     """Build the Serve application from the arguments of its config."""
-    deployment = serve.deployment(name=names.DEPLOYMENT, max_ongoing_requests=MAX_ONGOING_REQUESTS)
+    deployment = serve.deployment(
+        name=names.DEPLOYMENT,
+        max_ongoing_requests=MAX_ONGOING_REQUESTS,
+        graceful_shutdown_timeout_s=GRACEFUL_SHUTDOWN_TIMEOUT_S,
+    )
     application: serve.Application = deployment(serve.ingress()(ModelServer)).bind(args)
     return application

@@ -62,6 +62,17 @@ class Settings(BaseSettings):
         alias="MANTA_SERVE_TOKENS",
         description="Bearer tokens accepted by `/model/load`, separated by commas; none means an open door.",
     )
+    predict_needs_token: bool = Field(
+        default=False,
+        alias="MANTA_PREDICT_NEEDS_TOKEN",
+        description="Whether `/predict` asks for one of the bearer tokens, too.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        alias="MANTA_WEBHOOK_SECRET",
+        min_length=1,
+        description="Secret of MLflow's alias webhook to `/model/webhook`; without one there is no such path.",
+    )
     git_commit: str = Field(
         default="",
         alias="MANTA_GIT_COMMIT",

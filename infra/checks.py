@@ -53,9 +53,7 @@ def problems(settings: "Settings") -> Iterator[Problem]:
 def _where(settings: "Settings") -> Iterator[Problem]:
     where = settings.where
     if not where.context and not where.cluster_stack:
-        reason = (
-            "the stack needs to be told which cluster it may touch (kubectl config get-contexts lists them)"
-        )
+        reason = "the stack needs to be told which cluster it may touch (kubectl config get-contexts lists them)"
         yield Problem("context", reason, "pulumi config set context minikube")
     if where.cluster_stack and where.kubeconfig.get_secret_value():
         yield Problem("kubeconfig", "clusterStack gives a kubeconfig too", "pulumi config rm kubeconfig")
@@ -111,13 +109,9 @@ def _mlflow(settings: "Settings") -> Iterator[Problem]:
     if settings.where.target == "cloud" and settings.size.max_workers > 1:
         several = "a volume binds MLflow to one node or zone of a cluster of several"
         if storage.mlflow_backend == "sqlite":
-            yield Problem(
-                "mlflowBackend", f"given sqlite; {several}", "pulumi config set mlflowBackend postgres"
-            )
+            yield Problem("mlflowBackend", f"given sqlite; {several}", "pulumi config set mlflowBackend postgres")
         if storage.artifact_root == "volume":
-            yield Problem(
-                "artifactRoot", f"given volume; {several}", "pulumi config set artifactRoot s3://bucket/path"
-            )
+            yield Problem("artifactRoot", f"given volume; {several}", "pulumi config set artifactRoot s3://bucket/path")
 
 
 def _postgres(settings: "Settings") -> Iterator[Problem]:
@@ -125,24 +119,18 @@ def _postgres(settings: "Settings") -> Iterator[Problem]:
     if storage.mlflow_backend != "postgres":
         return
     if not storage.postgres_host:
-        yield Problem(
-            "postgresHost", "mlflowBackend is postgres", "pulumi config set postgresHost db.example.com"
-        )
+        yield Problem("postgresHost", "mlflowBackend is postgres", "pulumi config set postgresHost db.example.com")
     if not storage.postgres_secret and not storage.postgres_password.get_secret_value():
         reason = "mlflowBackend is postgres, so its password must come from here or from postgresSecret"
         yield Problem("postgresPassword", reason, "pulumi config set --secret postgresPassword")
     if storage.postgres_database == storage.postgres_auth_database:
-        reason = (
-            f"given {storage.postgres_auth_database}; runs and users have migrations that exclude each other"
-        )
+        reason = f"given {storage.postgres_auth_database}; runs and users have migrations that exclude each other"
         yield Problem("postgresAuthDatabase", reason, "pulumi config set postgresAuthDatabase mlflow_auth")
 
 
 def _redis(settings: "Settings") -> Iterator[Problem]:
     if settings.storage.redis == "external" and not settings.storage.redis_address:
-        yield Problem(
-            "redisAddress", "redis is external", "pulumi config set redisAddress redis.example.com:6380"
-        )
+        yield Problem("redisAddress", "redis is external", "pulumi config set redisAddress redis.example.com:6380")
 
 
 def _access(settings: "Settings") -> Iterator[Problem]:

@@ -14,9 +14,7 @@ from urllib.parse import urlsplit
 import pulumi
 import yaml
 
-LOCAL_NAMES: Final = re.compile(
-    r"minikube|(kind|k3d)-.*|docker-desktop|rancher-desktop|colima|orbstack|microk8s"
-)
+LOCAL_NAMES: Final = re.compile(r"minikube|(kind|k3d)-.*|docker-desktop|rancher-desktop|colima|orbstack|microk8s")
 """Context names that local tools give; a Minikube profile of another name is known by its extension."""
 LOCAL_HOSTS: Final = frozenset({"localhost", "host.docker.internal", "kubernetes.docker.internal"})
 MINIKUBE_EXTENSION: Final = "minikube.sigs.k8s.io"
@@ -52,9 +50,7 @@ def parse(text: str) -> dict[str, Any]:
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise TargetError(
-            "The kubeconfig is not YAML; `kubectl config view --raw` prints one that is."
-        ) from error
+        raise TargetError("The kubeconfig is not YAML; `kubectl config view --raw` prints one that is.") from error
     if not isinstance(document, dict):
         raise TargetError("The kubeconfig is empty; `kubectl config view --raw` prints one that is not.")
     return document
@@ -78,9 +74,7 @@ def find(documents: Sequence[dict[str, Any]], name: str) -> Context:
     context = contexts[wanted].get("context") or {}
     cluster = (clusters.get(context.get("cluster")) or {}).get("cluster") or {}
     signed = [*(context.get("extensions") or []), *(cluster.get("extensions") or [])]
-    is_minikube = any(
-        (entry.get("extension") or {}).get("provider") == MINIKUBE_EXTENSION for entry in signed
-    )
+    is_minikube = any((entry.get("extension") or {}).get("provider") == MINIKUBE_EXTENSION for entry in signed)
     return Context(name=wanted, server=cluster.get("server", ""), is_minikube=is_minikube)
 
 

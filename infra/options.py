@@ -53,9 +53,7 @@ class Where(Group):
     cluster_stack: str = Field(
         "", description="Pulumi stack whose output `kubeconfig` is used, as organization/project/stack."
     )
-    namespace: NamespaceName = Field(
-        "manta", description="Namespace of all workloads; the operator has its own."
-    )
+    namespace: NamespaceName = Field("manta", description="Namespace of all workloads; the operator has its own.")
     ray_service_name: RayServiceName = Field(
         names.RAY_SERVICE, description="Name of the RayService and prefix of its Services."
     )
@@ -102,9 +100,7 @@ class Images(Group):
     image_registry: ImageReference = Field(
         "", description="Mirror that takes the place of every public registry, before the image's path."
     )
-    image_pull_secret: ObjectName = Field(
-        "", description="Secret in the namespaces with registry credentials."
-    )
+    image_pull_secret: ObjectName = Field("", description="Secret in the namespaces with registry credentials.")
     operator_image: ImageReference = Field("", description="Replaces the image of the KubeRay operator.")
     redis_image: ImageReference = Field("", description="Replaces the image of Redis.")
     mlflow_image: ImageReference = Field(
@@ -117,9 +113,7 @@ class Images(Group):
 class Charts(Group):
     """Where Helm charts come from: a name in a repository, an OCI reference, or a local path."""
 
-    kuberay_chart: str = Field(
-        versions.KUBERAY_CHART, min_length=1, description="Chart of the KubeRay operator."
-    )
+    kuberay_chart: str = Field(versions.KUBERAY_CHART, min_length=1, description="Chart of the KubeRay operator.")
     kuberay_chart_version: str = Field(versions.KUBERAY_CHART_VERSION, description="Its version.")
     kuberay_chart_repository: str = Field(
         versions.KUBERAY_CHART_REPOSITORY, description="Its repository, where the chart is a name."
@@ -156,9 +150,7 @@ class Charts(Group):
 class Storage(Group):
     """What outlives a pod."""
 
-    storage_class: ObjectName = Field(
-        "", description="StorageClass of all volumes; empty means the default one."
-    )
+    storage_class: ObjectName = Field("", description="StorageClass of all volumes; empty means the default one.")
     redis_volume_size: Quantity = Field("1Gi", description="Size of Redis' volume.")
     mlflow_volume_size: Quantity = Field("10Gi", description="Size of MLflow's volume.")
     mlflow_backend: Literal["sqlite", "postgres"] = Field("sqlite", description="Database of MLflow.")
@@ -191,9 +183,7 @@ class Storage(Group):
         "", examples=["redis.example.com:6380"], description="Host and port of external Redis."
     )
     redis_tls: bool = Field(default=True, description="Whether external Redis speaks TLS.")
-    redis_password: Secret = Field(
-        NO_SECRET, description="Password of Redis; empty generates one in the cluster."
-    )
+    redis_password: Secret = Field(NO_SECRET, description="Password of Redis; empty generates one in the cluster.")
 
 
 class Access(Group):
@@ -202,16 +192,10 @@ class Access(Group):
     access: Literal["port-forward", "nodePort", "ingress"] = Field(
         "port-forward", description="Tunnels from this machine, ports of the nodes, or an Ingress with TLS."
     )
-    host: Host = Field(
-        "", examples=["manta.example.com"], description="Host name, or a node's address for nodePort."
-    )
-    tls: ObjectName = Field(
-        "", examples=["manta-tls"], description="TLS Secret for host, ray.host and mlflow.host."
-    )
+    host: Host = Field("", examples=["manta.example.com"], description="Host name, or a node's address for nodePort.")
+    tls: ObjectName = Field("", examples=["manta-tls"], description="TLS Secret for host, ray.host and mlflow.host.")
     ingress_class: str = Field("nginx", min_length=1, description="IngressClass.")
-    ingress_namespace: NamespaceName = Field(
-        "ingress-nginx", description="Namespace of the ingress controller."
-    )
+    ingress_namespace: NamespaceName = Field("ingress-nginx", description="Namespace of the ingress controller.")
 
 
 class App(Group):
@@ -223,14 +207,8 @@ class App(Group):
     route_prefix: Annotated[str, Field(pattern=ROUTE)] = Field(
         names.ROUTE_PREFIX, description="Path under which the HTTP API answers."
     )
-    dataset: str = Field(
-        "breast-cancer", min_length=1, description="Data set that training takes by default."
-    )
-    ray_token: Secret = Field(
-        NO_SECRET, description="Token of Ray's dashboard and jobs; empty generates one."
-    )
+    dataset: str = Field("breast-cancer", min_length=1, description="Data set that training takes by default.")
+    ray_token: Secret = Field(NO_SECRET, description="Token of Ray's dashboard and jobs; empty generates one.")
     serve_token: Secret = Field(NO_SECRET, description="Token for /model/load; empty generates one.")
-    mlflow_username: Annotated[str, Field(pattern=MODEL)] = Field(
-        "admin", description="Administrator of MLflow."
-    )
+    mlflow_username: Annotated[str, Field(pattern=MODEL)] = Field("admin", description="Administrator of MLflow.")
     mlflow_password: Secret = Field(NO_SECRET, description="Its password; empty generates one.")

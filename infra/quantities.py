@@ -26,9 +26,7 @@ def value(quantity: str) -> Decimal:
     """
     match = PATTERN.fullmatch(quantity)
     if match is None:
-        raise ValueError(
-            f"{quantity!r} is no Kubernetes quantity; allowed are numbers such as 500m, 2 or 1.5Gi"
-        )
+        raise ValueError(f"{quantity!r} is no Kubernetes quantity; allowed are numbers such as 500m, 2 or 1.5Gi")
     number = Decimal(match[1]) * SUFFIXES[match[2] or ""]
     if number > LIMIT:
         raise ValueError(f"{quantity!r} is larger than Kubernetes can hold")

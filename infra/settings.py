@@ -58,9 +58,7 @@ def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambd
     Raises:
         SettingsError: A key is unknown, a value is refused, or two values contradict each other.
     """
-    given = {
-        key.removeprefix(f"{PROJECT}:"): text for key, text in raw.items() if key.startswith(f"{PROJECT}:")
-    }
+    given = {key.removeprefix(f"{PROJECT}:"): text for key, text in raw.items() if key.startswith(f"{PROJECT}:")}
     known = keys()
     problems = [_unknown(key) for key in given if key not in known]
     # Pulumi's own `secret: true` refuses a default, and without one every stack would have to set the key.

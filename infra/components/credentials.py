@@ -29,9 +29,7 @@ class SecretReference:
     """Changes with the content; for pod annotations, since a changed Secret restarts nothing by itself."""
 
 
-def secret_text(
-    name: str, supplied: SecretStr, opts: pulumi.ResourceOptions | None = None
-) -> pulumi.Output[str]:
+def secret_text(name: str, supplied: SecretStr, opts: pulumi.ResourceOptions | None = None) -> pulumi.Output[str]:
     """Take the supplied secret, or generate one that stays in the stack's state, encrypted."""
     if supplied.get_secret_value():
         return pulumi.Output.secret(supplied.get_secret_value())

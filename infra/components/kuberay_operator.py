@@ -37,9 +37,7 @@ class KuberayOperator(pulumi.ComponentResource):
     release: pulumi.Output[str]
     """Name of the Helm release, once its pod is ready."""
 
-    def __init__(
-        self, name: str, args: KuberayOperatorArgs, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
+    def __init__(self, name: str, args: KuberayOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:KuberayOperator", name, None, opts)
         crds = [self._crd(name, args, crd) for crd in self._found(args)]
         made = Release(

@@ -87,9 +87,7 @@ class Mlflow(pulumi.ComponentResource):
         if storage.mlflow_backend != "postgres" or storage.postgres_secret:
             return None
         password = pulumi.Output.secret(storage.postgres_password.get_secret_value())
-        return self._secret(
-            "postgres", names.POSTGRES_SECRET, username=storage.postgres_user, password=password
-        )
+        return self._secret("postgres", names.POSTGRES_SECRET, username=storage.postgres_user, password=password)
 
     def _volume(self) -> core.v1.PersistentVolumeClaim | None:
         storage = self._args.settings.storage

@@ -61,9 +61,7 @@ def values(settings: Settings, *, image: str, checksums: Sequence[pulumi.Input[s
         "extraArgs": {"workers": str(workers(storage.mlflow_memory))},
         # Its runner and consumers are a Python process each, 1 GiB together, for features that nothing here uses.
         "extraEnvVars": {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        "podAnnotations": {
-            f"manta/auth-checksum-{number}": checksum for number, checksum in enumerate(checksums)
-        },
+        "podAnnotations": {f"manta/auth-checksum-{number}": checksum for number, checksum in enumerate(checksums)},
         "extraPodLabels": labels.selector(labels.MLFLOW),
         "serviceAccount": {
             "automount": False,

@@ -8,9 +8,7 @@ from pulumi_kubernetes import core, meta
 
 from infra import labels, names
 
-POD_SECURITY: Final = {
-    f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")
-}
+POD_SECURITY: Final = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
 """The strictest level of <https://kubernetes.io/docs/concepts/security/pod-security-standards/>."""
 
 

@@ -144,9 +144,7 @@ class NetworkPoliciesArgs:
 class NetworkPolicies(pulumi.ComponentResource):
     """The flows, as objects of the cluster."""
 
-    def __init__(
-        self, name: str, args: NetworkPoliciesArgs, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
+    def __init__(self, name: str, args: NetworkPoliciesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:NetworkPolicies", name, None, opts)
         namespace = args.settings.where.namespace
         made = {

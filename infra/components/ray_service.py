@@ -74,7 +74,7 @@ class RayService(pulumi.ComponentResource):
             spec=ray_service_spec.build(self._spec(ray, serve)),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[ray.resource, serve.resource, args.redis, args.mlflow, *args.after],
+                depends_on=[ray.resource, serve.resource, args.redis, *args.after],
                 custom_timeouts=pulumi.CustomTimeouts(create=TIMEOUT, update=TIMEOUT, delete=TIMEOUT),
             ),
         )

@@ -177,8 +177,7 @@ def _pod(wanted: RayServiceSpec, container: dict[str, Any]) -> dict[str, Any]:
 def _container(name: str, wanted: RayServiceSpec, resources: dict[str, Any]) -> dict[str, Any]:
     clear = [{"name": key, "value": value} for key, value in sorted(wanted.environment.items())]
     secret = [
-        {"name": key, "valueFrom": _from_secret(*place)}
-        for key, place in sorted(wanted.secret_environment.items())
+        {"name": key, "valueFrom": _from_secret(*place)} for key, place in sorted(wanted.secret_environment.items())
     ]
     return {
         "name": name,

@@ -86,9 +86,7 @@ class Redis(pulumi.ComponentResource):
             f"{self._name}-server",
             metadata=metadata,
             spec=stateful_set(self._args, checksum=checksum),
-            opts=pulumi.ResourceOptions(
-                parent=self, depends_on=self.secret.resource if self.secret else None
-            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=self.secret.resource if self.secret else None),
         )
         service = core.v1.Service(
             f"{self._name}-service",
@@ -102,9 +100,7 @@ class Redis(pulumi.ComponentResource):
             spec=budget_spec,
             opts=own,
         )
-        return pulumi.Output.concat(
-            service.metadata.name, ".", namespace, ".svc.cluster.local:", str(names.REDIS_PORT)
-        )
+        return pulumi.Output.concat(service.metadata.name, ".", namespace, ".svc.cluster.local:", str(names.REDIS_PORT))
 
 
 def stateful_set(args: RedisArgs, *, checksum: pulumi.Input[str]) -> Any:  # noqa: ANN401

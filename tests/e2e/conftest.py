@@ -25,8 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Refuse to call it a success when every test was skipped."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    stats = reporter.stats if reporter is not None else {}
-    if exitstatus == pytest.ExitCode.OK and stats.get("skipped") and not stats.get("passed"):
+    if reporter is None or exitstatus != pytest.ExitCode.OK:
+        return
+    if reporter.stats.get("skipped") and not reporter.stats.get("passed"):
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
         reporter.write_line("every test was skipped: nothing has been checked (exit code 5)", red=True)
 
@@ -41,8 +42,9 @@ def api() -> Api:
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """Run the program with the real CRDs as those of its chart."""
+def program(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """Run the program with the real CRDs in its chart, after `api` read the real kubeconfig."""
+    assert api.environment
     made = Program(tmp_path_factory.mktemp("e2e"))
     for file in crds.folder().glob("*.yaml"):
         made.write(f"kuberay/crds/{file.name}", file.read_text())

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ def rendered(api: Api, record: Record, release: str) -> list[dict[str, Any]]:
     if not api.has("helm"):
         pytest.skip("helm is not on PATH")
     name, namespace = inputs["name"], inputs["namespace"]
-    done: subprocess.CompletedProcess[str] = api.run(
+    done = api.run(
         *("helm", "template", name, str(chart(name)), "--namespace", namespace, "--skip-crds", "-f", "-"),
         given=json.dumps(inputs["values"]),
     )

@@ -170,9 +170,7 @@ def run(
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)  # Pulumi binds futures to the current loop as soon as there are mocks
     try:
-        mocks.set_mocks(
-            engine.mocks, project="manta", stack="test", monitor=engine, logger=logging.getLogger("engine")
-        )
+        mocks.set_mocks(engine.mocks, project="manta", stack="test", monitor=engine, logger=logging.getLogger("engine"))
         settings.set_root_resource(
             cast("pulumi.Resource", None)
         )  # of the mocks' own stack, in place of which the program's comes

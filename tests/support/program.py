@@ -44,7 +44,7 @@ def config(stack: str, changes: Mapping[str, object]) -> dict[str, str]:
     return {f"manta:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
 
 
-def parsed(stack: str = "dev", **changes: object) -> Settings:
+def parsed(stack: str = "dev", /, **changes: object) -> Settings:
     """Settings of a stack with some keys changed."""
     return settings.parse(config(stack, changes))
 
@@ -77,7 +77,7 @@ class Program:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
-    def deploy(self, stack: str = "dev", **changes: object) -> engine.Record:
+    def deploy(self, stack: str = "dev", /, **changes: object) -> engine.Record:
         """Run the program under a stack with some keys changed."""
         key = json.dumps([stack, changes], sort_keys=True)
         if key not in self._done:

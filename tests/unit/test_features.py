@@ -4,9 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import features
+from app.artifact import Column
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
 
-COLUMNS = ("a", "b")
+COLUMNS = (Column(name="a"), Column(name="b"))
 
 
 def read(body: bytes) -> np.ndarray:

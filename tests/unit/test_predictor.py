@@ -10,7 +10,7 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._tree import Tree
 
-from app.artifact import Artifact
+from app.artifact import Artifact, Column
 from app.errors import ModelRefusedError
 from app.predictor import compile_model
 
@@ -25,8 +25,9 @@ def stored(model: ClassifierMixin) -> Artifact:
     example = frame.head(5)
     return Artifact(
         model=model,
-        columns=tuple("abcd"),
+        columns=tuple(Column(name=name) for name in "abcd"),
         example=example,
+        example_predictions=None,
         example_probabilities=model.predict_proba(example),
         example_labels=["x"] * 5,
     )
@@ -44,6 +45,7 @@ def test_answers_are_those_of_scikit_learn(kind: type[ClassifierMixin]) -> None:
         labels, probabilities = compile_model(artifact, label="m").predict(rows)
 
     assert labels.tolist() == expected_labels.tolist()
+    assert probabilities is not None
     assert probabilities.tolist() == expected.tolist()
 
 

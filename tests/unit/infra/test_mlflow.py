@@ -10,7 +10,7 @@ from tests.support.program import Program, parsed
 VOLUME = "kubernetes:core/v1:PersistentVolumeClaim"
 
 
-def values_of(stack: str = "dev", **changes: object) -> dict[str, Any]:
+def values_of(stack: str = "dev", /, **changes: object) -> dict[str, Any]:
     return mlflow_values.values(parsed(stack, **changes), image="registry.example.com/mlflow:1", checksums=["abc"])
 
 

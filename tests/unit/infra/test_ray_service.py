@@ -11,6 +11,8 @@ from tests.support.engine import Registered
 from tests.support.program import Program
 
 KIND = "kubernetes:ray.io/v1:RayService"
+CHANGED_APP = {"modelName": "Churn", "routePrefix": "/churn", "dataset": "wine"}
+CHANGED_SECRETS = {key: f"another-{key}-value" for key in ("rayToken", "serveToken", "redisPassword", "mlflowPassword")}
 
 
 def service(program: Program, stack: str = "dev", **changes: object) -> Registered:
@@ -116,14 +118,14 @@ def test_no_two_replicas_share_a_worker(program: Program) -> None:
 
 
 def test_a_replica_leaves_cpus_to_training_and_is_never_idle_to_the_autoscaler(program: Program) -> None:
-    for cpus in (1, 4):
-        config = yaml.safe_load(service(program, cpus=cpus).inputs["spec"]["serveConfigV2"])
+    for stack, cpus in (("dev", 1), ("prod", 4)):
+        config = yaml.safe_load(service(program, stack).inputs["spec"]["serveConfigV2"])
         share = config["applications"][0]["deployments"][0]["ray_actor_options"]["num_cpus"]
         assert 0 < share < cpus
 
 
 def test_the_application_is_told_its_model_and_its_route(program: Program) -> None:
-    inputs = service(program, modelName="Churn", routePrefix="/churn").inputs
+    inputs = service(program, **CHANGED_APP).inputs
 
     application = yaml.safe_load(inputs["spec"]["serveConfigV2"])["applications"][0]
     assert application["args"] == {"model_name": "Churn"}
@@ -148,7 +150,7 @@ def test_a_fixed_number_of_workers_has_no_autoscaler(program: Program) -> None:
 
 
 def test_cpus_changes_the_workers_cpus_and_the_replicas_share_of_them_alone(program: Program) -> None:
-    one, two = service(program, "prod", cpus=4).inputs, service(program, "prod", cpus=8).inputs
+    one, two = service(program, "prod").inputs, service(program, "prod", cpus=8).inputs
 
     limits = two["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
     assert limits["resources"]["limits"]["cpu"] == "8"
@@ -182,24 +184,17 @@ def test_requests_are_half_the_limits_on_one_node_and_all_of_them_in_a_cloud(
     assert worker["resources"]["requests"]["memory"] == memory
 
 
-@pytest.mark.parametrize(
-    ("key", "annotation"),
-    [
-        ("rayToken", "manta/ray-auth-checksum"),
-        ("serveToken", "manta/serve-auth-checksum"),
-        ("redisPassword", "manta/redis-auth-checksum"),
-        ("mlflowPassword", "manta/mlflow-auth-checksum"),
-    ],
-)
-def test_a_changed_secret_restarts_the_pods_that_read_it(program: Program, key: str, annotation: str) -> None:
-    before, after = cluster(program), cluster(program, **{key: "another-secret-value"})
+@pytest.mark.parametrize("secret", ["ray-auth", "serve-auth", "redis-auth", "mlflow-auth"])
+def test_a_changed_secret_restarts_the_pods_that_read_it(program: Program, secret: str) -> None:
+    before, after = cluster(program), cluster(program, **CHANGED_SECRETS)
 
     for group in ("headGroupSpec", "workerGroupSpecs"):
         old, new = (
             (spec[group][0] if isinstance(spec[group], list) else spec[group])["template"]["metadata"]
             for spec in (before, after)
         )
-        assert old["annotations"][annotation] != new["annotations"][annotation]
+        name = f"manta/{secret}-checksum"
+        assert old["annotations"][name] != new["annotations"][name]
 
 
 def test_a_preview_shows_the_spec_although_it_is_computed_from_secrets(program: Program) -> None:
@@ -209,11 +204,11 @@ def test_a_preview_shows_the_spec_although_it_is_computed_from_secrets(program: 
 
 
 def test_the_app_is_told_where_mlflow_is_and_who_it_is_there(program: Program) -> None:
-    env = {entry["name"]: entry for entry in containers(cluster(program, dataset="wine"))[1]["env"]}
+    env = {entry["name"]: entry for entry in containers(cluster(program, **CHANGED_APP))[1]["env"]}
 
     assert env["MLFLOW_TRACKING_URI"]["value"] == "http://mlflow:5000"
     assert env["MANTA_DATASET"]["value"] == "wine"
-    assert env["MANTA_MODEL_NAME"]["value"] == "RandomForestClassifierModel"
+    assert env["MANTA_MODEL_NAME"]["value"] == "Churn"
     references = {name: entry["valueFrom"]["secretKeyRef"] for name, entry in env.items() if "valueFrom" in entry}
     assert references == {
         "MLFLOW_TRACKING_USERNAME": {"name": "mlflow-auth", "key": "username"},

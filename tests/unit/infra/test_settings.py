@@ -112,7 +112,7 @@ def test_settings_cannot_be_changed() -> None:
     made = parsed()
 
     with pytest.raises(ValidationError, match="frozen"):
-        made.size.cpus = 2
+        made.size.cpus = 2  # type: ignore[misc]
 
 
 def test_keys_of_other_projects_are_left_alone() -> None:

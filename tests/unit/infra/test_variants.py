@@ -4,10 +4,11 @@ import time
 
 import pytest
 
+from infra import endpoints
 from tests.support import crds, engine
-from tests.support.program import Program
+from tests.support.program import Program, parsed
 
-EXTERNAL_REDIS = {"redis": "external", "redisAddress": "redis.example.com:6380"}
+EXTERNAL_REDIS: dict[str, object] = {"redis": "external", "redisAddress": "redis.example.com:6380"}
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "dev": ("dev", {}),
     "prod": ("prod", {}),
@@ -98,11 +99,6 @@ def test_no_two_objects_of_a_variant_have_one_name_in_the_cluster(program: Progr
                 "http://192.168.49.2:30800/fastapi_app",
             ],
         ),
-        (
-            "dev",
-            {"routePrefix": "/"},
-            ["http://localhost:8265", "http://localhost:8989", "http://localhost:8000"],
-        ),
     ],
 )
 def test_outputs_say_where_clients_find_everything(
@@ -113,8 +109,15 @@ def test_outputs_say_where_clients_find_everything(
     assert [outputs[name] for name in ("rayDashboardUrl", "mlflowUrl", "serveUrl")] == urls
 
 
+def test_a_route_at_the_root_gives_an_address_without_a_slash() -> None:
+    stack = parsed(routePrefix="/")
+    serve = endpoints.endpoints(stack)[-1]
+
+    assert endpoints.url(serve, stack) == "http://localhost:8000"
+
+
 def test_outputs_say_which_tunnels_to_hold_open(program: Program) -> None:
-    outputs = program.deploy(namespace="team-a", rayServiceName="scoring").outputs
+    outputs = program.deploy(*VARIANTS["other names"][:1], **VARIANTS["other names"][1]).outputs
 
     assert engine.unwrap(outputs["forwards"]) == [
         {"name": name, "namespace": "team-a", "service": service, "port": port, "localPort": local}

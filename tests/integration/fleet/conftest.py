@@ -1,0 +1,56 @@
+"""One MLflow server and one Ray cluster for all tests of the fleet; each test begins with four replicas on `first`."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app import names
+from app.registry import Registry
+from app.settings import Settings
+from tests.support import fleet_models
+from tests.support.fleet_models import Versions
+from tests.support.ports import free_ports
+from tests.support.ray_cluster import Cluster, describe, wait_until
+
+REPLICAS = 4
+
+
+@pytest.fixture(scope="session")
+def stopped_cluster() -> Iterator[Cluster]:
+    with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp") as folder:
+        cluster = describe(Path(folder), free_ports(7))
+        try:
+            yield cluster
+        finally:
+            cluster.ray.stop()
+            cluster.mlflow.stop()
+
+
+@pytest.fixture(scope="session")
+def versions(stopped_cluster: Cluster) -> Versions:
+    stopped_cluster.start_ray()
+    stopped_cluster.start_mlflow()
+    return fleet_models.registered(stopped_cluster.mlflow_url)
+
+
+@pytest.fixture(scope="session")
+def registry(stopped_cluster: Cluster) -> Registry:
+    return Registry(Settings(mlflow_tracking_uri=stopped_cluster.mlflow_url))
+
+
+@pytest.fixture(scope="session")
+def started_cluster(stopped_cluster: Cluster, versions: Versions, registry: Registry) -> Cluster:
+    registry.promote(registry.find(names.MODEL_NAME, version=versions.first))
+    return stopped_cluster
+
+
+@pytest.fixture
+def cluster(started_cluster: Cluster, versions: Versions) -> Iterator[Cluster]:
+    started_cluster.let_go()
+    started_cluster.scale(REPLICAS)
+    started_cluster.settle(REPLICAS)
+    wait_until(lambda: started_cluster.load(versions.first).is_success, what="the first version everywhere")
+    yield started_cluster
+    started_cluster.let_go()

@@ -1,0 +1,77 @@
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.fleet_models import COLUMNS, SENT, Versions
+from tests.support.ray_cluster import Cluster
+
+pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
+
+NAMED = [dict(zip(COLUMNS, row, strict=True)) for row in SENT]
+
+
+def predict(cluster: Cluster, **body: object) -> httpx.Response:
+    return httpx.post(f"{cluster.api_url}/predict", json=body, timeout=30)
+
+
+def test_rows_by_name_in_any_order_are_answered_as_rows_by_position(cluster: Cluster, versions: Versions) -> None:
+    shuffled = [dict(reversed(row.items())) for row in NAMED]
+
+    answers = [predict(cluster, rows=shuffled), predict(cluster, features=SENT)]
+
+    assert [answer.json()["probabilities"] for answer in answers] == [versions.answers[versions.first]] * 2
+    assert answers[0].json()["predictions"] == answers[1].json()["predictions"]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"length": 1, "width": 2}, ["Row 1 lacks 'height'"]),
+        (NAMED[0] | {"depth": 1}, ["Row 1", "does not know: 'depth'"]),
+        (NAMED[0] | {"width": "2"}, ["Row 1", "\"2\" in 'width'"]),
+        (NAMED[0] | {"width": True}, ["true in 'width'"]),
+        ({"length": 1, "breadth": 2, "height": None}, ["lacks 'width'", "'breadth'", "null in 'height'"]),
+    ],
+)
+def test_each_wrong_column_of_a_row_is_named(cluster: Cluster, row: dict[str, Any], words: list[str]) -> None:
+    answer = predict(cluster, rows=[NAMED[0], row])
+
+    assert answer.status_code == 422
+    assert [word for word in words if word not in answer.json()["detail"]] == []
+
+
+def test_a_pipeline_serves(cluster: Cluster, versions: Versions) -> None:
+    assert cluster.load(versions.pipeline).status_code == 200
+
+    answer = predict(cluster, rows=NAMED).json()
+
+    assert set(answer["predictions"]) <= {"big", "small"}
+    assert answer["probabilities"] == predict(cluster, features=SENT).json()["probabilities"]
+    assert answer["model_version"] == versions.pipeline
+
+
+def test_a_regressor_serves_without_probabilities(cluster: Cluster, versions: Versions) -> None:
+    assert cluster.load(versions.regressor).status_code == 200
+
+    answer = predict(cluster, features=SENT).json()
+
+    assert [type(value) for value in answer["predictions"]] == [float] * 3
+    assert answer["probabilities"] is None
+    assert cluster.model()["classes"] == []
+
+
+def test_a_model_with_columns_of_text_takes_rows_by_name(cluster: Cluster, versions: Versions) -> None:
+    assert cluster.load(versions.text).status_code == 200
+    rows = [{"colour": "red", "length": 1.5}, {"length": -2, "colour": "blue"}]
+
+    answer, by_position, wrong = (
+        predict(cluster, rows=rows),
+        predict(cluster, features=[[1.5, 2]]),
+        predict(cluster, rows=[{"colour": 7, "length": 1.5}]),
+    )
+
+    assert len(answer.json()["predictions"]) == 2, answer.text
+    assert (by_position.status_code, wrong.status_code) == (422, 422)
+    assert "'colour'" in by_position.json()["detail"]
+    assert "text in 'colour'" in wrong.json()["allowed"]

@@ -1,0 +1,87 @@
+"""Whatever happens to the fleet in whatever order, it ends with the champion on every replica."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+
+from app import names
+from app.registry import Registry
+from tests.support.fleet_models import SENT, Versions
+from tests.support.ray_cluster import Cluster, wait_until
+
+pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
+
+MOST_REPLICAS = 5
+EXAMPLES = 3
+STEPS = 5
+
+
+def machine(cluster: Cluster, versions: Versions, registry: Registry) -> type[RuleBasedStateMachine]:
+    """A state machine over the running cluster; its steps overlap, because nothing waits for what a step began."""
+    choice = st.sampled_from([versions.first, versions.second])
+
+    class FleetMachine(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pool = ThreadPoolExecutor(4)
+            self.loads: list[Future[httpx.Response]] = []
+            self.replicas = 4
+
+        @rule(version=choice)
+        def load(self, version: str) -> None:
+            self.loads.append(self.pool.submit(cluster.load, version))
+
+        @rule(version=choice)
+        def move_alias(self, version: str) -> None:
+            registry.promote(registry.find(names.MODEL_NAME, version=version))
+
+        @rule(which=st.integers(0, MOST_REPLICAS - 1))
+        def kill(self, which: int) -> None:
+            running = [
+                replica
+                for replica in cluster.replicas()
+                if replica["state"] == "RUNNING" and replica["replica_id"] not in cluster.killed
+            ]
+            if len(running) > 1:
+                cluster.kill(running[which % len(running)]["replica_id"])
+
+        @rule(replicas=st.integers(2, MOST_REPLICAS))
+        def scale(self, replicas: int) -> None:
+            cluster.scale(replicas)
+            self.replicas = replicas
+
+        def teardown(self) -> None:
+            for load in self.loads:
+                load.exception(timeout=150)
+            self.pool.shutdown()
+            cluster.settle(self.replicas)
+            wait_until(self.is_settled, what="the champion on every replica")
+            answers = [httpx.post(f"{cluster.api_url}/predict", json={"features": SENT}, timeout=30) for _ in range(20)]
+            champion = str(registry.find(names.MODEL_NAME, alias="champion").version)
+            assert {answer.json()["model_version"] for answer in answers} == {champion}
+
+        def is_settled(self) -> bool:
+            champion = str(registry.find(names.MODEL_NAME, alias="champion").version)
+            return cluster.versions() == [champion] * self.replicas
+
+    return FleetMachine
+
+
+def test_the_fleet_ends_with_the_champion_on_every_replica_whatever_happens(
+    cluster: Cluster, versions: Versions, registry: Registry
+) -> None:
+    run_state_machine_as_test(
+        machine(cluster, versions, registry),
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

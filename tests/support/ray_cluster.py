@@ -1,0 +1,241 @@
+"""An MLflow server and a Ray cluster with the Serve application, as processes on loopback that a test can hurt."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from app import names
+
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parents[2]
+RAY_TOKEN = "t" * 40
+SERVE_TOKENS = ("new-token", "old-token")
+WEBHOOK_SECRET = "webhook-secret"  # noqa: S105 - of a server on loopback that lives as long as the tests
+FOLDER = "FLEET_TEST_FOLDER"
+"""Environment variable: where the files lie by which a test holds up a replica or makes it refuse."""
+START_LIMIT_S = 120.0
+
+
+def wait_until(look: Callable[[], object], *, what: str, limit_s: float = 60.0) -> None:
+    """Look again and again until the answer is true; a server that does not answer yet counts as false."""
+    end = time.monotonic() + limit_s
+    while True:
+        try:
+            if look():
+                return
+        except httpx.HTTPError as error:
+            what = f"{what} ({error!r})" if repr(error) not in what else what
+        assert time.monotonic() < end, f"still waiting for {what} after {limit_s} s"
+        time.sleep(0.1)
+
+
+@dataclass
+class Process:
+    """A server process and all that it starts."""
+
+    argv: list[str]
+    environment: dict[str, str]
+    log: Path
+    _running: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._running = subprocess.Popen(
+                self.argv, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def stop(self) -> None:
+        """End it and its children, by their process ids."""
+        if self._running is None:
+            return
+        parent = psutil.Process(self._running.pid)
+        family = [*parent.children(recursive=True), parent]
+        self._running.terminate()
+        _, alive = psutil.wait_procs(family, timeout=8)
+        for process in alive:
+            process.kill()
+        self._running.wait(timeout=20)
+        self._running = None
+
+
+@dataclass
+class Cluster:
+    """Where everything answers, and the processes behind it."""
+
+    folder: Path
+    """Where tests put files for `fleet_app`."""
+    mlflow: Process
+    ray: Process
+    mlflow_url: str
+    dashboard_url: str
+    serve_url: str
+    metrics_port: int
+    killed: set[str] = field(default_factory=set)
+    """Replicas that a test killed."""
+
+    @property
+    def api_url(self) -> str:
+        return self.serve_url + names.ROUTE_PREFIX
+
+    def start_mlflow(self) -> None:
+        self.mlflow.start()
+        wait_until(
+            lambda: httpx.get(f"{self.mlflow_url}/health", timeout=5).is_success, what="MLflow", limit_s=START_LIMIT_S
+        )
+
+    def start_ray(self) -> None:
+        """Start Ray; `scale` puts the application on it."""
+        self.ray.start()
+
+    def scale(self, replicas: int) -> None:
+        """Ask Serve for a number of replicas."""
+        wait_until(lambda: self.details() is not None, what="Ray's dashboard", limit_s=START_LIMIT_S)
+        deployment = {
+            "name": names.DEPLOYMENT,
+            "num_replicas": replicas,
+            "ray_actor_options": {"num_cpus": 0.1},
+            "health_check_period_s": 2,
+        }
+        application = {
+            "name": names.APPLICATION,
+            "route_prefix": names.ROUTE_PREFIX,
+            "import_path": "tests.support.fleet_app:build",
+            "deployments": [deployment],
+        }
+        port = int(self.serve_url.rsplit(":", 1)[1])
+        httpx.put(
+            f"{self.dashboard_url}/api/serve/applications/",
+            headers=self._headers,
+            json={
+                "proxy_location": "HeadOnly",
+                "http_options": {"host": "127.0.0.1", "port": port},
+                "applications": [application],
+            },
+            timeout=30,
+        ).raise_for_status()
+
+    def settle(self, replicas: int) -> None:
+        """Wait until Serve runs that many replicas, no other one, and has noticed every loss."""
+
+        def is_settled() -> bool:
+            listed = self.replicas()
+            is_running = [replica["state"] for replica in listed] == ["RUNNING"] * replicas
+            return is_running and self.killed.isdisjoint(replica["replica_id"] for replica in listed)
+
+        wait_until(is_settled, what=f"{replicas} running replicas", limit_s=START_LIMIT_S)
+
+    def details(self) -> dict[str, Any]:
+        answer = httpx.get(f"{self.dashboard_url}/api/serve/applications/", headers=self._headers, timeout=10)
+        applications: dict[str, Any] = answer.raise_for_status().json()["applications"]
+        return applications
+
+    def replicas(self) -> list[dict[str, Any]]:
+        """What Serve says of each replica: its id, state and process."""
+        deployments = self.details().get(names.APPLICATION, {}).get("deployments", {})
+        listed: list[dict[str, Any]] = deployments.get(names.DEPLOYMENT, {}).get("replicas", [])
+        return listed
+
+    def kill(self, replica_id: str) -> None:
+        """Kill one replica's process as a crash would."""
+        [pid] = [replica["pid"] for replica in self.replicas() if replica["replica_id"] == replica_id]
+        self.killed.add(replica_id)
+        os.kill(pid, signal.SIGKILL)
+
+    def load(self, version: str | None = None, token: str = SERVE_TOKENS[0], **more: str) -> httpx.Response:
+        wanted = more | ({"version": version} if version else {})
+        return httpx.post(
+            f"{self.api_url}/model/load", json=wanted, headers={"Authorization": f"Bearer {token}"}, timeout=150
+        )
+
+    def model(self) -> dict[str, Any]:
+        answer: dict[str, Any] = httpx.get(f"{self.api_url}/model", timeout=30).raise_for_status().json()
+        return answer
+
+    def versions(self) -> list[str | None]:
+        """What each replica serves."""
+        return [replica["version"] for replica in self.model()["replicas"]]
+
+    def wait_for(self, version: str, replicas: int = 4) -> None:
+        """Wait until every replica serves a version."""
+        wait_until(lambda: self.versions() == [version] * replicas, what=f"version {version} everywhere")
+
+    def hold(self, step: str) -> None:
+        (self.folder / f"hold-{step}").touch()
+
+    def held(self, step: str) -> list[str]:
+        """The replicas that wait in a step."""
+        return [path.name.removeprefix(f"held-{step}-") for path in self.folder.glob(f"held-{step}-*")]
+
+    def let_go(self) -> None:
+        """Remove every hold and refusal."""
+        for path in self.folder.glob("*"):
+            path.unlink()
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {RAY_TOKEN}"}
+
+
+def describe(folder: Path, ports: list[int]) -> Cluster:
+    """A cluster that is not started yet.
+
+    Args:
+        folder: Its state; a short path, because Ray puts sockets into it.
+        ports: Seven free ports.
+    """
+    mlflow_port, dashboard, agent, client, gcs, serve_port, metrics = ports
+    hooks = folder / "hooks"
+    hooks.mkdir()
+    token = folder / "token"
+    token.write_text(RAY_TOKEN)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MANTA_", "MLFLOW_", "RAY_"))}
+    mlflow_url = f"http://127.0.0.1:{mlflow_port}"
+    store = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "files")]
+    address = ["--host", "127.0.0.1", "--port", str(mlflow_port), "--workers", "1"]
+    mlflow = Process(
+        [str(BIN / "mlflow"), "server", *address, *store],
+        clean | {"MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true", "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http"},
+        folder / "mlflow.log",
+    )
+    options = {
+        "node-ip-address": "127.0.0.1",
+        "port": gcs,
+        "min-worker-port": 0,
+        "max-worker-port": 0,
+        "dashboard-host": "127.0.0.1",
+        "dashboard-port": dashboard,
+        "dashboard-agent-listen-port": agent,
+        "ray-client-server-port": client,
+        "metrics-export-port": metrics,
+        "temp-dir": folder / "r",
+        "num-cpus": 8,
+    }
+    environment = clean | {
+        "PYTHONPATH": str(ROOT),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "MLFLOW_TRACKING_URI": mlflow_url,
+        "MANTA_SERVE_TOKENS": ",".join(SERVE_TOKENS),
+        "MANTA_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        FOLDER: str(hooks),
+    }
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    return Cluster(
+        folder=hooks,
+        mlflow=mlflow,
+        ray=Process([str(BIN / "ray"), "start", "--head", "--block", *flags], environment, folder / "ray.log"),
+        mlflow_url=mlflow_url,
+        dashboard_url=f"http://127.0.0.1:{dashboard}",
+        serve_url=f"http://127.0.0.1:{serve_port}",
+        metrics_port=metrics,
+    )

@@ -1,0 +1,131 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from mlflow.types import DataType
+from sklearn.base import BaseEstimator
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    VotingClassifier,
+)
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures, StandardScaler
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+
+from app import artifact
+from app.artifact import Artifact, Column
+from app.errors import ModelRefusedError
+from app.predictor import compile_model
+
+ROWS = pd.DataFrame(np.random.default_rng(1).normal(size=(80, 3)), columns=list("abc"))
+LABELS = np.where(ROWS["a"] > 0, "x", "y")
+
+
+def again(model: BaseEstimator, folder: Path) -> BaseEstimator:
+    """The model as it comes back from the registry."""
+    skops.io.dump(model, folder / "model.skops")
+    return artifact._load(folder / "model.skops", "m")
+
+
+def stored(model: BaseEstimator, rows: pd.DataFrame = ROWS, types: tuple[DataType, ...] = ()) -> Artifact:
+    kinds = types or (DataType.double,) * rows.shape[1]
+    return Artifact(
+        model=model,
+        columns=tuple(Column(name=name, type=kind) for name, kind in zip(rows.columns, kinds, strict=True)),
+        example=rows.head(4),
+        example_predictions=model.predict(rows.head(4)).tolist(),
+        example_probabilities=model.predict_proba(rows.head(4)) if hasattr(model, "predict_proba") else None,
+        example_labels=[],
+    )
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        AdaBoostClassifier(n_estimators=3),
+        CalibratedClassifierCV(LogisticRegression()),
+        DecisionTreeClassifier(),
+        GaussianProcessRegressor(RBF() + WhiteKernel(), optimizer=None),
+        GradientBoostingRegressor(n_estimators=3),
+        HistGradientBoostingClassifier(max_iter=3),
+        KNeighborsClassifier(algorithm="brute"),
+        LinearRegression(),
+        RidgeClassifier(),
+        SVC(),
+        VotingClassifier([("a", LogisticRegression()), ("b", DecisionTreeClassifier())]),
+        make_pipeline(StandardScaler(), PolynomialFeatures(), DecisionTreeClassifier()),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_a_model_answers_as_scikit_learn_does(model: BaseEstimator, tmp_path: Path) -> None:
+    is_regressor = "Regress" in type(model).__name__
+    model.fit(ROWS, ROWS["a"] if is_regressor else LABELS)
+    predictor = compile_model(stored(again(model, tmp_path)), label="m")
+
+    predictions, probabilities = predictor.predict(ROWS.to_numpy())
+
+    assert predictions.tolist() == model.predict(ROWS).tolist()
+    expected = model.predict_proba(ROWS).tolist() if hasattr(model, "predict_proba") else None
+    assert (None if probabilities is None else probabilities.tolist()) == expected
+
+
+def test_a_pipeline_with_columns_of_text_answers_as_scikit_learn_does(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"city": np.where(ROWS["b"] > 0, "Rome", "Oslo"), "a": ROWS["a"]}).astype({"city": object})
+    encoder = make_column_transformer((OneHotEncoder(), ["city"]), remainder="passthrough")
+    model = make_pipeline(encoder, LogisticRegression()).fit(rows, LABELS)
+    predictor = compile_model(
+        stored(again(model, tmp_path), rows, (DataType.string, DataType.double)),
+        label="m",
+    )
+
+    predictions, _ = predictor.predict(rows.to_numpy(dtype=object))
+
+    assert predictions.tolist() == model.predict(rows).tolist()
+
+
+def shout(rows: np.ndarray) -> np.ndarray:
+    """Code that a file must not bring along."""
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (make_pipeline(FunctionTransformer(shout), LogisticRegression()), "types that are not trusted"),
+        (KNeighborsClassifier(algorithm="kd_tree"), "types that are not trusted"),
+        (KMeans(n_clusters=2, n_init=1), "predicts nothing"),
+    ],
+    ids=["a function", "a tree of neighbours", "a clustering"],
+)
+def test_what_would_run_code_or_predicts_nothing_is_refused(model: BaseEstimator, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelRefusedError, match=message):
+        again(model.fit(ROWS.to_numpy(), LABELS), tmp_path)
+
+
+@pytest.mark.parametrize(("field", "value"), [("left", 10_000), ("right", 0), ("feature_idx", 3)])
+def test_a_histogram_tree_that_points_outside_itself_is_refused(field: str, value: int, tmp_path: Path) -> None:
+    model = again(HistGradientBoostingClassifier(max_iter=2).fit(ROWS, LABELS), tmp_path)
+    whole = stored(model)
+    model._predictors[1][0].nodes[field][0] = value
+
+    with pytest.raises(ModelRefusedError, match="points outside itself"):
+        compile_model(whole, label="m")
+
+
+def test_a_model_with_several_outputs_is_refused() -> None:
+    model = LinearRegression().fit(ROWS, ROWS[["a", "b"]])
+
+    with pytest.raises(ModelRefusedError, match="more than one value a row"):
+        compile_model(stored(model), label="m")

@@ -1,0 +1,42 @@
+import time
+
+import pytest
+from mlflow.webhooks.delivery import _generate_hmac_signature
+from pydantic import SecretStr
+
+from app import webhook
+from app.errors import UnauthorizedError
+
+SECRET = SecretStr("ours")
+BODY = '{"entity": "model_version_alias"}'
+
+
+def headers(secret: str = SECRET.get_secret_value(), *, age_s: int = 0, body: str = BODY) -> dict[str, str]:
+    sent_at = str(int(time.time()) - age_s)
+    return {
+        "X-MLflow-Delivery-Id": "7",
+        "X-MLflow-Timestamp": sent_at,
+        "X-MLflow-Signature": _generate_hmac_signature(secret, "7", sent_at, body),
+    }
+
+
+def test_what_mlflow_signs_is_accepted() -> None:
+    webhook.verify(headers(), BODY.encode(), secret=SECRET)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        headers("another"),
+        headers(body="{}"),
+        headers(age_s=webhook.TOLERANCE_S + 60),
+        headers(age_s=-webhook.TOLERANCE_S - 60),
+        headers() | {"X-MLflow-Signature": "v1,é"},
+        headers() | {"X-MLflow-Timestamp": "²"},
+    ],
+    ids=["no headers", "another secret", "another body", "old", "early", "no ASCII", "no number"],
+)
+def test_anything_else_is_refused(given: dict[str, str]) -> None:
+    with pytest.raises(UnauthorizedError):
+        webhook.verify(given, BODY.encode(), secret=SECRET)
