@@ -5,7 +5,7 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -92,7 +92,8 @@ async def hold_all(tunnels: Sequence[Forward], *, context: str, say: Say) -> Non
         loop.add_signal_handler(number, ended.set)  # a second one changes nothing: the tunnels are being closed
     holding = asyncio.gather(*(hold(tunnel, command(tunnel, context), say) for tunnel in tunnels))
     ending = asyncio.create_task(ended.wait())
-    await asyncio.wait({holding, ending}, return_when=asyncio.FIRST_COMPLETED)
+    first: set[asyncio.Future[Any]] = {holding, ending}
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
     holding.cancel()
     ending.cancel()
     with suppress(asyncio.CancelledError):
