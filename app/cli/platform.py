@@ -139,6 +139,8 @@ class Platform:
             "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath)]),
             "MLFLOW_TRACKING_URI": target.mlflow_url,
             "MANTA_SERVE_TOKENS": target.serve_token,
+            # Its job runner is a Python process for each kind of job, none of which anything here uses.
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": target.ray_token,
             "RAY_USAGE_STATS_ENABLED": "0",

@@ -6,7 +6,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.local import READY_LINE, Local, Started, free_ports, wait_until
+from tests.support.local import READY_LINE, Local, Started
+from tests.support.ports import free_ports
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from sklearn.ensemble import RandomForestClassifier
 
 from app.data import bundled
 from app.names import MODEL_NAME
-from tests.support.local import Local, Started, wait_until
+from tests.support.local import Local, Started
+from tests.support.waiting import wait_until
 
 ROWS = bundled("breast-cancer").features
 

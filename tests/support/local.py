@@ -3,11 +3,9 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,30 +13,13 @@ from pathlib import Path
 import psutil
 
 from app.cli.target import STATE, Target
+from tests.support.ports import free_ports
+from tests.support.waiting import wait_until
 
 MANTA = Path(sys.executable).parent / "manta"
 READY_LINE = "Ctrl-C ends the platform."
 READY_LIMIT_S = 240.0
 END_LIMIT_S = 60.0
-
-
-def wait_until(look: Callable[[], bool], *, what: str, limit_s: float = 30.0) -> None:
-    """Look again and again until the answer is true."""
-    end = time.monotonic() + limit_s
-    while not look():
-        assert time.monotonic() < end, f"still waiting for {what} after {limit_s} s"
-        time.sleep(0.1)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing uses now."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def clean_environment() -> dict[str, str]:

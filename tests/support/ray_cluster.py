@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import httpx
 import psutil
 
 from app import names
+from tests.support.waiting import wait_until
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
@@ -23,19 +23,6 @@ WEBHOOK_SECRET = "webhook-secret"  # noqa: S105 - of a server on loopback that l
 FOLDER = "FLEET_TEST_FOLDER"
 """Environment variable: where the files lie by which a test holds up a replica or makes it refuse."""
 START_LIMIT_S = 120.0
-
-
-def wait_until(look: Callable[[], object], *, what: str, limit_s: float = 60.0) -> None:
-    """Look again and again until the answer is true; a server that does not answer yet counts as false."""
-    end = time.monotonic() + limit_s
-    while True:
-        try:
-            if look():
-                return
-        except httpx.HTTPError as error:
-            what = f"{what} ({error!r})" if repr(error) not in what else what
-        assert time.monotonic() < end, f"still waiting for {what} after {limit_s} s"
-        time.sleep(0.1)
 
 
 @dataclass
@@ -62,7 +49,9 @@ class Process:
         self._running.terminate()
         _, alive = psutil.wait_procs(family, timeout=8)
         for process in alive:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                process.kill()
+        psutil.wait_procs(alive, timeout=8)
         self._running.wait(timeout=20)
         self._running = None
 
@@ -203,7 +192,12 @@ def describe(folder: Path, ports: list[int]) -> Cluster:
     address = ["--host", "127.0.0.1", "--port", str(mlflow_port), "--workers", "1"]
     mlflow = Process(
         [str(BIN / "mlflow"), "server", *address, *store],
-        clean | {"MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true", "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http"},
+        clean
+        | {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+            "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http",
+        },
         folder / "mlflow.log",
     )
     options = {
@@ -221,6 +215,7 @@ def describe(folder: Path, ports: list[int]) -> Cluster:
     }
     environment = clean | {
         "PYTHONPATH": str(ROOT),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps Ray on loopback, as `app.cli.platform` says
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_USAGE_STATS_ENABLED": "0",

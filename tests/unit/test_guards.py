@@ -33,7 +33,7 @@ def test_only_the_settings_read_the_environment() -> None:
     assert readers == {"app/settings.py"}
 
 
-@pytest.mark.parametrize("lock", ["app", "infra", "dev"])
+@pytest.mark.parametrize("lock", ["app", "infra", "mlflow", "dev"])
 def test_every_locked_requirement_is_exact_and_hashed(lock: str) -> None:
     text = (ROOT / "requirements" / f"{lock}.txt").read_text()
     entries = re.split(r"\n(?=\S)", re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE).strip())
@@ -43,7 +43,7 @@ def test_every_locked_requirement_is_exact_and_hashed(lock: str) -> None:
     assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
 
 
-@pytest.mark.parametrize("lock", ["app", "infra", "dev"])
+@pytest.mark.parametrize("lock", ["app", "infra", "mlflow", "dev"])
 def test_a_lock_names_no_index(lock: str) -> None:
     assert "://" not in (ROOT / "requirements" / f"{lock}.txt").read_text()
 

@@ -12,14 +12,15 @@ from app.settings import Settings
 from tests.support import fleet_models
 from tests.support.fleet_models import Versions
 from tests.support.ports import free_ports
-from tests.support.ray_cluster import Cluster, describe, wait_until
+from tests.support.ray_cluster import Cluster, describe
+from tests.support.waiting import wait_until
 
 REPLICAS = 4
 
 
 @pytest.fixture(scope="session")
 def stopped_cluster() -> Iterator[Cluster]:
-    with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp", ignore_cleanup_errors=True) as folder:
         cluster = describe(Path(folder), free_ports(7))
         try:
             yield cluster

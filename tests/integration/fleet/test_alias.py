@@ -12,7 +12,8 @@ from mlflow.entities.webhook import WebhookAction, WebhookEntity, WebhookEvent
 from app import names
 from app.registry import Registry
 from tests.support.fleet_models import SENT, Versions
-from tests.support.ray_cluster import WEBHOOK_SECRET, Cluster, wait_until
+from tests.support.ray_cluster import WEBHOOK_SECRET, Cluster
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
 

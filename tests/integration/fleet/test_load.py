@@ -7,7 +7,8 @@ import pytest
 from app import names
 from app.registry import Registry
 from tests.support.fleet_models import Versions
-from tests.support.ray_cluster import SERVE_TOKENS, Cluster, wait_until
+from tests.support.ray_cluster import SERVE_TOKENS, Cluster
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
 

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from tests.support.fleet_models import SENT, Versions
-from tests.support.ray_cluster import Cluster, wait_until
+from tests.support.ray_cluster import Cluster
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
 
