@@ -5,7 +5,7 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -86,10 +86,16 @@ async def hold_all(tunnels: Sequence[Forward], *, context: str, say: Say) -> Non
     Raises:
         PortError: `kubectl` cannot be started.
     """
-    holding = asyncio.gather(*(hold(tunnel, command(tunnel, context), say) for tunnel in tunnels))
+    ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, holding.cancel)
+        loop.add_signal_handler(number, ended.set)  # a second one changes nothing: the tunnels are being closed
+    holding = asyncio.gather(*(hold(tunnel, command(tunnel, context), say) for tunnel in tunnels))
+    ending = asyncio.create_task(ended.wait())
+    first: set[asyncio.Future[Any]] = {holding, ending}
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    holding.cancel()
+    ending.cancel()
     with suppress(asyncio.CancelledError):
         await holding
     say("closed")

@@ -27,7 +27,7 @@ Figure = Callable[[str], None]
 def test_up_from_nothing_ends_with_a_service_that_answers(stack: LiveStack, figure: Figure) -> None:
     update = stack.up()
 
-    figure(f"up from nothing: {update.duration_s:.0f} s, {len(update.changes['create'])} resources")
+    figure(f"up from nothing: {update.duration_s:.0f} s, {update.changes}")
     assert platform.curl(f"{stack.outputs()['serveUrl']}/healthz")["status"] == "ok"
 
 
@@ -35,7 +35,7 @@ def test_a_second_up_changes_nothing(stack: LiveStack, figure: Figure) -> None:
     update = stack.up()
 
     figure(f"second up: {update.duration_s:.0f} s, {update.changes}")
-    assert update.changes == {}
+    assert update.changes == {}, update.printed
 
 
 def test_a_submitted_job_trains_and_registers(stack: LiveStack, tmp_path: Path, figure: Figure) -> None:

@@ -70,14 +70,16 @@ def test_a_tunnel_that_drops_is_opened_again(tunnel: Forward) -> None:
     assert said == [opened, "ray: dropped (lost connection to pod); opening it again", opened]
 
 
-def test_ctrl_c_ends_every_tunnel(tunnel: Forward, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_ends_every_tunnel(tunnel: Forward, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     monkeypatch.setattr(forward, "command", lambda tunnel, _: _program(tunnel, "stays"))
     said: list[str] = []
 
     def say(line: str) -> None:
         said.append(line)
         if len(said) == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            for number in range(times):
+                asyncio.get_running_loop().call_later(number * 0.01, os.kill, os.getpid(), signal.SIGINT)
 
     asyncio.run(forward.hold_all([tunnel], context="minikube", say=say))
 
