@@ -5,7 +5,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint format types unit integration e2e lock clean
+.PHONY: help run up down test lint format types unit integration e2e lifecycle lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,8 +38,11 @@ unit: .venv/.dev ## tests without network or Ray
 integration: .venv/.dev ## tests against real Ray and MLflow processes on loopback
 	$(BIN)/pytest tests/integration
 
-e2e: .venv/.dev ## tests against a real Kubernetes API (KUBECONFIG, or the cluster beside this folder)
-	$(BIN)/pytest tests/e2e
+e2e: .venv/.dev ## a real Kubernetes API judges every object of both stacks (KUBECONFIG)
+	$(BIN)/pytest tests/e2e --ignore tests/e2e/lifecycle
+
+lifecycle: .venv/.dev ## one stack through its whole life on a real cluster, with the real engine (KUBECONFIG)
+	$(BIN)/pytest tests/e2e/lifecycle
 
 lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 takes newer versions)
 	$(LOCK) pyproject.toml --group dev $(if $(UPGRADE),--upgrade) -o requirements/dev.txt
