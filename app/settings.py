@@ -2,9 +2,9 @@
 
 import os
 from functools import cache
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app import names
@@ -85,6 +85,12 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(token.strip() for token in value.split(",") if token.strip())
         return value
+
+    @model_validator(mode="after")
+    def _door_has_a_key(self) -> Self:
+        if self.predict_needs_token and not self.serve_tokens:
+            raise ValueError("MANTA_PREDICT_NEEDS_TOKEN is true, and MANTA_SERVE_TOKENS lists no token: set one")
+        return self
 
 
 @cache
