@@ -65,7 +65,10 @@ def test_of_two_loads_at_once_one_wins_and_the_other_is_told(cluster: Cluster, v
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
     [won] = [answer.json()["model_info"]["version"] for answer in answers if answer.is_success]
     told = {answer.json()["detail"] for answer in answers if not answer.is_success}
-    assert told == {f"{names.MODEL_NAME} version {won} is being loaded."}
+    # A load that meets another on its own replica is told of that one, which may lose to a third in turn.
+    contenders = {f"{names.MODEL_NAME} version {version} is being loaded." for version in wanted}
+    assert f"{names.MODEL_NAME} version {won} is being loaded." in told
+    assert told <= contenders
     assert cluster.versions() == [won] * 4
 
 
