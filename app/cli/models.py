@@ -113,7 +113,7 @@ def _rows_of_json(text: str, file: str) -> dict[str, Any]:
 
 
 def _predict_csv(target: Target, text: str, file: str) -> None:
-    """Answer a CSV file in parts; each line holds the label and the probability of each class."""
+    """Answer a CSV file in parts; each line holds the prediction and the probability of each class."""
     model = call(target, "GET", "/model")
     if not model["model_loaded"]:
         raise PlatformError("No model is loaded.", next_step="Load one: manta load.")
@@ -122,7 +122,9 @@ def _predict_csv(target: Target, text: str, file: str) -> None:
     out.writerow(["prediction", *(f"probability_{label}" for label in model["classes"])])
     for start in range(0, len(rows), BATCH_ROWS):
         answer = call(target, "POST", "/predict", message={"features": rows[start : start + BATCH_ROWS]})
-        for label, probabilities in zip(answer["predictions"], answer["probabilities"], strict=True):
+        # A regressor, or a classifier without probabilities, answers with none.
+        none: list[list[float]] = [[]] * len(answer["predictions"])
+        for label, probabilities in zip(answer["predictions"], answer["probabilities"] or none, strict=True):
             out.writerow([label, *probabilities])
 
 
