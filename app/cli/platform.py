@@ -6,12 +6,13 @@ The order of the steps, and what the user sees of them, is decided in `app.cli.l
 import asyncio
 import fcntl
 import os
+import random
 import secrets
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,9 @@ READY_LIMIT_S: Final = 180.0
 
 REQUEST_TIMEOUT_S: Final = 5.0
 """The longest silence of a part while it starts."""
+
+QUIET_PORTS: Final = range(20_000, 32_000)
+"""Ports below those that Linux, macOS and Windows give out to whoever asks for any."""
 
 OBJECT_STORE_BYTES: Final = 512 * 1024**2
 """Shared memory for Ray's objects; Ray would take a third of the machine's memory."""
@@ -164,9 +168,9 @@ class Platform:
 
     def start_ray(self) -> None:
         """Start a Ray head whose dashboard and Jobs API ask for the token."""
-        free = ("--port", "--min-worker-port", "--max-worker-port", "--ray-client-server-port")
-        ports = dict.fromkeys(free, "0") | {"--dashboard-agent-listen-port": str(_free_port())}
-        ports["--ray-client-server-port"] = str(_free_port())
+        agent, client = map(str, free_ports(2))
+        ports = {"--dashboard-agent-listen-port": agent, "--ray-client-server-port": client}
+        ports |= dict.fromkeys(("--port", "--min-worker-port", "--max-worker-port"), "0")
         self._running["ray"] = self._processes.start(
             "ray",
             [
@@ -248,8 +252,19 @@ class Platform:
                 )
 
 
-def _free_port() -> int:
-    """A port that nothing uses now, for the parts of Ray that cannot pick one themselves."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nothing uses now, and that no system gives out by itself.
+
+    A port from the range that the kernel gives out may be Ray's own a moment later: its parts take many of those.
+    """
+    found: list[int] = []
+    for port in random.sample(QUIET_PORTS, len(QUIET_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise PlatformError(
+        f"There are no {count} free ports from {QUIET_PORTS.start} to {QUIET_PORTS.stop}.",
+        next_step="End what uses them.",
+    )

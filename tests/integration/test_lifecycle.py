@@ -6,8 +6,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from app.cli.platform import free_ports
 from tests.support.local import READY_LINE, Local, Started
-from tests.support.ports import free_ports
 from tests.support.waiting import wait_until
 
 

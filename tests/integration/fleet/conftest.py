@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from app import names
+from app.cli.platform import free_ports
 from app.registry import Registry
 from app.settings import Settings
 from tests.support import fleet_models
 from tests.support.fleet_models import Versions
-from tests.support.ports import free_ports
 from tests.support.ray_cluster import Cluster, describe
 from tests.support.waiting import wait_until
 
