@@ -3,16 +3,16 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
+from app.cli.platform import free_ports
 from tests.support.live_stack import LiveStack
 from tests.support.load import Load
 from tests.support.tools import Tools
@@ -98,13 +98,6 @@ def forwarding(stack: LiveStack) -> Iterator[dict[str, int]]:
     finally:
         process.kill()
         process.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    """Local ports on which nothing listens."""
-    with ExitStack() as held:
-        servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(server.getsockname()[1]) for server in servers]
 
 
 def answers(port: int) -> bool:
