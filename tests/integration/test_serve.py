@@ -137,13 +137,10 @@ def test_a_load_without_the_token_is_refused(api: httpx.Client, token: str | Non
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def _registered(registry: MlflowClient, uri: str) -> str:
-    return str(registry.create_model_version(MODEL_NAME, uri).version)
-
-
 @pytest.mark.filterwarnings("ignore")  # MLflow's own, while it stores a model in a way that we never do
 @pytest.mark.usefixtures("served")
 def test_a_pickled_model_is_refused_and_never_unpickled(api: httpx.Client, registry: MlflowClient) -> None:
+    assert registry
     model = RandomForestClassifier(n_estimators=2).fit(ROWS, ROWS["mean radius"] > 14)
     with mlflow.start_run():
         uri = mlflow.sklearn.log_model(
@@ -153,7 +150,7 @@ def test_a_pickled_model_is_refused_and_never_unpickled(api: httpx.Client, regis
             pip_requirements=["scikit-learn"],
         ).model_uri
 
-    answer = api.post("/model/load", json={"version": _registered(registry, uri)})
+    answer = api.post("/model/load", json={"version": str(mlflow.register_model(uri, MODEL_NAME).version)})
 
     assert answer.status_code == 409
     assert "whose loading runs code" in answer.text
