@@ -137,7 +137,7 @@ def test_a_load_without_the_token_is_refused(api: httpx.Client, token: str | Non
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.filterwarnings("ignore")  # MLflow's own, while it stores a model in a way that we never do
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")  # MLflow's, at its own import
 @pytest.mark.usefixtures("served")
 def test_a_pickled_model_is_refused_and_never_unpickled(api: httpx.Client, registry: MlflowClient) -> None:
     assert registry
