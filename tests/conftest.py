@@ -1,5 +1,6 @@
 """Marks each test by the folder it stands in."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         tier = item.path.relative_to(TESTS).parts[0]
         item.add_marker(getattr(pytest.mark, tier))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what imports made out of every later collection: a fifth of the unit tier's time went there."""
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -17,6 +17,15 @@ from app.settings import Settings
 
 MODEL = "m"
 EXAMPLE = pd.DataFrame({"a": [1.0, 2.0]})
+ARTIFACT = Artifact(
+    model=LinearRegression().fit(EXAMPLE, EXAMPLE["a"]),
+    columns=(Column(name="a"),),
+    example=EXAMPLE,
+    example_predictions=None,
+    example_probabilities=None,
+    example_labels=[],
+)
+"""What every version holds."""
 
 
 class FakeRegistry(Registry):
@@ -43,15 +52,7 @@ class FakeRegistry(Registry):
             raise RegistryUnavailableError("MLflow does not answer.")
         if str(version.version) in self.refused:
             raise ModelRefusedError("It is damaged.")
-        model = LinearRegression().fit(EXAMPLE, EXAMPLE["a"])
-        return Artifact(
-            model=model,
-            columns=(Column(name="a"),),
-            example=EXAMPLE,
-            example_predictions=None,
-            example_probabilities=None,
-            example_labels=[],
-        )
+        return ARTIFACT
 
     def promote(self, version: ModelVersion) -> None:
         if self.is_down:

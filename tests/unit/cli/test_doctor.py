@@ -48,7 +48,7 @@ OUTPUTS = Outputs.model_validate(
     }
 )
 KUBECTL = """\
-    #!{python}
+    #!{python} -IS
     import json, sys
     if "version" in sys.argv:
         print(json.dumps({{"serverVersion": {{"gitVersion": "v1.34.4"}}}}))
