@@ -25,7 +25,7 @@ SECRET: Final = re.compile(r"[A-Za-z0-9._~-]*")
 def _quantity(text: str) -> str:
     if quantities.value(text) <= 0:
         raise ValueError(f"{text!r} is nothing; allowed is more than 0")
-    return text
+    return quantities.canonical(text)
 
 
 def _secret(secret: SecretStr) -> SecretStr:
@@ -36,7 +36,7 @@ def _secret(secret: SecretStr) -> SecretStr:
 
 
 Quantity = Annotated[str, AfterValidator(_quantity)]
-"""An amount of CPU or bytes as Kubernetes spells it, more than 0."""
+"""An amount of CPU or bytes, more than 0; kept as Kubernetes spells it."""
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 """A password or token; empty means that one is generated, or that there is none."""
 RayServiceName = Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=names.KUBERAY_MAX_NAME)]

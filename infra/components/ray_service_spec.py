@@ -192,7 +192,7 @@ def _container(name: str, wanted: RayServiceSpec, resources: dict[str, Any]) -> 
 def _resources(cpus: str, memory: str, policy: Policy) -> dict[str, dict[str, str]]:
     """Limits as configured, from which Ray takes its own sizes, and requests by the kind of cluster."""
     return {
-        "limits": {"cpu": cpus, "memory": memory},
+        "limits": {"cpu": quantities.canonical(cpus), "memory": memory},
         "requests": {
             "cpu": quantities.cpu_share(cpus, policy.requested),
             "memory": quantities.memory_share(memory, policy.requested),

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -71,6 +72,27 @@ def test_an_accepted_configuration_is_valid_and_a_refused_one_says_how_to_mend_i
     assert crds.problems(resource(accepted)) == []
     assert accepted.size.replicas <= accepted.size.max_workers
     assert len(accepted.where.ray_service_name) <= 47
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("1024Mi", "1Gi"),
+        ("1536Mi", "1536Mi"),
+        ("1.5Gi", "1536Mi"),
+        ("0.5Ki", "512"),
+        ("54.475Gi", "58492085862400m"),
+        ("1024", "1024"),
+        ("1000", "1k"),
+        ("1.5", "1500m"),
+        ("2000m", "2"),
+        ("0.5m", "500u"),
+        ("6.13699921283m", "6137u"),
+    ],
+)
+def test_a_quantity_is_kept_as_kubernetes_spells_it(given: str, kept: str) -> None:
+    assert quantities.canonical(given) == kept
+    assert parsed("dev", redisVolumeSize=given).storage.redis_volume_size == kept
 
 
 @settings(max_examples=25, deadline=None)

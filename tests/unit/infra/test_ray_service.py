@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from infra import quantities
 from tests.support import crds
 from tests.support.engine import Registered
 from tests.support.program import Program
@@ -43,6 +44,19 @@ def test_an_update_is_awaited_until_the_new_cluster_serves(program: Program) -> 
         "condition=Ready",
         "condition=UpgradeInProgress=False",
     ]
+
+
+@pytest.mark.parametrize(("stack", "sizes"), [("dev", {}), ("prod", {}), ("dev", {"memory": "3000Mi", "cpus": 3})])
+def test_sizes_are_spelled_as_the_operator_writes_them_back(
+    program: Program, stack: str, sizes: dict[str, object]
+) -> None:
+    spec = cluster(program, stack, **sizes)
+
+    given = [amount for one in containers(spec) for kind in one["resources"].values() for amount in kind.values()]
+    options = spec["autoscalerOptions"]["resources"]
+    given += [amount for kind in options.values() for amount in kind.values()]
+    assert len(given) == 12
+    assert given == [quantities.canonical(str(amount)) for amount in given]
 
 
 def test_a_second_update_takes_back_the_fields_that_the_operator_wrote(program: Program) -> None:
@@ -155,7 +169,7 @@ def test_cpus_changes_the_workers_cpus_and_the_replicas_share_of_them_alone(prog
     limits = two["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
     assert limits["resources"]["limits"]["cpu"] == "8"
     limits["resources"]["limits"]["cpu"] = "4"
-    limits["resources"]["requests"]["cpu"] = "4000m"
+    limits["resources"]["requests"]["cpu"] = "4"
     two["spec"]["serveConfigV2"] = two["spec"]["serveConfigV2"].replace("num_cpus: 4.0", "num_cpus: 2.0")
     assert two == one
 
@@ -175,7 +189,7 @@ def test_a_change_makes_a_new_cluster_and_the_old_one_goes_by_target(program: Pr
     assert spec["rayClusterDeletionDelaySeconds"] == keep_s
 
 
-@pytest.mark.parametrize(("stack", "memory"), [("dev", "1024Mi"), ("prod", "16384Mi")])
+@pytest.mark.parametrize(("stack", "memory"), [("dev", "1Gi"), ("prod", "16Gi")])
 def test_requests_are_half_the_limits_on_one_node_and_all_of_them_in_a_cloud(
     program: Program, stack: str, memory: str
 ) -> None:
