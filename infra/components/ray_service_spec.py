@@ -45,6 +45,16 @@ POLICIES: Final[dict[str, Policy]] = {
 }
 
 
+SERVE_PROBE: Final = {
+    "httpGet": {"path": "/-/healthz", "port": names.SERVE_PORT},
+    "periodSeconds": 1,
+    "timeoutSeconds": 2,
+    "failureThreshold": 3,
+}
+"""A worker takes requests while Serve's proxy on it does. KubeRay turns traffic to a new cluster as soon as the
+application runs there; its own probe, every 5 s, leaves the Service without an endpoint until then."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RayServiceSpec:
     """What the spec is computed from."""
@@ -132,6 +142,11 @@ def _workers(wanted: RayServiceSpec, policy: Policy) -> dict[str, Any]:
     if size.gpus:
         for kind in resources.values():
             kind["nvidia.com/gpu"] = str(size.gpus)
+    container = _container("ray-worker", wanted, resources)
+    container["readinessProbe"] = SERVE_PROBE
+    pod = _pod(wanted, container)
+    # KubeRay passes over changed bounds: with this they make a new cluster, as every other change does.
+    pod["metadata"]["annotations"]["manta/workers"] = f"{size.min_workers} to {size.max_workers}"
     return {
         "groupName": names.WORKER_GROUP,
         # Room for every replica at once; the autoscaler takes it from there.
@@ -139,7 +154,7 @@ def _workers(wanted: RayServiceSpec, policy: Policy) -> dict[str, Any]:
         "minReplicas": size.min_workers,
         "maxReplicas": size.max_workers,
         "rayStartParams": {},
-        "template": _pod(wanted, _container("ray-worker", wanted, resources)),
+        "template": pod,
     }
 
 

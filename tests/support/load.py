@@ -1,12 +1,16 @@
 """Requests at an even rate beside a test, each counted."""
 
+import ssl
 import threading
 import time
 from collections import Counter
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import httpx
+
+PLAIN: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For addresses without TLS: every client of httpx would read all certificates of the machine otherwise."""
 
 
 class Load:
@@ -59,11 +63,11 @@ class Load:
     def _send(self) -> None:
         reason = ""
         try:
-            answer = httpx.post(self._url, json=self._message, timeout=self._timeout_s)
+            answer = httpx.post(self._url, json=self._message, timeout=self._timeout_s, verify=PLAIN)
             if answer.status_code != httpx.codes.OK:
                 reason = f"status {answer.status_code}: {answer.text[:120]}"
         except httpx.HTTPError as error:
-            reason = type(error).__name__
+            reason = f"{type(error).__name__}: {error}"
         with self._lock:
             self.sent += 1
             if reason:

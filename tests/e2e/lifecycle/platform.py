@@ -115,6 +115,16 @@ def pods(machine: Tools, stack: LiveStack, part: str) -> dict[str, dict[str, Any
     return {pod["metadata"]["uid"]: pod for pod in found["items"]}
 
 
+def wait_for_one_cluster(machine: Tools, stack: LiveStack) -> None:
+    """Wait until the pods of a cluster that an update replaced are gone, and all others ready."""
+
+    def is_one() -> bool:
+        now = {part: pods(machine, stack, part) for part in SELECTORS}
+        return len(now["head"]) == 1 and all(is_ready(pod) for part in now.values() for pod in part.values())
+
+    until("one cluster", is_one, timeout_s=COMMAND_TIMEOUT_S)
+
+
 def is_ready(pod: dict[str, Any]) -> bool:
     """Whether the pod takes traffic and is not on its way out."""
     conditions = pod["status"].get("conditions", [])

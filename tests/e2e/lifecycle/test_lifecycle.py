@@ -100,6 +100,7 @@ def test_changed_code_rolls_out_and_no_request_fails(stack: LiveStack, machine: 
 def test_a_build_that_fails_ends_the_update_and_changes_nothing(
     stack: LiveStack, machine: Tools, figure: Figure
 ) -> None:
+    platform.wait_for_one_cluster(machine, stack)
     before = {part: set(platform.pods(machine, stack, part)) for part in platform.SELECTORS}
     kept = dict(stack.config)
     stack.configure(imageBuilder="command", buildCommand="echo no such package as {image} && exit 7", cpus=2)
@@ -132,21 +133,29 @@ def test_a_changed_size_is_applied_and_no_request_fails(stack: LiveStack, machin
     assert load.failed == 0
 
 
-def test_a_second_worker_and_replica_come_without_a_new_cluster(
-    stack: LiveStack, machine: Tools, figure: Figure
+def test_destroy_leaves_nothing_but_the_crds(stack: LiveStack, machine: Tools, figure: Figure) -> None:
+    duration_s = stack.destroy()
+
+    figure(f"destroy: {duration_s:.0f} s")
+    assert duration_s < DESTROY_S
+    until("a clean cluster", lambda: not platform.leftovers(machine, stack), timeout_s=60)
+    crds = json.loads(machine.kubectl("get", "crds", "-o", "json"))["items"]
+    assert "rayservices.ray.io" in {crd["metadata"]["name"] for crd in crds}
+
+
+def test_a_stack_comes_up_again_with_two_workers_and_a_replica_on_each(
+    stack: LiveStack, machine: Tools, tmp_path: Path, figure: Figure
 ) -> None:
-    until("one cluster", lambda: len(platform.pods(machine, stack, "head")) == 1, timeout_s=RECOVERY_S)
-    heads = set(platform.pods(machine, stack, "head"))
     stack.configure(minWorkers=2, maxWorkers=2, replicas=2)
 
     update = stack.up()
 
-    def both_ready() -> bool:
-        return sum(map(platform.is_ready, platform.pods(machine, stack, "worker").values())) == 2
-
-    until("the second worker", both_ready, timeout_s=RECOVERY_S)
-    figure(f"second worker: {update.duration_s:.0f} s")
-    assert set(platform.pods(machine, stack, "head")) == heads
+    figure(f"up again, two workers: {update.duration_s:.0f} s")
+    platform.wait_for_one_cluster(machine, stack)
+    assert len(platform.pods(machine, stack, "worker")) == 2
+    platform.train(stack, tmp_path)
+    loaded = platform.load_model(stack)
+    assert len({one["replica"] for one in loaded["replicas"]}) == 2
 
 
 @pytest.mark.parametrize(
@@ -165,21 +174,9 @@ def test_a_killed_pod_comes_back_while_requests_are_answered(
     assert platform.predict(stack)["predictions"]
 
 
-def test_destroy_leaves_nothing_but_the_crds(stack: LiveStack, machine: Tools, figure: Figure) -> None:
-    duration_s = stack.destroy()
-
-    figure(f"destroy: {duration_s:.0f} s")
-    assert duration_s < DESTROY_S
-    until("a clean cluster", lambda: not platform.leftovers(machine, stack), timeout_s=60)
-    crds = json.loads(machine.kubectl("get", "crds", "-o", "json"))["items"]
-    assert "rayservices.ray.io" in {crd["metadata"]["name"] for crd in crds}
-
-
 def test_destroy_after_an_update_that_was_broken_off_leaves_nothing(
     stack: LiveStack, machine: Tools, figure: Figure
 ) -> None:
-    stack.configure(minWorkers=1, maxWorkers=1, replicas=1)
-    again = stack.up()
     with (stack.folder / "app" / "__init__.py").open("a", encoding="utf-8") as code:
         code.write("\nCHANGED_AGAIN = True\n")
     update = stack.start_up()
@@ -189,6 +186,6 @@ def test_destroy_after_an_update_that_was_broken_off_leaves_nothing(
 
     duration_s = stack.destroy()
 
-    figure(f"up again: {again.duration_s:.0f} s; destroy after a broken off update: {duration_s:.0f} s")
+    figure(f"destroy after a broken off update: {duration_s:.0f} s")
     assert duration_s < DESTROY_S
     until("a clean cluster", lambda: not platform.leftovers(machine, stack), timeout_s=60)

@@ -236,3 +236,22 @@ def test_serve_gets_its_node_port_from_kuberay_which_moves_it_at_an_upgrade(prog
 
     port = {"name": "serve", "port": 8000, "nodePort": 30800}
     assert spec["serveService"] == {"spec": {"type": "NodePort", "ports": [port]}}
+
+
+def test_bounds_of_the_workers_make_a_new_cluster_and_replicas_do_not(program: Program) -> None:
+    def template(**changes: object) -> object:
+        sizes = {"minWorkers": 2, "maxWorkers": 5} | changes
+        return cluster(program, "prod", **sizes)["workerGroupSpecs"][0]["template"]
+
+    base = template()
+    assert template(replicas=4) == base
+    assert template(maxWorkers=6) != base
+    assert template(minWorkers=3) != base
+
+
+def test_a_worker_is_ready_while_serves_proxy_answers_on_it(program: Program) -> None:
+    head, worker = containers(cluster(program))
+
+    assert worker["readinessProbe"]["httpGet"] == {"path": "/-/healthz", "port": 8000}
+    assert worker["readinessProbe"]["periodSeconds"] == 1
+    assert "readinessProbe" not in head
