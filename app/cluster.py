@@ -82,7 +82,7 @@ def _ready(timeout_s: float) -> Cluster:
                 f"No CPU became free within {timeout_s:g} s: {_why(cluster)}.",
                 next_step="End what holds them, add workers, or wait longer with --timeout.",
             )
-        if now - said >= NOTICE_S and ray.available_resources().get("CPU", 0.0) < cluster.share:
+        if now - said >= NOTICE_S and _free() < cluster.share:
             said = now
             log.info("waiting for a CPU: %s", _why(cluster))
 
@@ -93,10 +93,14 @@ def _import_scikit_learn() -> None:
 
 
 def _measured() -> Cluster:
-    sizes = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+    sizes = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     return Cluster(cpus=sum(sizes), share=1.0 if max(sizes, default=0.0) >= 2 else 0.5)  # noqa: PLR2004
 
 
+def _free() -> float:
+    resources: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+    return resources.get("CPU", 0.0)
+
+
 def _why(cluster: Cluster) -> str:
-    free = ray.available_resources().get("CPU", 0.0)
-    return f"{free:g} of the cluster's {cluster.cpus:g} CPUs are free, and {cluster.share:g} on one node is needed"
+    return f"{_free():g} of the cluster's {cluster.cpus:g} CPUs are free, and {cluster.share:g} on one node is needed"

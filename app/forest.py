@@ -87,7 +87,7 @@ def fit(
             next_step="Give the workers more memory, or take fewer rows or --max-depth.",
         ) from error
     except RayTaskError as error:
-        raise error.as_instanceof_cause() from error
+        raise error.as_instanceof_cause() from error  # type: ignore[no-untyped-call]
     finally:
         for reference in pending:
             ray.cancel(reference, force=True)

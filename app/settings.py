@@ -13,8 +13,9 @@ CLIENT_DEFAULTS: Final = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # with growing pauses; MLflow's own default waits for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds of silence before a request counts as failed
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # a log is no terminal
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials are recorded in MLflow, not in Ray Tune's own files
 }
-"""What MLflow's client is told where nobody says otherwise."""
+"""What MLflow's client and Ray Tune are told where nobody says otherwise."""
 
 
 class Settings(BaseSettings):
@@ -26,6 +27,9 @@ class Settings(BaseSettings):
         default="http://127.0.0.1:8989",
         alias="MLFLOW_TRACKING_URI",
         description="MLflow's address; its user and password are read by MLflow's own client.",
+    )
+    ray_address: str | None = Field(
+        default=None, alias="RAY_ADDRESS", description="The Ray cluster that a job runs in; Ray sets it for its jobs."
     )
     ray_dashboard_url: str | None = Field(
         default=None,

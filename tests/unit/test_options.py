@@ -5,6 +5,7 @@ from app import options, train
 from app.cli.errors import as_app
 from app.errors import ParameterError
 from app.options import TrainOptions
+from app.parameters import Forest
 from app.settings import Settings
 
 
@@ -86,4 +87,4 @@ def test_the_configured_data_set_is_the_default() -> None:
     dataset, forest = train.plan(TrainOptions(), Settings(dataset="wine"))
 
     assert dataset.name == "wine"
-    assert forest == train.Forest(n_estimators=100, max_depth=None, max_features="sqrt")
+    assert forest == Forest(n_estimators=100, max_depth=None, max_features="sqrt")
