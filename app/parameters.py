@@ -43,15 +43,14 @@ Space = dict[str, Range | list[Any]]
 """By name of a parameter: a range, or a list of values to choose from."""
 
 DEFAULT_SPACE: Final[Space] = {
-    "max_depth": Range(low=4, high=40, log=True),
-    "max_features": Range(low=0.1, high=1.0),
+    "max_features": Range(low=0.05, high=1.0, log=True),
     "min_samples_leaf": Range(low=1, high=20, log=True),
     "criterion": ["gini", "entropy"],
     "class_weight": [None, "balanced"],
     "max_samples": Range(low=0.3, high=1.0),
 }
-"""What `--trials` searches unless `--space` says otherwise. The number of trees is not in it: more are
-never worse."""
+"""What `--trials` searches unless `--space` says otherwise. The number of trees is not in it: more are never worse. Nor
+is the depth: the rows of a leaf bound it."""
 
 EXAMPLE: Final = '{"max_depth": {"low": 4, "high": 40, "log": true}, "criterion": ["gini", "entropy"]}'
 
@@ -85,6 +84,24 @@ def parse_space(text: str | None) -> Space:
 def is_whole(name: str) -> bool:
     """Whether a parameter is a whole number."""
     return name in {"n_estimators", "max_depth", "min_samples_leaf"}
+
+
+def defaults_in(space: Space, *, columns: int) -> dict[str, Any] | None:
+    """scikit-learn's own parameters as a point of the space; None where the space does not hold them.
+
+    Args:
+        space: The space.
+        columns: Features of the data, whose square root is the default of `max_features`.
+    """
+    plain = Forest().model_dump() | {"max_features": columns**0.5 / columns, "max_samples": 1.0}
+    point = {name: plain[name] for name in space}
+    return point if all(_holds(domain, point[name]) for name, domain in space.items()) else None
+
+
+def _holds(domain: Range | list[Any], value: Any) -> bool:  # noqa: ANN401 - a parameter's value
+    if isinstance(domain, list):
+        return value in domain
+    return value is not None and domain.low <= value <= domain.high
 
 
 def _check_domain(name: str, domain: Range | list[Any]) -> None:

@@ -22,9 +22,9 @@ from sklearn.ensemble import RandomForestClassifier
 from app import artifact, evaluation, gate, provenance
 from app.cli.errors import as_app, run_command
 from app.errors import DataError, ModelNotFoundError
-from app.evaluation import Answers
 from app.gate import HeldOut, Terms
 from app.registry import GATE_TAG, HELD_OUT_TAG, PASSED, Registry
+from app.scores import Answers
 from app.settings import Settings, settings
 
 log = logging.getLogger("manta.train")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
+import optuna
 from mlflow import MlflowClient
 from optuna.distributions import (
     BaseDistribution,
@@ -18,18 +19,18 @@ from optuna.distributions import (
     IntDistribution,
 )
 from ray import tune
+from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import StratifiedKFold
 
 from app.cluster import Cluster
 from app.errors import ParameterError, PlatformError
-from app.evaluation import LOSSES, Answers, weighted
+from app.folds import score_folds
 from app.holdout import Split
 from app.options import FOLDS, TrainOptions
-from app.parameters import Forest, Range, Space, is_whole, parse_space
+from app.parameters import Forest, Range, Space, defaults_in, is_whole, parse_space
 from app.registry import Registry
+from app.scores import LOSSES
 from app.trials import Recorder, Trial, ended
 
 log = logging.getLogger("manta.train")
@@ -61,6 +62,7 @@ def best(
         ParameterError: The run to resume searched something else.
         PlatformError: No trial came to its end.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     client = MlflowClient(tracking_uri=registry.uri)
     parent = client.get_run(run_id)
     space = {name: domain for name, domain in parse_space(chosen.space).items() if name not in chosen.forest()}
@@ -72,6 +74,8 @@ def best(
     )
     recorder = Recorder(client, parent, folds=folds, earlier=len(earlier), wanted=wanted)
     if len(earlier) < wanted:
+        # The first trial is scikit-learn's own forest, so that the search ends no worse than it.
+        start = defaults_in(space, columns=parts.train_features.shape[1])
         mode = "min" if chosen.metric in LOSSES else "max"
         searcher = OptunaSearch(
             {name: distribution(name, domain) for name, domain in space.items()},
@@ -79,6 +83,7 @@ def best(
             mode=mode,
             # With the same seed a resumed search would propose what was tried already.
             seed=(chosen.seed + len(earlier)) % 2**32,
+            points_to_evaluate=[start] if start is not None and not earlier else None,
         )
         for trial in earlier:
             searcher.add_evaluated_point(trial.config, trial.score, pruned=not trial.is_complete)
@@ -101,37 +106,6 @@ def distribution(name: str, domain: Range | list[Any]) -> BaseDistribution:
     if is_whole(name):
         return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
     return FloatDistribution(float(domain.low), float(domain.high), log=domain.log)
-
-
-def score_folds(
-    config: dict[str, Any],
-    *,
-    rows: np.ndarray,
-    labels: np.ndarray,
-    fixed: dict[str, Any],
-    metric: str,
-    folds: int,
-    seed: int,
-    report: Callable[[dict[str, float]], object] = tune.report,
-) -> None:
-    """One trial: fit on all folds but one and score that one, in turn; report the mean after each.
-
-    Args:
-        config: The parameters that are tried.
-        rows: Shape (rows, columns), float32.
-        labels: Shape (rows,), positions of the classes.
-        fixed: The other parameters.
-        metric: What the score is.
-        folds: Parts of the rows, the same ones for every trial.
-        seed: Of folds and forests.
-        report: Takes each mean.
-    """
-    scores = []
-    for fitted, scored in StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels):
-        model = RandomForestClassifier(**fixed | config, random_state=seed, n_jobs=1).fit(rows[fitted], labels[fitted])
-        answers = Answers(classes=model.classes_, probabilities=model.predict_proba(rows[scored]))
-        scores.append(weighted(metric, answers, labels[scored])(np.ones(len(scored))))
-        report({"score": float(np.mean(scores))})
 
 
 def _objective(chosen: TrainOptions, fixed: Forest, parts: Split, folds: int) -> Callable[..., None]:
@@ -161,10 +135,11 @@ def _run(
                 scheduler=ASHAScheduler(max_t=recorder.folds, grace_period=1, reduction_factor=KEPT_SHARE),
                 num_samples=trials,
                 max_concurrent_trials=workers.lanes,
+                reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 storage_path=folder,
-                callbacks=[recorder],
+                callbacks=[recorder, JsonLoggerCallback()],  # type: ignore[no-untyped-call]
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 verbose=0,
             ),

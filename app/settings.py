@@ -13,7 +13,9 @@ CLIENT_DEFAULTS: Final = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # with growing pauses; MLflow's own default waits for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds of silence before a request counts as failed
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # a log is no terminal
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials are recorded in MLflow, not in Ray Tune's own files
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each trial of a search
+    "RAY_AIR_NEW_OUTPUT": "0",  # Ray Tune's tables, which it draws however quiet it is to be
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials are recorded in MLflow
 }
 """What MLflow's client and Ray Tune are told where nobody says otherwise."""
 

@@ -90,6 +90,7 @@ def train(chosen: options.TrainOptions, configured: Settings) -> Result:
     with _cluster_for(chosen, configured, parameters, rows=len(parts.train_target)) as workers:
         try:
             with registry.run(configured.experiment, tags=tags, run_id=chosen.resume) as run_id:
+                log.info("run %s in %s", run_id, configured.mlflow_tracking_uri)
                 _log_dataset(dataset)
                 if chosen.trials is not None and workers is not None:
                     from app import search  # noqa: PLC0415 - Ray Tune takes half a second to import
@@ -126,7 +127,7 @@ def _cluster_for(
     chosen: options.TrainOptions, configured: Settings, parameters: Forest, *, rows: int
 ) -> AbstractContextManager[Cluster | None]:
     """The cluster that the job runs in, where the work is worth it."""
-    if configured.ray_address and (chosen.trials is not None or rows * parameters.n_estimators > SMALL):
+    if configured.ray_address and (chosen.trials is not None or not _is_small(parameters, rows)):
         return cluster.connected(configured.ray_address, timeout_s=chosen.timeout)
     if chosen.trials is not None:
         raise PlatformError(
@@ -136,10 +137,14 @@ def _cluster_for(
     return nullcontext()
 
 
+def _is_small(parameters: Forest, rows: int) -> bool:
+    return rows * parameters.n_estimators <= SMALL
+
+
 def _fit(parameters: Forest, parts: holdout.Split, workers: Cluster | None, *, seed: int) -> RandomForestClassifier:
     """The forest, by the cluster's workers or by the cores of this process: it is the same, bit for bit."""
     model = RandomForestClassifier(**parameters.model_dump(), random_state=seed)
-    if workers is None:
+    if workers is None or _is_small(parameters, len(parts.train_target)):
         model.set_params(n_jobs=-1).fit(parts.train_features, parts.train_target)
         return model.set_params(n_jobs=None)
     said = time.monotonic()
