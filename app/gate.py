@@ -191,11 +191,11 @@ def _champion(champion: ModelVersion, rows: HeldOut, registry: Registry) -> tupl
     if missing:
         listed = ", ".join(map(repr, missing[:NAMES_SHOWN])) + (", ..." if len(missing) > NAMES_SHOWN else "")
         raise _IncomparableError(f"takes columns that these rows do not have ({listed})")
-    if set(predictor.classes).isdisjoint(rows.target):
-        raise _IncomparableError("knows none of these rows' classes")
     _, probabilities = predictor.predict(rows.features[wanted].to_numpy())
     if probabilities is None:
         raise _IncomparableError("gives no probabilities")
+    if set(predictor.classes).isdisjoint(rows.target):
+        raise _IncomparableError("knows none of these rows' classes")
     held_out_alike = registry.tags(champion).get(HELD_OUT_TAG) == rows.how
     note = "" if held_out_alike else "it may have been trained on some of these rows, which flatters it"
     return Answers(classes=np.array(predictor.classes, dtype=rows.target.dtype), probabilities=probabilities), note

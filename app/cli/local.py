@@ -106,7 +106,7 @@ async def follow(job: Job) -> None:
 
 
 async def _first_prediction(target: Target, steps: Steps) -> dict[str, Any]:
-    """Wait for the champion, or load the newest model where there is none, and ask about a row that training held out."""
+    """Wait for the champion, or load the newest model if there is none, and ask about a row that training held out."""
     with steps.step("Model: waiting for the load", "The model is loaded"):
         status = await _followed(target)
         if not status["model_loaded"]:
