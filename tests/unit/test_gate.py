@@ -65,6 +65,7 @@ def judged(challenger: ClassifierMixin, champions: Champions | None, terms: Term
     return gate.judge(answers(challenger), ROWS, terms, registry=cast("Registry", champions), champion=version)
 
 
+OTHER = FEATURES.set_axis(["a", "x", "y"], axis=1)
 GOOD, POOR = tree(12), tree(1)
 
 
@@ -106,11 +107,9 @@ def test_the_interval_holds_the_spread_of_fresh_samples() -> None:
     better, worse = tree(4), tree(3)
     decision = judged(better, Champions(worse, list("abc")))
     fresh = np.random.default_rng(1)
-    differences = []
-    for _ in range(200):
-        rows = fresh.integers(300, size=300)
-        right = [(model.predict(FEATURES.iloc[rows]) == TARGET.iloc[rows]) for model in (better, worse)]
-        differences.append(right[0].mean() - right[1].mean())
+    is_right = [(model.predict(FEATURES) == TARGET).to_numpy() for model in (better, worse)]
+    samples = fresh.integers(300, size=(2000, 300))
+    differences = (is_right[0][samples] - 1.0 * is_right[1][samples]).mean(axis=1)
 
     low, high = np.percentile(differences, (2.5, 97.5))
 
@@ -140,7 +139,10 @@ def test_force_passes_and_says_what_was_found() -> None:
 @pytest.mark.parametrize(
     ("champions", "message"),
     [
-        (Champions(tree(1), ["a", "x", "y"]), r"columns that these rows do not have \('x', 'y'\)"),
+        (
+            Champions(DecisionTreeClassifier().fit(OTHER, TARGET), list(OTHER)),
+            "columns that these rows do not have ('x', 'y')",
+        ),
         (Champions(tree(2, target=TARGET.map({"yes": "1", "no": "0"})), list("abc")), "none of these rows' classes"),
         (Champions(RidgeClassifier().fit(FEATURES, TARGET), list("abc")), "no probabilities"),
     ],
@@ -152,8 +154,7 @@ def test_a_champion_of_another_problem_stays_unless_forced(champions: Champions,
 
     assert (decision.verdict, decision.opponent_score, decision.low) == ("failed", None, None)
     assert forced.verdict == "passed"
-    with pytest.raises(AssertionError, match=message):
-        raise AssertionError(decision.reason)
+    assert message in decision.reason
 
 
 def test_a_champion_of_fewer_columns_is_asked_about_those() -> None:

@@ -20,7 +20,23 @@ def parse(*argv: str) -> TrainOptions:
 
 
 def test_the_command_line_of_options_gives_the_same_options_again() -> None:
-    chosen = TrainOptions(data="x y.csv", target="a b", trees=7, max_features=0.5, test_size=0.3, seed=1)
+    space = '{"max_depth": {"low": 2, "high": 9}}'
+    chosen = TrainOptions(
+        data="x y.csv",
+        target="a b",
+        trees=7,
+        max_features=0.5,
+        class_weight="balanced",
+        test_size=0.3,
+        seed=1,
+        metric="log_loss",
+        margin=0.01,
+        no_promote=True,
+        trials=4,
+        space=space,
+        resume="abc",
+        timeout=5,
+    )
 
     assert parse(*chosen.argv()) == chosen
 
@@ -38,6 +54,10 @@ def test_a_flag_survives_the_command_line() -> None:
         (["--target", "y"], "--data and --target belong together"),
         (["--width", "5"], "--width cannot be used without --synthetic"),
         (["--synthetic", "--trees", "5"], "--trees cannot be used with --synthetic"),
+        (["--metric", "auc"], "no metric 'auc'. Allowed: accuracy, balanced_accuracy"),
+        (["--force", "--no-promote"], "--no-promote and --force were given together"),
+        (["--folds", "3", "--space", "{}"], "--folds, --space cannot be used without --trials"),
+        (["--trials", "3", "--criterion", "gini", "--space", '{"criterion": ["gini"]}'], "--space searches it, too"),
     ],
 )
 def test_options_that_exclude_each_other_are_refused(argv: list[str], message: str) -> None:
