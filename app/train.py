@@ -17,7 +17,7 @@ from sklearn.ensemble import RandomForestClassifier
 from app import cluster, data, forest, holdout, options, provenance, publish
 from app.cli.errors import as_app, run_command
 from app.cluster import Cluster
-from app.errors import PlatformError, RegistryUnavailableError
+from app.errors import MantaError, PlatformError
 from app.gate import HeldOut, Terms
 from app.parameters import Forest
 from app.publish import Candidate, Result
@@ -116,11 +116,11 @@ def train(chosen: options.TrainOptions, configured: Settings) -> Result:
                 )
                 log.info("%d trees fitted in %.2f s", parameters.n_estimators, candidate.fit_s)
                 return publish.publish(candidate, registry, model_name=configured.model_name, run_id=run_id)
-        except RegistryUnavailableError as error:
+        except MantaError as error:
             if candidate is None:
                 raise
             how = publish.kept(candidate, run_id=run_id, configured=configured)
-            raise RegistryUnavailableError(error.detail, next_step=how) from error
+            raise type(error)(error.detail, allowed=error.allowed, next_step=how) from error
 
 
 def _cluster_for(

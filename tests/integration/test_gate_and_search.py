@@ -101,7 +101,7 @@ def test_a_search_that_was_killed_goes_on_where_it_was(platform: Started, local:
     wait_until(lambda: "trial 3 of 10" in output.read_text(), what="three trials", limit_s=120)
     [driver] = [process for process in platform.descendants() if _runs_training(process)]
     driver.send_signal(signal.SIGKILL)
-    assert cut_off.wait(timeout=60) == 1
+    assert cut_off.wait(timeout=60) != 0
     run_id = re.findall(r"goes on with --resume (\w+)", output.read_text())[0]
     before = {run.info.run_id for run in trials(registry, run_id) if "search.state" in run.data.tags}
 
