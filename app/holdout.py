@@ -60,13 +60,9 @@ def split(dataset: Dataset, *, test_size: float, seed: int) -> Split:
 
 
 def _draws(dataset: Dataset, seed: int) -> np.ndarray:
-    """A random number for each row, of shape (rows,), that depends on what the row holds and on the seed alone.
-
-    Rows that are equal draw by their number among their likes.
-    """
+    """A random number for each row, of shape (rows,), that depends on what the row holds and on the seed alone."""
     content = pd.util.hash_pandas_object(dataset.features.assign(label=dataset.target), index=False).to_numpy()
-    repeat = pd.Series(content).groupby(content).cumcount().to_numpy(np.uint64)
-    draws: np.ndarray = pd.util.hash_array(content + pd.util.hash_array(repeat * np.uint64(2**32) + np.uint64(seed)))
+    draws: np.ndarray = pd.util.hash_array(content + pd.util.hash_array(np.array([seed], dtype=np.uint64)))
     return draws
 
 
