@@ -61,8 +61,8 @@ def split(dataset: Dataset, *, test_size: float, seed: int) -> Split:
 
 def _draws(dataset: Dataset, seed: int) -> np.ndarray:
     """A random number for each row, of shape (rows,), that depends on what the row holds and on the seed alone."""
-    content = pd.util.hash_pandas_object(dataset.features.assign(label=dataset.target), index=False).to_numpy()
-    draws: np.ndarray = pd.util.hash_array(content + pd.util.hash_array(np.array([seed], dtype=np.uint64)))
+    parts = [pd.util.hash_pandas_object(part, index=False).to_numpy() for part in (dataset.features, dataset.target)]
+    draws: np.ndarray = pd.util.hash_array(sum(parts) + pd.util.hash_array(np.array([seed], dtype=np.uint64)))
     return draws
 
 

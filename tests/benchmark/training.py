@@ -49,9 +49,9 @@ class Size:
 
 
 SIZES: Final = (
-    Size(rows=5_000, trees=200, rounds=5),
+    Size(rows=5_000, trees=100, rounds=5),
     Size(rows=100_000, trees=24, rounds=3),
-    Size(rows=1_000_000, trees=8, rounds=2),
+    Size(rows=1_000_000, trees=4, rounds=2),
 )
 QUICK: Final = (Size(rows=2_000, trees=20, rounds=1), Size(rows=5_000, trees=20, rounds=1))
 
