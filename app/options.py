@@ -7,7 +7,7 @@ import typer
 from pydantic import BaseModel, ConfigDict
 
 from app.errors import ParameterError
-from app.parameters import DEFAULT_SPACE, ClassWeight, Criterion, parse_space
+from app.parameters import ClassWeight, Criterion, parse_space
 
 DATA: Final = "Data"
 FOREST: Final = "Forest"
@@ -116,8 +116,7 @@ class TrainOptions(BaseModel):
         if self.trials is not None and set(space) <= self.forest().keys():
             raise ParameterError(
                 "Every parameter of the space is given, so that nothing is left to search.",
-                allowed=f"a space beyond {', '.join(DEFAULT_SPACE)}",
-                next_step="Drop --trials or one of them.",
+                next_step="Drop --trials, or the option of a parameter that is to be searched.",
             )
 
     def argv(self) -> list[str]:

@@ -120,7 +120,10 @@ class Registry:
             ModelNotFoundError: There is no such run.
             RegistryUnavailableError: MLflow does not answer, at the start or in the block.
         """
-        with self._errors(f"There is no run {run_id!r} in MLflow." if run_id else f"No runs in {experiment!r}."):
+        missing = (
+            f"There is no run {run_id!r} in the experiment" if run_id else "Nothing can be put into the experiment"
+        )
+        with self._errors(f"{missing} {experiment!r}."):
             mlflow.set_tracking_uri(self.uri)
             mlflow.set_experiment(experiment)
             with mlflow.start_run(run_id=run_id, tags=dict(tags)) as active:

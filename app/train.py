@@ -86,8 +86,8 @@ def train(chosen: options.TrainOptions, configured: Settings) -> Result:
         "data.fingerprint": dataset.fingerprint,
         **{f"package.{name}": version for name, version in provenance.packages().items()},
     }
-    candidate = None
     with _cluster_for(chosen, configured, parameters, rows=len(parts.train_target)) as workers:
+        candidate = None
         try:
             with registry.run(configured.experiment, tags=tags, run_id=chosen.resume) as run_id:
                 log.info("run %s in %s", run_id, configured.mlflow_tracking_uri)
@@ -96,31 +96,44 @@ def train(chosen: options.TrainOptions, configured: Settings) -> Result:
                     from app import search  # noqa: PLC0415 - Ray Tune takes half a second to import
 
                     parameters = search.best(chosen, parameters, parts, workers, registry=registry, run_id=run_id)
-                started = time.perf_counter()
-                model = _fit(parameters, parts, workers, seed=chosen.seed)
-                candidate = Candidate(
-                    model=model,
-                    rows=HeldOut(
-                        features=parts.test_features,
-                        target=parts.test_target,
-                        shares=parts.train_target.value_counts(normalize=True).to_dict(),
-                        how=f"{chosen.test_size:g} of the rows, seed {chosen.seed}",
-                    ),
-                    terms=Terms(metric=chosen.metric, margin=chosen.margin, force=chosen.force),
-                    promote=not chosen.no_promote,
-                    dataset=dataset.name,
-                    tags=tags,
-                    params=parameters.model_dump()
-                    | {"dataset": dataset.name, "test_size": chosen.test_size, "seed": chosen.seed},
-                    fit_s=time.perf_counter() - started,
-                )
-                log.info("%d trees fitted in %.2f s", parameters.n_estimators, candidate.fit_s)
+                candidate = _candidate(chosen, parameters, parts, workers, dataset=dataset.name, tags=tags)
                 return publish.publish(candidate, registry, model_name=configured.model_name, run_id=run_id)
         except MantaError as error:
             if candidate is None:
                 raise
             how = publish.kept(candidate, run_id=run_id, configured=configured)
             raise type(error)(error.detail, allowed=error.allowed, next_step=how) from error
+
+
+def _candidate(
+    chosen: options.TrainOptions,
+    parameters: Forest,
+    parts: holdout.Split,
+    workers: Cluster | None,
+    *,
+    dataset: str,
+    tags: dict[str, str],
+) -> Candidate:
+    """Fit the forest, and put together what judges it."""
+    started = time.perf_counter()
+    model = _fit(parameters, parts, workers, seed=chosen.seed)
+    fit_s = time.perf_counter() - started
+    log.info("%d trees fitted in %.2f s", parameters.n_estimators, fit_s)
+    return Candidate(
+        model=model,
+        rows=HeldOut(
+            features=parts.test_features,
+            target=parts.test_target,
+            shares=parts.train_target.value_counts(normalize=True).to_dict(),
+            how=f"{chosen.test_size:g} of the rows, seed {chosen.seed}",
+        ),
+        terms=Terms(metric=chosen.metric, margin=chosen.margin, force=chosen.force),
+        promote=not chosen.no_promote,
+        dataset=dataset,
+        tags=tags,
+        params=parameters.model_dump() | {"dataset": dataset, "test_size": chosen.test_size, "seed": chosen.seed},
+        fit_s=fit_s,
+    )
 
 
 def _cluster_for(

@@ -11,6 +11,7 @@ from typing import Any, Final
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.store.tracking import SEARCH_MAX_RESULTS_THRESHOLD
 from ray.tune import Callback
 from ray.tune.experiment import Trial as TuneTrial
 
@@ -50,7 +51,8 @@ def ended(client: MlflowClient, parent: Run) -> list[Trial]:
         MlflowException: MLflow does not answer.
     """
     found = []
-    nested = client.search_runs([parent.info.experiment_id], f"tags.`{PARENT_TAG}` = '{parent.info.run_id}'")
+    of_parent = f"tags.`{PARENT_TAG}` = '{parent.info.run_id}'"
+    nested = client.search_runs([parent.info.experiment_id], of_parent, max_results=SEARCH_MAX_RESULTS_THRESHOLD)
     for run in nested:
         tags = run.data.tags
         if STATE_TAG in tags and CONFIG_TAG in tags and SCORE in run.data.metrics:
