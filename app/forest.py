@@ -22,16 +22,14 @@ from sklearn.utils import compute_class_weight
 from app.cluster import Cluster
 from app.errors import ParameterError, PlatformError
 
-Forest = TypeVar(
-    "Forest", RandomForestClassifier, RandomForestRegressor, ExtraTreesClassifier, ExtraTreesRegressor, covariant=False
-)
+Forest = TypeVar("Forest", RandomForestClassifier, RandomForestRegressor, ExtraTreesClassifier, ExtraTreesRegressor)
 
 RETRIES: Final = 5
 """How often a slice is fitted again after its worker was lost, before the fit gives up."""
 
-ROUNDS: Final = 2
-"""A slice takes this share's inverse of what a lane has left: large slices first, single trees last, so that no lane
-waits long for another's last slice."""
+SPLIT: Final = 2
+"""A slice is what is left, by this and by the lanes: large slices first, single trees last, so that no lane waits long
+for another's last one."""
 
 
 def fit(
@@ -103,7 +101,7 @@ def slices(trees: int, lanes: int) -> Iterator[tuple[int, int]]:
     """
     first = 0
     while first < trees:
-        count = max(1, (trees - first) // (ROUNDS * lanes))
+        count = max(1, (trees - first) // (SPLIT * lanes))
         yield first, count
         first += count
 

@@ -85,16 +85,16 @@ class TestGate:
     def test_a_better_model_takes_its_place_unless_told_otherwise(self, local: Local, registry: MlflowClient) -> None:
         before = champion(registry)
 
-        looked = trained(local, "--trees", "60", "--metric", "log_loss", "--no-promote")
+        looked = trained(local, "--trees", "60", "--metric", "brier", "--no-promote")
         after_look = champion(registry)
-        taken = trained(local, "--trees", "60", "--metric", "log_loss", "--margin", "0.001")
+        taken = trained(local, "--trees", "60", "--metric", "brier", "--margin", "0.001")
 
         assert (looked["gate"], looked["promoted"], after_look) == ("passed", False, before)
         assert (taken["gate"], taken["promoted"], champion(registry)) == ("passed", True, taken["version"])
 
 
 def test_a_search_that_was_killed_goes_on_where_it_was(platform: Started, local: Local, registry: MlflowClient) -> None:
-    argv = ["train", "--trials", "10", "--trees", "40", "--folds", "4", "--metric", "roc_auc", "--no-promote"]
+    argv = ["train", "--trials", "10", "--trees", "300", "--folds", "4", "--metric", "roc_auc", "--no-promote"]
     with (local.folder / "search.log").open("w") as log:
         cut_off = subprocess.Popen([MANTA, *argv], cwd=local.folder, stdout=log, stderr=log, env=clean_environment())
     output = local.folder / "search.log"
