@@ -82,9 +82,9 @@ def _ready(timeout_s: float) -> Cluster:
                 f"No CPU became free within {timeout_s:g} s: {_why(cluster)}.",
                 next_step="End what holds them, add workers, or wait longer with --timeout.",
             )
-        if now - said >= NOTICE_S and _free() < cluster.share:
+        if now - said >= NOTICE_S:
             said = now
-            log.info("waiting for a CPU: %s", _why(cluster))
+            log.info("waiting for a %s: %s", "CPU" if _free() < cluster.share else "worker", _why(cluster))
 
 
 def _import_scikit_learn() -> None:
