@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import platform
-import secrets
 import statistics
 import threading
 import time
@@ -62,11 +61,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes, printed and not written")
     is_quick = parser.parse_args().quick
     cores = len(os.sched_getaffinity(0))
-    os.environ |= {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    }
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(
         num_cpus=cores,
         include_dashboard=False,
