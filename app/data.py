@@ -1,11 +1,10 @@
-"""Where training rows come from, what makes them usable, how they are split, and their fingerprint.
+"""Where training rows come from, what makes them usable, and their fingerprint.
 
-How a forest is fitted on them is decided in `app.train`.
+Which of them are held out is decided in `app.holdout`.
 """
 
 import hashlib
 import io
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,6 @@ import httpx
 import numpy as np
 import pandas as pd
 from sklearn import datasets
-from sklearn.model_selection import train_test_split
 
 from app.errors import DataError, ParameterError
 
@@ -63,16 +61,6 @@ class Dataset:
         digest.update(np.ascontiguousarray(self.features.to_numpy()).tobytes())
         digest.update("\x1f".join(map(str, self.target)).encode())
         return digest.hexdigest()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Split:
-    """A data set in two parts that share no row."""
-
-    train_features: pd.DataFrame
-    test_features: pd.DataFrame
-    train_target: pd.Series
-    test_target: pd.Series
 
 
 def bundled(name: str) -> Dataset:
@@ -180,33 +168,6 @@ def from_frame(frame: pd.DataFrame, *, target: str, name: str, source: str) -> D
         features=_checked_features(frame.drop(columns=target), source),
         target=_checked_target(frame[target], source),
     )
-
-
-def split(dataset: Dataset, *, test_size: float, seed: int) -> Split:
-    """Hold out a test set with every class in the same share as in the whole.
-
-    Args:
-        dataset: What to split.
-        test_size: Share of the rows to hold out, above 0 and below 1.
-        seed: The same seed holds out the same rows.
-
-    Raises:
-        DataError: A class has too few rows to stand in both parts.
-    """
-    needed = max(2, math.ceil(1 / test_size), math.ceil(1 / (1 - test_size)))
-    counts = dataset.target.value_counts()
-    small = counts[counts < needed]
-    if len(small):
-        listed = ", ".join(f"{label!r} ({count})" for label, count in small.items())
-        raise DataError(
-            f"{dataset.source} has classes with too few rows to train on and to hold out: {listed}.",
-            allowed=f"at least {needed} rows a class at a test share of {test_size}",
-            next_step="Add rows, merge or drop these classes, or change --test-size.",
-        )
-    train_x, test_x, train_y, test_y = train_test_split(
-        dataset.features, dataset.target, test_size=test_size, random_state=seed, stratify=dataset.target
-    )
-    return Split(train_features=train_x, test_features=test_x, train_target=train_y, test_target=test_y)
 
 
 def _read(path: Path) -> bytes:

@@ -1,15 +1,14 @@
-"""How good a classifier is on rows that it has not seen: figures, plots, and the gate's verdict."""
+"""How good a classifier is on rows that it has not seen: figures and plots.
+
+Which of two models is to serve is decided in `app.gate`, by the scores of `app.scores`.
+"""
 
 from collections.abc import Iterator
-from typing import Final
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
-from sklearn.base import ClassifierMixin
 from sklearn.calibration import CalibrationDisplay
-from sklearn.dummy import DummyClassifier
 from sklearn.metrics import (
     ConfusionMatrixDisplay,
     RocCurveDisplay,
@@ -21,29 +20,23 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from app.data import Split
+from app.scores import Answers
 
 mpl.use("Agg")  # figures go to files: a job has no display
 
-GATE_METRIC: Final = "balanced_accuracy"
-"""What the gate compares: it does not reward answering the most frequent class."""
 
-
-def metrics(model: ClassifierMixin, features: pd.DataFrame, target: pd.Series) -> dict[str, float]:
+def metrics(answers: Answers, target: np.ndarray) -> dict[str, float]:
     """Score a classifier.
 
     Args:
-        model: A fitted classifier with `predict_proba`.
-        features: Shape (rows, columns), every class of the model among the rows.
-        target: Shape (rows,), the true labels.
+        answers: What it says of the rows.
+        target: Shape (rows,), the true labels, every class among them.
 
     Returns:
         Accuracy, balanced accuracy, F1 and ROC AUC (for more than two classes the unweighted mean over classes, one
         against the rest), log loss and Brier score (0 is perfect; at most 2).
     """
-    probabilities = model.predict_proba(features)
-    labels = model.classes_[probabilities.argmax(axis=1)]
-    classes = model.classes_
+    probabilities, labels, classes = answers.probabilities, answers.labels, answers.classes
     is_binary = len(classes) == 2  # noqa: PLR2004
     scores = probabilities[:, 1] if is_binary else probabilities
     return {
@@ -56,33 +49,23 @@ def metrics(model: ClassifierMixin, features: pd.DataFrame, target: pd.Series) -
     }
 
 
-def baseline(split: Split) -> float:
-    """The gate's metric of answering the most frequent class, on the same held-out rows."""
-    dummy = DummyClassifier(strategy="most_frequent").fit(split.train_features, split.train_target)
-    return float(balanced_accuracy_score(split.test_target, dummy.predict(split.test_features)))
-
-
-def plots(model: ClassifierMixin, features: pd.DataFrame, target: pd.Series) -> Iterator[tuple[str, Figure]]:
+def plots(answers: Answers, target: np.ndarray) -> Iterator[tuple[str, Figure]]:
     """Draw the confusion matrix, the ROC curve and the calibration curve of a classifier.
 
     Args:
-        model: A fitted classifier with `predict_proba`.
-        features: Shape (rows, columns).
+        answers: What it says of the rows.
         target: Shape (rows,), the true labels.
 
     Yields:
         File name and figure of each plot. With more than two classes a curve stands for each class against the rest.
     """
-    probabilities = model.predict_proba(features)
-    labels = model.classes_[probabilities.argmax(axis=1)]
-
     figure, axes = _figure("Confusion matrix")
-    ConfusionMatrixDisplay.from_predictions(target, labels, labels=model.classes_, ax=axes, colorbar=False)
+    ConfusionMatrixDisplay.from_predictions(target, answers.labels, labels=answers.classes, ax=axes, colorbar=False)
     yield "confusion_matrix.png", figure
 
     one_against_rest = [
-        (str(label), (target == label).to_numpy().astype(int), probabilities[:, column])
-        for column, label in enumerate(model.classes_)
+        (str(label), (target == label).astype(int), answers.probabilities[:, column])
+        for column, label in enumerate(answers.classes)
     ]
     # With two classes the second curve would mirror the first.
     curves = one_against_rest[1:] if len(one_against_rest) == 2 else one_against_rest  # noqa: PLR2004

@@ -23,6 +23,9 @@ GATE_TAG: Final = "gate"
 PASSED: Final = "passed"
 FAILED: Final = "failed"
 
+HELD_OUT_TAG: Final = "data.held_out"
+"""Tag of a version: which rows training held out."""
+
 NOT_FOUND_CODES: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"})
 """MLflow's codes for a name, version or alias that it does not hold; a malformed one is among them."""
 
@@ -64,6 +67,16 @@ class Registry:
         except ModelNotFoundError:
             return None
 
+    def tags(self, version: ModelVersion) -> dict[str, str]:
+        """The tags of a version.
+
+        Raises:
+            ModelNotFoundError: It was deleted meanwhile.
+            RegistryUnavailableError: MLflow does not answer.
+        """
+        with self._errors(f"There is no version {version.version} of {version.name!r}."):
+            return dict(self._client.get_model_version(version.name, version.version).tags)
+
     def fetch(self, version: ModelVersion) -> artifact.Artifact:
         """Download a version and read it without running code from it.
 
@@ -92,23 +105,28 @@ class Registry:
             self._client.set_registered_model_alias(version.name, names.CHAMPION, version.version)
 
     @contextmanager
-    def run(self, experiment: str, *, tags: Mapping[str, str]) -> Iterator[str]:
+    def run(self, experiment: str, *, tags: Mapping[str, str], run_id: str | None = None) -> Iterator[str]:
         """Open an MLflow run that `mlflow.log_*` writes to; it counts as failed if the block raises.
 
         Args:
             experiment: Experiment to put it into; made where it does not exist.
             tags: Tags of the run.
+            run_id: A run to go on with; None makes one.
 
         Yields:
             The run's id.
 
         Raises:
+            ModelNotFoundError: There is no such run.
             RegistryUnavailableError: MLflow does not answer, at the start or in the block.
         """
-        with self._errors(f"The experiment {experiment!r} cannot be used."):
+        missing = (
+            f"There is no run {run_id!r} in the experiment" if run_id else "Nothing can be put into the experiment"
+        )
+        with self._errors(f"{missing} {experiment!r}."):
             mlflow.set_tracking_uri(self.uri)
             mlflow.set_experiment(experiment)
-            with mlflow.start_run(tags=dict(tags)) as active:
+            with mlflow.start_run(run_id=run_id, tags=dict(tags)) as active:
                 yield str(active.info.run_id)
 
     def register(self, name: str, *, model_uri: str, description: str, tags: Mapping[str, str]) -> ModelVersion:

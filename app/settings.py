@@ -13,8 +13,11 @@ CLIENT_DEFAULTS: Final = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # with growing pauses; MLflow's own default waits for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # seconds of silence before a request counts as failed
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # a log is no terminal
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each trial of a search
+    "RAY_AIR_NEW_OUTPUT": "0",  # Ray Tune's tables, which it draws however quiet it is to be
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials are recorded in MLflow
 }
-"""What MLflow's client is told where nobody says otherwise."""
+"""What MLflow's client and Ray Tune are told where nobody says otherwise."""
 
 
 class Settings(BaseSettings):
@@ -26,6 +29,9 @@ class Settings(BaseSettings):
         default="http://127.0.0.1:8989",
         alias="MLFLOW_TRACKING_URI",
         description="MLflow's address; its user and password are read by MLflow's own client.",
+    )
+    ray_address: str | None = Field(
+        default=None, alias="RAY_ADDRESS", description="The Ray cluster that a job runs in; Ray sets it for its jobs."
     )
     ray_dashboard_url: str | None = Field(
         default=None,

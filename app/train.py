@@ -1,12 +1,12 @@
-"""The training job: fit, evaluate on held-out rows, log, register.
+"""The training job: read, hold out, search, fit, and hand over to the registry.
 
-Where the rows come from is decided in `app.data`; what is good enough to serve by default in `app.evaluation`.
+Where the rows come from is decided in `app.data`, how the forest is fitted over a cluster in `app.forest`, and what
+becomes of it in `app.publish`.
 """
 
-import json
 import logging
 import time
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import mlflow
@@ -14,45 +14,28 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.pandas_dataset import from_pandas
 from sklearn.ensemble import RandomForestClassifier
 
-from app import artifact, data, evaluation, options, provenance
+from app import cluster, data, forest, holdout, options, provenance, publish
 from app.cli.errors import as_app, run_command
-from app.registry import FAILED, GATE_TAG, PASSED, Registry
+from app.cluster import Cluster
+from app.errors import MantaError, PlatformError
+from app.gate import HeldOut, Terms
+from app.parameters import Forest
+from app.publish import Candidate, Result
+from app.registry import Registry
 from app.settings import Settings, settings
 
 log = logging.getLogger("manta.train")
 
-HELP: Final = "Train a random forest, evaluate it on held-out rows and register it in MLflow."
-
-EXAMPLE_ROWS: Final = 5
-"""Held-out rows that are stored beside the model, with its answers, for checks at load."""
+HELP: Final = "Train a random forest, judge it on held-out rows and register it in MLflow."
 
 DIGEST_LENGTH: Final = 36
 """MLflow's limit for the digest of a data set; the whole fingerprint is a tag."""
 
+SMALL: Final = 2_000_000
+"""Rows times trees up to which a forest is fitted in this process: a cluster's workers first import for seconds."""
 
-@dataclass(frozen=True, kw_only=True)
-class Forest:
-    """Parameters of scikit-learn's `RandomForestClassifier`, by its own names."""
-
-    n_estimators: int = 100
-    max_depth: int | None = None
-    max_features: float | str = "sqrt"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a run made; the job's last line of output is this as JSON."""
-
-    run_id: str
-    model_name: str
-    version: str
-    gate: str
-    """`passed` or `failed`: whether it beat answering the most frequent class."""
-    metrics: dict[str, float]
-    """Scores on the held-out rows."""
-    fingerprint: str
-    """Of the forest: the same data, parameters and seed give the same."""
-    fit_s: float
+PROGRESS_S: Final = 2.0
+"""The shortest pause between two lines of progress."""
 
 
 def plan(chosen: options.TrainOptions, defaults: Settings) -> tuple[data.Dataset, Forest]:
@@ -69,32 +52,32 @@ def plan(chosen: options.TrainOptions, defaults: Settings) -> tuple[data.Dataset
             default if given is None else given
             for given, default in ((chosen.width, 50), (chosen.height, 25), (chosen.steps, 100))
         )
+        derived = {"max_depth": max(2, height), "max_features": min(1.0, 0.3 + steps / 500)}
         rows = data.synthetic(n_samples=min(5000, 500 + 10 * steps), seed=chosen.seed)
-        forest = Forest(n_estimators=max(10, width), max_depth=max(2, height), max_features=min(1.0, 0.3 + steps / 500))
-        return rows, forest
-    forest = Forest(
-        n_estimators=chosen.trees or Forest.n_estimators,
-        max_depth=chosen.max_depth,
-        max_features=chosen.max_features or Forest.max_features,
-    )
+        return rows, Forest.model_validate({"n_estimators": max(10, width)} | derived | chosen.forest())
+    parameters = Forest.model_validate(chosen.forest())
     if chosen.data is not None and chosen.target is not None:
-        return data.from_file(chosen.data, target=chosen.target), forest
-    return data.bundled(chosen.dataset or defaults.dataset), forest
+        return data.from_file(chosen.data, target=chosen.target), parameters
+    return data.bundled(chosen.dataset or defaults.dataset), parameters
 
 
 def train(chosen: options.TrainOptions, configured: Settings) -> Result:
-    """Fit a forest and register it.
+    """Fit a forest, judge it and register it.
 
     Args:
         chosen: Options, checked.
-        configured: Where MLflow is, and the names to register under.
+        configured: Where MLflow and Ray are, and the names to register under.
 
     Raises:
         DataError: The data cannot be used; no run is started.
-        RegistryUnavailableError: MLflow does not answer; no version is registered.
+        PlatformError: The cluster has no free CPU, or loses its workers.
+        RegistryUnavailableError: MLflow does not answer. If the forest was fitted by then it is kept, and the message
+            says how to register it.
     """
-    dataset, forest = plan(chosen, configured)
-    parts = data.split(dataset, test_size=chosen.test_size, seed=chosen.seed)
+    dataset, parameters = plan(chosen, configured)
+    parts = holdout.split(dataset, test_size=chosen.test_size, seed=chosen.seed)
+    if chosen.trials is not None:
+        holdout.check_folds(parts, chosen.folds or options.FOLDS)
     log.info("%s: %d rows, %d features", dataset.name, *dataset.features.shape)
     registry = Registry(configured)
     tags = {
@@ -103,39 +86,89 @@ def train(chosen: options.TrainOptions, configured: Settings) -> Result:
         "data.fingerprint": dataset.fingerprint,
         **{f"package.{name}": version for name, version in provenance.packages().items()},
     }
-    with registry.run(configured.experiment, tags=tags) as run_id:
-        mlflow.log_params(
-            asdict(forest) | {"dataset": dataset.name, "test_size": chosen.test_size, "seed": chosen.seed}
-        )
-        _log_dataset(dataset)
-        started = time.perf_counter()
-        model = RandomForestClassifier(**asdict(forest), random_state=chosen.seed, n_jobs=-1)
-        model.fit(parts.train_features, parts.train_target)
-        fit_s = time.perf_counter() - started
-        log.info("%d trees fitted in %.2f s", forest.n_estimators, fit_s)
-        scores = _evaluate(model, parts)
-        verdict = PASSED if scores[evaluation.GATE_METRIC] > evaluation.baseline(parts) else FAILED
-        model_fingerprint = provenance.fingerprint(model)
-        mlflow.log_metric("fit_s", fit_s)
-        mlflow.set_tags({"model.fingerprint": model_fingerprint, GATE_TAG: verdict})
-        example = parts.test_features.head(EXAMPLE_ROWS)
-        uri = artifact.log(model, example=example, labels=parts.test_target.head(EXAMPLE_ROWS))
-        version = registry.register(
-            configured.model_name,
-            model_uri=uri,
-            description=f"Random forest of {forest.n_estimators} trees on {dataset.name}: "
-            f"balanced accuracy {scores['balanced_accuracy']:.4f} on {len(parts.test_target)} held-out rows.",
-            tags={GATE_TAG: verdict, "data.fingerprint": dataset.fingerprint, "model.fingerprint": model_fingerprint},
-        )
-    return Result(
-        run_id=run_id,
-        model_name=configured.model_name,
-        version=str(version.version),
-        gate=verdict,
-        metrics=scores,
-        fingerprint=model_fingerprint,
-        fit_s=round(fit_s, 3),
+    with _cluster_for(chosen, configured, parameters, rows=len(parts.train_target)) as workers:
+        candidate = None
+        try:
+            with registry.run(configured.experiment, tags=tags, run_id=chosen.resume) as run_id:
+                log.info("run %s in %s", run_id, configured.mlflow_tracking_uri)
+                _log_dataset(dataset)
+                if chosen.trials is not None and workers is not None:
+                    from app import search  # noqa: PLC0415 - Ray Tune takes half a second to import
+
+                    parameters = search.best(chosen, parameters, parts, workers, registry=registry, run_id=run_id)
+                candidate = _candidate(chosen, parameters, parts, workers, dataset=dataset.name, tags=tags)
+                return publish.publish(candidate, registry, model_name=configured.model_name, run_id=run_id)
+        except MantaError as error:
+            if candidate is None:
+                raise
+            how = publish.kept(candidate, run_id=run_id, configured=configured)
+            raise type(error)(error.detail, allowed=error.allowed, next_step=how) from error
+
+
+def _candidate(
+    chosen: options.TrainOptions,
+    parameters: Forest,
+    parts: holdout.Split,
+    workers: Cluster | None,
+    *,
+    dataset: str,
+    tags: dict[str, str],
+) -> Candidate:
+    """Fit the forest, and put together what judges it."""
+    started = time.perf_counter()
+    model = _fit(parameters, parts, workers, seed=chosen.seed)
+    fit_s = time.perf_counter() - started
+    log.info("%d trees fitted in %.2f s", parameters.n_estimators, fit_s)
+    return Candidate(
+        model=model,
+        rows=HeldOut(
+            features=parts.test_features,
+            target=parts.test_target,
+            shares=parts.train_target.value_counts(normalize=True).to_dict(),
+            how=f"{chosen.test_size:g} of the rows, seed {chosen.seed}",
+        ),
+        terms=Terms(metric=chosen.metric, margin=chosen.margin, force=chosen.force),
+        promote=not chosen.no_promote,
+        dataset=dataset,
+        tags=tags,
+        params=parameters.model_dump() | {"dataset": dataset, "test_size": chosen.test_size, "seed": chosen.seed},
+        fit_s=fit_s,
     )
+
+
+def _cluster_for(
+    chosen: options.TrainOptions, configured: Settings, parameters: Forest, *, rows: int
+) -> AbstractContextManager[Cluster | None]:
+    """The cluster that the job runs in, where the work is worth it."""
+    if configured.ray_address and (chosen.trials is not None or not _is_small(parameters, rows)):
+        return cluster.connected(configured.ray_address, timeout_s=chosen.timeout)
+    if chosen.trials is not None:
+        raise PlatformError(
+            "A search runs on a Ray cluster, and RAY_ADDRESS names none.",
+            next_step="Submit it as a job: manta train --trials 30, or ray job submit.",
+        )
+    return nullcontext()
+
+
+def _is_small(parameters: Forest, rows: int) -> bool:
+    return rows * parameters.n_estimators <= SMALL
+
+
+def _fit(parameters: Forest, parts: holdout.Split, workers: Cluster | None, *, seed: int) -> RandomForestClassifier:
+    """The forest, by the cluster's workers or by the cores of this process: it is the same, bit for bit."""
+    model = RandomForestClassifier(**parameters.model_dump(), random_state=seed)
+    if workers is None or _is_small(parameters, len(parts.train_target)):
+        model.set_params(n_jobs=-1).fit(parts.train_features, parts.train_target)
+        return model.set_params(n_jobs=None)
+    said = time.monotonic()
+
+    def tell(trees: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= PROGRESS_S:
+            said = time.monotonic()
+            log.info("%d of %d trees", trees, parameters.n_estimators)
+
+    return forest.fit(model, parts.train_features, parts.train_target, cluster=workers, on_trees=tell)
 
 
 def _log_dataset(dataset: data.Dataset) -> None:
@@ -154,22 +187,10 @@ def _log_dataset(dataset: data.Dataset) -> None:
     )
 
 
-def _evaluate(model: RandomForestClassifier, parts: data.Split) -> dict[str, float]:
-    """Log scores and plots on the held-out rows."""
-    scores = evaluation.metrics(model, parts.test_features, parts.test_target)
-    mlflow.log_metrics(scores)
-    for name, figure in evaluation.plots(model, parts.test_features, parts.test_target):
-        mlflow.log_figure(figure, name)
-    return scores
-
-
 def run(chosen: options.TrainOptions) -> None:
     """Train, and print the result as the last line."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
-    log.setLevel(logging.INFO)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    result = train(chosen, settings())
-    print(json.dumps(asdict(result)), flush=True)  # noqa: T201 - the job's output
+    publish.start_log()
+    publish.show(train(chosen, settings()))
 
 
 if __name__ == "__main__":

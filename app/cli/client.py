@@ -11,7 +11,7 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from app import names
 from app.cli.target import Target
-from app.errors import MantaError, PlatformError
+from app.errors import LoadInProgressError, MantaError, PlatformError
 
 logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)  # it tells of every closed socket
 
@@ -36,6 +36,7 @@ def call(target: Target, method: str, path: str, *, message: object = None) -> d
 
     Raises:
         ApiError: It answered with a problem document.
+        LoadInProgressError: It is busy with a load, and this one may be tried again.
         PlatformError: Nothing answers there, or something else does.
     """
     url = target.api_url + path
@@ -49,7 +50,10 @@ def call(target: Target, method: str, path: str, *, message: object = None) -> d
         ) from error
     if answer.is_error:
         detail = str(content.get("detail", content))
-        raise ApiError(detail, allowed=content.get("allowed", ""), next_step=content.get("next_step", ""))
+        is_busy = str(content.get("type", "")).endswith(f":{LoadInProgressError.slug()}")
+        raise (LoadInProgressError if is_busy else ApiError)(
+            detail, allowed=content.get("allowed", ""), next_step=content.get("next_step", "")
+        )
     return content
 
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -20,6 +20,12 @@ from app.cli.progress import Steps, console
 from app.cli.target import STATE, TOKEN_FILE, Target
 
 DEFAULTS = Ports()
+
+FOLLOW_LOOKS: Final = 40
+"""How often the command looks whether the service serves the new champion, before it loads one itself."""
+
+FOLLOW_PAUSE_S: Final = 0.25
+"""Pause between two of these looks."""
 
 
 def local(
@@ -100,12 +106,12 @@ async def follow(job: Job) -> None:
 
 
 async def _first_prediction(target: Target, steps: Steps) -> dict[str, Any]:
-    """Load the newest model unless the champion serves already, and ask about a row that training held out."""
-    status = await asyncio.to_thread(client.call, target, "GET", "/model")
-    if not status["model_loaded"]:
-        with steps.step("Model: waiting for the load", "The model is loaded"):
+    """Wait for the champion, or load the newest model if there is none, and ask about a row that training held out."""
+    with steps.step("Model: waiting for the load", "The model is loaded"):
+        status = await _followed(target)
+        if not status["model_loaded"]:
             await asyncio.to_thread(client.call, target, "POST", "/model/load")
-        status = await asyncio.to_thread(client.call, target, "GET", "/model")
+            status = await asyncio.to_thread(client.call, target, "GET", "/model")
     example = {"features": status["example"]["features"][:1]}
     with steps.step("Prediction: waiting for the answer", "A held-out row is answered"):
         answer = await asyncio.to_thread(client.call, target, "POST", "/predict", message=example)
@@ -113,6 +119,16 @@ async def _first_prediction(target: Target, steps: Steps) -> dict[str, Any]:
     verdict = "right" if predicted == truth else f"wrong, it is {truth}"
     console.print(f"  version {answer['model_version']} answers {predicted}: {verdict}", markup=False)
     return example
+
+
+async def _followed(target: Target) -> dict[str, Any]:
+    """What is served once the service has followed the alias that training moved, or has had the time to."""
+    for _ in range(FOLLOW_LOOKS):
+        status = await asyncio.to_thread(client.call, target, "GET", "/model")
+        if status["model_loaded"]:
+            break
+        await asyncio.sleep(FOLLOW_PAUSE_S)
+    return status
 
 
 def _print_next(target: Target, state: Path, example: dict[str, Any]) -> None:

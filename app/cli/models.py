@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+import time
 from pathlib import Path
 from typing import IO, Annotated, Any, Final
 
@@ -13,11 +14,17 @@ from rich.table import Table
 from app.cli.client import ApiError, call
 from app.cli.progress import console
 from app.cli.target import Target
-from app.errors import DataError, PlatformError
+from app.errors import DataError, LoadInProgressError, PlatformError
 from app.settings import settings
 
 BATCH_ROWS: Final = 1000
 """Rows of a file that one request asks about."""
+
+BUSY_TRIES: Final = 10
+"""How often a load that meets another one is tried again."""
+
+BUSY_PAUSE_S: Final = 1.0
+"""Pause before it is tried again."""
 
 STATUS_TIMEOUT_S: Final = 5.0
 """The longest silence of a part before `manta status` calls it down."""
@@ -32,9 +39,19 @@ def load(
     Example: manta load --version 3
     """
     wanted = {key: value for key, value in (("version", version), ("alias", alias)) if value is not None}
-    answer = call(Target.find(settings()), "POST", "/model/load", message=wanted)
+    answer = _load(Target.find(settings()), wanted)
     info = answer["model_info"]
     print(f"{info['name']} version {info['version']} serves on {len(answer['replicas'])} replica(s).")  # noqa: T201
+
+
+def _load(target: Target, wanted: dict[str, str]) -> dict[str, Any]:
+    """Ask for a load, and again while the service is busy with one: it follows what training has just promoted."""
+    for _ in range(BUSY_TRIES):
+        try:
+            return call(target, "POST", "/model/load", message=wanted)
+        except LoadInProgressError:
+            time.sleep(BUSY_PAUSE_S)
+    return call(target, "POST", "/model/load", message=wanted)
 
 
 def predict(

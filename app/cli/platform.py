@@ -196,7 +196,13 @@ class Platform:
             "proxy_location": "HeadOnly",
             "http_options": {"host": LOOPBACK, "port": httpx.URL(self._target.serve_url).port},
             "applications": [
-                {"name": names.APPLICATION, "route_prefix": names.ROUTE_PREFIX, "import_path": names.IMPORT_PATH}
+                {
+                    "name": names.APPLICATION,
+                    "route_prefix": names.ROUTE_PREFIX,
+                    "import_path": names.IMPORT_PATH,
+                    # Training may use every CPU of the machine: a replica that waits for requests needs none.
+                    "deployments": [{"name": names.DEPLOYMENT, "ray_actor_options": {"num_cpus": 0}}],
+                }
             ],
         }
         await self._answers("ray", self._target.ray_url + "/api/serve/applications/", method="PUT", json=config)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app import data
+from app import data, holdout
 from app.errors import DataError, ParameterError
 
 
@@ -120,13 +120,13 @@ def test_a_class_with_one_row_is_refused_with_the_rows_that_it_needs(houses: pd.
     dataset = data.from_frame(houses, target="sold", name="houses", source="houses")
 
     with pytest.raises(DataError, match=r"'perhaps' \(1\).*at least 5 rows a class"):
-        data.split(dataset, test_size=0.2, seed=1)
+        holdout.split(dataset, test_size=0.2, seed=1)
 
 
 def test_the_split_holds_every_class_out_in_its_share() -> None:
     dataset = data.bundled("wine")
 
-    parts = data.split(dataset, test_size=0.25, seed=7)
+    parts = holdout.split(dataset, test_size=0.25, seed=7)
 
     shares = dataset.target.value_counts(normalize=True)
     held_out = parts.test_target.value_counts(normalize=True)
@@ -137,7 +137,7 @@ def test_the_split_holds_every_class_out_in_its_share() -> None:
 def test_the_same_seed_holds_out_the_same_rows() -> None:
     dataset = data.bundled("wine")
 
-    first, again, other = (data.split(dataset, test_size=0.25, seed=seed) for seed in (7, 7, 8))
+    first, again, other = (holdout.split(dataset, test_size=0.25, seed=seed) for seed in (7, 7, 8))
 
     assert first.test_features.index.tolist() == again.test_features.index.tolist()
     assert first.test_features.index.tolist() != other.test_features.index.tolist()

@@ -5,6 +5,7 @@ from app import options, train
 from app.cli.errors import as_app
 from app.errors import ParameterError
 from app.options import TrainOptions
+from app.parameters import Forest
 from app.settings import Settings
 
 
@@ -19,7 +20,23 @@ def parse(*argv: str) -> TrainOptions:
 
 
 def test_the_command_line_of_options_gives_the_same_options_again() -> None:
-    chosen = TrainOptions(data="x y.csv", target="a b", trees=7, max_features=0.5, test_size=0.3, seed=1)
+    space = '{"max_depth": {"low": 2, "high": 9}}'
+    chosen = TrainOptions(
+        data="x y.csv",
+        target="a b",
+        trees=7,
+        max_features=0.5,
+        class_weight="balanced",
+        test_size=0.3,
+        seed=1,
+        metric="log_loss",
+        margin=0.01,
+        no_promote=True,
+        trials=4,
+        space=space,
+        resume="abc",
+        timeout=5,
+    )
 
     assert parse(*chosen.argv()) == chosen
 
@@ -37,6 +54,10 @@ def test_a_flag_survives_the_command_line() -> None:
         (["--target", "y"], "--data and --target belong together"),
         (["--width", "5"], "--width cannot be used without --synthetic"),
         (["--synthetic", "--trees", "5"], "--trees cannot be used with --synthetic"),
+        (["--metric", "auc"], "no metric 'auc'. Allowed: accuracy, balanced_accuracy"),
+        (["--force", "--no-promote"], "--no-promote and --force were given together"),
+        (["--folds", "3", "--space", "{}"], "--folds, --space cannot be used without --trials"),
+        (["--trials", "3", "--criterion", "gini", "--space", '{"criterion": ["gini"]}'], "--space searches it, too"),
     ],
 )
 def test_options_that_exclude_each_other_are_refused(argv: list[str], message: str) -> None:
@@ -86,4 +107,4 @@ def test_the_configured_data_set_is_the_default() -> None:
     dataset, forest = train.plan(TrainOptions(), Settings(dataset="wine"))
 
     assert dataset.name == "wine"
-    assert forest == train.Forest(n_estimators=100, max_depth=None, max_features="sqrt")
+    assert forest == Forest(n_estimators=100, max_depth=None, max_features="sqrt")

@@ -63,7 +63,13 @@ def load_model(stack: LiveStack) -> dict[str, Any]:
     """Ask every replica to serve the champion."""
     outputs = stack.outputs()
     token = f"Authorization: Bearer {outputs['serveToken']}"
-    return curl("-X", "POST", f"{outputs['serveUrl']}/model/load", "-H", token)
+
+    def loaded() -> dict[str, Any] | None:
+        answer = curl("-X", "POST", f"{outputs['serveUrl']}/model/load", "-H", token)
+        # The service may be busy: it follows what training has just promoted.
+        return None if answer.get("type") == "urn:manta:problem:load-in-progress" else answer
+
+    return until("a load", loaded, timeout_s=COMMAND_TIMEOUT_S)
 
 
 def predict(stack: LiveStack) -> dict[str, Any]:

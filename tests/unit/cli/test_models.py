@@ -1,9 +1,12 @@
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from app.cli import models
+from app.cli.target import Target
+from app.errors import LoadInProgressError
 
 
 def test_a_model_without_probabilities_answers_a_csv_with_predictions_alone(
@@ -20,3 +23,23 @@ def test_a_model_without_probabilities_answers_a_csv_with_predictions_alone(
     models.predict(str(tmp_path / "rows.csv"))
 
     assert capsys.readouterr().out.splitlines() == ["prediction", "3.0", "7.0"]
+
+
+@pytest.mark.parametrize(("busy", "says"), [(3, "version 7 serves on 2"), (99, "Another load")])
+def test_a_load_waits_for_the_one_that_is_under_way_but_not_forever(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], busy: int, says: str
+) -> None:
+    refused = LoadInProgressError("Another load is under way.").problem("/model/load")
+    served = {"model_info": {"name": "m", "version": "7"}, "replicas": [{}, {}]}
+    answers = [httpx.Response(409, json=refused)] * busy + [httpx.Response(200, json=served)]
+    monkeypatch.setattr(httpx, "request", lambda *_args, **_options: answers.pop(0))
+    monkeypatch.setattr(Target, "find", lambda _settings: Target())
+    monkeypatch.setattr(models, "BUSY_PAUSE_S", 0)
+
+    try:
+        models.load()
+        said = capsys.readouterr().out
+    except LoadInProgressError as error:
+        said = str(error)
+
+    assert says in said
