@@ -78,6 +78,8 @@ class Settings(BaseSettings):
         alias="MANTA_GIT_COMMIT",
         description="Commit of the code that trains, where the working tree has no git of its own.",
     )
+    user: str = Field(default="", alias="MANTA_USER", description="Who submitted the job, for the run's tags.")
+    stack: str = Field(default="", alias="MANTA_STACK", description="Pulumi stack of the job, for the run's tags.")
 
     @field_validator("serve_tokens", mode="before")
     @classmethod

@@ -92,6 +92,7 @@ def _export(stack: Settings, target: cluster.Cluster, image: Image, mlflow: Mlfl
     pulumi.export("serveToken", pulumi.Output.secret(ray.serve_token))
     pulumi.export("mlflowUsername", stack.app.mlflow_username)
     pulumi.export("mlflowPassword", pulumi.Output.secret(mlflow.password))
+    pulumi.export("stack", pulumi.get_stack())
     pulumi.export("namespace", stack.where.namespace)
     pulumi.export("context", target.context)
     pulumi.export("image", image.reference)

@@ -2,7 +2,6 @@
 
 import typer
 
-from app import options
 from app.cli import dev, doctor, forward, local, models, train
 from app.cli.errors import run_command
 
@@ -13,7 +12,7 @@ cli = typer.Typer(
     help="Train, register and serve scikit-learn models on Ray.",
 )
 cli.command()(local.local)
-cli.command()(options.command(train.submit, help_text=train.HELP))
+cli.command()(train.command())
 cli.command()(models.load)
 cli.command()(models.predict)
 cli.command()(models.status)
