@@ -70,7 +70,7 @@ def find(configured: Settings, *, address: str = "", token: str = "", stack_name
     named = address or ("" if stack_name else configured.ray_dashboard_url or "")
     if named:
         url = _checked(named)
-        return Cluster(target=told.model_copy(update={"ray_url": url}), name=url)
+        return Cluster(target=told.model_copy(update={"ray_url": url}), name=url, stack=configured.stack)
     if not stack_name and is_running(STATE):
         return Cluster(target=told, name=f"{told.ray_url} (the platform of this folder)", is_here=True)
     if stack_name or Path(PROJECT_FILE).exists():

@@ -14,6 +14,7 @@ from app.cli.package import KEEP_OUT, Package, pack
 from app.errors import DataError, MantaError
 from app.git import git_commit
 from app.options import TrainOptions
+from app.settings import settings
 
 CODE: Final = "app/train.py"
 """File whose presence in a package means that the job runs the code of the working directory."""
@@ -80,7 +81,7 @@ def make(cluster: Cluster, chosen: TrainOptions, job_id: str, *, package: Packag
     Raises:
         DataError: The data is a file that does not go along.
     """
-    user, commit = getpass.getuser(), git_commit(folder)
+    user, commit = settings().user or getpass.getuser(), git_commit(folder)
     environment = {"MANTA_USER": user}
     runtime: dict[str, Any] = {"env_vars": environment}
     if cluster.stack:

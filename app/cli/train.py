@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import signal
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any, Final
@@ -56,7 +57,7 @@ def command() -> Callable[..., None]:
 def run(where: Cluster, chosen: TrainOptions) -> None:
     """Send the job, print its output, and end with its exit code.
 
-    Ctrl-C asks what is meant; without a terminal it ends the watching alone.
+    Ctrl-C asks what is meant; without a terminal it ends the watching alone. SIGTERM stops the job.
 
     Raises:
         MantaError: The job cannot be sent, or Ray does not answer any more.
@@ -70,6 +71,10 @@ def run(where: Cluster, chosen: TrainOptions) -> None:
             if not job.is_sent:
                 raise
             _ask_what_is_meant(where, job)
+        except asyncio.CancelledError as error:
+            if job.is_sent:
+                asyncio.run(_stop(where, job))
+            raise typer.Exit(128 + signal.SIGTERM) from error
         except JobError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(error.exit_code) from error
@@ -78,7 +83,9 @@ def run(where: Cluster, chosen: TrainOptions) -> None:
 
 
 async def _to_the_end(where: Cluster, chosen: TrainOptions, job: Job) -> None:
-    """Send the job unless that is done, and print what it writes."""
+    """Send the job unless that is done, and print what it writes; SIGTERM cancels this."""
+    if (task := asyncio.current_task()) is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with where.reached() as target, Ray(target) as ray:
         if not job.is_sent:
             await submission.send(ray, where, chosen, job)
