@@ -1,6 +1,7 @@
 """Where a model comes from: the commit and packages that made it, and a fingerprint that tells it from another."""
 
 import hashlib
+import logging
 import shlex
 from importlib.metadata import version
 from pathlib import Path
@@ -9,15 +10,22 @@ from typing import Final
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
+from app.data import Dataset
 from app.git import git_commit
 from app.options import TrainOptions
+from app.registry import Registry
 from app.settings import Settings
+
+log = logging.getLogger("manta.train")
 
 ARGUMENTS_TAG: Final = "train.arguments"
 """Tag of a run: its command line, as a shell takes it."""
 
 PACKAGE_TAG: Final = "package."
 """Beginning of the tags of a run that name the versions of its packages."""
+
+DATA_TAG: Final = "data.fingerprint"
+"""Tag of a run: the fingerprint of the rows, their order and labels."""
 
 PACKAGES: Final = ("mlflow", "numpy", "pandas", "ray", "scikit-learn", "skops")
 """Packages whose versions decide what a fit gives."""
@@ -42,6 +50,23 @@ def origin(chosen: TrainOptions, configured: Settings) -> dict[str, str]:
         **{name: value for name, value in told.items() if value},
         **{f"{PACKAGE_TAG}{name}": number for name, number in packages().items()},
     }
+
+
+def changed(registry: Registry, experiment: str, dataset: Dataset) -> dict[str, str]:
+    """Say so where data of the same name was another one in the last run on it.
+
+    Returns:
+        The tag `data.changed_since` with the id of that run, or nothing.
+
+    Raises:
+        RegistryUnavailableError: MLflow does not answer.
+    """
+    last = registry.last_run(experiment, dataset.name)
+    before = last.data.tags.get(DATA_TAG) if last is not None else None
+    if last is None or before in {None, dataset.fingerprint}:
+        return {}
+    log.info("%s is not the data that it was in the last run on it, %s", dataset.name, last.info.run_id)
+    return {"data.changed_since": last.info.run_id}
 
 
 def fingerprint(forest: RandomForestClassifier) -> str:

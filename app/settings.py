@@ -95,6 +95,12 @@ class Settings(BaseSettings):
         return self
 
 
+def environment_of_nobody() -> dict[str, str]:
+    """The environment of this process without what leads its programs to a platform."""
+    ours = ("MANTA_", "MLFLOW_", "RAY_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
 @cache
 def settings() -> Settings:
     """The settings of this process, read once."""

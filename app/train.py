@@ -101,6 +101,8 @@ def train(chosen: options.TrainOptions, configured: Settings) -> Result:
         **provenance.origin(chosen, configured),
         "data.source": dataset.source,
         "data.fingerprint": dataset.fingerprint,
+        **dataset.tags,
+        **provenance.changed(registry, configured.experiment, dataset),
     }
     with registry.run(configured.experiment, tags=tags) as run_id:
         mlflow.log_params(

@@ -2,7 +2,7 @@
 
 import typer
 
-from app.cli import dev, doctor, forward, local, models, train
+from app.cli import dev, doctor, forward, local, models, reproduce, train
 from app.cli.errors import run_command
 
 cli = typer.Typer(
@@ -13,6 +13,7 @@ cli = typer.Typer(
 )
 cli.command()(local.local)
 cli.command()(train.command())
+cli.command()(reproduce.reproduce)
 cli.command()(models.load)
 cli.command()(models.predict)
 cli.command()(models.status)

@@ -3,6 +3,7 @@
 import getpass
 import shlex
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from app.errors import DataError, MantaError
 from app.git import git_commit
 from app.options import TrainOptions
 from app.settings import settings
+from app.versioned import Location, is_versioned
 
 CODE: Final = "app/train.py"
 """File whose presence in a package means that the job runs the code of the working directory."""
@@ -103,6 +105,8 @@ def _with_data(chosen: TrainOptions, package: Package | None, folder: Path) -> T
     """Name the data as the job finds it: by its whole path on this machine, or below the working directory."""
     if chosen.data is None or "://" in chosen.data:
         return chosen
+    if is_versioned(chosen.data):
+        return chosen.model_copy(update={"data": _location(chosen.data, package, folder)})
     path = (folder / chosen.data).resolve()
     if package is None:
         return chosen.model_copy(update={"data": str(path)})
@@ -115,3 +119,16 @@ def _with_data(chosen: TrainOptions, package: Package | None, folder: Path) -> T
             next_step="Move the file, name it in the last line of the ignore file as `!PATH`, or give a URL.",
         )
     return chosen.model_copy(update={"data": inside})
+
+
+def _location(data: str, package: Package | None, folder: Path) -> str:
+    """A file of DVC, which is read where the repository is."""
+    location = Location.parse(data)
+    if package is not None:
+        raise DataError(
+            f"{data} is read from a DVC repository, and the cluster has none.",
+            allowed="a file below the working directory that goes along, or a URL",
+            next_step=f"Fetch it, and name the file with --data: dvc get . {location.path}"
+            + (f" --rev {location.revision}" if location.revision else ""),
+        )
+    return str(replace(location, path=str((folder / location.path).resolve())))
