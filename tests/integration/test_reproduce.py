@@ -153,7 +153,7 @@ def test_what_dvc_does_not_have_is_refused_with_a_next_step(clone: Clone, locati
 def test_a_file_that_was_changed_after_it_was_added_is_refused(clone: Clone) -> None:
     clone.write(5)
 
-    with pytest.raises(DataError, match="dvc add houses.csv"):
+    with pytest.raises(DataError, match=r"dvc add houses\.csv"):
         versioned.read(f"dvc:{clone.folder}/houses.csv")
 
     clone.write(4)
