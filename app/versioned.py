@@ -4,6 +4,7 @@ DVC is an optional extra, imported only where it is asked for. What the rows mus
 """
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -65,11 +66,12 @@ def read(text: str) -> File:
             f"{text} needs DVC, which is not installed where the job runs.", next_step="pip install 'manta[dvc]'"
         ) from error
     location = Location.parse(text)
-    root = _repository(Path(location.path).absolute(), text)
-    inside = str(Path(location.path).absolute().relative_to(root))
+    path = Path(os.path.abspath(location.path))  # noqa: PTH100 - a link of DVC's is not to be followed
+    root = _repository(path, text)
+    inside = str(path.relative_to(root))
     try:
         system = _opened(root, location.revision)
-        known = str(system.info(inside).get("md5", ""))
+        known = _md5(system, inside)
         with system.open(inside, "rb") as file:
             content: bytes = file.read()
         revision = system.repo.get_rev() if location.revision else _revision(root, inside, known)
@@ -103,14 +105,20 @@ def _repository(path: Path, text: str) -> Path:
 def _opened(root: Path, revision: str) -> Any:  # noqa: ANN401 - DVC has no types
     from dvc.api import DVCFileSystem  # noqa: PLC0415 - optional, and slow to import
 
-    return DVCFileSystem(str(root), rev=revision or None)
+    # One that was opened before knows the working tree as it was then.
+    return DVCFileSystem(str(root), rev=revision or None, skip_instance_cache=True)
+
+
+def _md5(system: Any, inside: str) -> str:  # noqa: ANN401 - DVC has no types
+    """DVC's hash of a file; empty where it does not know the file."""
+    return str((system.info(inside).get("dvc_info") or {}).get("md5", ""))
 
 
 def _revision(root: Path, inside: str, known: str) -> str:
     """The commit that the working tree is at, with `DIRTY` where another content is recorded there."""
     committed = _opened(root, "HEAD")
     try:
-        is_same = committed.info(inside).get("md5") == known
+        is_same = _md5(committed, inside) == known
     except FileNotFoundError:
         is_same = False
     return str(committed.repo.get_rev()) + ("" if is_same else DIRTY)

@@ -174,7 +174,7 @@ def _with_data(arguments: tuple[str, ...], tree: Path, data: str) -> list[str]:
         words[place] = data if "://" in data or is_versioned(data) else str(Path(data).resolve())
     elif is_versioned(words[place]):
         location = Location.parse(words[place])
-        words[place] = str(Location(path=str(Path(location.path).resolve()), revision=location.revision))
+        words[place] = str(Location(path=str(Path(location.path).absolute()), revision=location.revision))
     elif not (tree / words[place]).exists():
         words[place] = str(Path(words[place]).resolve())
         if not Path(words[place]).exists():

@@ -131,4 +131,4 @@ def _location(data: str, package: Package | None, folder: Path) -> str:
             next_step=f"Fetch it, and name the file with --data: dvc get . {location.path}"
             + (f" --rev {location.revision}" if location.revision else ""),
         )
-    return str(replace(location, path=str((folder / location.path).resolve())))
+    return str(replace(location, path=str((folder / location.path).absolute())))

@@ -73,6 +73,17 @@ def test_data_by_address_is_left_alone(tmp_path: Path) -> None:
     assert url in made(STACK, tmp_path, data=url).entrypoint
 
 
+def test_data_of_dvc_is_read_where_its_repository_is(tmp_path: Path) -> None:
+    wanted = made(HERE, tmp_path, data="dvc:a b.csv@v1", is_packed=False)
+
+    assert shlex.split(wanted.entrypoint)[4] == f"dvc:{tmp_path}/a b.csv@v1"
+
+
+def test_data_of_dvc_is_not_promised_to_a_cluster_without_its_repository(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"dvc get \. houses\.csv --rev v1"):
+        made(STACK, tmp_path, "houses.csv.dvc", data="dvc:houses.csv@v1")
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
