@@ -6,6 +6,7 @@ import os
 import pty
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,6 +97,54 @@ def test_a_job_from_another_folder_brings_its_data_and_does_what_ray_job_submit_
     assert tags["data.source"] == "houses.csv"
     assert tags["train.arguments"] == "--data houses.csv --target sold --trees 10"
     assert tags["mlflow.user"] == job_info(target, by_manta.stderr)["metadata"]["user"]
+
+
+KUBECTL = """#!{python}
+import asyncio, sys
+async def pump(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+async def accept(reader, writer):
+    there, back = await asyncio.open_connection("127.0.0.1", {upstream})
+    await asyncio.gather(pump(reader, back), pump(there, writer))
+async def main():
+    server = await asyncio.start_server(accept, "127.0.0.1", int(sys.argv[-1].split(":")[0]))
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+def test_a_stack_is_found_by_its_outputs_and_reached_by_a_tunnel_of_its_own(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = {
+        **{"context": "minikube", "namespace": "manta", "image": "manta-ray:1", "stack": "dev"},
+        **{
+            "rayDashboardUrl": "http://localhost:1",
+            "mlflowUrl": "http://localhost:2",
+            "serveUrl": "http://localhost:3",
+        },
+        "rayToken": target.ray_token,
+        "forwards": [{"name": "ray", "namespace": "manta", "service": "head", "port": 8265, "localPort": 1}],
+    }
+    programs = {
+        "pulumi": f"#!/bin/sh\necho '{json.dumps(outputs)}'\n",
+        "kubectl": KUBECTL.format(python=sys.executable, upstream=httpx.URL(target.ray_url).port),
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    work = tmp_path / "work"
+    work.mkdir()
+
+    ended = Local(work).run("train", "--stack", "dev", "--dataset", "wine", "--trees", "5")
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "leads to head:8265" in ended.stderr
+    tags = mlflow_run(target, result(ended.stdout)["run_id"])
+    assert (tags["stack"], job_info(target, ended.stderr)["metadata"]["stack"]) == ("dev", "dev")
 
 
 def result(output: str) -> dict[str, Any]:

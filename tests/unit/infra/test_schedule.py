@@ -167,5 +167,5 @@ def test_any_range_in_bounds_that_ends_after_it_begins_is_taken(ends: list[tuple
 
 
 def test_options_that_no_shell_would_take_are_refused() -> None:
-    with pytest.raises(SettingsError, match="pulumi config set trainOptions '--trees 200'"):
+    with pytest.raises(SettingsError, match="pulumi config set trainOptions -- '--trees 200'"):
         parsed(trainOptions='--data "houses.csv')
