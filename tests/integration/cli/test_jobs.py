@@ -119,12 +119,13 @@ def test_a_stack_is_found_by_its_outputs_and_reached_by_a_tunnel_of_its_own(
     target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outputs = {
-        **{"context": "minikube", "namespace": "manta", "image": "manta-ray:1", "stack": "dev"},
-        **{
-            "rayDashboardUrl": "http://localhost:1",
-            "mlflowUrl": "http://localhost:2",
-            "serveUrl": "http://localhost:3",
-        },
+        "context": "minikube",
+        "namespace": "manta",
+        "image": "manta-ray:1",
+        "stack": "dev",
+        "rayDashboardUrl": "http://localhost:1",
+        "mlflowUrl": "http://localhost:2",
+        "serveUrl": "http://localhost:3",
         "rayToken": target.ray_token,
         "forwards": [{"name": "ray", "namespace": "manta", "service": "head", "port": 8265, "localPort": 1}],
     }
