@@ -22,13 +22,17 @@ REQUEST_TIMEOUT_S: Final = 60.0
 """The longest silence of Ray's dashboard; it writes an uploaded package to its store before it answers."""
 
 FIRST_POLL_S: Final = 0.1
-"""Pause before the second look at a log that is empty yet; Ray's own stream looks once a second."""
+"""Pause before the second look at a job, whose first line is being waited for."""
 
 SLOWEST_POLL_S: Final = 1.0
-"""What that pause grows to while a job waits, and the pause before a dropped connection is opened again."""
+"""What that pause grows to, and the pause before a dropped connection is opened again."""
 
 PAUSE_GROWTH: Final = 1.05
-"""Factor between two pauses: the longest is reached after some five seconds."""
+"""Factor between two pauses: the longest is reached after some twenty seconds."""
+
+STREAM_FROM: Final = 65_536
+"""Characters from which on a log is streamed and not read again as a whole. Ray's stream looks at the log once a second
+twice over, so that its lines come later than those of a short log that is read."""
 
 SILENCE_LIMIT_S: Final = 300.0
 """How long a job is waited for while Ray does not answer: a lost head takes its time to come back."""
@@ -212,6 +216,7 @@ class Job:
     def __init__(self) -> None:
         self.id = f"manta-{secrets.token_hex(8)}"
         self.is_sent = False
+        self._state = State(status="PENDING")
         self._seen = 0
         self._rest = ""
 
@@ -231,13 +236,13 @@ class Job:
             last, self._rest = self._rest, ""
             yield last
 
-    async def check(self, ray: Ray) -> None:
-        """Make sure that the job has succeeded.
+    def check(self) -> None:
+        """Make sure that the job has succeeded, after `lines` has come to its end.
 
         Raises:
             JobError: It failed or was stopped.
         """
-        state = await ray.state(self.id)
+        state = self._state
         if state.status != "SUCCEEDED":
             raise JobError(
                 f"The job {self.id} ended as {state.status}.",
@@ -246,16 +251,16 @@ class Job:
             )
 
     async def _pieces(self, ray: Ray) -> AsyncIterator[str]:
-        """What the log has grown by: read as a whole until it holds something and after the end, streamed between."""
+        """What the log has grown by: read as a whole while it is short and after the end, streamed where it is long."""
         pause, answered = FIRST_POLL_S, time.monotonic()
         while True:
             try:
-                has_ended = (await ray.state(self.id)).has_ended
-                yield self._fresh(await self._log(ray, has_ended=has_ended))
+                self._state = await ray.state(self.id)
+                yield self._fresh(await self._log(ray, has_ended=self._state.has_ended))
                 answered = time.monotonic()
-                if has_ended:
+                if self._state.has_ended:
                     return
-                if self._seen:
+                if self._seen >= STREAM_FROM:
                     position = 0
                     async for text in ray.tail(self.id):
                         yield self._fresh(text, position)

@@ -101,7 +101,7 @@ async def _train(target: Target) -> None:
         await submission.send(ray, Cluster(target=target, name=target.ray_url, is_here=True), TrainOptions(), job)
         async for line in job.lines(ray):
             console.print(f"  {line}", style="dim", markup=False)
-        await job.check(ray)
+        job.check()
 
 
 async def _first_prediction(target: Target, steps: Steps) -> dict[str, Any]:

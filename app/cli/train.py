@@ -92,7 +92,7 @@ async def _to_the_end(where: Cluster, chosen: TrainOptions, job: Job) -> None:
             typer.echo(f"job {job.id}", err=True)
         async for line in job.lines(ray):
             print(line, flush=True)  # noqa: T201 - the job's output
-        await job.check(ray)
+        job.check()
 
 
 def _ask_what_is_meant(where: Cluster, job: Job) -> None:
