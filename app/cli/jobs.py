@@ -266,7 +266,6 @@ class Job:
                         yield self._fresh(text, position)
                         position += len(text)
                         answered = time.monotonic()
-                    continue
             except (OSError, WebSocketException, UnreachableError) as error:
                 if time.monotonic() - answered > SILENCE_LIMIT_S:
                     raise PlatformError(
