@@ -1,5 +1,6 @@
 import io
 import os
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -59,9 +60,12 @@ def test_another_content_is_another_package(folder: Path) -> None:
     assert pack(folder).uri != before
 
 
-def test_too_much_is_refused_unread_with_the_biggest_files_first(folder: Path) -> None:
+def test_too_much_is_refused_unpacked_with_the_biggest_files_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, size in (("kept/big.bin", 80_000_000), ("data/houses.csv", 30_000_000)):
         os.truncate(folder / name, size)  # files with a size and no content
+    monkeypatch.delattr(tempfile, "TemporaryDirectory")
 
     with pytest.raises(PackageError) as refused:
         pack(folder)

@@ -49,6 +49,14 @@ def test_a_search_is_not_made_again_since_the_run_holds_what_it_found() -> None:
     assert sorted(words[6:]) == sorted(["--max-features", "0.3", "--criterion", "entropy"])
 
 
+def test_a_default_that_no_option_takes_is_left_out() -> None:
+    tags = TAGS | {"train.arguments": "--dataset wine --trials 3"}
+
+    made = Recipe.of("r1", tags, FOUND | {"max_features": "sqrt"})
+
+    assert "--max-features" not in made.arguments
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
