@@ -34,7 +34,7 @@ class Clone:
         self.call("dvc", "remote", "add", "--quiet", "--default", "store", str(folder / "store"))
         for version, seed in (("v1", 3), ("v2", 4)):
             self.write(seed)
-            self.call("dvc", "add", "--quiet", "houses.csv")
+            self.call("dvc", "add", "--quiet", "flats.csv")
             self.call("git", "add", "--all")
             self.call("git", "commit", "--quiet", "--message", version)
             self.call("git", "tag", version)
@@ -42,7 +42,7 @@ class Clone:
 
     def write(self, seed: int) -> None:
         rows = "\n".join(f"{i},{i * seed % 7},{'yes' if i % seed else 'no'}" for i in range(ROWS))
-        (self.folder / "houses.csv").write_text(f"rooms,area,sold\n{rows}\n")
+        (self.folder / "flats.csv").write_text(f"rooms,area,sold\n{rows}\n")
 
     def call(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a program in the repository; it must succeed."""
@@ -82,14 +82,14 @@ def tags(local: Local) -> Any:  # noqa: ANN401 - a function
 
 
 def test_a_version_of_the_data_is_trained_on_recorded_and_reproduced_bit_for_bit(clone: Clone, tags: Any) -> None:  # noqa: ANN401
-    first = clone.trained("dvc:houses.csv@v1")
-    second = clone.trained("dvc:houses.csv")
+    first = clone.trained("dvc:flats.csv@v1")
+    second = clone.trained("dvc:flats.csv")
 
     assert first["fingerprint"] != second["fingerprint"]
     recorded, changed = tags(first["run_id"]), tags(second["run_id"])
     commits = [clone.call("git", "rev-parse", revision).stdout.strip() for revision in ("v1", "v2")]
     assert [recorded["data.revision"], changed["data.revision"]] == commits
-    assert recorded["data.md5"] in clone.call("git", "show", "v1:houses.csv.dvc").stdout
+    assert recorded["data.md5"] in clone.call("git", "show", "v1:flats.csv.dvc").stdout
     assert changed["data.changed_since"] == first["run_id"]
     assert "data.changed_since" not in recorded
 
@@ -102,7 +102,7 @@ def test_a_version_of_the_data_is_trained_on_recorded_and_reproduced_bit_for_bit
 
 
 def test_a_file_that_was_changed_since_is_told_from_the_runs(clone: Clone) -> None:
-    (clone.folder / "plain.csv").write_text((clone.folder / "houses.csv").read_text())
+    (clone.folder / "plain.csv").write_text((clone.folder / "flats.csv").read_text())
     run_id = clone.trained("plain.csv")["run_id"]
     text = (clone.folder / "plain.csv").read_text()
     (clone.folder / "plain.csv").write_text(text.replace("\n5,", "\n50,"))
@@ -127,20 +127,20 @@ def test_a_run_that_nobody_made_is_not_found(clone: Clone) -> None:
 def test_a_version_is_fetched_from_the_storage_where_nothing_else_has_it(clone: Clone) -> None:
     shutil.rmtree(clone.folder / ".dvc" / "cache")
 
-    file = versioned.read(f"dvc:{clone.folder}/houses.csv@v1")
+    file = versioned.read(f"dvc:{clone.folder}/flats.csv@v1")
 
     clone.write(3)
-    assert file.content == (clone.folder / "houses.csv").read_bytes()
+    assert file.content == (clone.folder / "flats.csv").read_bytes()
     clone.write(4)
 
 
 @pytest.mark.parametrize(
     ("location", "said"),
     [
-        ("houses.csv@v9", "unknown Git revision"),
+        ("flats.csv@v9", "unknown Git revision"),
         ("nowhere.csv@v1", "cannot be read: No such file"),
         ("app@v1", "is a folder"),
-        ("../houses.csv", "lies in no DVC repository"),
+        ("../flats.csv", "lies in no DVC repository"),
     ],
 )
 def test_what_dvc_does_not_have_is_refused_with_a_next_step(clone: Clone, location: str, said: str) -> None:
@@ -153,16 +153,16 @@ def test_what_dvc_does_not_have_is_refused_with_a_next_step(clone: Clone, locati
 def test_a_file_that_was_changed_after_it_was_added_is_refused(clone: Clone) -> None:
     clone.write(5)
 
-    with pytest.raises(DataError, match=r"dvc add houses\.csv"):
-        versioned.read(f"dvc:{clone.folder}/houses.csv")
+    with pytest.raises(DataError, match=r"dvc add flats\.csv"):
+        versioned.read(f"dvc:{clone.folder}/flats.csv")
 
     clone.write(4)
 
 
 def test_data_whose_entry_was_not_committed_has_no_clean_revision(clone: Clone) -> None:
     clone.write(6)
-    clone.call("dvc", "add", "--quiet", "houses.csv")
+    clone.call("dvc", "add", "--quiet", "flats.csv")
 
-    file = versioned.read(f"dvc:{clone.folder}/houses.csv")
+    file = versioned.read(f"dvc:{clone.folder}/flats.csv")
 
     assert file.tags["data.revision"] == clone.call("git", "rev-parse", "HEAD").stdout.strip() + "-dirty"

@@ -1,4 +1,4 @@
-"""Training jobs as `manta train` sends and follows them, on a real Ray."""
+"""Training jobs as `manta train` sends and follows them, on a real Ray; the models fit what the platform serves."""
 
 import asyncio
 import json
@@ -17,6 +17,7 @@ import pytest
 
 from app.cli.jobs import STREAM_FROM, Job, JobError, Ray, State, Submission
 from app.cli.target import Target
+from app.data import bundled
 from tests.support.cutting import cutting
 from tests.support.local import MANTA, Local, Started, clean_environment
 from tests.support.waiting import wait_until
@@ -75,9 +76,9 @@ def mlflow_run(target: Target, run_id: str) -> dict[str, str]:
 def test_a_job_from_another_folder_brings_its_data_and_does_what_ray_job_submit_does(
     target: Target, tmp_path: Path
 ) -> None:
-    rows = "\n".join(f"{i},{i % 7},{'yes' if i % 3 else 'no'}" for i in range(60))
-    (tmp_path / "houses.csv").write_text(f"rooms,area,sold\n{rows}\n")
-    options = ["--data", "houses.csv", "--target", "sold", "--trees", "10"]
+    rows = bundled("breast-cancer")
+    rows.features.assign(diagnosis=rows.target).to_csv(tmp_path / "cells.csv", index=False)
+    options = ["--data", "cells.csv", "--target", "diagnosis", "--trees", "10"]
     plain = ["ray", "job", "submit", "--address", target.ray_url, "--working-dir", ".", "--"]
 
     by_manta = Local(tmp_path).run("train", *options, "--address", target.ray_url, "--token", target.ray_token)
@@ -96,8 +97,8 @@ def test_a_job_from_another_folder_brings_its_data_and_does_what_ray_job_submit_
     ours, theirs = (result(ended.stdout) for ended in (by_manta, by_ray))
     assert ours["fingerprint"] == theirs["fingerprint"]
     tags = mlflow_run(target, ours["run_id"])
-    assert tags["data.source"] == "houses.csv"
-    assert tags["train.arguments"] == "--data houses.csv --target sold --trees 10"
+    assert tags["data.source"] == "cells.csv"
+    assert tags["train.arguments"] == "--data cells.csv --target diagnosis --trees 10"
     assert tags["mlflow.user"] == job_info(target, by_manta.stderr)["metadata"]["user"]
 
 
@@ -142,7 +143,7 @@ def test_a_stack_is_found_by_its_outputs_and_reached_by_a_tunnel_of_its_own(
     work = tmp_path / "work"
     work.mkdir()
 
-    ended = Local(work).run("train", "--stack", "dev", "--dataset", "wine", "--trees", "5")
+    ended = Local(work).run("train", "--stack", "dev", "--dataset", "breast-cancer", "--trees", "5")
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "leads to head:8265" in ended.stderr
@@ -170,7 +171,7 @@ def training(local: Local, log: Path, stdin: int = subprocess.DEVNULL) -> Iterat
     """`manta train`, whose job runs."""
     with log.open("w") as out:
         process = subprocess.Popen(
-            [MANTA, "train", "--dataset", "wine", "--trees", "10"],
+            [MANTA, "train", "--dataset", "breast-cancer", "--trees", "10"],
             cwd=local.folder,
             stdin=stdin,
             stdout=out,
