@@ -45,7 +45,7 @@ lifecycle: .venv/.dev ## one stack through its whole life on a real cluster, wit
 	$(BIN)/pytest tests/e2e/lifecycle
 
 lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 takes newer versions)
-	$(LOCK) pyproject.toml --group dev $(if $(UPGRADE),--upgrade) -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra dvc --group dev --fork-strategy fewest $(if $(UPGRADE),--upgrade) -o requirements/dev.txt
 	$(LOCK) pyproject.toml --group build -c requirements/dev.txt -o requirements/app.txt
 	$(LOCK) --group infra -c requirements/dev.txt -o requirements/infra.txt
 	$(LOCK) --group mlflow -o requirements/mlflow.txt

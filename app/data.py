@@ -6,7 +6,7 @@ Which of them are held out is decided in `app.holdout`.
 import hashlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from sklearn import datasets
 
+from app import versioned
 from app.errors import DataError, ParameterError
 
 BUNDLED: Final[dict[str, Callable[..., object]]] = {
@@ -51,6 +52,8 @@ class Dataset:
     """Shape (rows, columns), float64, finite in float32 too, column names unique strings."""
     target: pd.Series
     """Shape (rows,), the labels: strings or integers, at least two different ones."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """What else the run is to say of the source, such as its revision."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -99,16 +102,18 @@ def synthetic(*, n_samples: int, seed: int = 42) -> Dataset:
 
 
 def from_file(location: str, *, target: str) -> Dataset:
-    """Read a CSV or Parquet file, from this machine or over HTTP(S).
+    """Read a CSV or Parquet file, from this machine, over HTTP(S) or from DVC.
 
     Args:
-        location: Path or URL; its ending decides the format (`READERS`).
+        location: Path, URL, or `dvc:PATH[@REV]`; its ending decides the format (`READERS`).
         target: Column that holds the labels; every other column is a feature.
 
     Raises:
         DataError: It cannot be read, is empty, or no classifier can be fitted on it.
     """
-    path = urlsplit(location).path if "://" in location else location
+    is_versioned = versioned.is_versioned(location)
+    path = versioned.Location.parse(location).path if is_versioned else location
+    path = urlsplit(location).path if "://" in location else path
     reader = next((READERS[end] for end in READERS if path.lower().endswith(end)), None)
     if reader is None:
         raise DataError(
@@ -116,7 +121,12 @@ def from_file(location: str, *, target: str) -> Dataset:
             allowed=", ".join(READERS),
             next_step="Save the table in one of these formats.",
         )
-    content = _download(location) if "://" in location else _read(Path(location))
+    tags: dict[str, str] = {}
+    if is_versioned:
+        file = versioned.read(location)
+        content, tags = file.content, file.tags
+    else:
+        content = _download(location) if "://" in location else _read(Path(location))
     if not content.strip():
         raise DataError(f"{location} is empty.", next_step="Give a file with a header and rows.")
     try:
@@ -126,7 +136,7 @@ def from_file(location: str, *, target: str) -> Dataset:
             f"{location} cannot be read as {reader_name(path)}: {str(error).strip().splitlines()[0]}",
             next_step="Check that the file is whole and that its ending names its format.",
         ) from error
-    return from_frame(frame, target=target, name=Path(path).name, source=location)
+    return replace(from_frame(frame, target=target, name=Path(path).name, source=location), tags=tags)
 
 
 def is_file(source: str) -> bool:

@@ -144,7 +144,8 @@ def command(run: Callable[[TrainOptions], None], *, help_text: str) -> Callable[
             typer.Option(help="Bundled real data: breast-cancer, digits or wine.", rich_help_panel=DATA),
         ] = None,
         data: Annotated[
-            str | None, typer.Option(help="CSV or Parquet file, by path or http(s) URL.", rich_help_panel=DATA)
+            str | None,
+            typer.Option(help="CSV or Parquet file: path, http(s) URL or dvc:PATH@REV.", rich_help_panel=DATA),
         ] = None,
         target: Annotated[
             str | None, typer.Option(help="Column of --data that holds the labels.", rich_help_panel=DATA)

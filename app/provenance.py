@@ -1,7 +1,8 @@
 """Where a model comes from: the commit and packages that made it, and a fingerprint that tells it from another."""
 
 import hashlib
-import subprocess
+import logging
+import shlex
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -9,8 +10,22 @@ from typing import Final
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-GIT_TIMEOUT_S: Final = 10
-"""The longest that git may take to tell a commit."""
+from app.data import Dataset
+from app.git import git_commit
+from app.options import TrainOptions
+from app.registry import Registry
+from app.settings import Settings
+
+log = logging.getLogger("manta.train")
+
+ARGUMENTS_TAG: Final = "train.arguments"
+"""Tag of a run: its command line, as a shell takes it."""
+
+PACKAGE_TAG: Final = "package."
+"""Beginning of the tags of a run that name the versions of its packages."""
+
+DATA_TAG: Final = "data.fingerprint"
+"""Tag of a run: the fingerprint of the rows, their order and labels."""
 
 PACKAGES: Final = ("mlflow", "numpy", "pandas", "ray", "scikit-learn", "skops")
 """Packages whose versions decide what a fit gives."""
@@ -21,20 +36,37 @@ def packages() -> dict[str, str]:
     return {name: version(name) for name in PACKAGES}
 
 
-def git_commit() -> str:
-    """Commit of the working tree that this package lies in, with `-dirty` where files differ; empty without git."""
-    try:
-        answer = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],  # noqa: S607
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=GIT_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
+def origin(chosen: TrainOptions, configured: Settings) -> dict[str, str]:
+    """Tags of a run that say who made it from what, so that `manta reproduce` can make it again.
+
+    Args:
+        chosen: Options of the run.
+        configured: What the process was told of commit, user and stack.
+    """
+    told = {"mlflow.user": configured.user, "stack": configured.stack}
+    return {
+        "mlflow.source.git.commit": configured.git_commit or git_commit(Path(__file__).parent),
+        ARGUMENTS_TAG: shlex.join(chosen.argv()),
+        **{name: value for name, value in told.items() if value},
+        **{f"{PACKAGE_TAG}{name}": number for name, number in packages().items()},
+    }
+
+
+def changed(registry: Registry, experiment: str, dataset: Dataset) -> dict[str, str]:
+    """Say so where data of the same name was another one in the last run on it.
+
+    Returns:
+        The tag `data.changed_since` with the id of that run, or nothing.
+
+    Raises:
+        RegistryUnavailableError: MLflow does not answer.
+    """
+    last = registry.last_run(experiment, dataset.name)
+    before = last.data.tags.get(DATA_TAG) if last is not None else None
+    if last is None or before in {None, dataset.fingerprint}:
+        return {}
+    log.info("%s is not the data that it was in the last run on it, %s", dataset.name, last.info.run_id)
+    return {"data.changed_since": last.info.run_id}
 
 
 def fingerprint(forest: RandomForestClassifier) -> str:

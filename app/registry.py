@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import mlflow
+from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
@@ -93,6 +94,35 @@ class Registry:
                     registry_uri=self.uri,
                 )
             return artifact.read(Path(folder), label=f"{version.name} version {version.version}")
+
+    def recorded(self, run_id: str) -> Run:
+        """Look up a run, with its tags and parameters.
+
+        Raises:
+            ModelNotFoundError: There is no such run.
+            RegistryUnavailableError: MLflow does not answer.
+        """
+        with self._errors(f"There is no run {run_id!r}.", next_step="MLflow's page lists all runs with their ids."):
+            return self._client.get_run(run_id)
+
+    def last_run(self, experiment: str, dataset: str) -> Run | None:
+        """The newest finished run on data of a name, or None where there is none.
+
+        Raises:
+            RegistryUnavailableError: MLflow does not answer.
+        """
+        quote = '"' if "'" in dataset else "'"
+        with self._errors(f"The runs of {experiment!r} cannot be listed."):
+            found = self._client.get_experiment_by_name(experiment)
+            if found is None or quote in dataset:
+                return None
+            runs = self._client.search_runs(
+                [found.experiment_id],
+                filter_string=f"params.dataset = {quote}{dataset}{quote} AND attributes.status = 'FINISHED'",
+                max_results=1,
+                order_by=["attributes.start_time DESC"],
+            )
+        return runs[0] if runs else None
 
     def promote(self, version: ModelVersion) -> None:
         """Point the alias `champion` at a version.

@@ -84,6 +84,8 @@ class Settings(BaseSettings):
         alias="MANTA_GIT_COMMIT",
         description="Commit of the code that trains, where the working tree has no git of its own.",
     )
+    user: str = Field(default="", alias="MANTA_USER", description="Who submitted the job, for the run's tags.")
+    stack: str = Field(default="", alias="MANTA_STACK", description="Pulumi stack of the job, for the run's tags.")
 
     @field_validator("serve_tokens", mode="before")
     @classmethod
@@ -97,6 +99,12 @@ class Settings(BaseSettings):
         if self.predict_needs_token and not self.serve_tokens:
             raise ValueError("MANTA_PREDICT_NEEDS_TOKEN is true, and MANTA_SERVE_TOKENS lists no token: set one")
         return self
+
+
+def environment_of_nobody() -> dict[str, str]:
+    """The environment of this process without what leads its programs to a platform."""
+    ours = ("MANTA_", "MLFLOW_", "RAY_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
 @cache

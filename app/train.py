@@ -81,10 +81,11 @@ def train(chosen: options.TrainOptions, configured: Settings) -> Result:
     log.info("%s: %d rows, %d features", dataset.name, *dataset.features.shape)
     registry = Registry(configured)
     tags = {
-        "mlflow.source.git.commit": configured.git_commit or provenance.git_commit(),
+        **provenance.origin(chosen, configured),
         "data.source": dataset.source,
         "data.fingerprint": dataset.fingerprint,
-        **{f"package.{name}": version for name, version in provenance.packages().items()},
+        **dataset.tags,
+        **provenance.changed(registry, configured.experiment, dataset),
     }
     with _cluster_for(chosen, configured, parameters, rows=len(parts.train_target)) as workers:
         candidate = None

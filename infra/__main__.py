@@ -15,6 +15,7 @@ from infra.components.namespaces import Namespaces, NamespacesArgs
 from infra.components.network_policies import NetworkPolicies, NetworkPoliciesArgs
 from infra.components.ray_service import RayService, RayServiceArgs
 from infra.components.redis import Redis, RedisArgs
+from infra.components.schedule import Schedule, ScheduleArgs
 from infra.image_content import Content
 from infra.settings import Settings
 
@@ -66,6 +67,11 @@ def main(stack: Settings, root: Path = ROOT) -> None:
         inside,
     )
     Access("access", AccessArgs(namespace=workloads, settings=stack, after=[ray, mlflow]), inside)
+    Schedule(
+        "schedule",
+        ScheduleArgs(namespace=workloads, settings=stack, image=ray_image.reference, after=ray),
+        inside,
+    )
     _export(stack, target, ray_image, mlflow, ray)
 
 
@@ -92,6 +98,7 @@ def _export(stack: Settings, target: cluster.Cluster, image: Image, mlflow: Mlfl
     pulumi.export("serveToken", pulumi.Output.secret(ray.serve_token))
     pulumi.export("mlflowUsername", stack.app.mlflow_username)
     pulumi.export("mlflowPassword", pulumi.Output.secret(mlflow.password))
+    pulumi.export("stack", pulumi.get_stack())
     pulumi.export("namespace", stack.where.namespace)
     pulumi.export("context", target.context)
     pulumi.export("image", image.reference)

@@ -33,10 +33,11 @@ class Problem:
 
 
 def quoted(value: object) -> str:
-    """Write a value as an argument of a shell command."""
+    """Write a value as an argument of a shell command, which takes it for no option."""
     if isinstance(value, bool):
         return str(value).lower()
-    return shlex.quote(json.dumps(value) if isinstance(value, (dict, list, tuple)) else str(value))
+    text = json.dumps(value) if isinstance(value, (dict, list, tuple)) else str(value)
+    return ("-- " if text.startswith("-") else "") + shlex.quote(text)
 
 
 def secret_command(key: str) -> str:

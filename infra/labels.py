@@ -12,6 +12,7 @@ NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
 RAY: Final = "ray"
 REDIS: Final = "redis"
 MLFLOW: Final = "mlflow"
+SCHEDULE: Final = "schedule"
 
 
 def of(component: str) -> dict[str, str]:

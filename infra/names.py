@@ -26,6 +26,7 @@ WORKER_GROUP: Final = "workers"
 OPERATOR: Final = "kuberay-operator"
 REDIS: Final = "redis"
 MLFLOW: Final = "mlflow"
+SCHEDULE: Final = "train-schedule"
 
 RAY_SECRET: Final = "ray-auth"  # noqa: S105  (the name of a Secret)
 RAY_SECRET_KEY: Final = "auth_token"  # noqa: S105

@@ -16,14 +16,17 @@ from infra.vocabulary import (
     ROUTE,
     Address,
     Count,
+    CronSchedule,
     Host,
     ImageReference,
+    Minutes,
     NamespaceName,
     ObjectName,
     Port,
     Quantity,
     RayServiceName,
     Secret,
+    Words,
 )
 
 NO_SECRET = SecretStr("")
@@ -212,3 +215,17 @@ class App(Group):
     serve_token: Secret = Field(NO_SECRET, description="Token for /model/load; empty generates one.")
     mlflow_username: Annotated[str, Field(pattern=MODEL)] = Field("admin", description="Administrator of MLflow.")
     mlflow_password: Secret = Field(NO_SECRET, description="Its password; empty generates one.")
+
+
+class Schedule(Group):
+    """Retraining by itself."""
+
+    train_schedule: CronSchedule = Field(
+        "",
+        examples=["0 3 * * *"],
+        description="Cron schedule of retraining in UTC, such as `0 3 * * *`; empty means none.",
+    )
+    train_options: Words = Field(
+        "", examples=["--trees 200"], description="Options of a scheduled `manta train`, as a shell takes them."
+    )
+    train_deadline_minutes: Minutes = Field(60, description="Minutes after which a scheduled training is stopped.")

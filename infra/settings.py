@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from infra import checks
 from infra.checks import Problem
-from infra.options import Access, App, Charts, Group, Images, Size, Storage, Where
+from infra.options import Access, App, Charts, Group, Images, Schedule, Size, Storage, Where
 
 PROJECT: Final = "manta"
 """Name of the Pulumi project, and so the namespace of its keys."""
@@ -36,6 +36,7 @@ class Settings(BaseModel):
     storage: Storage
     access: Access
     app: App
+    schedule: Schedule
 
 
 def load() -> Settings:

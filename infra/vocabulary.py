@@ -1,11 +1,12 @@
 """The named types of configuration values: each refuses what Kubernetes or KubeRay would refuse later."""
 
 import re
+import shlex
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
-from infra import names, quantities
+from infra import cron, names, quantities
 
 DNS_LABEL: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 """RFC 1035, which Services and KubeRay ask for: it begins with a letter."""
@@ -35,6 +36,11 @@ def _secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _words(text: str) -> str:
+    shlex.split(text)
+    return text
+
+
 Quantity = Annotated[str, AfterValidator(_quantity)]
 """An amount of CPU or bytes, more than 0; kept as Kubernetes spells it."""
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
@@ -51,3 +57,9 @@ ImageReference = Annotated[str, StringConstraints(pattern=IMAGE)]
 """An image with its tag or digest, or empty for the default."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1, le=1000)]
+CronSchedule = Annotated[str, AfterValidator(cron.checked)]
+"""When something happens again and again, or empty for never."""
+Words = Annotated[str, AfterValidator(_words)]
+"""Arguments of a command, as a shell takes them."""
+Minutes = Annotated[int, Field(ge=1, le=10_080)]
+"""Up to a week."""

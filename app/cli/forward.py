@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any, Final
 
 import typer
@@ -99,6 +99,26 @@ async def hold_all(tunnels: Sequence[Forward], *, context: str, say: Say) -> Non
     with suppress(asyncio.CancelledError):
         await holding
     say("closed")
+
+
+@asynccontextmanager
+async def held(tunnel: Forward, *, context: str, say: Say) -> AsyncIterator[None]:
+    """Hold one tunnel open while the block runs.
+
+    Raises:
+        PortError: `kubectl` cannot be started.
+    """
+    holding = asyncio.create_task(hold(tunnel, command(tunnel, context), say))
+    try:
+        while not await _answers(tunnel.local_port):
+            if holding.done():
+                holding.result()
+            await asyncio.sleep(OPENING_S)
+        yield
+    finally:
+        holding.cancel()
+        with suppress(asyncio.CancelledError):
+            await holding
 
 
 async def hold(tunnel: Forward, arguments: Sequence[str], say: Say) -> None:

@@ -12,12 +12,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli import client
-from app.cli.client import Job
+from app.cli import client, submission
+from app.cli.cluster import Cluster
+from app.cli.jobs import Job, Ray
 from app.cli.platform import Platform, Ports, state_folder
 from app.cli.processes import Processes
 from app.cli.progress import Steps, console
 from app.cli.target import STATE, TOKEN_FILE, Target
+from app.options import TrainOptions
 
 DEFAULTS = Ports()
 
@@ -88,21 +90,24 @@ async def _bring_up(platform: Platform, target: Target, steps: Steps, *, retrain
         await asyncio.gather(mlflow_up, ray_up)
         if retrain or not await platform.has_champion():
             with steps.step("Training: waiting for the job", "A model is trained and registered"):
-                await follow(await asyncio.to_thread(Job, target, []))
+                await _train(target)
 
     mlflow_up, ray_up = asyncio.create_task(mlflow()), asyncio.create_task(ray())
     await asyncio.gather(serve(), trained())
 
 
-async def follow(job: Job) -> None:
-    """Print a job's output until it ends.
+async def _train(target: Target) -> None:
+    """Run a training job with its defaults, and print its output.
 
     Raises:
-        PlatformError: The job failed.
+        JobError: The job failed.
     """
-    async for line in job.lines():
-        console.print(f"  {line}", style="dim", markup=False)
-    await asyncio.to_thread(job.check)
+    job = Job()
+    async with Ray(target) as ray:
+        await submission.send(ray, Cluster(target=target, name=target.ray_url, is_here=True), TrainOptions(), job)
+        async for line in job.lines(ray):
+            console.print(f"  {line}", style="dim", markup=False)
+        job.check()
 
 
 async def _first_prediction(target: Target, steps: Steps) -> dict[str, Any]:

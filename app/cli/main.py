@@ -2,8 +2,7 @@
 
 import typer
 
-from app import options
-from app.cli import dev, doctor, forward, local, models, train
+from app.cli import dev, doctor, forward, local, models, reproduce, train
 from app.cli.errors import run_command
 
 cli = typer.Typer(
@@ -13,7 +12,8 @@ cli = typer.Typer(
     help="Train, register and serve scikit-learn models on Ray.",
 )
 cli.command()(local.local)
-cli.command()(options.command(train.submit, help_text=train.HELP))
+cli.command()(train.command())
+cli.command()(reproduce.reproduce)
 cli.command()(models.load)
 cli.command()(models.predict)
 cli.command()(models.status)

@@ -43,6 +43,9 @@ QUIET_PORTS: Final = range(20_000, 32_000)
 OBJECT_STORE_BYTES: Final = 512 * 1024**2
 """Shared memory for Ray's objects; Ray would take a third of the machine's memory."""
 
+LOCK_FILE: Final = "lock"
+"""File in the state's folder that a running platform holds locked."""
+
 BIN: Final = Path(sys.executable).parent
 """Folder of this environment's programs."""
 
@@ -104,7 +107,7 @@ def state_folder(state: Path) -> Iterator[str]:
         PlatformError: Another platform uses the folder.
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (state / "lock").open("w") as lock:
+    with (state / LOCK_FILE).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -117,6 +120,18 @@ def state_folder(state: Path) -> Iterator[str]:
             token_file.touch(mode=0o600)
             token_file.write_text(secrets.token_urlsafe(32))
         yield token_file.read_text()
+
+
+def is_running(state: Path) -> bool:
+    """Whether a platform of this machine uses the folder as its state now."""
+    try:
+        with (state / LOCK_FILE).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 class Platform:

@@ -4,7 +4,7 @@ import json
 import subprocess
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from app.errors import MantaError
@@ -43,18 +43,22 @@ class Outputs(BaseModel):
     mlflow_url: str
     serve_url: str
     forwards: tuple[Forward, ...] = Field(min_length=1)
+    ray_token: SecretStr = SecretStr("")
+    """Ray's token, where secrets are shown."""
+    stack: str = ""
 
 
-def outputs(stack: str = "") -> Outputs:
-    """Read the outputs of a stack; secrets stay hidden.
+def outputs(stack: str = "", *, show_secrets: bool = False) -> Outputs:
+    """Read the outputs of a stack.
 
     Args:
         stack: Name of the stack; empty means the selected one.
+        show_secrets: Whether to decrypt secrets, for which Pulumi may ask for the passphrase.
 
     Raises:
         StackError: Pulumi is missing or has no such stack, or the stack is not up.
     """
-    found = _ask("stack", "output", "--json", *_named(stack))
+    found = _ask("stack", "output", "--json", *(["--show-secrets"] if show_secrets else []), *_named(stack))
     try:
         return Outputs.model_validate(found)
     except ValidationError as error:

@@ -48,10 +48,11 @@ class Flow:
 def flows(settings: Settings) -> list[Flow]:
     """Every flow that the platform has."""
     namespace = settings.where.namespace
-    ray, redis, mlflow = (
+    ray, redis, mlflow, schedule = (
         Peer(name=name, namespace=namespace, pods=tuple(sorted(labels.selector(name).items())))
-        for name in (labels.RAY, labels.REDIS, labels.MLFLOW)
+        for name in (labels.RAY, labels.REDIS, labels.MLFLOW, labels.SCHEDULE)
     )
+    submitters = [schedule] if settings.schedule.train_schedule else []
     operator = Peer(name="operator", namespace=names.operator_namespace(namespace))
     dns = Peer(name="dns", namespace="kube-system", is_ours=False, cidr=NODE_LOCAL_DNS)
     anywhere = Peer(name="anywhere", is_ours=False)
@@ -65,9 +66,10 @@ def flows(settings: Settings) -> list[Flow]:
         Flow(source=operator, destination=anywhere, ports=API_PORTS),
         *_to_redis(settings, ray, redis, anywhere),
         *_from_mlflow(settings, mlflow, anywhere),
+        *(Flow(source=source, destination=ray, ports=(names.DASHBOARD_PORT,)) for source in submitters),
         *(
             Flow(source=source, destination=dns, ports=DNS_PORTS, protocols=("UDP", "TCP"))
-            for source in (ray, mlflow, operator)
+            for source in (ray, mlflow, operator, *submitters)
         ),
     ]
     for client in _clients(settings, anywhere):

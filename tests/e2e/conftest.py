@@ -67,4 +67,4 @@ def namespaces(api: Api, program: Program) -> Iterator[list[str]]:
 def record(request: pytest.FixtureRequest, program: Program, namespaces: list[str]) -> Record:
     """What the program registers for a stack, in the namespaces that exist."""
     assert namespaces
-    return program.deploy(request.param, namespace=NAMESPACE, kuberayChart="./kuberay")
+    return program.deploy(request.param, namespace=NAMESPACE, kuberayChart="./kuberay", trainSchedule="@daily")

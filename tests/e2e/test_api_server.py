@@ -30,16 +30,18 @@ def test_the_crds_are_accepted_over_those_that_are_there(api: Api, record: Recor
     assert api.judge(crds) == []
 
 
-def test_the_pods_of_ray_and_redis_pass_admission(api: Api, record: Record) -> None:
+def test_the_pods_of_ray_redis_and_the_schedule_pass_admission(api: Api, record: Record) -> None:
     service = record.one("kubernetes:ray.io/v1:RayService").inputs
     namespace = service["metadata"]["namespace"]
     cluster = service["spec"]["rayClusterConfig"]
     redis = record.one("kubernetes:apps/v1:StatefulSet").inputs["spec"]["template"]
     redis["spec"]["volumes"].append({"name": "data", "emptyDir": {}})
+    schedule = record.one("kubernetes:batch/v1:CronJob").inputs["spec"]["jobTemplate"]["spec"]["template"]
     pods = [
         pod("head", namespace, cluster["headGroupSpec"]["template"]),
         pod("worker", namespace, cluster["workerGroupSpecs"][0]["template"]),
         pod("redis", namespace, redis),
+        pod("schedule", namespace, schedule),
     ]
 
     assert api.judge(pods) == []

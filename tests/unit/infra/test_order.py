@@ -112,5 +112,5 @@ def test_every_resource_lies_in_a_component_but_the_providers(program: Program, 
 
     assert outside == {
         *("cluster", "cluster-crds", "ray-image", "mlflow-image", "namespaces", "network-policies", "kuberay-operator"),
-        *("redis", "mlflow", "ray", "access"),
+        *("redis", "mlflow", "ray", "access", "schedule"),
     }

@@ -55,6 +55,9 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("dev", {"rayToken": "short"}, "pulumi config set --secret rayToken "),
     ("dev", {"mlflowPassword": "with a space in it"}, "pulumi config set --secret mlflowPassword "),
     ("dev", {"localContexts": "minikube"}, "pulumi config set localContexts "),
+    ("dev", {"trainSchedule": "every night"}, "pulumi config set trainSchedule '0 3 * * *'"),
+    ("dev", {"trainOptions": '--data "x'}, "pulumi config set trainOptions -- '--trees 200'"),
+    ("dev", {"trainDeadlineMinutes": 0}, "pulumi config set trainDeadlineMinutes 60"),
     ("dev", {"cpu": 2}, "pulumi config rm cpu"),
 ]
 

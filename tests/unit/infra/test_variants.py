@@ -36,6 +36,7 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "oci charts": ("dev", {"kuberayChart": "oci://m.example.com/k", "mlflowChart": "oci://m.example.com/m"}),
     "other names": ("dev", {"namespace": "team-a", "rayServiceName": "scoring", "modelName": "Churn"}),
     "removed crds": ("dev", {"removeCrds": True}),
+    "retraining": ("prod", {"trainSchedule": "@daily", "trainOptions": "--trees 200"}),
     "another stack's cluster": ("prod", {"clusterStack": "org/platform/prod", "context": ""}),
 }
 OUTPUTS = {
@@ -48,7 +49,7 @@ OUTPUTS = {
         "mlflowUsername",
         "mlflowPassword",
     ),
-    *("namespace", "context", "image", "rayVersion", "modelName", "forwards"),
+    *("stack", "namespace", "context", "image", "rayVersion", "modelName", "forwards"),
 }
 
 
