@@ -80,14 +80,14 @@ def train(chosen: options.TrainOptions, configured: Settings) -> Result:
         holdout.check_folds(parts, chosen.folds or options.FOLDS)
     log.info("%s: %d rows, %d features", dataset.name, *dataset.features.shape)
     registry = Registry(configured)
-    tags = {
-        **provenance.origin(chosen, configured),
-        "data.source": dataset.source,
-        "data.fingerprint": dataset.fingerprint,
-        **dataset.tags,
-        **provenance.changed(registry, configured.experiment, dataset),
-    }
     with _cluster_for(chosen, configured, parameters, rows=len(parts.train_target)) as workers:
+        tags = {
+            **provenance.origin(chosen, configured),
+            "data.source": dataset.source,
+            "data.fingerprint": dataset.fingerprint,
+            **dataset.tags,
+            **provenance.changed(registry, configured.experiment, dataset),
+        }
         candidate = None
         try:
             with registry.run(configured.experiment, tags=tags, run_id=chosen.resume) as run_id:
