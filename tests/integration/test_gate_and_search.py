@@ -173,11 +173,15 @@ def test_a_cluster_without_free_cpus_is_waited_for_with_the_reason(local: Local,
     wait_until(lambda: client.get_job_status(holder).is_terminal(), what="the end of the holder")
 
 
-def test_a_model_survives_a_registry_that_goes_away(local: Local, registry: MlflowClient) -> None:
+def test_a_model_survives_a_registry_that_goes_away(local: Local, registry: MlflowClient, tmp_path: Path) -> None:
     before = len(registry.search_model_versions(f"name='{MODEL_NAME}'"))
     door = Door(local.target.mlflow_url, closes_at="/runs/log-batch")
     with door.listening() as url:
-        environment = clean_environment() | {"MLFLOW_TRACKING_URI": url, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+        environment = clean_environment() | {
+            "MLFLOW_TRACKING_URI": url,
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+            "TMPDIR": str(tmp_path),
+        }
         train = [sys.executable, "-m", "app.train", "--dataset", "wine", "--trees", "12", "--no-promote"]
         lost = subprocess.run(
             train, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False
