@@ -67,6 +67,10 @@ class Predictor:
         labels = self.model.predict(given)
         return labels, self.model.predict_proba(given) if hasattr(self.model, "predict_proba") else None
 
+    def walks(self, rows: int) -> float:
+        """Walks down a tree that so many rows take; infinite where scikit-learn itself answers, at a cost unknown."""
+        return float("inf") if self.forest is None else rows * len(self.forest.roots)
+
     def _frame(self, rows: np.ndarray) -> pd.DataFrame:
         frame = pd.DataFrame(rows, columns=[column.name for column in self.columns])
         return frame.astype({column.name: column.type.to_pandas() for column in self.columns})
