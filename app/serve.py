@@ -6,9 +6,11 @@ Its import path is `app.serve:build`; the same builder serves on one machine and
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import ray
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
+from ray.serve.config import BackpressureConfig
 
 from app import api, metrics, names
 from app.fleet import Fleet
@@ -20,7 +22,13 @@ from app.replica import Replica
 from app.settings import settings
 
 MAX_ONGOING_REQUESTS: Final = 64
-"""Requests that one replica has under way at once, before the proxy keeps further ones waiting."""
+"""Requests that one replica has under way at once, before further ones wait."""
+
+MAX_QUEUED_REQUESTS: Final = 1024
+"""Requests that wait for one replica, before further ones are answered 503 at once: less than a second's work."""
+
+RETRY_AFTER_S: Final = 1
+"""When a client that was answered so may ask again."""
 
 Steps = dict[str, Callable[..., Awaitable[object]]]
 
@@ -62,6 +70,7 @@ class ModelServer:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Make the ingress of this replica, after its constructor."""
         configured = settings()
+        resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
         return api.create(
             self._fleet,
             self._follower,
@@ -71,6 +80,7 @@ class ModelServer:
                 predict_needs_token=configured.predict_needs_token,
                 webhook_secret=configured.webhook_secret,
             ),
+            threads=max(1, int(resources.get("CPU", 1))),
         )
 
     async def answer(self, step: str, *args: object) -> object:
@@ -96,6 +106,8 @@ def build(args: ServeArgs) -> serve.Application:
     deployment = serve.deployment(
         name=names.DEPLOYMENT,
         max_ongoing_requests=MAX_ONGOING_REQUESTS,
+        max_queued_requests=MAX_QUEUED_REQUESTS,
+        backpressure_config=BackpressureConfig(retry_after_s=RETRY_AFTER_S),
         graceful_shutdown_timeout_s=GRACEFUL_SHUTDOWN_TIMEOUT_S,
     )
     application: serve.Application = deployment(serve.ingress()(ModelServer)).bind(args)
