@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve.config import BackpressureConfig
+from ray.serve.schema import LoggingConfig
 
 from app import api, metrics, names
 from app.fleet import Fleet
@@ -108,6 +109,8 @@ def build(args: ServeArgs) -> serve.Application:
         max_ongoing_requests=MAX_ONGOING_REQUESTS,
         max_queued_requests=MAX_QUEUED_REQUESTS,
         backpressure_config=BackpressureConfig(retry_after_s=RETRY_AFTER_S),
+        # A line for each request costs more than the answer; Ray's measures count requests by path and status.
+        logging_config=LoggingConfig(enable_access_log=False),
         graceful_shutdown_timeout_s=GRACEFUL_SHUTDOWN_TIMEOUT_S,
     )
     application: serve.Application = deployment(serve.ingress()(ModelServer)).bind(args)

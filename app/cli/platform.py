@@ -166,6 +166,8 @@ class Platform:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": target.ray_token,
+            # Requests stay on one thread of the replica: no handing over from one event loop to another.
+            "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
             # Ray's name for a node that is no part of a cluster: it keeps 127.0.0.1 and binds nothing else. Without
             # it, Ray replaces a loopback address by the machine's own.

@@ -99,9 +99,10 @@ def test_every_container_runs_unprivileged(program: Program) -> None:
         assert group["template"]["spec"]["securityContext"]["runAsUser"] == 1000
 
 
-def test_serve_answers_through_ha_proxy(program: Program) -> None:
+def test_serve_answers_through_ha_proxy_on_one_thread(program: Program) -> None:
     for container in containers(cluster(program)):
         assert {"name": "RAY_SERVE_ENABLE_HA_PROXY", "value": "1"} in container["env"]
+        assert {"name": "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "value": "0"} in container["env"]
 
 
 def test_the_head_runs_nothing_and_serves_nothing_so_that_it_can_be_lost(program: Program) -> None:
