@@ -4,7 +4,7 @@ Its import path is `app.serve:build`; the same builder serves on one machine and
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import ray
 from fastapi import FastAPI
@@ -35,6 +35,17 @@ Steps = dict[str, Callable[..., Awaitable[object]]]
 
 GRACEFUL_SHUTDOWN_TIMEOUT_S: Final = 60
 """The longest that a replica which stops may take to finish the requests that it has."""
+
+
+OPTIONS: Final[dict[str, Any]] = {
+    "max_ongoing_requests": MAX_ONGOING_REQUESTS,
+    "max_queued_requests": MAX_QUEUED_REQUESTS,
+    "backpressure_config": BackpressureConfig(retry_after_s=RETRY_AFTER_S),
+    # A line for each request costs more than the answer; Ray's measures count requests by path and status.
+    "logging_config": LoggingConfig(enable_access_log=False),
+    "graceful_shutdown_timeout_s": GRACEFUL_SHUTDOWN_TIMEOUT_S,
+}
+"""What Serve is told of the deployment wherever it runs; its config says how many replicas there are."""
 
 
 class ServeArgs(BaseModel):
@@ -104,14 +115,6 @@ class ModelServer:
 
 def build(args: ServeArgs) -> serve.Application:
     """Build the Serve application from the arguments of its config."""
-    deployment = serve.deployment(
-        name=names.DEPLOYMENT,
-        max_ongoing_requests=MAX_ONGOING_REQUESTS,
-        max_queued_requests=MAX_QUEUED_REQUESTS,
-        backpressure_config=BackpressureConfig(retry_after_s=RETRY_AFTER_S),
-        # A line for each request costs more than the answer; Ray's measures count requests by path and status.
-        logging_config=LoggingConfig(enable_access_log=False),
-        graceful_shutdown_timeout_s=GRACEFUL_SHUTDOWN_TIMEOUT_S,
-    )
+    deployment = serve.deployment(name=names.DEPLOYMENT, **OPTIONS)
     application: serve.Application = deployment(serve.ingress()(ModelServer)).bind(args)
     return application
