@@ -16,7 +16,7 @@ ON_LOOPBACK: Final = r"""#!/bin/sh
 # HAProxy with its two pages of measures on loopback: Ray's configuration opens them to every network.
 previous=
 for word; do
-    [ "$previous" = -f ] && sed -i 's/^\( *bind \)\*\{0,1\}:/\1127.0.0.1:/' "$word"
+    [ "$previous" = -f ] && sed -i.before 's/^\( *bind \)\*\{0,1\}:/\1127.0.0.1:/' "$word"
     previous=$word
 done
 exec "BINARY" "$@"
