@@ -5,7 +5,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint format types unit integration e2e lifecycle lock clean
+.PHONY: help run up down test lint format types unit integration e2e lifecycle bench lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,11 +44,16 @@ e2e: .venv/.dev ## a real Kubernetes API judges every object of both stacks (KUB
 lifecycle: .venv/.dev ## one stack through its whole life on a real cluster, with the real engine (KUBECONFIG)
 	$(BIN)/pytest tests/e2e/lifecycle
 
+bench: .venv/.dev ## measure predictor and server against their peers, into docs/benchmarks (wrk; about 15 minutes)
+	$(BIN)/python -m tests.benchmark.predictor
+	$(BIN)/python -m tests.benchmark.serving
+
 lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 takes newer versions)
 	$(LOCK) pyproject.toml --extra dvc --group dev --fork-strategy fewest $(if $(UPGRADE),--upgrade) -o requirements/dev.txt
 	$(LOCK) pyproject.toml --group build -c requirements/dev.txt -o requirements/app.txt
 	$(LOCK) --group infra -c requirements/dev.txt -o requirements/infra.txt
 	$(LOCK) --group mlflow -o requirements/mlflow.txt
+	for peer in bentoml litserve mlserver; do $(LOCK) --group $$peer -o requirements/benchmark/$$peer.txt; done
 
 clean: ## remove the environment and the local platform's state
 	rm -rf .venv .manta

@@ -3,27 +3,31 @@
 The messages are in `app.schemas`; the OpenAPI document's examples and limits are made in `app.openapi`.
 """
 
-import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import BackgroundTasks, Depends, FastAPI, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from mlflow.entities.model_registry import ModelVersion
 from pydantic import SecretStr
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
-from app import body, features, openapi, schemas, webhook
+from app import body, openapi, schemas, webhook
 from app.errors import MantaError, UnauthorizedError
 from app.fleet import Fleet
 from app.follow import Follower
+from app.predictions import Predictions
 from app.schemas import Health, LoadRequest, LoadResponse, ModelInfo, ModelStatus, PredictResponse
 
 PROBLEM_JSON: Final = "application/problem+json"
+
+PREDICT: Final = "/predict"
+"""The busiest path."""
 
 LOAD_FORM: Final = '{"name": string, "version": string} or {"name": string, "alias": string}, or no body'
 """The form of a load request, for messages."""
@@ -40,7 +44,33 @@ class Access:
     """What MLflow signs its deliveries with; without one there is no path for them."""
 
 
-def create(fleet: Fleet, follower: Follower, *, limits: openapi.Limits, access: Access) -> FastAPI:
+class Api(FastAPI):
+    """FastAPI with short cuts past its routing, which takes longer than a prediction."""
+
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - FastAPI's
+        super().__init__(**kwargs)
+        self.shortcuts: dict[str, Callable[[Request], Awaitable[Response]]] = {}
+        """By their paths, what answers POST as its route would, and only raises what it knows."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer by the short cut of the path, if there is one, and by FastAPI otherwise."""
+        path = scope["path"].removeprefix(scope.get("root_path", "")) if scope["type"] == "http" else ""
+        shortcut = self.shortcuts.get(path) if scope.get("method") == "POST" else None
+        if shortcut is None:
+            await super().__call__(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            response = await shortcut(request)
+        except MantaError as error:
+            response = _expected(request, error)
+        except Exception:
+            await _unexpected(request)(scope, receive, send)
+            raise
+        await response(scope, receive, send)
+
+
+def create(fleet: Fleet, follower: Follower, *, limits: openapi.Limits, access: Access, threads: int = 1) -> FastAPI:
     """Make the API of one replica.
 
     Args:
@@ -48,6 +78,7 @@ def create(fleet: Fleet, follower: Follower, *, limits: openapi.Limits, access: 
         follower: Started and stopped with the API, which answers nothing before.
         limits: The most rows and bytes of a request.
         access: What a client must bring.
+        threads: Large batches that are answered at once; the CPUs of the replica.
     """
 
     @asynccontextmanager
@@ -57,11 +88,12 @@ def create(fleet: Fleet, follower: Follower, *, limits: openapi.Limits, access: 
         await follower.stop()
 
     replica = fleet.replica
-    api = FastAPI(
-        title="manta", version="1", summary="Predictions of the champion of a model registry", lifespan=lifespan
-    )
+    predictions = Predictions(replica, follower, limits=limits, threads=threads)
+    api = Api(title="manta", version="1", summary="Predictions of the champion of a model registry", lifespan=lifespan)
     openapi.install(api, replica, limits)
     _handle_errors(api)
+    if not access.predict_needs_token:
+        api.shortcuts[PREDICT] = predictions.answer
     authorised = [Depends(_bearer(access.tokens))] if access.tokens else []
 
     @api.post("/model/load", dependencies=authorised, responses=openapi.LOAD_PROBLEMS)
@@ -79,26 +111,18 @@ def create(fleet: Fleet, follower: Follower, *, limits: openapi.Limits, access: 
         )
 
     @api.post(
-        "/predict",
+        PREDICT,
         response_model=PredictResponse,
         responses=openapi.PREDICT_PROBLEMS,
         dependencies=authorised if access.predict_needs_token else [],
     )
     async def predict(request: Request) -> Response:
-        """Answer rows with predictions and, where the model is a classifier, probabilities."""
-        content = await body.read(request, max_bytes=limits.body_bytes)
-        await follower.confirm()
-        served = replica.require()
-        rows = features.decode(content, max_rows=limits.rows)
-        matrix = features.to_matrix(rows, columns=served.predictor.columns)
-        labels, probabilities = await asyncio.to_thread(served.predictor.predict, matrix)
-        answer = PredictResponse(
-            predictions=labels.tolist(),
-            probabilities=None if probabilities is None else probabilities.tolist(),
-            model_version=str(served.version.version),
-            timestamp=schemas.now(),
-        )
-        return Response(answer.model_dump_json(), media_type=body.JSON)
+        """Answer rows with predictions and, where the model is a classifier, probabilities.
+
+        Large batches are read faster as what `numpy.save` writes, with the content type `application/x-npy`: an array
+        of numbers of shape (rows, columns).
+        """
+        return await predictions.answer(request)
 
     @api.get("/model")
     async def model() -> ModelStatus:
@@ -169,8 +193,7 @@ def _handle_errors(api: FastAPI) -> None:
 
     @api.exception_handler(MantaError)
     async def expected(request: Request, error: MantaError) -> Response:
-        headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthorizedError) else {}
-        return _problem(error.problem(request.url.path), error.status, headers)
+        return _expected(request, error)
 
     @api.exception_handler(HTTPException)
     async def routing(request: Request, error: HTTPException) -> Response:
@@ -188,8 +211,17 @@ def _handle_errors(api: FastAPI) -> None:
     @api.exception_handler(Exception)
     async def unexpected(request: Request, _: Exception) -> Response:
         """A bug: Starlette raises it again after this answer, so that the replica's log holds the traceback."""
-        error = MantaError("The request met a defect of the service.", next_step="See the replica's log.")
-        return _problem(error.problem(request.url.path), error.status, {})
+        return _unexpected(request)
+
+
+def _expected(request: Request, error: MantaError) -> Response:
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthorizedError) else {}
+    return _problem(error.problem(request.url.path), error.status, headers)
+
+
+def _unexpected(request: Request) -> Response:
+    error = MantaError("The request met a defect of the service.", next_step="See the replica's log.")
+    return _problem(error.problem(request.url.path), error.status, {})
 
 
 def _problem(members: dict[str, object], status: int, headers: dict[str, str]) -> Response:

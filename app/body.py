@@ -11,17 +11,25 @@ from app.errors import InvalidBodyError, MantaError, MediaTypeError, TooLargeErr
 
 JSON: Final = "application/json"
 
+NPY: Final = "application/x-npy"
+"""An array as `numpy.save` writes it."""
+
 SHOWN: Final = 60
 """Characters of a wrong value that a message repeats."""
 
 Message = TypeVar("Message", bound=BaseModel)
 
 
-async def read(request: Request, *, max_bytes: int) -> bytes:
-    """Read a JSON body, and stop where it grows beyond the limit.
+async def read(request: Request, *, max_bytes: int, kinds: tuple[str, ...] = (JSON,)) -> bytes:
+    """Read a body, and stop where it grows beyond the limit.
+
+    Args:
+        request: Whose body is read.
+        max_bytes: The limit.
+        kinds: The content types that are taken.
 
     Raises:
-        MediaTypeError: There is a body, and it does not say that it is JSON.
+        MediaTypeError: There is a body, and it does not say that it is of such a type.
         TooLargeError: It has more than `max_bytes`.
     """
     too_large = TooLargeError(
@@ -35,14 +43,19 @@ async def read(request: Request, *, max_bytes: int) -> bytes:
         body += chunk
         if len(body) > max_bytes:
             raise too_large
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if body and media_type != JSON:
+    given = media_type(request)
+    if body and given not in kinds:
         raise MediaTypeError(
-            f"The body's content type is {media_type or 'not given'}.",
-            allowed=JSON,
+            f"The body's content type is {given or 'not given'}.",
+            allowed=" or ".join(kinds),
             next_step=f"Send the header `Content-Type: {JSON}`.",
         )
     return bytes(body)
+
+
+def media_type(request: Request) -> str:
+    """The content type that a request gives its body, without parameters; empty where it gives none."""
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
 def parse(message: type[Message], body: bytes, *, form: str) -> Message:

@@ -10,14 +10,18 @@ from typing import Final
 import numpy as np
 import pandas as pd
 from mlflow.types import DataType
-from sklearn.base import BaseEstimator
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.ensemble._base import BaseEnsemble
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree._tree import TREE_LEAF, Tree
 
 from app.artifact import Artifact, Column
 from app.errors import ModelRefusedError
+from app.kernel import Forest
+
+FORESTS: Final = (ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor)
+"""Models that `app.kernel` answers for."""
 
 EXAMPLE_TOLERANCE: Final = 1e-9
 """Relative difference allowed to the stored answers: nothing for trees, last bits for models that use BLAS."""
@@ -32,8 +36,10 @@ class Predictor:
     """The features, in the order in which rows hold them."""
     takes_frame: bool
     """Whether the model looks at the names of columns."""
-    is_forest: bool
-    """Whether the labels are the classes of the largest probabilities, so that one pass gives both."""
+    forest: Forest | None = None
+    """The model's trees, where they give its answers in one pass; None where scikit-learn itself answers."""
+    labels: np.ndarray | None = None
+    """A classifier's labels, in the order of the probabilities' columns; None of a regressor."""
 
     @property
     def classes(self) -> list[str | int]:
@@ -53,12 +59,17 @@ class Predictor:
             Predictions of shape (rows,), as scikit-learn's `predict` gives them, and a classifier's probabilities of
             shape (rows, classes) in float64, or None.
         """
-        if self.is_forest:
-            probabilities = self.model.predict_proba(rows)
-            return self.model.classes_[probabilities.argmax(axis=1)], probabilities
+        answer = None if self.forest is None else self.forest.answer(rows)
+        if answer is not None:
+            largest, outputs = answer
+            return (outputs[:, 0], None) if self.labels is None else (self.labels[largest], outputs)
         given = self._frame(rows) if self.takes_frame else rows
         labels = self.model.predict(given)
         return labels, self.model.predict_proba(given) if hasattr(self.model, "predict_proba") else None
+
+    def walks(self, rows: int) -> float:
+        """Walks down a tree that so many rows take; infinite where scikit-learn itself answers, at a cost unknown."""
+        return float("inf") if self.forest is None else rows * len(self.forest.roots)
 
     def _frame(self, rows: np.ndarray) -> pd.DataFrame:
         frame = pd.DataFrame(rows, columns=[column.name for column in self.columns])
@@ -84,14 +95,13 @@ def compile_model(stored: Artifact, *, label: str) -> Predictor:
             )
     if hasattr(model, "n_jobs"):
         model.set_params(n_jobs=1)  # requests run side by side already, and this is the exact order of sums
-    is_forest = type(model) in (RandomForestClassifier, ExtraTreesClassifier)
-    if is_forest and hasattr(model, "feature_names_in_"):
-        del model.feature_names_in_  # rows come as arrays; names are checked by the API, not warned about
+    takes_text = _has_text(stored.columns)
     predictor = Predictor(
         model=model,
         columns=stored.columns,
-        takes_frame=hasattr(model, "feature_names_in_") or _has_text(stored.columns),
-        is_forest=is_forest,
+        takes_frame=hasattr(model, "feature_names_in_") or takes_text,
+        forest=None if takes_text else _flatten(model),
+        labels=model.classes_ if is_classifier(model) else None,
     )
     if not _answers_as_stored(predictor, stored, label):
         raise ModelRefusedError(
@@ -99,6 +109,17 @@ def compile_model(stored: Artifact, *, label: str) -> Predictor:
             next_step="Train and register it again on this platform, or load another version.",
         )
     return predictor
+
+
+def _flatten(model: BaseEstimator) -> Forest | None:
+    """A forest with one output as arrays; None for any other model."""
+    if type(model) not in FORESTS:
+        return None
+    trees = [getattr(member, "tree_", None) for member in model.estimators_]
+    if not trees or not all(type(tree) is Tree for tree in trees):
+        return None
+    outputs = len(model.classes_) if is_classifier(model) else 1
+    return Forest.flatten(trees, width=model.n_features_in_, outputs=outputs)
 
 
 def _answers_as_stored(predictor: Predictor, stored: Artifact, label: str) -> bool:

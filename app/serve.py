@@ -4,11 +4,14 @@ Its import path is `app.serve:build`; the same builder serves on one machine and
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
+import ray
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
+from ray.serve.config import BackpressureConfig
+from ray.serve.schema import LoggingConfig
 
 from app import api, metrics, names
 from app.fleet import Fleet
@@ -20,12 +23,29 @@ from app.replica import Replica
 from app.settings import settings
 
 MAX_ONGOING_REQUESTS: Final = 64
-"""Requests that one replica has under way at once, before the proxy keeps further ones waiting."""
+"""Requests that one replica has under way at once, before further ones wait."""
+
+MAX_QUEUED_REQUESTS: Final = 1024
+"""Requests that wait for one replica, before further ones are answered 503 at once: less than a second's work."""
+
+RETRY_AFTER_S: Final = 1
+"""When a client that was answered so may ask again."""
 
 Steps = dict[str, Callable[..., Awaitable[object]]]
 
 GRACEFUL_SHUTDOWN_TIMEOUT_S: Final = 60
 """The longest that a replica which stops may take to finish the requests that it has."""
+
+
+OPTIONS: Final[dict[str, Any]] = {
+    "max_ongoing_requests": MAX_ONGOING_REQUESTS,
+    "max_queued_requests": MAX_QUEUED_REQUESTS,
+    "backpressure_config": BackpressureConfig(retry_after_s=RETRY_AFTER_S),
+    # A line for each request costs more than the answer; Ray's measures count requests by path and status.
+    "logging_config": LoggingConfig(enable_access_log=False),
+    "graceful_shutdown_timeout_s": GRACEFUL_SHUTDOWN_TIMEOUT_S,
+}
+"""What Serve is told of the deployment wherever it runs; its config says how many replicas there are."""
 
 
 class ServeArgs(BaseModel):
@@ -62,6 +82,7 @@ class ModelServer:
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Make the ingress of this replica, after its constructor."""
         configured = settings()
+        resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
         return api.create(
             self._fleet,
             self._follower,
@@ -71,6 +92,7 @@ class ModelServer:
                 predict_needs_token=configured.predict_needs_token,
                 webhook_secret=configured.webhook_secret,
             ),
+            threads=max(1, int(resources.get("CPU", 1))),
         )
 
     async def answer(self, step: str, *args: object) -> object:
@@ -93,10 +115,6 @@ class ModelServer:
 
 def build(args: ServeArgs) -> serve.Application:
     """Build the Serve application from the arguments of its config."""
-    deployment = serve.deployment(
-        name=names.DEPLOYMENT,
-        max_ongoing_requests=MAX_ONGOING_REQUESTS,
-        graceful_shutdown_timeout_s=GRACEFUL_SHUTDOWN_TIMEOUT_S,
-    )
+    deployment = serve.deployment(name=names.DEPLOYMENT, **OPTIONS)
     application: serve.Application = deployment(serve.ingress()(ModelServer)).bind(args)
     return application

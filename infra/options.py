@@ -70,7 +70,9 @@ class Size(Group):
     gpus: Annotated[int, Field(ge=0, le=64)] = Field(0, description="NVIDIA GPUs of each Ray worker.")
     min_workers: Count = Field(1, description="Workers that always run.")
     max_workers: Count = Field(2, description="Workers that load may bring.")
-    replicas: Count = Field(1, description="Copies of the model that serve, one a worker.")
+    replicas: Count = Field(
+        1, description="Copies of the model that serve, one a worker; load brings more, up to `maxWorkers`."
+    )
     head_cpus: Quantity = Field("1", description="CPUs of the Ray head, which runs no model and no task.")
     head_memory: Quantity = Field("2Gi", description="Memory of the Ray head.")
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli import client, submission
+from app.cli import client, haproxy, submission
 from app.cli.cluster import Cluster
 from app.cli.jobs import Job, Ray
 from app.cli.platform import Platform, Ports, state_folder
@@ -49,9 +49,11 @@ def local(
     ports.check_free()
     with state_folder(state) as token, _ended_by_signals(), _scratch_folder() as scratch:
         target = ports.target(token)
-        with Processes(Platform.environment(target), logs=state / "logs", scratch=scratch) as processes:
+        with Processes(Platform.environment(target, scratch), logs=state / "logs", scratch=scratch) as processes:
             platform = Platform(processes, target, state=state, scratch=scratch)
             target.write(state)
+            if haproxy.binary() is None:
+                console.print(haproxy.MISSING)
             try:
                 asyncio.run(_run(platform, target, state=state, retrain=train, once=once))
             finally:

@@ -20,6 +20,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict
 
 from app import names
+from app.cli import haproxy
 from app.cli.processes import Processes
 from app.cli.target import TOKEN_FILE, Target
 from app.errors import PlatformError
@@ -152,9 +153,12 @@ class Platform:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     @staticmethod
-    def environment(target: Target) -> dict[str, str]:
+    def environment(target: Target, scratch: Path) -> dict[str, str]:
         """What every process is told: the same variables as in a cluster."""
-        return {
+        program = haproxy.binary()
+        metrics, stats = free_ports(2)
+        proxy = haproxy.environment(program, scratch, metrics_port=metrics, stats_port=stats) if program else {}
+        return proxy | {
             "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath)]),
             "MLFLOW_TRACKING_URI": target.mlflow_url,
             "MANTA_SERVE_TOKENS": target.serve_token,
@@ -162,6 +166,8 @@ class Platform:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": target.ray_token,
+            # Requests stay on one thread of the replica: no handing over from one event loop to another.
+            "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
             # Ray's name for a node that is no part of a cluster: it keeps 127.0.0.1 and binds nothing else. Without
             # it, Ray replaces a loopback address by the machine's own.

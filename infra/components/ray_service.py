@@ -115,6 +115,8 @@ class RayService(pulumi.ComponentResource):
                 "HOME": "/tmp",  # noqa: S108  (the one folder that the user of the image may write)
                 "RAY_AUTH_MODE": "token",
                 "RAY_SERVE_ENABLE_HA_PROXY": "1",
+                # Requests stay on one thread of the replica: no handing over from one event loop to another.
+                "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
                 "RAY_USAGE_STATS_ENABLED": "0",
             },
             secret_environment={

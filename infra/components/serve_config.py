@@ -12,6 +12,11 @@ REPLICA_SHARE: Final = 0.5
 that serve; never nothing, or the autoscaler would take such a worker for an idle one."""
 
 
+TARGET_ONGOING_REQUESTS: Final = 16
+"""Requests under way for each replica that more replicas are to bring back to: the replica's answers take a
+millisecond, so that as many are under way only where they wait for each other."""
+
+
 def build(app: App, size: Size) -> str:
     """Serve configuration as YAML, for `serveConfigV2`.
 
@@ -19,7 +24,7 @@ def build(app: App, size: Size) -> str:
     """
     deployment: dict[str, Any] = {
         "name": names.DEPLOYMENT,
-        "num_replicas": size.replicas,
+        **_replicas(size),
         "max_replicas_per_node": 1,
         "ray_actor_options": {"num_cpus": size.cpus * REPLICA_SHARE},
     }
@@ -37,3 +42,16 @@ def build(app: App, size: Size) -> str:
         ],
     }
     return str(yaml.safe_dump(config, sort_keys=False))
+
+
+def _replicas(size: Size) -> dict[str, Any]:
+    """A fixed number, or as many as load brings, up to one on each worker that there may be."""
+    if size.replicas >= size.max_workers:
+        return {"num_replicas": size.replicas}
+    return {
+        "autoscaling_config": {
+            "min_replicas": size.replicas,
+            "max_replicas": size.max_workers,
+            "target_ongoing_requests": TARGET_ONGOING_REQUESTS,
+        }
+    }

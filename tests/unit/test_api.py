@@ -1,29 +1,35 @@
 """What the HTTP API answers where real servers would have to be broken first; `tests/integration` has the rest."""
 
 import asyncio
+import io
 from collections.abc import Awaitable, Callable
 
 import httpx
+import numpy as np
 import pytest
 from pydantic import SecretStr, ValidationError
 
 from app import api
 from app.openapi import Limits
+from app.replica import Replica
 from app.settings import Settings
 from tests.support.fake_fleet import FakePeers, FakeRegistry
 
 ACCESS = api.Access(tokens=[SecretStr("old"), SecretStr("new")], predict_needs_token=True, webhook_secret=None)
+OPEN = api.Access(tokens=[], predict_needs_token=False, webhook_secret=None)
 ROW = {"features": [[1.0]]}
 
 
-def ask(scenario: Callable[[httpx.AsyncClient, FakeRegistry], Awaitable[httpx.Response]]) -> httpx.Response:
-    """Ask one replica, whose every door asks for a token, and which has no champion."""
+def ask(
+    scenario: Callable[[httpx.AsyncClient, FakeRegistry], Awaitable[httpx.Response]], access: api.Access = ACCESS
+) -> httpx.Response:
+    """Ask one replica, whose every door asks for a token unless said otherwise, and which has no champion."""
 
     async def run() -> httpx.Response:
         registry = FakeRegistry()
         member = FakePeers().add(registry)
-        app = api.create(member.fleet, member.follower, limits=Limits(rows=10, body_bytes=1000), access=ACCESS)
-        transport = httpx.ASGITransport(app)
+        app = api.create(member.fleet, member.follower, limits=Limits(rows=10, body_bytes=1000), access=access)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         headers = {"Authorization": "Bearer new"}
         async with (
             app.router.lifespan_context(app),
@@ -34,11 +40,48 @@ def ask(scenario: Callable[[httpx.AsyncClient, FakeRegistry], Awaitable[httpx.Re
     return asyncio.run(run())
 
 
-def test_a_prediction_before_any_load_is_a_problem_that_says_what_to_do() -> None:
-    answer = ask(lambda client, _: client.post("/predict", json=ROW))
+@pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["by FastAPI's way", "by the short one"])
+def test_a_prediction_before_any_load_is_a_problem_that_says_what_to_do(access: api.Access) -> None:
+    answer = ask(lambda client, _: client.post("/predict", json=ROW), access)
 
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert "POST /model/load" in answer.json()["next_step"]
+
+
+@pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["by FastAPI's way", "by the short one"])
+def test_a_defect_is_a_problem_too(access: api.Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Replica) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Replica, "require", broken)
+
+    answer = ask(lambda client, _: client.post("/predict", json=ROW), access)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "defect" in answer.json()["detail"]
+
+
+def test_rows_as_an_array_are_answered_like_rows_as_json() -> None:
+    array = io.BytesIO()
+    np.save(array, np.array([[1.0]], dtype=np.float32))
+
+    async def scenario(client: httpx.AsyncClient, _: FakeRegistry) -> httpx.Response:
+        assert (await client.post("/model/load", json={"version": "1"})).is_success
+        as_json = await client.post("/predict", json=ROW)
+        answer = await client.post(
+            "/predict", content=array.getvalue(), headers={"content-type": "application/x-npy; v=1"}
+        )
+        assert answer.json()["predictions"] == as_json.json()["predictions"]
+        return answer
+
+    assert ask(scenario, OPEN).status_code == 200
+
+
+def test_a_body_of_another_type_is_a_problem_that_names_both_types() -> None:
+    answer = ask(lambda client, _: client.post("/predict", content=b"1,2", headers={"content-type": "text/csv"}), OPEN)
+
+    assert answer.status_code == 415
+    assert answer.json()["allowed"] == "application/json or application/x-npy"
 
 
 def test_a_load_without_mlflow_is_a_problem_and_changes_nothing() -> None:

@@ -11,7 +11,7 @@ COLUMNS = (Column(name="a"), Column(name="b"))
 
 
 def read(body: bytes) -> np.ndarray:
-    return features.to_matrix(features.decode(body, max_rows=3), columns=COLUMNS)
+    return features.read(body, columns=COLUMNS, max_rows=3)
 
 
 @pytest.mark.parametrize(

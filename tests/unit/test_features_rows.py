@@ -19,7 +19,7 @@ TEXT = (Column(name="city", type=DataType.string), Column(name="size"))
 
 
 def read(body: object, columns: tuple[Column, ...] = COLUMNS) -> np.ndarray:
-    return features.to_matrix(features.decode(json.dumps(body).encode(), max_rows=3), columns=columns)
+    return features.read(json.dumps(body).encode(), columns=columns, max_rows=3)
 
 
 def test_named_columns_are_put_into_the_models_order() -> None:

@@ -99,9 +99,10 @@ def test_every_container_runs_unprivileged(program: Program) -> None:
         assert group["template"]["spec"]["securityContext"]["runAsUser"] == 1000
 
 
-def test_serve_answers_through_ha_proxy(program: Program) -> None:
+def test_serve_answers_through_ha_proxy_on_one_thread(program: Program) -> None:
     for container in containers(cluster(program)):
         assert {"name": "RAY_SERVE_ENABLE_HA_PROXY", "value": "1"} in container["env"]
+        assert {"name": "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "value": "0"} in container["env"]
 
 
 def test_the_head_runs_nothing_and_serves_nothing_so_that_it_can_be_lost(program: Program) -> None:
@@ -127,8 +128,23 @@ def test_no_two_replicas_share_a_worker(program: Program) -> None:
 
     deployment = config["applications"][0]["deployments"][0]
     assert deployment["max_replicas_per_node"] == 1
-    assert deployment["num_replicas"] == 3
     assert deployment["name"] == "ModelServer"
+
+
+def test_load_brings_replicas_up_to_the_most_workers(program: Program) -> None:
+    config = yaml.safe_load(service(program, "prod").inputs["spec"]["serveConfigV2"])
+
+    deployment = config["applications"][0]["deployments"][0]
+    assert deployment["autoscaling_config"] == {"min_replicas": 3, "max_replicas": 10, "target_ongoing_requests": 16}
+    assert "num_replicas" not in deployment
+
+
+def test_replicas_are_a_fixed_number_where_workers_are(program: Program) -> None:
+    inputs = service(program, "dev", replicas=2, maxWorkers=2).inputs
+
+    deployment = yaml.safe_load(inputs["spec"]["serveConfigV2"])["applications"][0]["deployments"][0]
+    assert deployment["num_replicas"] == 2
+    assert "autoscaling_config" not in deployment
 
 
 def test_a_replica_leaves_cpus_to_training_and_is_never_idle_to_the_autoscaler(program: Program) -> None:

@@ -1,0 +1,37 @@
+"""The forest behind LitServe, as its documentation serves a model: `python litserve_service.py PORT`."""
+
+import os
+import sys
+from typing import Any
+
+import joblib
+import litserve as ls
+import numpy as np
+
+
+class Forest(ls.LitAPI):
+    """One worker with the model in memory."""
+
+    def setup(self, device: str) -> None:
+        """Load the model."""
+        del device
+        self.model = joblib.load(os.environ["BENCHMARK_MODEL"])
+
+    def decode_request(self, request: dict[str, Any], **_: object) -> np.ndarray:
+        """Rows of a request."""
+        return np.array(request["features"])
+
+    def predict(self, x: np.ndarray, **_: object) -> np.ndarray:
+        """Probabilities, by one pass."""
+        return self.model.predict_proba(x)
+
+    def encode_response(self, output: np.ndarray, **_: object) -> dict[str, Any]:
+        """Labels and probabilities."""
+        labels = self.model.classes_[output.argmax(axis=1)]
+        return {"predictions": labels.tolist(), "probabilities": output.tolist()}
+
+
+if __name__ == "__main__":
+    ls.LitServer(Forest(), accelerator="cpu", workers_per_device=1).run(
+        host="127.0.0.1", port=int(sys.argv[1]), generate_client_file=False, log_level="warning"
+    )

@@ -1,0 +1,36 @@
+"""Rows on which a forest that compares a little differently than scikit-learn gives itself away."""
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+
+def hard_rows(model: BaseEstimator, count: int, *, seed: int) -> np.ndarray:
+    """Rows of which half have every value on or next to a threshold of the forest.
+
+    Args:
+        model: A fitted forest.
+        count: Rows.
+        seed: Of the random choice.
+
+    Returns:
+        Shape (count, features), float64: normal values in the first half; in the second a threshold, the next float64
+        or float32 below or above it, or half a float32 step from it, in each place.
+    """
+    random = np.random.default_rng(seed)
+    width = model.n_features_in_
+    rows = random.normal(scale=2, size=(count, width))
+    trees = [member.tree_ for member in model.estimators_]
+    features = np.concatenate([tree.feature for tree in trees])
+    thresholds = np.concatenate([tree.threshold for tree in trees])
+    half = count // 2
+    for column in range(width):
+        own = thresholds[(features == column) & np.isfinite(thresholds)]
+        if not len(own):
+            continue
+        exact = random.choice(own, half)
+        rounded = exact.astype(np.float32)
+        above, below = (np.nextafter(rounded, np.float32(limit)).astype(np.float64) for limit in (np.inf, -np.inf))
+        near = [exact, np.nextafter(exact, np.inf), np.nextafter(exact, -np.inf), rounded.astype(np.float64)]
+        near += [above, below, (exact + above) / 2, (exact + below) / 2]
+        rows[-half:, column] = np.stack(near)[random.integers(len(near), size=half), np.arange(half)]
+    return rows

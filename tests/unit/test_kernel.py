@@ -1,0 +1,108 @@
+"""The compiled forest against scikit-learn, bit for bit; `tests/benchmark` compares many more rows."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.datasets import make_classification
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
+from sklearn.tree._tree import Tree
+
+from app.kernel import Forest
+from tests.support.hard_rows import hard_rows
+
+VALUES, CLASSES = make_classification(300, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.2, random_state=1)
+GAPS = np.where(np.random.default_rng(2).random(VALUES.shape) < 0.2, np.nan, VALUES)
+SIZES = (0, 1, 7, 8, 9, 600)
+"""Rows of a request: none, fewer than walk together, as many, more, more than a block."""
+
+
+def fitted(model: BaseEstimator, *, rows: np.ndarray = VALUES, is_binary: bool = False) -> BaseEstimator:
+    labels = CLASSES > 0 if is_binary else CLASSES
+    target = rows[:, 0] * 3 if hasattr(model, "criterion") and "error" in model.criterion else labels
+    return model.set_params(n_estimators=7, random_state=3, n_jobs=1).fit(rows, np.nan_to_num(target))
+
+
+def flattened(model: BaseEstimator) -> Forest:
+    outputs = len(model.classes_) if hasattr(model, "classes_") else 1
+    forest = Forest.flatten([tree.tree_ for tree in model.estimators_], width=model.n_features_in_, outputs=outputs)
+    assert forest is not None
+    return forest
+
+
+FORESTS = {
+    "three classes": fitted(RandomForestClassifier()),
+    "impure leaves": fitted(RandomForestClassifier(min_samples_leaf=9, class_weight="balanced")),
+    "two classes": fitted(ExtraTreesClassifier(), is_binary=True),
+    "shallow": fitted(ExtraTreesClassifier(max_depth=1)),
+    "leaves alone": fitted(RandomForestClassifier(max_depth=1, min_samples_leaf=200)),
+    "fitted with gaps": fitted(RandomForestClassifier(), rows=GAPS),
+    "regressor": fitted(RandomForestRegressor(min_samples_leaf=3)),
+    "extra regressor": fitted(ExtraTreesRegressor(criterion="absolute_error", max_depth=4)),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", FORESTS)
+def test_a_flat_forest_answers_as_scikit_learn_to_the_last_bit(name: str, size: int) -> None:
+    model = FORESTS[name]
+    rows = hard_rows(model, max(SIZES), seed=4)[-size:] if size else np.empty((0, 5))
+
+    answer = flattened(model).answer(rows)
+
+    assert answer is not None
+    largest, outputs = answer
+    if hasattr(model, "classes_"):
+        expected = model.predict_proba(rows) if size else np.empty((0, len(model.classes_)))
+        assert model.classes_[largest].tolist() == (model.predict(rows).tolist() if size else [])
+    else:
+        expected = model.predict(rows)[:, None] if size else np.empty((0, 1))
+    assert outputs.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+def test_rows_that_are_not_finite_in_float32_are_left_to_scikit_learn(value: float) -> None:
+    rows = VALUES[:9].copy()
+    rows[8, 4] = value
+
+    assert flattened(FORESTS["fitted with gaps"]).answer(rows) is None
+
+
+def test_rows_of_another_width_are_left_to_scikit_learn() -> None:
+    assert flattened(FORESTS["regressor"]).answer(VALUES[:, :4]) is None
+
+
+@pytest.mark.parametrize("threshold", [np.nan, np.inf, -np.inf, 1e300, -1e300, 1e-60, -1e-60, 0.0])
+def test_a_threshold_of_any_value_divides_as_in_scikit_learn(threshold: float) -> None:
+    model = fitted(RandomForestClassifier(max_depth=9))
+    for member in model.estimators_:
+        change(member.tree_, "threshold", threshold)
+    rows = np.array([[value] * 5 for value in (0.0, -0.0, 1e37, -1e37, 1e-45, -1e-45, 1e-60, -1e-60)])
+
+    answer = flattened(model).answer(rows)
+
+    assert answer is not None
+    assert answer[1].tobytes() == model.predict_proba(rows).tobytes()
+
+
+def test_a_tree_whose_nodes_share_a_child_is_not_flattened() -> None:
+    model = fitted(RandomForestClassifier())
+    tree = model.estimators_[2].tree_
+    change(tree, "left_child", tree.children_right[0])
+
+    assert Forest.flatten([member.tree_ for member in model.estimators_], width=5, outputs=3) is None
+
+
+def test_values_that_are_no_numbers_are_not_flattened() -> None:
+    model = fitted(RandomForestClassifier())
+    model.estimators_[2].tree_.value[-1, 0, 0] = np.nan
+
+    assert Forest.flatten([member.tree_ for member in model.estimators_], width=5, outputs=3) is None
+
+
+def change(tree: Tree, field: str, value: Any) -> None:  # noqa: ANN401 - of any field
+    """Write into the root of a tree as a damaged file would."""
+    state = tree.__getstate__()
+    state["nodes"][field][0] = value
+    tree.__setstate__(state)
