@@ -47,6 +47,7 @@ lifecycle: .venv/.dev ## one stack through its whole life on a real cluster, wit
 bench: .venv/.dev ## measure predictor, server and training against their peers, into docs/benchmarks (wrk; half an hour)
 	$(BIN)/python -m tests.benchmark.predictor
 	$(BIN)/python -m tests.benchmark.serving
+	$(BIN)/python -m tests.benchmark.swap
 	$(BIN)/python -m tests.benchmark.training
 
 lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 takes newer versions)

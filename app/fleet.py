@@ -10,6 +10,7 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, Protocol, TypeVar
 
 from mlflow.entities.model_registry import ModelVersion
@@ -111,7 +112,7 @@ class Fleet:
         return _sorted(answers)
 
     async def _run(self, ticket: Ticket, version: ModelVersion, *, promote: bool) -> list[ReplicaInfo]:
-        refusal = None
+        refusal, begun = None, time.perf_counter()
         try:
             await self._claim(ticket)
             try:
@@ -119,9 +120,17 @@ class Fleet:
             except ModelRefusedError as error:
                 refusal = Refusal(version=str(version.version), reason=str(error), at=time.monotonic())
                 raise
+            prepared = time.perf_counter()
             if promote:
                 await asyncio.to_thread(self.replica.registry.promote, version)
-            return await self._commit(ticket, version)
+            moved = time.perf_counter()
+            served = await self._commit(ticket, version)
+            took = [
+                round(1000 * (end - start)) for start, end in pairwise((begun, prepared, moved, time.perf_counter()))
+            ]
+            what = "%s serves on %d replicas: %d ms to prepare it, %d ms to move the alias, %d ms to swap"
+            log.info(what, ticket.label, len(served), *took)
+            return served
         finally:
             self._under_way = self.replica.coordinates = None
             await self._release(ticket.load_id, refusal)

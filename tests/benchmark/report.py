@@ -60,11 +60,14 @@ def write(name: str, report: Mapping[str, Any], text: str, curves: Mapping[str, 
         name: Of the files.
         report: All figures.
         text: The page, which shows the curves.
-        curves: For each panel, titled "y over x", its curves by name; both axes are logarithmic.
+        curves: For each panel, titled "y over x", its curves by name; both axes are logarithmic. Without
+            a panel there is no picture.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
     (FOLDER / f"{name}.md").write_text(text)
+    if not curves:
+        return
     mpl.rcParams["svg.hashsalt"] = name  # the same figures make the same file
     figure = Figure(figsize=(5 * len(curves), 4), layout="constrained")
     for axes, (title, lines) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):

@@ -19,6 +19,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from app import names
 from app.cli.platform import free_ports
+from app.cli.target import Target
 from tests.benchmark import forest
 from tests.support import fleet_models
 from tests.support.local import Local, clean_environment
@@ -66,11 +67,14 @@ def _both(answer: Mapping[str, Any]) -> Answer:
 
 
 @contextmanager
-def manta(folder: Path, model: RandomForestClassifier) -> Iterator[tuple[Server, Server, Callable[[int], None]]]:
+def manta(
+    folder: Path, model: RandomForestClassifier
+) -> Iterator[tuple[Server, Server, Callable[[int], None], Target]]:
     """Start `manta local` and load the forest.
 
     Yields:
-        The server; one on the same path that answers the same bytes always; and what changes the number of replicas.
+        The server; one on the same path that answers the same bytes always; what changes the number of replicas; and
+        where the platform answers.
     """
     os.environ["PYTHONPATH"] = str(ROOT)  # the constant application is found there
     local = Local(folder)
@@ -115,7 +119,7 @@ def manta(folder: Path, model: RandomForestClassifier) -> Iterator[tuple[Server,
             wait_until(lambda: client.post(constant.url, content=b"").is_success, what="the constant application")
 
         scale(1)
-        yield server, constant, scale
+        yield server, constant, scale, target
 
 
 def _versions(client: httpx.Client, url: str) -> list[str | None]:

@@ -62,7 +62,7 @@ def main() -> None:
     rows = hard_rows(model, 8192, seed=3)[2048:6144]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True)))
-        own, constant, scale = stack.enter_context(manta(_made(folder / "manta"), model))
+        own, constant, scale, _ = stack.enter_context(manta(_made(folder / "manta"), model))
         peers = [stack.enter_context(start(_made(folder / start.__name__), model)) for start in PEERS_STARTED]
         servers = [own, constant, *peers]
         for server in servers:
