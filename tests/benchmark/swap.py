@@ -73,6 +73,7 @@ def _page(measured: dict[str, Any]) -> str:
         for name, given in (("no swap", measured["quiet"]), (f"{SWAPS} swaps", measured["swapped"]))
     ]
     times = sorted(measured["load_s"])
+    slower = measured["swapped"]["p99_ms"] / measured["quiet"]["p99_ms"]
     return "\n".join(
         [
             "# Requests while the fleet swaps its model",
@@ -83,7 +84,7 @@ def _page(measured: dict[str, Any]) -> str:
             report.table(["", "requests", "failed", "p50, ms", "p99, ms"], lines),
             "",
             f"A load on all replicas, from request to answer: {times[0]:.2f} to {times[-1]:.2f} s,",
-            f"median {statistics.median(times):.2f} s. p99 is {measured['swapped']['p99_ms'] / measured['quiet']['p99_ms']:.2f} times that without a swap.",
+            f"median {statistics.median(times):.2f} s. p99 is {slower:.2f} times that without a swap.",
             "",
         ]
     )
