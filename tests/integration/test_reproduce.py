@@ -27,6 +27,7 @@ class Clone:
         self.folder = folder / "clone"
         self.environment = environment_of_nobody() | {"MLFLOW_TRACKING_URI": mlflow_url, "DVC_NO_ANALYTICS": "1"}
         shutil.copytree(ROOT / "app", self.folder / "app", ignore=shutil.ignore_patterns("__pycache__"))
+        (self.folder / ".gitignore").write_text("__pycache__/\n")
         self.call("git", "init", "--quiet")
         for key, value in (("user.email", "nobody@example.com"), ("user.name", "nobody")):
             self.call("git", "config", key, value)
