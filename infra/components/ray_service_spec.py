@@ -14,6 +14,14 @@ from infra.options import Size
 
 USER: Final = 1000
 """User of the Ray image."""
+POD_SECURITY: Final = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "runAsGroup": USER,
+    "fsGroup": USER,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""What every pod of that image runs as."""
 UNPRIVILEGED: Final = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -160,13 +168,7 @@ def _workers(wanted: RayServiceSpec, policy: Policy) -> dict[str, Any]:
 
 def _pod(wanted: RayServiceSpec, container: dict[str, Any]) -> dict[str, Any]:
     spec: dict[str, Any] = {
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": POD_SECURITY,
         "containers": [container],
         # Two pods of a kind on one node fail together; where there is one node, that is how it is.
         "topologySpreadConstraints": [

@@ -8,7 +8,7 @@ import pulumi
 from pulumi_kubernetes import batch
 
 from infra import images, labels, names
-from infra.components.ray_service_spec import UNPRIVILEGED, USER
+from infra.components.ray_service_spec import POD_SECURITY, UNPRIVILEGED
 from infra.settings import Settings
 
 WORK_DIR: Final = "/work"
@@ -93,13 +93,7 @@ def _pod(settings: Settings, image: pulumi.Input[str], stack: str) -> dict[str, 
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "imagePullSecrets": images.pull_secrets(settings.images),
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": POD_SECURITY,
         "containers": [_container(settings, image, stack)],
         "volumes": [{"name": "work", "emptyDir": {}}, {"name": "scratch", "emptyDir": {}}],
     }

@@ -1,5 +1,6 @@
 """One stack on a real cluster, driven by Pulumi's Automation API with a state of its own."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import yaml
 from pulumi import automation
 
@@ -84,6 +86,15 @@ class LiveStack:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+    def break_off(self, update: "subprocess.Popen[bytes]") -> None:
+        """End `pulumi up` without notice; what it had started, which does not all notice, goes after it."""
+        started = psutil.Process(update.pid).children(recursive=True)
+        update.kill()
+        update.wait()
+        for process in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def destroy(self) -> float:
         """Run `pulumi destroy` and give back its seconds; an interrupted update before it does no harm."""

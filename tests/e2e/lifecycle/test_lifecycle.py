@@ -181,8 +181,7 @@ def test_destroy_after_an_update_that_was_broken_off_leaves_nothing(
         code.write("\nCHANGED_AGAIN = True\n")
     update = stack.start_up()
     until("a second cluster", lambda: len(platform.pods(machine, stack, "head")) == 2, timeout_s=600)
-    update.kill()
-    update.wait()
+    stack.break_off(update)
 
     duration_s = stack.destroy()
 
