@@ -44,10 +44,11 @@ e2e: .venv/.dev ## a real Kubernetes API judges every object of both stacks (KUB
 lifecycle: .venv/.dev ## one stack through its whole life on a real cluster, with the real engine (KUBECONFIG)
 	$(BIN)/pytest tests/e2e/lifecycle
 
-bench: .venv/.dev ## measure predictor, server and training against their peers, into docs/benchmarks (wrk; half an hour)
+bench: .venv/.dev ## measure against peers, into docs/benchmarks: predictor, server, swaps, jobs, training (wrk; half an hour)
 	$(BIN)/python -m tests.benchmark.predictor
 	$(BIN)/python -m tests.benchmark.serving
 	$(BIN)/python -m tests.benchmark.swap
+	$(BIN)/python -m tests.benchmark.submission
 	$(BIN)/python -m tests.benchmark.training
 
 lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 takes newer versions)
