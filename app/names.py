@@ -14,6 +14,12 @@ APPLICATION: Final = "manta"
 DEPLOYMENT: Final = "ModelServer"
 """Name of the Serve deployment that holds the model and the HTTP ingress."""
 
+SWITCHOVER: Final = "switchover"
+"""Name of the Serve application, and of its deployment, that an upgrade of the cluster waits for."""
+
+SWITCHOVER_IMPORT_PATH: Final = "app.switchover:build"
+"""Its import path."""
+
 ROUTE_PREFIX: Final = "/fastapi_app"
 """Path under which the HTTP API answers."""
 

@@ -16,6 +16,8 @@ MIN_WORKER_BYTES: Final = GIBIBYTE
 """Raylet, agents, one model server and 30 % of object store; below it Ray's own monitor kills tasks."""
 MIN_HEAD_BYTES: Final = GIBIBYTE
 """GCS, the dashboard with its modules, and the proxy."""
+MIN_HEAD_CPUS: Final = 1
+"""Ray gives up a start that takes 30 s, and half a CPU takes that long on a busy machine."""
 MIN_MLFLOW_BYTES: Final = 0.75 * GIBIBYTE
 """One MLflow worker takes 0.8 GB."""
 
@@ -74,6 +76,11 @@ def _size(settings: "Settings") -> Iterator[Problem]:
             need = quantities.memory_share(str(int(least)), quantities.WHOLE)
             reason = f"given {given}; the process needs {need} or more to start"
             yield Problem(key, reason, f"pulumi config set {key} {need}")
+    if quantities.value(size.head_cpus) < MIN_HEAD_CPUS:
+        reason = (
+            f"given {size.head_cpus}; with less than {MIN_HEAD_CPUS} the head may not start in the time that Ray allows"
+        )
+        yield Problem("headCpus", reason, f"pulumi config set headCpus {MIN_HEAD_CPUS}")
     if size.min_workers > size.max_workers:
         reason = f"given {size.min_workers}, which is over maxWorkers ({size.max_workers})"
         yield Problem("minWorkers", reason, f"pulumi config set maxWorkers {size.min_workers}")

@@ -73,7 +73,7 @@ class Size(Group):
     replicas: Count = Field(
         1, description="Copies of the model that serve, one a worker; load brings more, up to `maxWorkers`."
     )
-    head_cpus: Quantity = Field("1", description="CPUs of the Ray head, which runs no model and no task.")
+    head_cpus: Quantity = Field("1", description="CPUs of the Ray head, 1 or more; it runs no model and no task.")
     head_memory: Quantity = Field("2Gi", description="Memory of the Ray head.")
 
 

@@ -21,6 +21,8 @@ BUILDERS: Final = {
 }
 REQUESTED: Final = {"minikube": Decimal("0.5"), "cloud": Decimal(1)}
 """Share of the Ray pods' limits that is reserved, by `target`."""
+HEAD_CPUS_REQUESTED: Final = {"minikube": Decimal("0.2"), "cloud": Decimal(1)}
+"""Share of the head's CPUs."""
 PARTS: Final = {
     "operator": {"cpu": Decimal("0.1"), "memory": Decimal(128 * 1024**2)},
     "redis": {"cpu": Decimal("0.05"), "memory": Decimal(64 * 1024**2)},
@@ -82,7 +84,8 @@ def asked(config: Configuration) -> tuple[Amounts, Amounts]:
     share = REQUESTED[config["target"]]
     workers = max(int(config["minWorkers"]), int(config["replicas"]))
     ray = {
-        "cpu": share * (amount(config["headCpus"]) + workers * int(config["cpus"])),
+        "cpu": HEAD_CPUS_REQUESTED[config["target"]] * amount(config["headCpus"])
+        + share * workers * int(config["cpus"]),
         "memory": share * (amount(config["headMemory"]) + workers * amount(config["memory"])),
     }
     if int(config["minWorkers"]) < int(config["maxWorkers"]):
@@ -144,7 +147,7 @@ def _room(config: Configuration, kubectl: Kubectl) -> Iterator[Finding]:
             f"{wanted['cpu']:.2f} and {wanted['memory'] / 1024**3:.1f} are asked for"
         )
         fits = all(wanted[kind] <= left[kind] for kind in wanted)
-        yield is_found(fits, check, detail, "pulumi config set headCpus 500m, maxWorkers 1, or take a larger node")
+        yield is_found(fits, check, detail, "pulumi config set maxWorkers 1, or take a larger node")
 
 
 def _storage(config: Configuration, kubectl: Kubectl) -> Finding:

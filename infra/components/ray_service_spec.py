@@ -42,14 +42,16 @@ class Policy:
 
     requested: Decimal
     """Share of the limits that is reserved."""
+    head_cpus_requested: Decimal
+    """Share of the head's CPUs that is reserved: it is busy while it starts, and nearly idle from then on."""
     keep_old_s: int
     """Seconds for which the old Ray cluster stays after an upgrade, for requests under way."""
 
 
 POLICIES: Final[dict[str, Policy]] = {
     # An upgrade runs two Ray clusters for a while: on one small node they fit by half requests.
-    "minikube": Policy(requested=Decimal("0.5"), keep_old_s=15),
-    "cloud": Policy(requested=Decimal(1), keep_old_s=60),
+    "minikube": Policy(requested=Decimal("0.5"), head_cpus_requested=Decimal("0.2"), keep_old_s=15),
+    "cloud": Policy(requested=Decimal(1), head_cpus_requested=Decimal(1), keep_old_s=60),
 }
 
 
@@ -135,6 +137,7 @@ def _cluster(wanted: RayServiceSpec, policy: Policy) -> dict[str, Any]:
 
 def _head(wanted: RayServiceSpec, policy: Policy) -> dict[str, Any]:
     resources = _resources(wanted.size.head_cpus, wanted.size.head_memory, policy)
+    resources["requests"]["cpu"] = quantities.cpu_share(wanted.size.head_cpus, policy.head_cpus_requested)
     container = _container("ray-head", wanted, resources)
     container["ports"] = [{"name": name, "containerPort": port} for name, port in HEAD_PORTS.items()]
     return {

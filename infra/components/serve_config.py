@@ -38,7 +38,14 @@ def build(app: App, size: Size) -> str:
                 "import_path": names.IMPORT_PATH,
                 "args": {"model_name": app.model_name},
                 "deployments": [deployment],
-            }
+            },
+            {
+                # An application of its own, because it waits until the one above runs.
+                "name": names.SWITCHOVER,
+                "route_prefix": None,
+                "import_path": names.SWITCHOVER_IMPORT_PATH,
+                "args": {"port": names.SERVE_PORT},
+            },
         ],
     }
     return str(yaml.safe_dump(config, sort_keys=False))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,8 +86,12 @@ class Cluster:
         """Start Ray; `scale` puts the application on it."""
         self.ray.start()
 
-    def scale(self, replicas: int) -> None:
-        """Ask Serve for a number of replicas."""
+    @property
+    def serve_port(self) -> int:
+        return int(self.serve_url.rsplit(":", 1)[1])
+
+    def scale(self, replicas: int, *, beside: Sequence[dict[str, Any]] = ()) -> None:
+        """Ask Serve for a number of replicas, and for other applications beside them."""
         wait_until(lambda: self.details() is not None, what="Ray's dashboard", limit_s=START_LIMIT_S)
         deployment = {
             "name": names.DEPLOYMENT,
@@ -100,14 +105,13 @@ class Cluster:
             "import_path": "tests.support.fleet_app:build",
             "deployments": [deployment],
         }
-        port = int(self.serve_url.rsplit(":", 1)[1])
         httpx.put(
             f"{self.dashboard_url}/api/serve/applications/",
             headers=self._headers,
             json={
                 "proxy_location": "HeadOnly",
-                "http_options": {"host": "127.0.0.1", "port": port},
-                "applications": [application],
+                "http_options": {"host": "127.0.0.1", "port": self.serve_port},
+                "applications": [application, *beside],
             },
             timeout=30,
         ).raise_for_status()

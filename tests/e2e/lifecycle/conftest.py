@@ -2,11 +2,12 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.lifecycle import platform
 from tests.support import tools
 from tests.support.live_stack import LiveStack
 from tests.support.tools import Tools
@@ -58,6 +59,18 @@ def stack(machine: Tools, request: pytest.FixtureRequest) -> Iterator[LiveStack]
         else:
             made.destroy()
             shutil.rmtree(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add what the cluster says of itself to the report of a failed test, before the next one changes it."""
+    report = yield
+    if report.when == "call" and report.failed and isinstance(item, pytest.Function):
+        live, found = item.funcargs["stack"], item.funcargs["machine"]
+        assert isinstance(live, LiveStack)
+        assert isinstance(found, Tools)
+        report.sections.append(("cluster", platform.picture(found, live)))
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

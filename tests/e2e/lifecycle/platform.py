@@ -25,6 +25,8 @@ SELECTORS: Final = {
     "mlflow": "app.kubernetes.io/component=mlflow",
 }
 COMMAND_TIMEOUT_S: Final = 240
+PICTURE_CHARACTERS: Final = 8000
+"""The most that is shown of one answer."""
 
 
 def curl(*arguments: str) -> dict[str, Any]:
@@ -155,6 +157,28 @@ def kill(machine: Tools, stack: LiveStack, part: str, *, timeout_s: float) -> fl
 
     until(f"a new {part}", replaced, timeout_s=timeout_s)
     return time.monotonic() - started
+
+
+def picture(machine: Tools, stack: LiveStack) -> str:
+    """What the cluster says of itself, for the report of a failed test."""
+    ours = str(stack.config["namespace"])
+    questions = (
+        ("get", "pods", "--all-namespaces", "-o", "wide"),
+        ("get", "events", "-n", ours, "--sort-by=.lastTimestamp"),
+        ("get", "rayservices,rayclusters,endpointslices", "-n", ours),
+        ("get", "rayservices", "-n", ours, "-o", "jsonpath={.items[*].status}"),
+        ("describe", "nodes"),
+        ("logs", "-n", ours, "-l", SELECTORS["head"], "--all-containers", "--tail=40", "--prefix"),
+        ("logs", "-n", f"{ours}-operator", "-l", "app.kubernetes.io/name=kuberay-operator", "--tail=60"),
+    )
+    told = []
+    for question in questions:
+        try:
+            answer = machine.kubectl(*question)
+        except subprocess.SubprocessError as error:
+            answer = f"{error}\n{error.stderr if isinstance(error, subprocess.CalledProcessError) else ''}"
+        told.append(f"$ kubectl {' '.join(question)}\n{answer[-PICTURE_CHARACTERS:]}")
+    return "\n".join(told)
 
 
 def leftovers(machine: Tools, stack: LiveStack) -> list[str]:

@@ -12,7 +12,10 @@ from infra import names, versions
 from tests.support.program import PROJECT
 
 MAX_LINES = 300
-SHARED = ("IMPORT_PATH", "APPLICATION", "DEPLOYMENT", "ROUTE_PREFIX", "MODEL_NAME")
+SHARED = (
+    *("IMPORT_PATH", "APPLICATION", "DEPLOYMENT", "ROUTE_PREFIX", "MODEL_NAME"),
+    *("SWITCHOVER", "SWITCHOVER_IMPORT_PATH"),
+)
 MODULES = sorted((PROJECT / "infra").rglob("*.py"))
 
 

@@ -214,6 +214,24 @@ def test_requests_are_half_the_limits_on_one_node_and_all_of_them_in_a_cloud(
     assert worker["resources"]["requests"]["memory"] == memory
 
 
+@pytest.mark.parametrize(("stack", "reserved"), [("dev", "200m"), ("prod", "2")])
+def test_a_head_that_is_busy_only_while_it_starts_reserves_little_on_one_node(
+    program: Program, stack: str, reserved: str
+) -> None:
+    head, _ = containers(cluster(program, stack))
+
+    assert head["resources"]["requests"]["cpu"] == reserved
+
+
+def test_an_upgrade_waits_until_the_workers_take_requests(program: Program) -> None:
+    config = yaml.safe_load(service(program).inputs["spec"]["serveConfigV2"])
+
+    waiting = config["applications"][1]
+    assert waiting["import_path"] == "app.switchover:build"
+    assert waiting["route_prefix"] is None
+    assert waiting["args"] == {"port": config["http_options"]["port"]}
+
+
 @pytest.mark.parametrize("secret", ["ray-auth", "serve-auth", "redis-auth", "mlflow-auth"])
 def test_a_changed_secret_restarts_the_pods_that_read_it(program: Program, secret: str) -> None:
     before, after = cluster(program), cluster(program, **CHANGED_SECRETS)

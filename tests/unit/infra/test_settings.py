@@ -21,6 +21,7 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("dev", {"mlflowMemory": "256Mi"}, "pulumi config set mlflowMemory 768Mi"),
     ("dev", {"memory": "9Ei"}, "pulumi config set memory 2Gi"),
     ("dev", {"headCpus": "half"}, "pulumi config set headCpus 1"),
+    ("dev", {"headCpus": "900m"}, "pulumi config set headCpus 1"),
     ("dev", {"replicas": 3}, "pulumi config set maxWorkers 3"),
     ("dev", {"minWorkers": 3}, "pulumi config set maxWorkers 3"),
     ("dev", {"gpus": -1}, "pulumi config set gpus 0"),
