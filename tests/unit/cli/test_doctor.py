@@ -136,7 +136,7 @@ def test_a_machine_and_a_cluster_that_are_fit_have_no_findings_against_them(mach
 @pytest.mark.parametrize(
     ("kind", "objects", "check", "step"),
     [
-        ("nodes", [{"status": {"allocatable": {"cpu": "1", "memory": "8Gi"}}}], "room", "maxWorkers"),
+        ("nodes", [{"status": {"allocatable": {"cpu": "900m", "memory": "8Gi"}}}], "room", "maxWorkers"),
         ("nodes", [{"status": {"allocatable": {"cpu": "4", "memory": "2Gi"}}}], "room", "node"),
         ("storageclasses", [{"metadata": {"name": "slow"}}], "storage class", "storageClass"),
         ("namespaces", [{"metadata": {"name": "manta"}}], "pod security", "namespace NAME"),
