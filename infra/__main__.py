@@ -10,6 +10,7 @@ from infra.components import cluster
 from infra.components.access import Access, AccessArgs
 from infra.components.image import Image, ImageArgs
 from infra.components.kuberay_operator import KuberayOperator, KuberayOperatorArgs
+from infra.components.leftovers import Leftovers, LeftoversArgs
 from infra.components.mlflow import Mlflow, MlflowArgs
 from infra.components.namespaces import Namespaces, NamespacesArgs
 from infra.components.network_policies import NetworkPolicies, NetworkPoliciesArgs
@@ -54,6 +55,15 @@ def main(stack: Settings, root: Path = ROOT) -> None:
         MlflowArgs(namespace=workloads, settings=stack, image=mlflow_image.reference, root=root),
         inside,
     )
+    leftovers = Leftovers(
+        "leftovers",
+        LeftoversArgs(
+            namespace=workloads,
+            context=target.context,
+            kubeconfig=target.kubeconfig,
+            after=[operator, policies, redis],
+        ),
+    )
     ray = RayService(
         "ray",
         RayServiceArgs(
@@ -62,7 +72,7 @@ def main(stack: Settings, root: Path = ROOT) -> None:
             image=ray_image.reference,
             redis=redis,
             mlflow=mlflow,
-            after=[operator, policies],
+            after=[operator, policies, leftovers],
         ),
         inside,
     )

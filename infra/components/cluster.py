@@ -22,6 +22,8 @@ class Cluster:
     """Adopts what it finds in the cluster; for objects that belong to everybody, and for nothing else."""
     context: pulumi.Output[str]
     """Name of the context in use."""
+    kubeconfig: pulumi.Output[str] | None
+    """Content of the kubeconfig, secret; None where it is kubectl's own."""
 
 
 def guard(where: Where) -> None:
@@ -57,6 +59,7 @@ def connect(where: Where, after: Sequence[pulumi.Resource] = ()) -> Cluster:
         provider=_provider("cluster", where, context, content, after),
         crd_provider=_provider("cluster-crds", where, context, content, after, adopts=True),
         context=context,
+        kubeconfig=content,
     )
 
 

@@ -31,12 +31,29 @@ def needed(record: Record, resource: Registered) -> set[str]:
         "kubernetes:core/v1:Namespace namespaces-operator",
         "kubernetes:networking.k8s.io/v1:NetworkPolicy network-policies-redis-manta",
         "kubernetes:networking.k8s.io/v1:NetworkPolicy network-policies-operator-manta-operator",
+        "command:local:Command leftovers-delete",
     ],
 )
 def test_the_ray_service_comes_after_and_goes_before(program: Program, before: str) -> None:
     record = program.deploy()
 
     assert before in needed(record, record.one(SERVICE))
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "kubernetes:helm.sh/v3:Release kuberay-operator-release",
+        "kubernetes:apps/v1:StatefulSet redis-server",
+        "kubernetes:networking.k8s.io/v1:NetworkPolicy network-policies-redis-manta",
+    ],
+)
+def test_what_takes_a_ray_cluster_down_outlives_those_that_the_stack_does_not_know(
+    program: Program, before: str
+) -> None:
+    record = program.deploy()
+
+    assert before in needed(record, record.one("command:local:Command", "leftovers-delete"))
 
 
 def test_the_operator_is_installed_after_its_crds(program: Program) -> None:
@@ -112,5 +129,5 @@ def test_every_resource_lies_in_a_component_but_the_providers(program: Program, 
 
     assert outside == {
         *("cluster", "cluster-crds", "ray-image", "mlflow-image", "namespaces", "network-policies", "kuberay-operator"),
-        *("redis", "mlflow", "ray", "access", "schedule"),
+        *("redis", "mlflow", "leftovers", "ray", "access", "schedule"),
     }
