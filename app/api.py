@@ -15,6 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from mlflow.entities.model_registry import ModelVersion
 from pydantic import SecretStr
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from app import body, openapi, schemas, webhook
@@ -28,6 +29,9 @@ PROBLEM_JSON: Final = "application/problem+json"
 
 PREDICT: Final = "/predict"
 """The busiest path."""
+
+GONE: Final = Response(status_code=499)
+"""For a client that hung up before it had sent its request: nobody reads it, and no log needs a traceback."""
 
 LOAD_FORM: Final = '{"name": string, "version": string} or {"name": string, "alias": string}, or no body'
 """The form of a load request, for messages."""
@@ -64,6 +68,8 @@ class Api(FastAPI):
             response = await shortcut(request)
         except MantaError as error:
             response = _expected(request, error)
+        except ClientDisconnect:
+            response = GONE
         except Exception:
             await _unexpected(request)(scope, receive, send)
             raise
@@ -99,7 +105,7 @@ def create(fleet: Fleet, follower: Follower, *, limits: openapi.Limits, access: 
     @api.post("/model/load", dependencies=authorised, responses=openapi.LOAD_PROBLEMS)
     async def load(request: Request) -> LoadResponse:
         """Serve a version on every replica and make it the champion, or change nothing and say who refused it."""
-        content = await body.read(request, max_bytes=limits.body_bytes)
+        content, _ = await body.read(request, max_bytes=limits.body_bytes)
         wanted = body.parse(LoadRequest, content, form=LOAD_FORM) if content else LoadRequest()
         version, replicas = await fleet.load(wanted)
         return LoadResponse(
@@ -147,6 +153,8 @@ def create(fleet: Fleet, follower: Follower, *, limits: openapi.Limits, access: 
 
     if access.webhook_secret is not None:
         _receive_webhooks(api, follower, limits=limits, secret=access.webhook_secret)
+    # Serve goes through the routes, to name that of each request in its measures.
+    api.router.routes.sort(key=lambda route: getattr(route, "path", "") != PREDICT)
     return api
 
 
@@ -156,7 +164,7 @@ def _receive_webhooks(api: FastAPI, follower: Follower, *, limits: openapi.Limit
     @api.post("/model/webhook", status_code=HTTPStatus.ACCEPTED, responses=openapi.WEBHOOK_PROBLEMS)
     async def moved(request: Request, tasks: BackgroundTasks) -> None:
         """What MLflow's alias webhook delivers. It makes the fleet look; what it says is not taken on trust."""
-        content = await body.read(request, max_bytes=limits.body_bytes)
+        content, _ = await body.read(request, max_bytes=limits.body_bytes)
         webhook.verify(request.headers, content, secret=secret)
         tasks.add_task(follower.poll)
 
@@ -207,6 +215,10 @@ def _handle_errors(api: FastAPI) -> None:
             "next_step": "See /docs for the paths and their methods.",
         }
         return _problem(members, error.status_code, dict(error.headers or {}))
+
+    @api.exception_handler(ClientDisconnect)
+    async def gone(_: Request, __: Exception) -> Response:
+        return GONE
 
     @api.exception_handler(Exception)
     async def unexpected(request: Request, _: Exception) -> Response:

@@ -1,6 +1,7 @@
 """Reads the body of a request within its limit, and as one of the contract's messages."""
 
 import json
+from collections.abc import Collection
 from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -20,7 +21,7 @@ SHOWN: Final = 60
 Message = TypeVar("Message", bound=BaseModel)
 
 
-async def read(request: Request, *, max_bytes: int, kinds: tuple[str, ...] = (JSON,)) -> bytes:
+async def read(request: Request, *, max_bytes: int, kinds: Collection[str] = (JSON,)) -> tuple[bytes, str]:
     """Read a body, and stop where it grows beyond the limit.
 
     Args:
@@ -28,34 +29,36 @@ async def read(request: Request, *, max_bytes: int, kinds: tuple[str, ...] = (JS
         max_bytes: The limit.
         kinds: The content types that are taken.
 
+    Returns:
+        The body, and its content type without parameters; of an empty body whatever type the request gives.
+
     Raises:
         MediaTypeError: There is a body, and it does not say that it is of such a type.
         TooLargeError: It has more than `max_bytes`.
     """
-    too_large = TooLargeError(
-        "The request's body is too large.", allowed=f"up to {max_bytes} bytes", next_step="Send the rows in parts."
-    )
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
-        raise too_large
+    headers = dict(request.scope["headers"])
+    announced = headers.get(b"content-length", b"")
+    if announced.isdigit() and int(announced) > max_bytes:
+        raise _too_large(max_bytes)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > max_bytes:
-            raise too_large
-    given = media_type(request)
+            raise _too_large(max_bytes)
+    given = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if body and given not in kinds:
         raise MediaTypeError(
             f"The body's content type is {given or 'not given'}.",
             allowed=" or ".join(kinds),
             next_step=f"Send the header `Content-Type: {JSON}`.",
         )
-    return bytes(body)
+    return bytes(body), given
 
 
-def media_type(request: Request) -> str:
-    """The content type that a request gives its body, without parameters; empty where it gives none."""
-    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+def _too_large(max_bytes: int) -> TooLargeError:
+    return TooLargeError(
+        "The request's body is too large.", allowed=f"up to {max_bytes} bytes", next_step="Send the rows in parts."
+    )
 
 
 def parse(message: type[Message], body: bytes, *, form: str) -> Message:

@@ -15,11 +15,12 @@ from typing import Final, Protocol, TypeVar
 
 from mlflow.entities.model_registry import ModelVersion
 
+from app import names
 from app.errors import LoadInProgressError, ModelRefusedError, PlatformError
 from app.replica import PREPARE_TIMEOUT_S, Claim, Refusal, Replica, Ticket
 from app.schemas import LoadRequest, ReplicaInfo
 
-log = logging.getLogger("ray.serve")
+log = logging.getLogger(names.SERVING_LOG)
 
 ANSWER_TIMEOUT_S: Final = 10
 """The longest that replicas may take to answer what they know already."""

@@ -12,11 +12,12 @@ from typing import Final
 
 from mlflow.entities.model_registry import ModelVersion
 
+from app import names
 from app.errors import LoadInProgressError, MantaError, ModelRefusedError, PlatformError, RegistryUnavailableError
 from app.fleet import ANSWER_TIMEOUT_S, Fleet
 from app.schemas import ReplicaInfo
 
-log = logging.getLogger("ray.serve")
+log = logging.getLogger(names.SERVING_LOG)
 
 POLL_S: Final = (2.0, 3.5)
 """Range of the pause between two looks at the alias. Whoever looks first tells the others, who then wait anew, so that

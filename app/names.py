@@ -20,6 +20,9 @@ SWITCHOVER: Final = "switchover"
 SWITCHOVER_IMPORT_PATH: Final = "app.switchover:build"
 """Its import path."""
 
+INGRESS_IMPORT_PATH: Final = "app.ingress:middlewares"
+"""What Serve's HTTP servers wrap the applications in."""
+
 ROUTE_PREFIX: Final = "/fastapi_app"
 """Path under which the HTTP API answers."""
 
@@ -28,6 +31,9 @@ MODEL_NAME: Final = "RandomForestClassifierModel"
 
 CHAMPION: Final = "champion"
 """MLflow alias of the version that serves."""
+
+SERVING_LOG: Final = "ray.serve.manta"
+"""Logger of what serves, below Ray Serve's own."""
 
 TRAIN_MODULE: Final = "app.train"
 """What a Ray job runs: `python -m app.train`."""

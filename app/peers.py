@@ -9,10 +9,11 @@ from ray.exceptions import RayActorError, RayError
 from ray.serve import handle
 from ray.serve.exceptions import RayServeException
 
+from app import names
 from app.errors import PlatformError
 from app.fleet import Answer
 
-log = logging.getLogger("ray.serve")
+log = logging.getLogger(names.SERVING_LOG)
 
 RUNNING: Final = "RUNNING"
 """Serve's word for a replica that takes requests."""

@@ -48,11 +48,11 @@ class Predictions:
         Raises:
             MantaError: The body cannot be used, or no model is served.
         """
-        content = await body.read(request, max_bytes=self._limits.body_bytes, kinds=tuple(READERS))
+        content, kind = await body.read(request, max_bytes=self._limits.body_bytes, kinds=READERS)
         await self._follower.confirm()
         served = self._replica.require()
         predictor = served.predictor
-        read = READERS.get(body.media_type(request), features.read)
+        read = READERS.get(kind, features.read)
         rows = read(content, columns=predictor.columns, max_rows=self._limits.rows)
         if predictor.walks(len(rows)) <= INLINE_WALKS:
             labels, probabilities = predictor.predict(rows)

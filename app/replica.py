@@ -12,12 +12,13 @@ from typing import Final
 
 from mlflow.entities.model_registry import ModelVersion
 
+from app import names
 from app.errors import MantaError, ModelRefusedError, NoModelError
 from app.predictor import Predictor, compile_model
 from app.registry import Registry
 from app.schemas import Example, ReplicaInfo
 
-log = logging.getLogger("ray.serve")
+log = logging.getLogger(names.SERVING_LOG)
 
 PREPARE_TIMEOUT_S: Final = 120
 """The longest that download, checks and compilation of a version may take on one replica."""

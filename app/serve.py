@@ -3,6 +3,7 @@
 Its import path is `app.serve:build`; the same builder serves on one machine and in a RayService.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -41,8 +42,9 @@ OPTIONS: Final[dict[str, Any]] = {
     "max_ongoing_requests": MAX_ONGOING_REQUESTS,
     "max_queued_requests": MAX_QUEUED_REQUESTS,
     "backpressure_config": BackpressureConfig(retry_after_s=RETRY_AFTER_S),
-    # A line for each request costs more than the answer; Ray's measures count requests by path and status.
-    "logging_config": LoggingConfig(enable_access_log=False),
+    # A line for each request costs as much as the answer, and is made at this level even where it is not written;
+    # Ray's measures count requests by path and status.
+    "logging_config": LoggingConfig(enable_access_log=False, log_level="WARNING"),
     "graceful_shutdown_timeout_s": GRACEFUL_SHUTDOWN_TIMEOUT_S,
 }
 """What Serve is told of the deployment wherever it runs; its config says how many replicas there are."""
@@ -66,6 +68,7 @@ class ModelServer:
     """One replica: it is ready once it serves what the fleet should, or knows that there is nothing to serve yet."""
 
     def __init__(self, args: ServeArgs) -> None:
+        logging.getLogger(names.SERVING_LOG).setLevel(logging.INFO)
         self._args = args
         context = serve.get_replica_context()
         measures = metrics.Measures()

@@ -29,7 +29,7 @@ HEALTH_PATH: Final = "/-/healthz"
 """Where a proxy of Serve says whether it has a replica to send requests to."""
 ANSWER_TIMEOUT_S: Final = 2.0
 
-log = logging.getLogger("ray.serve")
+log = logging.getLogger(names.SERVING_LOG)
 
 
 class SwitchoverArgs(BaseModel):

@@ -1,7 +1,9 @@
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,11 @@ from sklearn.ensemble import RandomForestClassifier
 from app.data import bundled
 from app.names import MODEL_NAME
 from tests.support.local import Local, Started
-from tests.support.waiting import wait_until
+from tests.support.waiting import until, wait_until
 
 ROWS = bundled("breast-cancer").features
+UNDER_WAY, QUEUED = 64, 1024
+"""Requests that a replica takes, as `docs/serving.md` says."""
 
 
 @pytest.fixture
@@ -231,3 +235,22 @@ def test_schemathesis_finds_nothing(api: httpx.Client, tmp_path: Path) -> None:
 
     assert ended.returncode == 0, ended.stdout[-5000:]
     assert "4 selected" in ended.stdout or "Operations" in ended.stdout
+
+
+def test_beyond_its_queue_the_service_says_at_once_when_to_ask_again(api: httpx.Client) -> None:
+    message = {"features": ROWS.head(1).to_numpy().tolist()}
+    head = f"POST {api.base_url.path}predict HTTP/1.1\r\nHost: manta\r\nContent-Type: application/json\r\n"
+    with ExitStack() as held:
+        for _ in range(UNDER_WAY + QUEUED):
+            client = socket.create_connection((api.base_url.host, api.base_url.port), timeout=10)
+            held.callback(client.close)
+            client.sendall(f"{head}Content-Length: 100\r\n\r\n".encode())  # and no body: it keeps its place
+
+        def refusal() -> httpx.Response | None:
+            answer = api.post("/predict", json=message, timeout=60)
+            return answer if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else None
+
+        answer = until("a refusal", refusal, timeout_s=30)
+        assert answer.headers["retry-after"] == "1"
+
+    wait_until(lambda: api.post("/predict", json=message).is_success, what="predictions")

@@ -2,7 +2,8 @@
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
 
 import httpx
 import numpy as np
@@ -59,6 +60,25 @@ def test_a_defect_is_a_problem_too(access: api.Access, monkeypatch: pytest.Monke
 
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
     assert "defect" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["by FastAPI's way", "by the short one"])
+def test_a_client_that_hangs_up_in_its_body_is_no_defect(access: api.Access) -> None:
+    scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b""}
+    scope |= {"headers": [(b"authorization", b"Bearer new")]}
+    sent = []
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    member = FakePeers().add(FakeRegistry())
+    app = api.create(member.fleet, member.follower, limits=Limits(rows=10, body_bytes=1000), access=access)
+    asyncio.run(app(scope, receive, send))
+
+    assert sent[0]["status"] == 499
 
 
 def test_rows_as_an_array_are_answered_like_rows_as_json() -> None:

@@ -106,3 +106,16 @@ def change(tree: Tree, field: str, value: Any) -> None:  # noqa: ANN401 - of any
     state = tree.__getstate__()
     state["nodes"][field][0] = value
     tree.__setstate__(state)
+
+
+def test_a_threshold_that_is_no_number_sends_every_row_to_the_right_as_in_scikit_learn() -> None:
+    model = fitted(RandomForestClassifier())
+    draw = np.random.default_rng(5)
+    for tree in (member.tree_ for member in model.estimators_):
+        tree.threshold[draw.random(tree.node_count) < 0.1] = np.nan
+    rows = hard_rows(FORESTS["three classes"], max(SIZES), seed=4)
+
+    answer = flattened(model).answer(rows)
+
+    assert answer is not None
+    assert np.array_equal(answer[1], model.predict_proba(rows))

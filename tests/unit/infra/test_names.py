@@ -14,7 +14,7 @@ from tests.support.program import PROJECT
 MAX_LINES = 300
 SHARED = (
     *("IMPORT_PATH", "APPLICATION", "DEPLOYMENT", "ROUTE_PREFIX", "MODEL_NAME"),
-    *("SWITCHOVER", "SWITCHOVER_IMPORT_PATH"),
+    *("SWITCHOVER", "SWITCHOVER_IMPORT_PATH", "INGRESS_IMPORT_PATH"),
 )
 MODULES = sorted((PROJECT / "infra").rglob("*.py"))
 
