@@ -5,7 +5,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint format types unit integration e2e lifecycle bench lock clean
+.PHONY: help run up down test lint format types unit integration e2e lifecycle faults bench lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,7 +42,10 @@ e2e: .venv/.dev ## a real Kubernetes API judges every object of both stacks (KUB
 	$(BIN)/pytest tests/e2e --ignore tests/e2e/lifecycle
 
 lifecycle: .venv/.dev ## one stack through its whole life on a real cluster, with the real engine (KUBECONFIG)
-	$(BIN)/pytest tests/e2e/lifecycle
+	$(BIN)/pytest tests/e2e/lifecycle/test_lifecycle.py
+
+faults: .venv/.dev ## the same engine and cluster: every part killed under load, updates broken off (KUBECONFIG)
+	$(BIN)/pytest tests/e2e/lifecycle/test_faults.py
 
 bench: .venv/.dev ## measure against peers, into docs/benchmarks: predictor, server, swaps, jobs, training (wrk; half an hour)
 	$(BIN)/python -m tests.benchmark.predictor

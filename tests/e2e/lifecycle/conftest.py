@@ -31,7 +31,7 @@ def machine() -> Tools:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(machine: Tools, request: pytest.FixtureRequest) -> Iterator[LiveStack]:
     """A stack that is configured and not yet up; it is destroyed at the end, unless it is kept to be looked at."""
     with pytest.MonkeyPatch.context() as patch:

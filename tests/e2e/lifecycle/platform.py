@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -25,8 +25,15 @@ SELECTORS: Final = {
     "mlflow": "app.kubernetes.io/component=mlflow",
 }
 COMMAND_TIMEOUT_S: Final = 240
+DESTROY_S: Final = 300
+"""The longest that a destroy may take."""
+RECOVERY_S: Final = 240
+"""The longest until a killed pod's successor is ready."""
 PICTURE_CHARACTERS: Final = 8000
 """The most that is shown of one answer."""
+
+Figure = Callable[[str], None]
+"""Notes a figure for the end of the test report."""
 
 
 def curl(*arguments: str) -> dict[str, Any]:
