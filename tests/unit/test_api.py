@@ -9,8 +9,10 @@ import httpx
 import numpy as np
 import pytest
 from pydantic import SecretStr, ValidationError
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from app import api
+from app import api, ingress
 from app.openapi import Limits
 from app.replica import Replica
 from app.settings import Settings
@@ -79,6 +81,33 @@ def test_a_client_that_hangs_up_in_its_body_is_no_defect(access: api.Access) -> 
     asyncio.run(app(scope, receive, send))
 
     assert sent[0]["status"] == 499
+
+
+def test_serve_comes_to_the_busiest_route_first() -> None:
+    member = FakePeers().add(FakeRegistry())
+    app = api.create(member.fleet, member.follower, limits=Limits(rows=10, body_bytes=1000), access=ACCESS)
+
+    assert getattr(app.routes[0], "path", "") == "/predict"
+
+
+def test_serve_is_told_not_to_watch_for_clients_that_hang_up() -> None:
+    seen: list[Scope] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope)
+        await Response()(scope, receive, send)
+
+    async def ask_once() -> None:
+        [middleware] = ingress.middlewares()
+        transport = httpx.ASGITransport(middleware.cls(application, *middleware.args, **middleware.kwargs))
+        async with httpx.AsyncClient(transport=transport, base_url="http://replica") as client:
+            await client.post("/predict", headers={"x-own": "kept"})
+
+    asyncio.run(ask_once())
+
+    headers = dict(seen[0]["headers"])
+    assert headers[b"x-request-disconnect-disabled"] == b"?1"
+    assert headers[b"x-own"] == b"kept"
 
 
 def test_rows_as_an_array_are_answered_like_rows_as_json() -> None:
