@@ -42,8 +42,8 @@ OPTIONS: Final[dict[str, Any]] = {
     "max_ongoing_requests": MAX_ONGOING_REQUESTS,
     "max_queued_requests": MAX_QUEUED_REQUESTS,
     "backpressure_config": BackpressureConfig(retry_after_s=RETRY_AFTER_S),
-    # A line for each request costs as much as the answer, and is made at this level even where it is not written;
-    # Ray's measures count requests by path and status.
+    # Ray's measures count requests by path and status. A line for each would cost as much as the answer, and at level
+    # INFO Serve makes it even where the access log is off.
     "logging_config": LoggingConfig(enable_access_log=False, log_level="WARNING"),
     "graceful_shutdown_timeout_s": GRACEFUL_SHUTDOWN_TIMEOUT_S,
 }

@@ -117,6 +117,7 @@ class RayService(pulumi.ComponentResource):
                 "RAY_SERVE_ENABLE_HA_PROXY": "1",
                 # Requests stay on one thread of the replica: no handing over from one event loop to another.
                 "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+                # Silence in the middle of a body, which takes one of a replica's places, ends the request.
                 "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",
                 "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.INGRESS_IMPORT_PATH,
                 "RAY_USAGE_STATS_ENABLED": "0",
