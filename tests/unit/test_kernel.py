@@ -101,13 +101,6 @@ def test_values_that_are_no_numbers_are_not_flattened() -> None:
     assert Forest.flatten([member.tree_ for member in model.estimators_], width=5, outputs=3) is None
 
 
-def change(tree: Tree, field: str, value: Any) -> None:  # noqa: ANN401 - of any field
-    """Write into the root of a tree as a damaged file would."""
-    state = tree.__getstate__()
-    state["nodes"][field][0] = value
-    tree.__setstate__(state)
-
-
 def test_a_threshold_that_is_no_number_sends_every_row_to_the_right_as_in_scikit_learn() -> None:
     model = fitted(RandomForestClassifier())
     draw = np.random.default_rng(5)
@@ -119,3 +112,10 @@ def test_a_threshold_that_is_no_number_sends_every_row_to_the_right_as_in_scikit
 
     assert answer is not None
     assert np.array_equal(answer[1], model.predict_proba(rows))
+
+
+def change(tree: Tree, field: str, value: Any) -> None:  # noqa: ANN401 - of any field
+    """Write into the root of a tree as a damaged file would."""
+    state = tree.__getstate__()
+    state["nodes"][field][0] = value
+    tree.__setstate__(state)
