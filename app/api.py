@@ -138,7 +138,7 @@ def create(fleet: Fleet, follower: Follower, *, limits: openapi.Limits, access: 
         return ModelStatus(
             model_loaded=served is not None,
             model_info=_info(served.version) if served else None,
-            columns=[column.name for column in served.predictor.columns] if served else [],
+            columns=served.predictor.columns.names if served else [],
             classes=served.predictor.classes if served else [],
             example=served.example if served else None,
             mlflow_uri=replica.registry.uri,

@@ -5,21 +5,20 @@ The checks that both forms share are in `app.features`.
 
 import io
 import tokenize
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.lib import format as npy
 
 from app import features
-from app.artifact import Column
+from app.artifact import Columns
 from app.errors import InvalidBodyError
 
 FAULTS: Final = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
 """What numpy raises where a header, which it reads as a literal of Python, is damaged."""
 
 
-def read(body: bytes, *, columns: Sequence[Column], max_rows: int) -> np.ndarray:
+def read(body: bytes, *, columns: Columns, max_rows: int) -> np.ndarray:
     """Read rows by position from a file of numpy's own format, without running code from it.
 
     Args:
@@ -52,7 +51,7 @@ def read(body: bytes, *, columns: Sequence[Column], max_rows: int) -> np.ndarray
     data = body[stream.tell() :]
     if rows < 1 or len(data) != rows * width * dtype.itemsize:
         raise _no_npy(f"The body holds {len(data)} bytes of data for an array of {dtype} of shape {shape}.")
-    if features.has_text(columns):
+    if columns.hold_text:
         raise features.needs_names(columns)
     values = np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if is_by_column else "C")
     matrix = np.ascontiguousarray(values, dtype=np.float64)

@@ -6,6 +6,7 @@ aliases are kept is decided in `app.registry`.
 
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any, Final
@@ -76,13 +77,31 @@ class Column:
     type: DataType = DataType.double
 
 
+class Columns(tuple[Column, ...]):  # noqa: SLOT001 - what follows from them is kept with them
+    """The features of a model, in the order in which rows hold them."""
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What they are called."""
+        return [column.name for column in self]
+
+    @cached_property
+    def hold_text(self) -> bool:
+        """Whether one of them holds text."""
+        return any(column.type == DataType.string for column in self)
+
+    @cached_property
+    def take_any_number(self) -> bool:
+        """Whether each of them takes any finite number within float32."""
+        return all(column.type in (DataType.double, DataType.float) for column in self)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
     """A stored model, read and found fit to serve."""
 
     model: BaseEstimator
-    columns: tuple[Column, ...]
-    """The features, in the order in which rows hold them."""
+    columns: Columns
     example: pd.DataFrame
     """Shape (rows, columns): the input example, which the model must answer as it did when stored."""
     example_predictions: list[str | int | float] | None
@@ -156,7 +175,7 @@ def read(folder: Path, *, label: str) -> Artifact:
     return Artifact(
         model=model,
         columns=columns,
-        example=example[[column.name for column in columns]],
+        example=example[columns.names],
         example_predictions=answers.get(EXAMPLE_PREDICTIONS),
         example_probabilities=None if probabilities is None else np.array(probabilities, dtype=np.float64),
         example_labels=answers.get(EXAMPLE_LABELS, []),
@@ -201,7 +220,7 @@ def _load(path: Path, label: str) -> BaseEstimator:
     return model
 
 
-def _check_signature(signature: ModelSignature | None, model: BaseEstimator, label: str) -> tuple[Column, ...]:
+def _check_signature(signature: ModelSignature | None, model: BaseEstimator, label: str) -> Columns:
     """The features, or a refusal where the signature and the model do not fit."""
     inputs = signature.inputs if signature is not None else None
     if inputs is None or inputs.is_tensor_spec() or not inputs.has_input_names():
@@ -212,14 +231,14 @@ def _check_signature(signature: ModelSignature | None, model: BaseEstimator, lab
             f"The signature of {label} has columns that are neither numbers nor text: {', '.join(map(str, others))}.",
             next_step=RETRAIN,
         )
-    columns = tuple(Column(name=str(column.name), type=column.type) for column in inputs.inputs)
+    columns = Columns(Column(name=str(column.name), type=column.type) for column in inputs.inputs)
     width = getattr(model, "n_features_in_", len(columns))
     if len(columns) != width:
         raise ModelRefusedError(
             f"The signature of {label} has {len(columns)} columns, and its model takes {width}.", next_step=RETRAIN
         )
     fitted_on = list(getattr(model, "feature_names_in_", []))
-    if fitted_on and fitted_on != [column.name for column in columns]:
+    if fitted_on and fitted_on != columns.names:
         raise ModelRefusedError(
             f"The signature of {label} names other columns than its model was fitted on, or in another order.",
             next_step=RETRAIN,

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, Final, TypeGuard
+from typing import Annotated, Any, Final, TypeGuard
 
 import msgspec
 import numpy as np
 from mlflow.types import DataType
 from pydantic import ValidationError
 
-from app.artifact import Column
+from app.artifact import Columns
 from app.body import explain, shown
 from app.errors import FeaturesError, TooLargeError
 from app.schemas import PredictRequest, PredictRows
@@ -46,13 +46,13 @@ Rows = list[list[float]] | list[dict[str, Any]]
 class _Numbers(msgspec.Struct, forbid_unknown_fields=True):
     """Rows by position, where nothing is wrong with them."""
 
-    features: list[list[float]]
+    features: list[list[Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)]]]
 
 
 _numbers: Final = msgspec.json.Decoder(_Numbers)
 
 
-def read(body: bytes, *, columns: Sequence[Column], max_rows: int) -> np.ndarray:
+def read(body: bytes, *, columns: Columns, max_rows: int) -> np.ndarray:
     """Read the rows of a request for a model.
 
     Rows by position take a short way. What that way cannot use is read again by `decode` and `to_matrix`, which know
@@ -71,10 +71,11 @@ def read(body: bytes, *, columns: Sequence[Column], max_rows: int) -> np.ndarray
         FeaturesError: A row does not fit the columns.
         TooLargeError: It has too many rows.
     """
-    matrix = None if has_text(columns) else _read_numbers(body, width=len(columns), max_rows=max_rows)
+    matrix = None if columns.hold_text else _read_numbers(body, width=len(columns), max_rows=max_rows)
     if matrix is None:
         return to_matrix(decode(body, max_rows=max_rows), columns=columns)
-    check_numbers(matrix, columns)
+    if not columns.take_any_number:
+        check_numbers(matrix, columns)
     return matrix
 
 
@@ -108,7 +109,7 @@ def decode(body: bytes, *, max_rows: int) -> Rows:
     return rows
 
 
-def to_matrix(rows: Rows, *, columns: Sequence[Column]) -> np.ndarray:
+def to_matrix(rows: Rows, *, columns: Columns) -> np.ndarray:
     """Make rows a matrix for a model.
 
     Args:
@@ -121,7 +122,7 @@ def to_matrix(rows: Rows, *, columns: Sequence[Column]) -> np.ndarray:
     Raises:
         FeaturesError: A row has another width or other columns, or a value is not of its column's type.
     """
-    holds_text = has_text(columns)
+    holds_text = columns.hold_text
     if _are_named(rows):
         for index, named in enumerate(rows):
             _check_named(index, named, columns)
@@ -149,11 +150,6 @@ def _read_numbers(body: bytes, *, width: int, max_rows: int) -> np.ndarray | Non
     return values.reshape(len(rows), width)
 
 
-def has_text(columns: Sequence[Column]) -> bool:
-    """Whether a column holds text."""
-    return any(column.type is DataType.string for column in columns)
-
-
 def _are_named(rows: Rows) -> TypeGuard[list[dict[str, Any]]]:
     return isinstance(rows[0], dict)
 
@@ -165,10 +161,9 @@ def _decode_named(body: bytes) -> list[dict[str, Any]]:
         raise explain(error.errors(include_url=False)[0], form=FORM) from error
 
 
-def check_numbers(matrix: np.ndarray, columns: Sequence[Column]) -> None:
+def check_numbers(matrix: np.ndarray, columns: Columns) -> None:
     """Refuse what a column's type does not hold, by position."""
-    is_small = bool(np.abs(matrix).max() <= LARGEST)  # false of NaN, too
-    if is_small and all(column.type is DataType.double for column in columns):
+    if columns.take_any_number and np.abs(matrix).max() <= LARGEST:  # false of NaN, too
         return
     wrong = ~(np.abs(matrix) <= LARGEST)
     for index, column in enumerate(columns):
@@ -183,7 +178,7 @@ def check_numbers(matrix: np.ndarray, columns: Sequence[Column]) -> None:
         raise _unusable(row, column_index, matrix[row, column_index], allowed=kind)
 
 
-def _check_named(index: int, row: dict[str, Any], columns: Sequence[Column]) -> None:
+def _check_named(index: int, row: dict[str, Any], columns: Columns) -> None:
     """Refuse a row that does not hold exactly the model's columns, each of its type."""
     wanted = {column.name for column in columns}
     missing = [column.name for column in columns if column.name not in row]
@@ -220,7 +215,7 @@ def _short(given: Sequence[str], quote: str = "'") -> str:
     return names + (", ..." if len(given) > NAMES_SHOWN else "")
 
 
-def needs_names(columns: Sequence[Column]) -> FeaturesError:
+def needs_names(columns: Columns) -> FeaturesError:
     """The refusal of rows by position where columns hold text."""
     return FeaturesError(
         f"The model has columns of text: {_short([c.name for c in columns if c.type == DataType.string])}.",
@@ -229,11 +224,11 @@ def needs_names(columns: Sequence[Column]) -> FeaturesError:
     )
 
 
-def wrong_width(row: int, width: int, columns: Sequence[Column]) -> FeaturesError:
+def wrong_width(row: int, width: int, columns: Columns) -> FeaturesError:
     """The refusal of a row of another width."""
     return FeaturesError(
         f"Row {row} has {width} values.",
-        allowed=f"{len(columns)} values a row ({_short([column.name for column in columns], quote='')})",
+        allowed=f"{len(columns)} values a row ({_short(columns.names, quote='')})",
         next_step="GET /model lists the columns in their order.",
         row=row,
     )

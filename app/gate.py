@@ -186,7 +186,7 @@ def _champion(champion: ModelVersion, rows: HeldOut, registry: Registry) -> tupl
     """
     stored = registry.fetch(champion)
     predictor = compile_model(stored, label=f"{champion.name} version {champion.version}")
-    wanted = [column.name for column in stored.columns]
+    wanted = stored.columns.names
     missing = [name for name in wanted if name not in rows.features.columns]
     if missing:
         listed = ", ".join(map(repr, missing[:NAMES_SHOWN])) + (", ..." if len(missing) > NAMES_SHOWN else "")

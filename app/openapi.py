@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from mlflow.types import DataType
 
 from app import errors
-from app.artifact import Column
+from app.artifact import Columns
 from app.features import LARGEST
 from app.replica import Replica, Served
 from app.schemas import LoadRequest, PredictRequest, PredictRows, Problem
@@ -94,7 +94,7 @@ def install(api: FastAPI, replica: Replica, limits: Limits) -> None:
     api.openapi = document  # type: ignore[method-assign]
 
 
-def predict_schema(*, columns: Sequence[Column] | None, rows: int) -> dict[str, Any]:
+def predict_schema(*, columns: Columns | None, rows: int) -> dict[str, Any]:
     """JSON schema of a prediction request: rows by position, or by the names of the columns.
 
     Args:
@@ -112,10 +112,10 @@ def predict_schema(*, columns: Sequence[Column] | None, rows: int) -> dict[str, 
     named["items"] = {
         "type": "object",
         "properties": {column.name: kind for column, kind in zip(columns, kinds, strict=True)},
-        "required": [column.name for column in columns],
+        "required": columns.names,
         "additionalProperties": False,
     }
-    if any(column.type == DataType.string for column in columns):
+    if columns.hold_text:
         return by_name
     matrix["items"] |= {"minItems": len(columns), "maxItems": len(columns)}
     if any(kind != number for kind in kinds):
@@ -128,7 +128,7 @@ def _examples(served: Served) -> list[dict[str, Any]]:
     columns = served.predictor.columns
     values = served.example.features[0]
     by_name = {"rows": [{column.name: value for column, value in zip(columns, values, strict=True)}]}
-    has_text = any(column.type == DataType.string for column in columns)
+    has_text = columns.hold_text
     return [by_name] if has_text else [{"features": [values]}, by_name]
 
 

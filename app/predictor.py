@@ -9,14 +9,13 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from mlflow.types import DataType
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.ensemble._base import BaseEnsemble
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree._tree import TREE_LEAF, Tree
 
-from app.artifact import Artifact, Column
+from app.artifact import Artifact, Columns
 from app.errors import ModelRefusedError
 from app.kernel import Forest
 
@@ -32,8 +31,7 @@ class Predictor:
     """A model, checked, that answers rows in the form in which requests hold them."""
 
     model: BaseEstimator
-    columns: tuple[Column, ...]
-    """The features, in the order in which rows hold them."""
+    columns: Columns
     takes_frame: bool
     """Whether the model looks at the names of columns."""
     forest: Forest | None = None
@@ -72,7 +70,7 @@ class Predictor:
         return float("inf") if self.forest is None else rows * len(self.forest.roots)
 
     def _frame(self, rows: np.ndarray) -> pd.DataFrame:
-        frame = pd.DataFrame(rows, columns=[column.name for column in self.columns])
+        frame = pd.DataFrame(rows, columns=self.columns.names)
         return frame.astype({column.name: column.type.to_pandas() for column in self.columns})
 
 
@@ -95,7 +93,7 @@ def compile_model(stored: Artifact, *, label: str) -> Predictor:
             )
     if hasattr(model, "n_jobs"):
         model.set_params(n_jobs=1)  # requests run side by side already, and this is the exact order of sums
-    takes_text = _has_text(stored.columns)
+    takes_text = stored.columns.hold_text
     predictor = Predictor(
         model=model,
         columns=stored.columns,
@@ -123,7 +121,7 @@ def _flatten(model: BaseEstimator) -> Forest | None:
 
 
 def _answers_as_stored(predictor: Predictor, stored: Artifact, label: str) -> bool:
-    rows = stored.example.to_numpy(dtype=object if _has_text(stored.columns) else np.float64)
+    rows = stored.example.to_numpy(dtype=object if stored.columns.hold_text else np.float64)
     try:
         predictions, probabilities = predictor.predict(rows)
     except (ValueError, TypeError, AttributeError, IndexError, KeyError, MemoryError) as error:
@@ -150,10 +148,6 @@ def _answers_as_stored(predictor: Predictor, stored: Artifact, label: str) -> bo
         and probabilities.shape == wanted.shape
         and np.allclose(probabilities, wanted, rtol=EXAMPLE_TOLERANCE)
     )
-
-
-def _has_text(columns: tuple[Column, ...]) -> bool:
-    return any(column.type == DataType.string for column in columns)
 
 
 def _trees(part: object, width: int | None) -> Iterator[tuple[Tree | TreePredictor, int | None]]:

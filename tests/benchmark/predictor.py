@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import ExtraTreesRegressor
 
-from app.artifact import Artifact, Column
+from app.artifact import Artifact, Column, Columns
 from app.predictor import Predictor, compile_model
 from tests.benchmark import forest, report
 from tests.support.hard_rows import hard_rows
@@ -66,7 +66,7 @@ def _compiled(model: BaseEstimator) -> tuple[Predictor, float]:
     example = pd.DataFrame(np.zeros((1, model.n_features_in_)))
     stored = Artifact(
         model=model,
-        columns=tuple(Column(name=str(name)) for name in example.columns),
+        columns=Columns(Column(name=str(name)) for name in example.columns),
         example=example,
         example_predictions=None,
         example_probabilities=None,

@@ -7,7 +7,7 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from sklearn.linear_model import LinearRegression
 
-from app.artifact import Artifact, Column
+from app.artifact import Artifact, Column, Columns
 from app.errors import ModelNotFoundError, ModelRefusedError, PlatformError, RegistryUnavailableError
 from app.fleet import Answer, Fleet
 from app.follow import Follower
@@ -19,7 +19,7 @@ MODEL = "m"
 EXAMPLE = pd.DataFrame({"a": [1.0, 2.0]})
 ARTIFACT = Artifact(
     model=LinearRegression().fit(EXAMPLE, EXAMPLE["a"]),
-    columns=(Column(name="a"),),
+    columns=Columns([Column(name="a")]),
     example=EXAMPLE,
     example_predictions=None,
     example_probabilities=None,

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from mlflow.types import DataType
 
 from app import array_body
-from app.artifact import Column
+from app.artifact import Column, Columns
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
 
-COLUMNS = (Column(name="a"), Column(name="b"))
+COLUMNS = Columns([Column(name="a"), Column(name="b")])
 
 
 def saved(values: Any, dtype: str = "f8") -> bytes:  # noqa: ANN401 - whatever makes an array
@@ -20,7 +20,7 @@ def saved(values: Any, dtype: str = "f8") -> bytes:  # noqa: ANN401 - whatever m
     return stream.getvalue()
 
 
-def read(body: bytes, columns: tuple[Column, ...] = COLUMNS) -> np.ndarray:
+def read(body: bytes, columns: Columns = COLUMNS) -> np.ndarray:
     return array_body.read(body, columns=columns, max_rows=3)
 
 
@@ -66,9 +66,9 @@ def test_an_array_that_cannot_be_used_is_an_error_that_says_why(
 
 def test_an_array_is_checked_against_the_signature() -> None:
     with pytest.raises(FeaturesError, match=r"Row 0, column 1 is 0\.5"):
-        read(saved([[1, 0.5]]), (Column(name="a"), Column(name="b", type=DataType.long)))
+        read(saved([[1, 0.5]]), Columns([Column(name="a"), Column(name="b", type=DataType.long)]))
     with pytest.raises(FeaturesError, match="columns of text: 'b'"):
-        read(saved([[1, 2]]), (Column(name="a"), Column(name="b", type=DataType.string)))
+        read(saved([[1, 2]]), Columns([Column(name="a"), Column(name="b", type=DataType.string)]))
 
 
 @pytest.mark.filterwarnings("ignore")  # of numpy and Python about what they find in damaged headers

@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import features
-from app.artifact import Column
+from app.artifact import Column, Columns
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
 
-COLUMNS = (Column(name="a"), Column(name="b"))
+COLUMNS = Columns([Column(name="a"), Column(name="b")])
 
 
 def read(body: bytes) -> np.ndarray:

@@ -6,19 +6,21 @@ import pytest
 from mlflow.types import DataType
 
 from app import features
-from app.artifact import Column
+from app.artifact import Column, Columns
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
 
-COLUMNS = (
-    Column(name="mean radius"),
-    Column(name="count", type=DataType.long),
-    Column(name="sold", type=DataType.boolean),
+COLUMNS = Columns(
+    [
+        Column(name="mean radius"),
+        Column(name="count", type=DataType.long),
+        Column(name="sold", type=DataType.boolean),
+    ]
 )
 GOOD = {"mean radius": 17.99, "count": 2, "sold": True}
-TEXT = (Column(name="city", type=DataType.string), Column(name="size"))
+TEXT = Columns([Column(name="city", type=DataType.string), Column(name="size")])
 
 
-def read(body: object, columns: tuple[Column, ...] = COLUMNS) -> np.ndarray:
+def read(body: object, columns: Columns = COLUMNS) -> np.ndarray:
     return features.read(json.dumps(body).encode(), columns=columns, max_rows=3)
 
 

@@ -10,7 +10,7 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from app import gate
-from app.artifact import Artifact, Column
+from app.artifact import Artifact, Column, Columns
 from app.errors import ModelRefusedError
 from app.gate import HeldOut, Terms
 from app.registry import HELD_OUT_TAG, Registry
@@ -40,7 +40,7 @@ class Champions:
         example = FEATURES.reindex(columns=self.columns, fill_value=0.0).head(2)
         return Artifact(
             model=self.model,
-            columns=tuple(Column(name=name, type=DataType.double) for name in self.columns),
+            columns=Columns(Column(name=name, type=DataType.double) for name in self.columns),
             example=example,
             example_predictions=None,
             example_probabilities=None,

@@ -25,7 +25,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 from app import artifact
-from app.artifact import Artifact, Column
+from app.artifact import Artifact, Column, Columns
 from app.errors import ModelRefusedError
 from app.predictor import compile_model
 
@@ -43,7 +43,7 @@ def stored(model: BaseEstimator, rows: pd.DataFrame = ROWS, types: tuple[DataTyp
     kinds = types or (DataType.double,) * rows.shape[1]
     return Artifact(
         model=model,
-        columns=tuple(Column(name=name, type=kind) for name, kind in zip(rows.columns, kinds, strict=True)),
+        columns=Columns(Column(name=name, type=kind) for name, kind in zip(rows.columns, kinds, strict=True)),
         example=rows.head(4),
         example_predictions=model.predict(rows.head(4)).tolist(),
         example_probabilities=model.predict_proba(rows.head(4)) if hasattr(model, "predict_proba") else None,

@@ -10,7 +10,7 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._tree import Tree
 
-from app.artifact import Artifact, Column
+from app.artifact import Artifact, Column, Columns
 from app.errors import ModelRefusedError
 from app.predictor import compile_model
 
@@ -25,7 +25,7 @@ def stored(model: ClassifierMixin) -> Artifact:
     example = frame.head(5)
     return Artifact(
         model=model,
-        columns=tuple(Column(name=name) for name in "abcd"),
+        columns=Columns(Column(name=name) for name in "abcd"),
         example=example,
         example_predictions=None,
         example_probabilities=model.predict_proba(example),
