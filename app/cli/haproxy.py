@@ -49,6 +49,7 @@ def environment(program: str, folder: Path, *, metrics_port: int, stats_port: in
     wrapper.chmod(0o700)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # as in a cluster: the replicas count their requests themselves
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",  # as in a cluster: silence in the middle of a body
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),

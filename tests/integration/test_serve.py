@@ -218,6 +218,21 @@ def test_every_path_but_the_documented_is_a_problem_document(api: httpx.Client) 
     assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
 
 
+def test_requests_are_counted_by_path_and_status(api: httpx.Client, local: Local) -> None:
+    assert api.post("/predict", json={"features": ROWS.head(1).to_numpy().tolist()}).is_success
+    assert api.post("/predict", json={}).status_code == 422
+
+    def counted() -> set[tuple[str, str]]:
+        found = httpx.get(f"{local.target.ray_url}/api/prometheus/sd", headers=local.target.ray_headers).json()
+        texts = [httpx.get(f"http://{target}/metrics").text for part in found for target in part["targets"]]
+        lines = re.findall(r"^ray_serve_num_http_requests_total{(.*)} \S+$", "\n".join(texts), re.MULTILINE)
+        labels = [dict(re.findall(r'(\w+)="([^"]*)"', line)) for line in lines]
+        return {(each["route"], each["status_code"]) for each in labels}
+
+    predict = "/fastapi_app/predict"
+    wait_until(lambda: {(predict, "200"), (predict, "422")} <= counted(), what="the measures")
+
+
 def test_schemathesis_finds_nothing(api: httpx.Client, tmp_path: Path) -> None:
     url = str(api.base_url).rstrip("/")
 

@@ -102,6 +102,7 @@ def test_every_container_runs_unprivileged(program: Program) -> None:
 def test_serve_answers_through_ha_proxy_on_one_thread(program: Program) -> None:
     for container in containers(cluster(program)):
         assert {"name": "RAY_SERVE_ENABLE_HA_PROXY", "value": "1"} in container["env"]
+        assert {"name": "RAY_SERVE_HAPROXY_METRICS_ENABLED", "value": "0"} in container["env"]
         assert {"name": "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "value": "0"} in container["env"]
         assert {"name": "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S", "value": "30"} in container["env"]
         middlewares = {"name": "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "value": "app.ingress:middlewares"}
