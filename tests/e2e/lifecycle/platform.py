@@ -147,8 +147,33 @@ def is_ready(pod: dict[str, Any]) -> bool:
     return ready and "deletionTimestamp" not in pod["metadata"]
 
 
+def serves(outputs: dict[str, Any]) -> bool:
+    """Whether Serve's controller has every replica running and every proxy healthy, and is back itself.
+
+    A head that is ready has a controller that still looks for its replicas. A worker that is lost in that half minute
+    is a second fault, of which Serve knows nothing yet.
+    """
+    try:
+        answer = httpx.get(
+            f"{outputs['rayDashboardUrl']}/api/serve/applications/",
+            headers={"Authorization": f"Bearer {outputs['rayToken']}"},
+            timeout=5,
+        )
+        told = answer.raise_for_status().json()
+    except httpx.HTTPError:
+        return False
+    deployments = [one for application in told["applications"].values() for one in application["deployments"].values()]
+    replicas = [replica["state"] for one in deployments for replica in one["replicas"]]
+    proxies = [proxy["status"] for proxy in told["proxies"].values()]
+    return bool(replicas and proxies) and {*replicas, *proxies} == {"RUNNING", "HEALTHY"}
+
+
 def kill(machine: Tools, stack: LiveStack, part: str, *, timeout_s: float) -> float:
-    """End one pod of a part without notice, and give back the seconds until another was ready in its place."""
+    """End one pod of a part without notice, and give back the seconds until all was as before.
+
+    That is when another pod is ready in its place, and Serve has all replicas and proxies.
+    """
+    outputs = stack.outputs()
     before = pods(machine, stack, part)
     victim = next(iter(before.values()))["metadata"]
     started = time.monotonic()
@@ -160,7 +185,7 @@ def kill(machine: Tools, stack: LiveStack, part: str, *, timeout_s: float) -> fl
     def replaced() -> bool:
         now = pods(machine, stack, part)
         is_whole = len(now) == len(before) and all(is_ready(pod) for pod in now.values())
-        return is_whole and victim["uid"] not in now
+        return is_whole and victim["uid"] not in now and serves(outputs)
 
     until(f"a new {part}", replaced, timeout_s=timeout_s)
     return time.monotonic() - started
