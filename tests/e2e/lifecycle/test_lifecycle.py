@@ -75,6 +75,18 @@ def test_a_tunnel_comes_back_after_its_pod_was_killed(stack: LiveStack, machine:
     figure(f"tunnel: pod ready after {ready_s:.0f} s, tunnel {time.monotonic() - started:.1f} s later")
 
 
+@pytest.mark.parametrize("part", ["mlflow", "redis", "head"])
+def test_no_request_fails_while_a_killed_pod_comes_back(
+    stack: LiveStack, machine: Tools, figure: Figure, part: str
+) -> None:
+    with platform.requests(stack) as load:
+        recovered_s = platform.kill(machine, stack, part, timeout_s=RECOVERY_S)
+
+    figure(f"{part} killed: back in {recovered_s:.0f} s, {load.failed} of {load.sent} failed {dict(load.failures)}")
+    assert load.failed == 0
+    assert platform.predict(stack)["predictions"]
+
+
 def test_changed_code_rolls_out_and_no_request_fails(stack: LiveStack, machine: Tools, figure: Figure) -> None:
     before = stack.outputs()["image"]
     with (stack.folder / "app" / "__init__.py").open("a", encoding="utf-8") as code:
