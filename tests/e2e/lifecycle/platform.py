@@ -165,7 +165,7 @@ def serves(outputs: dict[str, Any]) -> bool:
     deployments = [one for application in told["applications"].values() for one in application["deployments"].values()]
     replicas = [replica["state"] for one in deployments for replica in one["replicas"]]
     proxies = [proxy["status"] for proxy in told["proxies"].values()]
-    return bool(replicas and proxies) and {*replicas, *proxies} == {"RUNNING", "HEALTHY"}
+    return set(replicas) == {"RUNNING"} and set(proxies) == {"HEALTHY"}
 
 
 def kill(machine: Tools, stack: LiveStack, part: str, *, timeout_s: float) -> float:
