@@ -24,7 +24,8 @@ from tests.support.waiting import until, wait_until
 ROWS = bundled("breast-cancer").features
 UNDER_WAY, QUEUED = 64, 1024
 """Requests that a replica takes, as `docs/serving.md` says."""
-MORE = 20
+BEYOND = 20
+"""Requests more than these, so that no place is free for the test's own."""
 
 
 @pytest.fixture
@@ -257,7 +258,7 @@ def test_beyond_its_queue_the_service_says_at_once_when_to_ask_again(api: httpx.
     message = {"features": ROWS.head(1).to_numpy().tolist()}
     head = f"POST {api.base_url.path}predict HTTP/1.1\r\nHost: manta\r\nContent-Type: application/json\r\n"
     with ExitStack() as held:
-        for _ in range(UNDER_WAY + QUEUED + MORE):
+        for _ in range(UNDER_WAY + QUEUED + BEYOND):
             client = socket.create_connection((api.base_url.host, api.base_url.port), timeout=10)
             held.callback(client.close)
             client.sendall(f"{head}Content-Length: 100\r\n\r\n".encode())  # and no body: it keeps its place
