@@ -59,12 +59,20 @@ MLFLOW: Final = Content(
 COMMANDS: Final = {
     # Minikube answers 0 where a build failed, so it is asked for the image afterwards.
     "minikube": (
-        "minikube image build --profile {profile} -t {image} -f {dockerfile} {arguments} {context}"
-        " && minikube image ls --profile {profile} | grep -F {image}"
+        "minikube image ls --profile {profile} | grep -qF {image}"
+        " || (minikube image build --profile {profile} -t {image} -f {dockerfile} {arguments} {context}"
+        " && minikube image ls --profile {profile} | grep -F {image})"
     ),
-    "docker": "docker buildx build --push -t {image} -f {dockerfile} {arguments} {context}",
+    "docker": (
+        "docker buildx imagetools inspect {image} > /dev/null 2>&1"
+        " || docker buildx build --push -t {image} -f {dockerfile} {arguments} {context}"
+    ),
 }
-"""What a builder runs in the project's root; `command` brings its own."""
+"""What a builder runs in the project's root; `command` brings its own.
+
+A tag is of one content only, so an image that is there already is the right one: another stack built it, or an update
+that was broken off.
+"""
 ARGUMENT: Final = {"minikube": "--build-opt=build-arg="}
 """How a builder takes an argument of the Dockerfile, where that is not `--build-arg`."""
 

@@ -1,5 +1,7 @@
 """The image: a tag for its content, a builder for its making."""
 
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,14 @@ BASE = "python:3.11-slim"
 PROJECT = Path(__file__).parents[3]
 OFFICIAL = "docker.io/library/python:3.11.13-slim-bookworm"
 REGISTRY = "registry.example.com/ml"
+STAND_IN = """#!/bin/sh
+echo "$*" >> {log}
+case "$*" in
+    *"image ls"*) cat {store} ;;
+    *inspect*) grep -qF "$4" {store} ;;
+    *build*) echo "$*" >> {store} ;;
+esac
+"""
 
 
 @pytest.fixture
@@ -100,13 +110,20 @@ def test_the_mlflow_server_is_of_the_version_that_the_client_speaks() -> None:
         (
             "dev",
             {},
-            "minikube image build --profile minikube -t manta-ray:{tag} -f images/ray/Dockerfile --build-opt=build-arg",
-            " . && minikube image ls --profile minikube | grep -F manta-ray:{tag}",
+            (
+                "minikube image ls --profile minikube | grep -qF manta-ray:{tag} || "
+                "(minikube image build --profile minikube "
+                "-t manta-ray:{tag} -f images/ray/Dockerfile --build-opt=build-arg"
+            ),
+            " . && minikube image ls --profile minikube | grep -F manta-ray:{tag})",
         ),
         (
             "prod",
             {},
-            f"docker buildx build --push -t {REGISTRY}/manta-ray:{{tag}} -f images/ray/Dockerfile --build-arg ",
+            (
+                f"docker buildx imagetools inspect {REGISTRY}/manta-ray:{{tag}} > /dev/null 2>&1 || "
+                f"docker buildx build --push -t {REGISTRY}/manta-ray:{{tag}} -f images/ray/Dockerfile --build-arg "
+            ),
             " .",
         ),
         (
@@ -133,6 +150,25 @@ def test_a_builder_gets_what_it_needs(
     assert build["create"].startswith(start.replace("{tag}", name))
     assert build["create"].endswith(end.replace("{tag}", name))
     assert not build["dir"].startswith("/")
+
+
+@pytest.mark.parametrize("builder", ["minikube", "docker"])
+@pytest.mark.parametrize("there", [True, False])
+def test_an_image_that_is_there_under_its_tag_is_not_built_again(
+    sources: Path, tmp_path: Path, builder: str, *, there: bool
+) -> None:
+    wanted = parsed(imageBuilder=builder, registry=REGISTRY).images
+    log, store = tmp_path / "log", tmp_path / "store"
+    store.write_text(image_content.reference(RAY, wanted, sources) if there else "manta-ray:older")
+    # The tool of this machine, as far as it matters: it lists what is there, finds it, and adds what it builds.
+    (tmp_path / builder).write_text(STAND_IN.format(log=log, store=store))
+    (tmp_path / builder).chmod(0o755)
+
+    command = image_content.build_command(RAY, wanted, sources, profile="p")
+    done = subprocess.run(["sh", "-c", command], env={"PATH": f"{tmp_path}:{os.defpath}"}, cwd=sources, check=False)
+
+    assert done.returncode == 0
+    assert any(" build " in f" {call} " for call in log.read_text().splitlines()) is not there
 
 
 @pytest.mark.parametrize("content", [RAY, MLFLOW], ids=["ray", "mlflow"])
@@ -220,7 +256,7 @@ def test_a_reference_is_divided_as_helm_charts_join_it(reference: str, parts: tu
 
 
 def test_a_pull_secret_reaches_every_pod(program: Program) -> None:
-    record = program.deploy(imagePullSecret="registry-login")
+    record = program.deploy("prod", imageRegistry="mirror.example.com", imagePullSecret="login")
 
     text = str([one.inputs for one in record.resources.values()])
-    assert text.count("'imagePullSecrets': [{'name': 'registry-login'}]") == 5
+    assert text.count("'imagePullSecrets': [{'name': 'login'}]") == 5
