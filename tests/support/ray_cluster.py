@@ -14,6 +14,7 @@ import httpx
 import psutil
 
 from app import names
+from tests.support.load import PLAIN
 from tests.support.waiting import wait_until
 
 BIN = Path(sys.executable).parent
@@ -79,7 +80,9 @@ class Cluster:
     def start_mlflow(self) -> None:
         self.mlflow.start()
         wait_until(
-            lambda: httpx.get(f"{self.mlflow_url}/health", timeout=5).is_success, what="MLflow", limit_s=START_LIMIT_S
+            lambda: httpx.get(f"{self.mlflow_url}/health", timeout=5, verify=PLAIN).is_success,
+            what="MLflow",
+            limit_s=START_LIMIT_S,
         )
 
     def start_ray(self) -> None:
@@ -114,6 +117,7 @@ class Cluster:
                 "applications": [application, *beside],
             },
             timeout=30,
+            verify=PLAIN,
         ).raise_for_status()
 
     def settle(self, replicas: int) -> None:
@@ -127,7 +131,8 @@ class Cluster:
         wait_until(is_settled, what=f"{replicas} running replicas", limit_s=START_LIMIT_S)
 
     def details(self) -> dict[str, Any]:
-        answer = httpx.get(f"{self.dashboard_url}/api/serve/applications/", headers=self._headers, timeout=10)
+        url = f"{self.dashboard_url}/api/serve/applications/"
+        answer = httpx.get(url, headers=self._headers, timeout=10, verify=PLAIN)
         applications: dict[str, Any] = answer.raise_for_status().json()["applications"]
         return applications
 
@@ -145,13 +150,13 @@ class Cluster:
 
     def load(self, version: str | None = None, token: str = SERVE_TOKENS[0], **more: str) -> httpx.Response:
         wanted = more | ({"version": version} if version else {})
-        return httpx.post(
-            f"{self.api_url}/model/load", json=wanted, headers={"Authorization": f"Bearer {token}"}, timeout=150
-        )
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.post(f"{self.api_url}/model/load", json=wanted, headers=headers, timeout=150, verify=PLAIN)
 
     def model(self) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(f"{self.api_url}/model", timeout=30).raise_for_status().json()
-        return answer
+        answer = httpx.get(f"{self.api_url}/model", timeout=30, verify=PLAIN)
+        model: dict[str, Any] = answer.raise_for_status().json()
+        return model
 
     def versions(self) -> list[str | None]:
         """What each replica serves."""

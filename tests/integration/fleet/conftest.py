@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 REPLICAS = 4
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stopped_cluster() -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp", ignore_cleanup_errors=True) as folder:
         cluster = describe(Path(folder), free_ports(7))
@@ -29,19 +29,19 @@ def stopped_cluster() -> Iterator[Cluster]:
             cluster.mlflow.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def versions(stopped_cluster: Cluster) -> Versions:
     stopped_cluster.start_ray()
     stopped_cluster.start_mlflow()
     return fleet_models.registered(stopped_cluster.mlflow_url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def registry(stopped_cluster: Cluster) -> Registry:
     return Registry(Settings(mlflow_tracking_uri=stopped_cluster.mlflow_url))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def started_cluster(stopped_cluster: Cluster, versions: Versions, registry: Registry) -> Cluster:
     registry.promote(registry.find(names.MODEL_NAME, version=versions.first))
     return stopped_cluster
