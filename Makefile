@@ -5,7 +5,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 	--no-emit-index-url --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint format types unit integration e2e lifecycle faults bench lock clean
+.PHONY: help run up down test lint format types unit unit-app unit-rest integration e2e lifecycle faults bench lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,8 +32,14 @@ format: .venv/.dev ## format the code and apply safe lint fixes
 types: .venv/.dev ## strict types
 	$(BIN)/mypy
 
-unit: .venv/.dev ## tests without network or Ray
-	$(BIN)/pytest tests/unit
+unit: .venv/.dev ## tests without network or Ray: what needs the machine-learning libraries on one core, the rest on another
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target unit-app unit-rest
+
+unit-app: .venv/.dev
+	$(BIN)/pytest tests/unit/app
+
+unit-rest: .venv/.dev
+	$(BIN)/pytest tests/unit --ignore tests/unit/app
 
 integration: .venv/.dev ## tests against real Ray and MLflow processes on loopback
 	$(BIN)/pytest tests/integration

@@ -15,9 +15,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(getattr(pytest.mark, tier))
 
 
+def pytest_collection() -> None:
+    """Collect no garbage among what imports make: it stays."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Leave what imports made out of every later collection: a fifth of the unit tier's time went there."""
     gc.freeze()
+    gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,6 +7,7 @@ dependency that nobody registered.
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -164,6 +165,17 @@ def run(
         secret_keys: Keys whose values are encrypted in the file of the stack.
         answer: Result of a function of a provider, or outputs of another stack, by type and arguments.
     """
+    # Pulumi keeps every frame of the stack for each resource: a thread of its own has few of them.
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_run, program, config, secret_keys, answer).result()
+
+
+def _run(
+    program: Callable[[], None],
+    config: Mapping[str, str],
+    secret_keys: Sequence[str],
+    answer: Callable[[str, dict[str, Any]], dict[str, Any]],
+) -> Record:
     engine = Engine(answer)
     pulumi.runtime.set_all_config(dict(config), list(secret_keys))
     settings.SETTINGS.outputs.clear()  # what a run before left when it failed

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,22 @@ SOURCES = {
     "app/serve.py": "answer = 42\n",
 }
 CRDS = ("rayclusters.ray.io", "rayjobs.ray.io", "rayservices.ray.io")
+SECRETS = {
+    "rayToken": "supplied-ray-token-0",
+    "serveToken": "supplied-serve-token",
+    "mlflowPassword": "supplied-mlflow-pass",
+    "redisPassword": "supplied-redis-passw",
+}
+"""Every secret that a stack generates where none is supplied."""
+SUPPLIED = SECRETS | {"postgresSecret": "", "postgresPassword": "supplied-postgres-pw"}
+"""Those, and the one that a stack never generates."""
+OTHER_NAMES = {
+    "namespace": "team-a",
+    "rayServiceName": "scoring",
+    "modelName": "Churn",
+    "routePrefix": "/churn",
+    "dataset": "wine",
+}
 SERVERS = {
     "minikube": "https://192.168.49.2:8443",
     "manta-prod": "https://prod.example.com",
@@ -32,6 +49,7 @@ SERVERS = {
 """API server of each context."""
 
 
+@cache
 def stack_file(stack: str) -> dict[str, Any]:
     """Configuration that a stack's file holds, keys without the project's name."""
     loaded = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())

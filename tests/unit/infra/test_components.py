@@ -4,9 +4,8 @@ import pytest
 import yaml
 
 from infra.charts import ChartError
-from infra.vocabulary import SECRET_MIN_LENGTH
 from tests.support.engine import object_name
-from tests.support.program import CRDS, Program, crd
+from tests.support.program import CRDS, SECRETS, Program, crd
 
 CRD = "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition"
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -74,13 +73,13 @@ def test_a_newer_chart_upgrades_the_crds(program: Program) -> None:
                 "fetch_opts": {"repo": "https://ray-project.github.io/kuberay-helm/"},
             },
         ),
-        ("oci://mirror.example.com/kuberay-operator", {"chart": "oci://mirror.example.com/kuberay-operator"}),
+        ("oci://m.example.com/k", {"chart": "oci://m.example.com/k"}),
     ],
 )
 def test_crds_of_a_chart_elsewhere_come_through_pulumis_own_helm(
     program: Program, chart: str, fetched: dict[str, object]
 ) -> None:
-    record = program.deploy(kuberayChart=chart, kuberayChartVersion="1.7.1")
+    record = program.deploy(kuberayChart=chart, kuberayChartVersion="1.7.1", mlflowChart="oci://m.example.com/m")
 
     ((kind, arguments),) = record.calls
     assert kind == "kubernetes:helm:template"
@@ -147,7 +146,7 @@ def test_redis_keeps_every_write_on_a_volume_and_its_password_out_of_its_argumen
 def test_redis_restarts_with_its_password_and_is_not_evicted(program: Program) -> None:
     before, after = (
         program.deploy(**changes).one(STATEFUL_SET).inputs["spec"]["template"]["metadata"]["annotations"]
-        for changes in ({}, {"redisPassword": "r" * SECRET_MIN_LENGTH})
+        for changes in ({}, SECRETS)
     )
 
     budget = program.deploy().one("kubernetes:policy/v1:PodDisruptionBudget").inputs["spec"]

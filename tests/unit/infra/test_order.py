@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.engine import Record, Registered, object_name
-from tests.support.program import Program
+from tests.support.program import SUPPLIED, Program
 
 SERVICE = "kubernetes:ray.io/v1:RayService"
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -76,7 +76,7 @@ def test_mlflow_is_installed_after_its_secret_and_its_volume(program: Program) -
 
 
 def test_mlflow_is_installed_after_the_supplied_postgres_secret(program: Program) -> None:
-    record = program.deploy("prod", postgresSecret="", postgresPassword="a-supplied-password")
+    record = program.deploy("prod", **SUPPLIED)
 
     before = needed(record, record.one(RELEASE, "mlflow-release"))
 

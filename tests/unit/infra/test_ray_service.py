@@ -9,11 +9,9 @@ import yaml
 from infra import quantities
 from tests.support import crds
 from tests.support.engine import Registered
-from tests.support.program import Program
+from tests.support.program import OTHER_NAMES, SECRETS, Program
 
 KIND = "kubernetes:ray.io/v1:RayService"
-CHANGED_APP = {"modelName": "Churn", "routePrefix": "/churn", "dataset": "wine"}
-CHANGED_SECRETS = {key: f"another-{key}-value" for key in ("rayToken", "serveToken", "redisPassword", "mlflowPassword")}
 
 
 def service(program: Program, stack: str = "dev", **changes: object) -> Registered:
@@ -144,7 +142,7 @@ def test_load_brings_replicas_up_to_the_most_workers(program: Program) -> None:
 
 
 def test_replicas_are_a_fixed_number_where_workers_are(program: Program) -> None:
-    inputs = service(program, "dev", replicas=2, maxWorkers=2).inputs
+    inputs = service(program, "dev", replicas=2).inputs
 
     deployment = yaml.safe_load(inputs["spec"]["serveConfigV2"])["applications"][0]["deployments"][0]
     assert deployment["num_replicas"] == 2
@@ -159,7 +157,7 @@ def test_a_replica_leaves_cpus_to_training_and_is_never_idle_to_the_autoscaler(p
 
 
 def test_the_application_is_told_its_model_and_its_route(program: Program) -> None:
-    inputs = service(program, **CHANGED_APP).inputs
+    inputs = service(program, **OTHER_NAMES).inputs
 
     application = yaml.safe_load(inputs["spec"]["serveConfigV2"])["applications"][0]
     assert application["args"] == {"model_name": "Churn"}
@@ -238,7 +236,7 @@ def test_an_upgrade_waits_until_the_workers_take_requests(program: Program) -> N
 
 @pytest.mark.parametrize("secret", ["ray-auth", "serve-auth", "redis-auth", "mlflow-auth"])
 def test_a_changed_secret_restarts_the_pods_that_read_it(program: Program, secret: str) -> None:
-    before, after = cluster(program), cluster(program, **CHANGED_SECRETS)
+    before, after = cluster(program), cluster(program, **SECRETS)
 
     for group in ("headGroupSpec", "workerGroupSpecs"):
         old, new = (
@@ -256,7 +254,7 @@ def test_a_preview_shows_the_spec_although_it_is_computed_from_secrets(program: 
 
 
 def test_the_app_is_told_where_mlflow_is_and_who_it_is_there(program: Program) -> None:
-    env = {entry["name"]: entry for entry in containers(cluster(program, **CHANGED_APP))[1]["env"]}
+    env = {entry["name"]: entry for entry in containers(cluster(program, **OTHER_NAMES))[1]["env"]}
 
     assert env["MLFLOW_TRACKING_URI"]["value"] == "http://mlflow:5000"
     assert env["MANTA_DATASET"]["value"] == "wine"

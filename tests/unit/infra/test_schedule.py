@@ -10,10 +10,16 @@ from infra import cron
 from infra.components.network_policies import flows, policies
 from infra.settings import SettingsError
 from tests.support.engine import object_name
-from tests.support.program import Program, parsed
+from tests.support.program import OTHER_NAMES, Program, parsed
 
 CRON_JOB = "kubernetes:batch/v1:CronJob"
 NIGHTLY: dict[str, object] = {"trainSchedule": "0 3 * * *"}
+OTHERWISE: dict[str, object] = OTHER_NAMES | {
+    "trainDeadlineMinutes": 90,
+    "trainOptions": "--dataset wine --trees 200",
+    "imagePullSecret": "login",
+}
+"""Every setting that a run follows, set."""
 
 
 def spec(program: Program, stack: str = "dev", /, **changes: object) -> dict[str, Any]:
@@ -32,7 +38,7 @@ def test_nothing_is_scheduled_unless_asked_for(program: Program, stack: str) -> 
 
 
 def test_one_run_at_a_time_starts_in_time_ends_in_time_and_is_tried_once(program: Program) -> None:
-    made = spec(program, trainDeadlineMinutes=90)
+    made = spec(program, **OTHERWISE)
 
     job = made["jobTemplate"]["spec"]
     assert (made["schedule"], made["timeZone"]) == ("0 3 * * *", "Etc/UTC")
@@ -44,7 +50,7 @@ def test_one_run_at_a_time_starts_in_time_ends_in_time_and_is_tried_once(program
 
 
 def test_it_submits_to_the_head_of_the_stack_by_the_image_of_the_stack(program: Program) -> None:
-    record = program.deploy(**NIGHTLY, rayServiceName="scoring", trainOptions="--dataset wine --trees 200")
+    record = program.deploy(**NIGHTLY | OTHERWISE)
     service = record.one("kubernetes:ray.io/v1:RayService")
     ray = service.inputs["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]
 
@@ -95,7 +101,7 @@ def test_it_has_no_rights_in_the_cluster_and_none_on_its_node(program: Program) 
 
 
 def test_it_pulls_the_image_as_ray_does(program: Program) -> None:
-    assert pod(program, imagePullSecret="login")["imagePullSecrets"] == [{"name": "login"}]
+    assert pod(program, **OTHERWISE)["imagePullSecrets"] == [{"name": "login"}]
 
 
 def test_it_talks_to_the_dashboard_and_to_dns_alone() -> None:
@@ -116,7 +122,7 @@ def test_nobody_talks_to_it_and_its_pods_carry_the_labels_of_its_policy(program:
 
 
 def test_it_lies_beside_ray(program: Program) -> None:
-    one = program.deploy(**NIGHTLY, namespace="team-a").one(CRON_JOB)
+    one = program.deploy(**NIGHTLY | OTHERWISE).one(CRON_JOB)
 
     assert (one.inputs["metadata"]["namespace"], object_name(one)) == ("team-a", "train-schedule")
 

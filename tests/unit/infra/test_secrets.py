@@ -6,16 +6,9 @@ from typing import Any
 import pytest
 
 from tests.support.engine import HIDDEN, SECRET, SIGNATURE, Record, unwrap
-from tests.support.program import Program
+from tests.support.program import SECRETS, SUPPLIED, Program
 
 KIND = "kubernetes:core/v1:Secret"
-SUPPLIED = {
-    "rayToken": "supplied-ray-token-0",
-    "serveToken": "supplied-serve-token",
-    "mlflowPassword": "supplied-mlflow-pass",
-    "redisPassword": "supplied-redis-passw",
-    "postgresPassword": "supplied-postgres-pw",
-}
 
 
 def in_clear(value: Any) -> str:  # noqa: ANN401
@@ -30,7 +23,7 @@ def secrets_of(record: Record, supplied: dict[str, str]) -> set[str]:
 CASES: list[tuple[str, dict[str, str]]] = [
     ("dev", {}),
     ("prod", {}),
-    ("prod", SUPPLIED | {"postgresSecret": ""}),
+    ("prod", SUPPLIED),
 ]
 
 
@@ -86,10 +79,10 @@ def test_generated_secrets_are_long_and_plain(program: Program) -> None:
 
 
 def test_a_supplied_secret_takes_the_place_of_a_generated_one(program: Program) -> None:
-    record = program.deploy(rayToken=SUPPLIED["rayToken"])
+    record = program.deploy(**SECRETS)
 
-    assert "ray-ray-token" not in record.generated
-    assert record.one(KIND, "ray-auth").inputs["stringData"] == {"auth_token": SUPPLIED["rayToken"]}
+    assert record.generated == {}
+    assert record.one(KIND, "ray-auth").inputs["stringData"] == {"auth_token": SECRETS["rayToken"]}
 
 
 def test_the_content_of_each_secret_is_what_its_readers_expect(program: Program) -> None:

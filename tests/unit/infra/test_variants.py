@@ -6,9 +6,14 @@ import pytest
 
 from infra import endpoints
 from tests.support import crds, engine
-from tests.support.program import Program, parsed
+from tests.support.program import OTHER_NAMES, SECRETS, SUPPLIED, Program, parsed
 
 EXTERNAL_REDIS: dict[str, object] = {"redis": "external", "redisAddress": "redis.example.com:6380"}
+OCI_CHARTS: dict[str, object] = {
+    "kuberayChart": "oci://m.example.com/k",
+    "kuberayChartVersion": "1.7.1",
+    "mlflowChart": "oci://m.example.com/m",
+}
 VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "dev": ("dev", {}),
     "prod": ("prod", {}),
@@ -22,8 +27,8 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "external redis": ("dev", EXTERNAL_REDIS),
     "external redis in clear": ("dev", EXTERNAL_REDIS | {"redisTls": False}),
     "external redis with a password": ("prod", EXTERNAL_REDIS | {"redisPassword": "supplied-redis-passw"}),
-    "supplied tokens": ("dev", {"rayToken": "supplied-ray-token-0", "serveToken": "supplied-serve-token"}),
-    "supplied postgres": ("prod", {"postgresSecret": "", "postgresPassword": "supplied-postgres-pw"}),
+    "supplied secrets": ("dev", {**SECRETS}),
+    "supplied postgres": ("prod", {**SUPPLIED}),
     "volume with postgres": (
         "prod",
         {"maxWorkers": 1, "minWorkers": 1, "replicas": 1, "artifactRoot": "volume", "mlflowReplicas": 1},
@@ -31,10 +36,13 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "google storage": ("prod", {"artifactRoot": "gs://bucket/path"}),
     "azure storage": ("prod", {"artifactRoot": "wasbs://c@a.blob.core.windows.net/p"}),
     "prebuilt": ("dev", {"imageBuilder": "prebuilt", "image": "registry.example.com/ray:1"}),
-    "other builder": ("dev", {"imageBuilder": "command", "buildCommand": "build {image}"}),
+    "other builder": (
+        "dev",
+        {"imageBuilder": "command", "buildCommand": "make {image} from {base}", "baseImage": "python:3.12"},
+    ),
     "mirror": ("prod", {"imageRegistry": "mirror.example.com", "imagePullSecret": "login"}),
-    "oci charts": ("dev", {"kuberayChart": "oci://m.example.com/k", "mlflowChart": "oci://m.example.com/m"}),
-    "other names": ("dev", {"namespace": "team-a", "rayServiceName": "scoring", "modelName": "Churn"}),
+    "oci charts": ("dev", OCI_CHARTS),
+    "other names": ("dev", {**OTHER_NAMES}),
     "removed crds": ("dev", {"removeCrds": True}),
     "retraining": ("prod", {"trainSchedule": "@daily", "trainOptions": "--trees 200"}),
     "another stack's cluster": ("prod", {"clusterStack": "org/platform/prod", "context": ""}),
@@ -118,7 +126,7 @@ def test_a_route_at_the_root_gives_an_address_without_a_slash() -> None:
 
 
 def test_outputs_say_which_tunnels_to_hold_open(program: Program) -> None:
-    outputs = program.deploy(*VARIANTS["other names"][:1], **VARIANTS["other names"][1]).outputs
+    outputs = program.deploy(**OTHER_NAMES).outputs
 
     assert engine.unwrap(outputs["forwards"]) == [
         {"name": name, "namespace": "team-a", "service": service, "port": port, "localPort": local}
