@@ -34,7 +34,11 @@ def main(stack: Settings, root: Path = ROOT) -> None:
     target = cluster.connect(stack.where, after=[ray_image, mlflow_image])
     inside = pulumi.ResourceOptions(providers=[target.provider])
 
-    namespaces = Namespaces("namespaces", NamespacesArgs(namespace=stack.where.namespace), inside)
+    namespaces = Namespaces(
+        "namespaces",
+        NamespacesArgs(namespace=stack.where.namespace),
+        pulumi.ResourceOptions(providers=[target.namespace_provider]),
+    )
     workloads = namespaces.workloads
     policies = NetworkPolicies("network-policies", NetworkPoliciesArgs(settings=stack, namespaces=namespaces), inside)
     operator = KuberayOperator(
@@ -45,7 +49,6 @@ def main(stack: Settings, root: Path = ROOT) -> None:
             charts=stack.charts,
             images=stack.images,
             root=root,
-            crd_provider=target.crd_provider,
         ),
         inside,
     )

@@ -18,8 +18,10 @@ class Cluster:
     """A checked way to the cluster."""
 
     provider: kubernetes.Provider
-    crd_provider: kubernetes.Provider
-    """Adopts what it finds in the cluster; for objects that belong to everybody, and for nothing else."""
+    """Adopts what it finds: CRDs, which belong to everybody, and in our namespaces what an `up` that was killed has
+    left, of which Pulumi's state does not know."""
+    namespace_provider: kubernetes.Provider
+    """Refuses what is there already; what lies in a namespace that it made is ours."""
     context: pulumi.Output[str]
     """Name of the context in use."""
     kubeconfig: pulumi.Output[str] | None
@@ -56,8 +58,8 @@ def connect(where: Where, after: Sequence[pulumi.Resource] = ()) -> Cluster:
     elif where.kubeconfig.get_secret_value():
         content = pulumi.Output.secret(where.kubeconfig.get_secret_value())
     return Cluster(
-        provider=_provider("cluster", where, context, content, after),
-        crd_provider=_provider("cluster-crds", where, context, content, after, adopts=True),
+        provider=_provider("cluster", where, context, content, after, adopts=True),
+        namespace_provider=_provider("cluster-namespaces", where, context, content, after, adopts=False),
         context=context,
         kubeconfig=content,
     )
@@ -82,7 +84,7 @@ def _provider(
     content: pulumi.Output[str] | None,
     after: Sequence[pulumi.Resource],
     *,
-    adopts: bool = False,
+    adopts: bool,
 ) -> kubernetes.Provider:
     return kubernetes.Provider(
         name,

@@ -28,7 +28,6 @@ class KuberayOperatorArgs:
     images: Images
     root: Path
     """Root of the project, from which a relative chart path counts."""
-    crd_provider: kubernetes.Provider
 
 
 class KuberayOperator(pulumi.ComponentResource):
@@ -55,8 +54,7 @@ class KuberayOperator(pulumi.ComponentResource):
         self.register_outputs({"release": self.release})
 
     def _found(self, args: KuberayOperatorArgs) -> list[dict[str, Any]]:
-        invoke = pulumi.InvokeOptions(parent=self, provider=args.crd_provider)
-        return charts.crds(args.charts.kuberay, root=args.root, opts=invoke)
+        return charts.crds(args.charts.kuberay, root=args.root, opts=pulumi.InvokeOptions(parent=self))
 
     def _crd(self, name: str, args: KuberayOperatorArgs, crd: dict[str, Any]) -> pulumi.Resource:
         """Apply one CRD, whoever had it before, and leave it behind unless told otherwise."""
@@ -66,11 +64,7 @@ class KuberayOperator(pulumi.ComponentResource):
             f"{name}-crd-{metadata['name']}",
             metadata={"name": metadata["name"], "annotations": annotations},
             spec=crd["spec"],
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                provider=args.crd_provider,
-                retain_on_delete=not args.charts.remove_crds,
-            ),
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=not args.charts.remove_crds),
         )
 
 

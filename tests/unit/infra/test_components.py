@@ -39,19 +39,20 @@ def test_nothing_but_crds_outlives_a_destroy(program: Program) -> None:
     assert kept == {CRD}
 
 
-def test_crds_that_are_there_already_are_taken_over(program: Program) -> None:
+def test_crds_and_what_lies_in_our_namespaces_are_taken_over_and_a_namespace_is_not(program: Program) -> None:
     record = program.deploy()
 
-    adopts = record.one("pulumi:providers:kubernetes", "cluster-crds").inputs["upsertExistingObjects"]
-    assert adopts == "true"
+    adopts = {one.name: one.inputs["upsertExistingObjects"] for one in record.of_type("pulumi:providers:kubernetes")}
+    assert adopts == {"cluster": "true", "cluster-namespaces": "false"}
     for one in record.of_type(CRD):
         assert one.inputs["metadata"]["annotations"]["pulumi.com/patchForce"] == "true"
 
 
-def test_no_object_of_ours_takes_over_one_that_is_there_already(program: Program) -> None:
-    provider = program.deploy().one("pulumi:providers:kubernetes", "cluster")
-
-    assert provider.inputs["upsertExistingObjects"] == "false"
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_all_that_an_update_may_take_over_lies_in_our_namespaces_or_is_a_crd(program: Program, stack: str) -> None:
+    for one in program.deploy(stack).objects():
+        if one.type not in {CRD, "kubernetes:core/v1:Namespace"}:
+            assert one.inputs["metadata"]["namespace"] in {"manta", "manta-operator"}, one.name
 
 
 def test_a_newer_chart_upgrades_the_crds(program: Program) -> None:

@@ -117,7 +117,7 @@ def test_every_object_is_made_by_a_provider_of_the_guarded_context(program: Prog
 
     for one in record.resources.values():
         if one.type.startswith("kubernetes:"):
-            expected = "cluster-crds" if one.type == CRD else "cluster"
+            expected = "cluster-namespaces" if one.type == "kubernetes:core/v1:Namespace" else "cluster"
             assert one.provider.split("::")[-2] == expected, one.name
 
 
@@ -128,6 +128,16 @@ def test_every_resource_lies_in_a_component_but_the_providers(program: Program, 
     outside = {one.name for one in record.resources.values() if one.parent.endswith("::manta-test")}
 
     assert outside == {
-        *("cluster", "cluster-crds", "ray-image", "mlflow-image", "namespaces", "network-policies", "kuberay-operator"),
-        *("redis", "mlflow", "leftovers", "ray", "access", "schedule"),
+        *("cluster", "cluster-namespaces", "ray-image", "mlflow-image"),
+        *(
+            "namespaces",
+            "network-policies",
+            "kuberay-operator",
+            "redis",
+            "mlflow",
+            "leftovers",
+            "ray",
+            "access",
+            "schedule",
+        ),
     }
