@@ -50,7 +50,7 @@ e2e: .venv/.dev ## a real Kubernetes API judges every object of both stacks (KUB
 lifecycle: .venv/.dev ## one stack through its whole life on a real cluster, with the real engine (KUBECONFIG)
 	$(BIN)/pytest tests/e2e/lifecycle/test_lifecycle.py
 
-faults: .venv/.dev ## the same engine and cluster: one of two workers killed under load, updates broken off (KUBECONFIG)
+faults: .venv/.dev ## the same engine and cluster: updates broken off and taken up again, one of two workers killed (KUBECONFIG)
 	$(BIN)/pytest tests/e2e/lifecycle/test_faults.py
 
 bench: .venv/.dev ## measure against peers, into docs/benchmarks: predictor, server, swaps, jobs, training (wrk; half an hour)

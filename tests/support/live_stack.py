@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,9 +16,12 @@ import yaml
 from pulumi import automation
 
 from tests.support.tools import Tools
+from tests.support.waiting import until
 
 PROJECT: Final = Path(__file__).parents[2]
 PASSPHRASE: Final = "of a throw-away stack"  # noqa: S105
+MOMENT_S: Final = 600
+"""The longest until an update has come to where it is to be broken off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,7 @@ class LiveStack:
         if shutil.which("pulumi-resource-kubernetes", path=tools.path):
             self.environment["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
         self._file = self.folder / f"Pulumi.{name}.yaml"
+        self._log = folder / "up.log"
         self.config: dict[str, Any] = {}
         self._stack = automation.create_stack(
             stack_name=name,
@@ -79,22 +84,29 @@ class LiveStack:
     def start_up(self) -> "subprocess.Popen[bytes]":
         """Start `pulumi up` as a process that a test may end."""
         command = ["pulumi", "up", "--yes", "--skip-preview", "--stack", self.name, "--non-interactive"]
-        return subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env={**os.environ, **self.environment},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with self._log.open("w") as log:
+            return subprocess.Popen(
+                command, cwd=self.folder, env={**os.environ, **self.environment}, stdout=log, stderr=log
+            )
 
-    def break_off(self, update: "subprocess.Popen[bytes]") -> None:
-        """End `pulumi up` without notice; what it had started, which does not all notice, goes after it."""
+    def break_off(self, update: "subprocess.Popen[bytes]", *, at: str, when: Callable[[], object]) -> None:
+        """Wait for a moment in the middle of `pulumi up`, end it there without notice, and take away its lock.
+
+        What it had started, which does not all notice, goes after it.
+        """
+
+        def has_come() -> object:
+            assert update.poll() is None, f"pulumi up ended by itself:\n{self._log.read_text()}"
+            return when()
+
+        until(at, has_come, timeout_s=MOMENT_S)
         started = psutil.Process(update.pid).children(recursive=True)
         update.kill()
         update.wait()
         for process in started:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+        self._stack.cancel()
 
     def destroy(self) -> float:
         """Run `pulumi destroy` and give back its seconds; an interrupted update before it does no harm."""

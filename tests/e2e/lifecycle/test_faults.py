@@ -1,4 +1,4 @@
-"""A worker lost beside another one, and what a destroy takes down after an update that was broken off."""
+"""Updates that are broken off, and what takes them up or down; a worker lost beside another one."""
 
 from pathlib import Path
 
@@ -16,14 +16,15 @@ INSIDE = 0.02
 """Share of the requests that may be inside a worker when it dies, and die with it."""
 
 
-def test_a_stack_comes_up_with_two_workers_and_a_replica_on_each(
+def test_a_first_up_that_was_broken_off_is_taken_up_by_the_next_one_which_ends_with_two_workers(
     stack: LiveStack, machine: Tools, tmp_path: Path, figure: Figure
 ) -> None:
     stack.configure(minWorkers=2, maxWorkers=2, replicas=2)
+    _break_off_a_first_up(stack, machine)
 
     update = stack.up()
 
-    figure(f"up with two workers: {update.duration_s:.0f} s")
+    figure(f"up with two workers, after one that was broken off: {update.duration_s:.0f} s, {update.changes}")
     platform.wait_for_one_cluster(machine, stack)
     assert len(platform.pods(machine, stack, "worker")) == 2
     platform.train(stack, tmp_path)
@@ -48,8 +49,7 @@ def test_destroy_after_an_update_that_was_broken_off_leaves_nothing(
     with (stack.folder / "app" / "__init__.py").open("a", encoding="utf-8") as code:
         code.write("\nCHANGED_AGAIN = True\n")
     update = stack.start_up()
-    until("a second cluster", lambda: len(platform.pods(machine, stack, "head")) == 2, timeout_s=600)
-    stack.break_off(update)
+    stack.break_off(update, at="a second cluster", when=lambda: len(platform.pods(machine, stack, "head")) == 2)
 
     _destroy(stack, machine, figure, after="a broken off update")
 
@@ -57,12 +57,15 @@ def test_destroy_after_an_update_that_was_broken_off_leaves_nothing(
 def test_destroy_after_a_first_up_that_was_broken_off_leaves_nothing(
     stack: LiveStack, machine: Tools, figure: Figure
 ) -> None:
-    update = stack.start_up()
-    # From here on there is a Ray cluster, and Pulumi's state does not know of it yet.
-    until("a cluster", lambda: platform.pods(machine, stack, "head"), timeout_s=600)
-    stack.break_off(update)
+    _break_off_a_first_up(stack, machine)
 
     _destroy(stack, machine, figure, after="a broken off first up")
+
+
+def _break_off_a_first_up(stack: LiveStack, machine: Tools) -> None:
+    """End the first `pulumi up` when there is a Ray cluster and Pulumi's state does not know of it yet."""
+    update = stack.start_up()
+    stack.break_off(update, at="a cluster", when=lambda: platform.pods(machine, stack, "head"))
 
 
 def _destroy(stack: LiveStack, machine: Tools, figure: Figure, *, after: str) -> None:
