@@ -4,6 +4,9 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --custom-compile-command "make lock"
 
+# Not in macOS' own make: there the lines of two processes come mixed.
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
 .DEFAULT_GOAL := help
 .PHONY: help run up down test lint format types unit unit-app unit-rest integration e2e lifecycle faults bench lock clean
 
@@ -33,7 +36,7 @@ types: .venv/.dev ## strict types
 	$(BIN)/mypy
 
 unit: .venv/.dev ## tests without network or Ray: what needs the machine-learning libraries on one core, the rest on another
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target unit-app unit-rest
+	@$(MAKE) --no-print-directory --jobs 2 $(SYNC) unit-app unit-rest
 
 unit-app: .venv/.dev
 	$(BIN)/pytest tests/unit/app
