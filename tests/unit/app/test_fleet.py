@@ -27,7 +27,7 @@ async def try_load(member: Member, version: str) -> list[ReplicaInfo] | LoadInPr
         return error
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=5, unique=True), st.permutations(range(5)))
 def test_of_loads_on_different_replicas_at_once_exactly_one_wins(at: list[int], order: list[int]) -> None:
     async def scenario() -> None:

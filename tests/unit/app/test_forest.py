@@ -71,7 +71,7 @@ def parts(fitted: Any) -> dict[str, Any]:  # noqa: ANN401
     ids=str,
 )
 def test_a_forest_in_slices_is_that_of_one_fit_bit_for_bit(model: Any) -> None:  # noqa: ANN401
-    model = clone(model).set_params(n_estimators=11, random_state=3)
+    model = clone(model).set_params(n_estimators=23, random_state=3)
     target = LABELS if is_classifier(model) else ROWS["a"] * 2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # too few trees for an out-of-bag score of every row

@@ -4,8 +4,9 @@ import pytest
 import yaml
 
 from infra.charts import ChartError
+from infra.vocabulary import SECRET_MIN_LENGTH
 from tests.support.engine import object_name
-from tests.support.program import CRDS, SECRETS, Program, crd
+from tests.support.program import CRDS, Program, crd
 
 CRD = "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition"
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -147,7 +148,7 @@ def test_redis_keeps_every_write_on_a_volume_and_its_password_out_of_its_argumen
 def test_redis_restarts_with_its_password_and_is_not_evicted(program: Program) -> None:
     before, after = (
         program.deploy(**changes).one(STATEFUL_SET).inputs["spec"]["template"]["metadata"]["annotations"]
-        for changes in ({}, SECRETS)
+        for changes in ({}, {"redisPassword": "r" * SECRET_MIN_LENGTH})
     )
 
     budget = program.deploy().one("kubernetes:policy/v1:PodDisruptionBudget").inputs["spec"]
