@@ -15,7 +15,6 @@ import psutil
 
 from app import names
 from app.cli import haproxy
-from app.cli.platform import free_ports
 from tests.support.load import PLAIN
 from tests.support.waiting import wait_until
 
@@ -190,9 +189,9 @@ def describe(folder: Path, ports: list[int]) -> Cluster:
 
     Args:
         folder: Its state; a short path, because Ray puts sockets into it.
-        ports: Seven free ports.
+        ports: Nine free ports.
     """
-    mlflow_port, dashboard, agent, client, gcs, serve_port, metrics = ports
+    mlflow_port, dashboard, agent, client, gcs, serve_port, metrics, proxy_metrics, proxy_stats = ports
     hooks = folder / "hooks"
     hooks.mkdir()
     token = folder / "token"
@@ -225,26 +224,23 @@ def describe(folder: Path, ports: list[int]) -> Cluster:
         "num-cpus": 8,
     }
     program = haproxy.binary()
-    pages, stats = free_ports(2)
-    proxy = haproxy.environment(program, folder, metrics_port=pages, stats_port=stats) if program else {}
-    environment = (
-        clean
-        | proxy
-        | {
-            "PYTHONPATH": str(ROOT),
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps Ray on loopback, as `app.cli.platform` says
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(token),
-            "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.INGRESS_IMPORT_PATH,
-            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # HAProxy hears of a change within a second
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "MLFLOW_TRACKING_URI": mlflow_url,
-            "MANTA_SERVE_TOKENS": ",".join(SERVE_TOKENS),
-            "MANTA_WEBHOOK_SECRET": WEBHOOK_SECRET,
-            FOLDER: str(hooks),
-        }
-    )
+    proxy = haproxy.environment(program, folder, metrics_port=proxy_metrics, stats_port=proxy_stats) if program else {}
+    environment = {
+        **clean,
+        **proxy,
+        "PYTHONPATH": str(ROOT),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps Ray on loopback, as `app.cli.platform` says
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.INGRESS_IMPORT_PATH,
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # HAProxy hears of a change within a second
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "MLFLOW_TRACKING_URI": mlflow_url,
+        "MANTA_SERVE_TOKENS": ",".join(SERVE_TOKENS),
+        "MANTA_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        FOLDER: str(hooks),
+    }
     flags = [f"--{name}={value}" for name, value in options.items()]
     return Cluster(
         folder=hooks,

@@ -21,7 +21,7 @@ REPLICAS = 4
 @pytest.fixture(scope="package")
 def stopped_cluster() -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        cluster = describe(Path(folder), free_ports(7))
+        cluster = describe(Path(folder), free_ports(9))
         try:
             yield cluster
         finally:
