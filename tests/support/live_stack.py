@@ -92,20 +92,17 @@ class LiveStack:
     def break_off(self, update: "subprocess.Popen[bytes]", *, at: str, when: Callable[[], object]) -> None:
         """Wait for a moment in the middle of `pulumi up`, end it there without notice, and take away its lock.
 
-        What it had started, which does not all notice, goes after it.
+        What it had started, which does not all notice, goes after it. A moment that never comes ends it too.
         """
 
         def has_come() -> object:
             assert update.poll() is None, f"pulumi up ended by itself:\n{self._log.read_text()}"
             return when()
 
-        until(at, has_come, timeout_s=MOMENT_S)
-        started = psutil.Process(update.pid).children(recursive=True)
-        update.kill()
-        update.wait()
-        for process in started:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        try:
+            until(at, has_come, timeout_s=MOMENT_S)
+        finally:
+            _kill(update)
         self._stack.cancel()
 
     def destroy(self) -> float:
@@ -123,6 +120,16 @@ class LiveStack:
         """Command that ends this stack by hand."""
         variables = " ".join(f"{key}={value!r}" for key, value in self.environment.items() if key != "PATH")
         return f"cd {self.folder} && {variables} pulumi destroy --yes --stack {self.name}"
+
+
+def _kill(update: "subprocess.Popen[bytes]") -> None:
+    """End an update and all that it has started."""
+    started = psutil.Process(update.pid).children(recursive=True) if update.poll() is None else []
+    update.kill()
+    update.wait()
+    for process in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _copy(target: Path) -> None:
