@@ -25,6 +25,7 @@ case "$*" in
     *build*) echo "$*" >> {store} ;;
 esac
 """
+"""A builder, as far as it matters: it lists what there is, finds an image in it, and adds what it builds."""
 
 
 @pytest.fixture
@@ -160,7 +161,6 @@ def test_an_image_that_is_there_under_its_tag_is_not_built_again(
     wanted = parsed(imageBuilder=builder, registry=REGISTRY).images
     log, store = tmp_path / "log", tmp_path / "store"
     store.write_text(image_content.reference(RAY, wanted, sources) if there else "manta-ray:older")
-    # The tool of this machine, as far as it matters: it lists what is there, finds it, and adds what it builds.
     (tmp_path / builder).write_text(STAND_IN.format(log=log, store=store))
     (tmp_path / builder).chmod(0o755)
 
