@@ -23,7 +23,7 @@ from tests.support.waiting import until, wait_until
 
 ROWS = bundled("breast-cancer").features
 UNDER_WAY, QUEUED = 64, 1024
-"""Requests that a replica takes, as `docs/serving.md` says."""
+"""Requests that a replica takes, as `docs/explanation/performance.md` says."""
 BEYOND = 20
 """Requests more than these, so that no place is free for the test's own."""
 
