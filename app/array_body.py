@@ -11,8 +11,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from app import features
-from app.artifact import Columns
 from app.errors import InvalidBodyError
+from app.models.artifact import Columns
 
 FAULTS: Final = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
 """What numpy raises where a header, which it reads as a literal of Python, is damaged."""

@@ -9,9 +9,9 @@ import numpy as np
 from mlflow.types import DataType
 from pydantic import ValidationError
 
-from app.artifact import Columns
 from app.body import explain, shown
 from app.errors import FeaturesError, TooLargeError
+from app.models.artifact import Columns
 from app.schemas import PredictRequest, PredictRows
 
 FORM: Final = '{"features": [[number, ...], ...]} or {"rows": [{"column": value, ...}, ...]}'

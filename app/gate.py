@@ -14,8 +14,8 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 
 from app.errors import ModelRefusedError
-from app.predictor import compile_model
-from app.registry import FAILED, HELD_OUT_TAG, PASSED, Registry
+from app.models.predictor import compile_model
+from app.models.registry import FAILED, HELD_OUT_TAG, PASSED, Registry
 from app.scores import LOSSES, Answers, weighted
 
 DRAWS: Final = 1000

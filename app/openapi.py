@@ -10,8 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from mlflow.types import DataType
 
 from app import errors
-from app.artifact import Columns
 from app.features import LARGEST
+from app.models.artifact import Columns
 from app.replica import Replica, Served
 from app.schemas import LoadRequest, PredictRequest, PredictRows, Problem
 

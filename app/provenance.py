@@ -12,8 +12,8 @@ from sklearn.ensemble import RandomForestClassifier
 
 from app.data import Dataset
 from app.git import git_commit
+from app.models.registry import Registry
 from app.options import TrainOptions
-from app.registry import Registry
 from app.settings import Settings
 
 log = logging.getLogger("manta.train")

@@ -19,11 +19,12 @@ import skops.io
 import typer
 from sklearn.ensemble import RandomForestClassifier
 
-from app import artifact, evaluation, gate, provenance
+from app import evaluation, gate, provenance
 from app.cli.errors import as_app, run_command
 from app.errors import DataError, ModelNotFoundError
 from app.gate import HeldOut, Terms
-from app.registry import GATE_TAG, HELD_OUT_TAG, PASSED, Registry
+from app.models import artifact
+from app.models.registry import GATE_TAG, HELD_OUT_TAG, PASSED, Registry
 from app.scores import Answers
 from app.settings import Settings, settings
 

@@ -1,6 +1,6 @@
 """What one replica serves, and its part in a load of the whole fleet: it holds a claim, a prepared version, a refusal.
 
-Who asks it for each of these steps is decided in `app.fleet`; how a version is looked up in `app.registry`.
+Who asks it for each of these steps is decided in `app.fleet`; how a version is looked up in `app.models.registry`.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from mlflow.entities.model_registry import ModelVersion
 
 from app import names
 from app.errors import MantaError, ModelRefusedError, NoModelError
-from app.predictor import Predictor, compile_model
-from app.registry import Registry
+from app.models.predictor import Predictor, compile_model
+from app.models.registry import Registry
 from app.schemas import Example, ReplicaInfo
 
 log = logging.getLogger(names.SERVING_LOG)

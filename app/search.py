@@ -27,9 +27,9 @@ from app.cluster import Cluster
 from app.errors import ParameterError, PlatformError
 from app.folds import score_folds
 from app.holdout import Split
+from app.models.registry import Registry
 from app.options import FOLDS, TrainOptions
 from app.parameters import Forest, Range, Space, defaults_in, is_whole, parse_space
-from app.registry import Registry
 from app.scores import LOSSES
 from app.trials import Recorder, Trial, ended
 

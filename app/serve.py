@@ -17,9 +17,9 @@ from ray.serve.schema import LoggingConfig
 from app import api, metrics, names
 from app.fleet import Fleet
 from app.follow import Follower
+from app.models.registry import Registry
 from app.openapi import Limits
 from app.peers import ServePeers
-from app.registry import Registry
 from app.replica import Replica
 from app.settings import settings
 

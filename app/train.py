@@ -19,9 +19,9 @@ from app.cli.errors import as_app, run_command
 from app.cluster import Cluster
 from app.errors import MantaError, PlatformError
 from app.gate import HeldOut, Terms
+from app.models.registry import Registry
 from app.parameters import Forest
 from app.publish import Candidate, Result
-from app.registry import Registry
 from app.settings import Settings, settings
 
 log = logging.getLogger("manta.train")

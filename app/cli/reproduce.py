@@ -94,7 +94,7 @@ def reproduce(
 
     Example: manta reproduce 0f3c6d9b8e7a4c5d9b8e7a4c5d9b8e7a
     """
-    from app.registry import Registry  # noqa: PLC0415 - MLflow takes a second and a half to import
+    from app.models.registry import Registry  # noqa: PLC0415 - MLflow takes a second and a half to import
 
     configured = settings().model_copy(update={"mlflow_tracking_uri": Target.find(settings()).mlflow_url})
     run = Registry(configured).recorded(run_id)

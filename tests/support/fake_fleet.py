@@ -7,11 +7,11 @@ import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from sklearn.linear_model import LinearRegression
 
-from app.artifact import Artifact, Column, Columns
 from app.errors import ModelNotFoundError, ModelRefusedError, PlatformError, RegistryUnavailableError
 from app.fleet import Answer, Fleet
 from app.follow import Follower
-from app.registry import Registry
+from app.models.artifact import Artifact, Column, Columns
+from app.models.registry import Registry
 from app.replica import Replica
 from app.settings import Settings
 

@@ -9,9 +9,9 @@ from mlflow.entities.model_registry import ModelVersion
 from ray import serve
 
 from app import names
-from app.artifact import Artifact
 from app.errors import ModelRefusedError
-from app.registry import Registry
+from app.models.artifact import Artifact
+from app.models.registry import Registry
 from app.serve import MAX_ONGOING_REQUESTS, ModelServer, ServeArgs
 from app.settings import settings
 from tests.support.ray_cluster import FOLDER

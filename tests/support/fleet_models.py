@@ -19,8 +19,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from app import artifact, names
-from app.registry import Registry
+from app import names
+from app.models import artifact
+from app.models.registry import Registry
 from app.settings import Settings
 
 COLUMNS = ("length", "width", "height")

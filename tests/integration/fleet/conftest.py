@@ -8,7 +8,7 @@ import pytest
 
 from app import names
 from app.cli.platform import free_ports
-from app.registry import Registry
+from app.models.registry import Registry
 from app.settings import Settings
 from tests.support import fleet_models
 from tests.support.fleet_models import Versions

@@ -10,7 +10,7 @@ import pytest
 from mlflow.entities.webhook import WebhookAction, WebhookEntity, WebhookEvent
 
 from app import names
-from app.registry import Registry
+from app.models.registry import Registry
 from tests.support.fleet_models import SENT, Versions
 from tests.support.ray_cluster import WEBHOOK_SECRET, Cluster
 from tests.support.waiting import wait_until

@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from app import names
-from app.registry import Registry
+from app.models.registry import Registry
 from tests.support.fleet_models import Versions
 from tests.support.ray_cluster import SERVE_TOKENS, Cluster
 from tests.support.waiting import wait_until

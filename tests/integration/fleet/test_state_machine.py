@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from app import names
-from app.registry import Registry
+from app.models.registry import Registry
 from tests.support.fleet_models import SENT, Versions
 from tests.support.ray_cluster import Cluster
 from tests.support.waiting import wait_until

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from mlflow.types import DataType
 
 from app import array_body
-from app.artifact import Column, Columns
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
+from app.models.artifact import Column, Columns
 
 COLUMNS = Columns([Column(name="a"), Column(name="b")])
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import features
-from app.artifact import Column, Columns
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
+from app.models.artifact import Column, Columns
 
 COLUMNS = Columns([Column(name="a"), Column(name="b")])
 

@@ -6,8 +6,8 @@ import pytest
 from mlflow.types import DataType
 
 from app import features
-from app.artifact import Column, Columns
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
+from app.models.artifact import Column, Columns
 
 COLUMNS = Columns(
     [

@@ -10,10 +10,10 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from app import gate
-from app.artifact import Artifact, Column, Columns
 from app.errors import ModelRefusedError
 from app.gate import HeldOut, Terms
-from app.registry import HELD_OUT_TAG, Registry
+from app.models.artifact import Artifact, Column, Columns
+from app.models.registry import HELD_OUT_TAG, Registry
 from app.scores import Answers
 
 GENERATOR = np.random.default_rng(7)

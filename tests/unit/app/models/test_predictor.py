@@ -10,9 +10,9 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._tree import Tree
 
-from app.artifact import Artifact, Column, Columns
 from app.errors import ModelRefusedError
-from app.predictor import compile_model
+from app.models.artifact import Artifact, Column, Columns
+from app.models.predictor import compile_model
 
 
 def stored(model: ClassifierMixin) -> Artifact:

@@ -2,7 +2,7 @@
 
 scikit-learn rounds a row to float32 and goes left where `x <= threshold`, a float64. That is the same as `x <= t` with
 t the largest float32 that is not above it. The leaves' values are summed in the order of the trees and divided once.
-What may be flattened, and what answers where this cannot, is decided in `app.predictor`.
+What may be flattened, and what answers where this cannot, is decided in `app.models.predictor`.
 """
 
 from collections.abc import Callable, Sequence

@@ -24,10 +24,10 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, Polynomial
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from app import artifact
-from app.artifact import Artifact, Column, Columns
 from app.errors import ModelRefusedError
-from app.predictor import compile_model
+from app.models import artifact
+from app.models.artifact import Artifact, Column, Columns
+from app.models.predictor import compile_model
 
 ROWS = pd.DataFrame(np.random.default_rng(1).normal(size=(80, 3)), columns=list("abc"))
 LABELS = np.where(ROWS["a"] > 0, "x", "y")

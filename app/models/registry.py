@@ -1,6 +1,6 @@
 """MLflow's model registry: the only module that speaks to it, for runs, versions, aliases and artifacts.
 
-What a version must be to serve is decided in `app.artifact`; how the fleet moves from one to another in `app.fleet`.
+`app.models.artifact` decides which versions may serve. `app.fleet` decides how the fleet moves between versions.
 """
 
 import tempfile
@@ -14,8 +14,9 @@ from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from app import artifact, names
+from app import names
 from app.errors import MantaError, ModelNotFoundError, RegistryUnavailableError
+from app.models import artifact
 from app.settings import Settings
 
 GATE_TAG: Final = "gate"

@@ -1,6 +1,6 @@
 """A model made ready to answer requests exactly as scikit-learn does.
 
-What may be loaded at all is decided in `app.artifact`.
+What may be loaded at all is decided in `app.models.artifact`.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from sklearn.ensemble._base import BaseEnsemble
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree._tree import TREE_LEAF, Tree
 
-from app.artifact import Artifact, Columns
 from app.errors import ModelRefusedError
-from app.kernel import Forest
+from app.models.artifact import Artifact, Columns
+from app.models.forest_kernel import Forest
 
 FORESTS: Final = (ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor)
-"""Models that `app.kernel` answers for."""
+"""Models that `app.models.forest_kernel` answers for."""
 
 EXAMPLE_TOLERANCE: Final = 1e-9
 """Relative difference allowed to the stored answers: nothing for trees, last bits for models that use BLAS."""
@@ -78,7 +78,7 @@ def compile_model(stored: Artifact, *, label: str) -> Predictor:
     """Make a stored model ready, and let it answer its own input example.
 
     Args:
-        stored: The model as `app.artifact` read it.
+        stored: The model as `app.models.artifact` read it.
         label: What messages call it.
 
     Raises:

@@ -9,7 +9,7 @@ from sklearn.datasets import make_classification
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.tree._tree import Tree
 
-from app.kernel import Forest
+from app.models.forest_kernel import Forest
 from tests.support.hard_rows import hard_rows
 
 VALUES, CLASSES = make_classification(300, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.2, random_state=1)

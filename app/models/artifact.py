@@ -1,7 +1,7 @@
 """How a trained model is stored in MLflow, and what a stored one must be before it may serve.
 
 Models are stored by skops, whose loading builds known types and runs no code from the file. Where versions and
-aliases are kept is decided in `app.registry`.
+aliases are kept is decided in `app.models.registry`.
 """
 
 import zipfile
@@ -51,8 +51,10 @@ TRUSTED_TYPES: Final = [
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
 ]
-"""Types beyond skops' own list that a file may hold: data without code. `app.predictor` checks the indices of the two
-kinds of tree. The neighbours' `KDTree` and `BallTree` are left out: native code trusts their indices unchecked."""
+"""Types that a file may hold beyond skops' trusted list. They hold data and no code.
+
+`app.models.predictor` checks the indices of the two kinds of tree. `KDTree` and `BallTree` of the neighbours module are
+not on the list, because their native code does not check its indices."""
 
 NUMERIC: Final = frozenset({DataType.double, DataType.float, DataType.long, DataType.integer, DataType.boolean})
 """Column types of a signature that numbers satisfy."""
