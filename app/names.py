@@ -5,7 +5,7 @@
 
 from typing import Final
 
-IMPORT_PATH: Final = "app.serve:build"
+IMPORT_PATH: Final = "app.serving.application:build"
 """Ray Serve's import path of the application builder."""
 
 APPLICATION: Final = "manta"
@@ -17,10 +17,10 @@ DEPLOYMENT: Final = "ModelServer"
 SWITCHOVER: Final = "switchover"
 """Name of the Serve application, and of its deployment, that an upgrade of the cluster waits for."""
 
-SWITCHOVER_IMPORT_PATH: Final = "app.switchover:build"
+SWITCHOVER_IMPORT_PATH: Final = "app.serving.upgrade_barrier:build"
 """Its import path."""
 
-INGRESS_IMPORT_PATH: Final = "app.ingress:middlewares"
+INGRESS_IMPORT_PATH: Final = "app.serving.middleware:middlewares"
 """What Serve's HTTP servers wrap the applications in."""
 
 ROUTE_PREFIX: Final = "/fastapi_app"

@@ -1,6 +1,7 @@
 """MLflow's model registry: the only module that speaks to it, for runs, versions, aliases and artifacts.
 
-`app.models.artifact` decides which versions may serve. `app.fleet` decides how the fleet moves between versions.
+`app.models.artifact` decides which versions may serve. `app.serving.fleet.load` decides how the fleet moves between
+versions.
 """
 
 import tempfile

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.serve import OPTIONS
+from app.serving.application import OPTIONS
 
 BODY: Final = (
     b'{"predictions":["high"],"probabilities":[[0.7946666666666666,0.20533333333333334]],"model_version":"2",'

@@ -8,11 +8,11 @@ from mlflow.entities.model_registry import ModelVersion
 from sklearn.linear_model import LinearRegression
 
 from app.errors import ModelNotFoundError, ModelRefusedError, PlatformError, RegistryUnavailableError
-from app.fleet import Answer, Fleet
-from app.follow import Follower
 from app.models.artifact import Artifact, Column, Columns
 from app.models.registry import Registry
-from app.replica import Replica
+from app.serving.fleet.alias_follower import Follower
+from app.serving.fleet.load import Answer, Fleet
+from app.serving.fleet.replica import Replica
 from app.settings import Settings
 
 MODEL = "m"

@@ -12,7 +12,7 @@ from app import names
 from app.errors import ModelRefusedError
 from app.models.artifact import Artifact
 from app.models.registry import Registry
-from app.serve import MAX_ONGOING_REQUESTS, ModelServer, ServeArgs
+from app.serving.application import MAX_ONGOING_REQUESTS, ModelServer, ServeArgs
 from app.settings import settings
 from tests.support.ray_cluster import FOLDER
 
@@ -59,7 +59,7 @@ def _wait_while(condition: Callable[[], bool]) -> None:
 
 
 def build(args: ServeArgs) -> serve.Application:
-    """The application, as `app.serve` builds it."""
+    """The application, as `app.serving.application` builds it."""
     deployment = serve.deployment(name=names.DEPLOYMENT, max_ongoing_requests=MAX_ONGOING_REQUESTS)
     application: serve.Application = deployment(serve.ingress()(HeldServer)).bind(args)
     return application

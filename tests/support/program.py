@@ -21,7 +21,7 @@ SOURCES = {
     "requirements/app.txt": "ray==2.60.0 \\\n",
     "pyproject.toml": "[project]\n",
     "LICENSE": "Apache\n",
-    "app/serve.py": "answer = 42\n",
+    "app/serving/application.py": "answer = 42\n",
 }
 CRDS = ("rayclusters.ray.io", "rayjobs.ray.io", "rayservices.ray.io")
 SECRETS = {

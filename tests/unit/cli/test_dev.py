@@ -42,9 +42,9 @@ def test_what_is_no_part_of_the_image_is_not_watched(project: Path) -> None:
 def test_the_time_from_save_to_served_is_told_and_a_failure_ends_nothing(command: str, said: str) -> None:
     lines: list[str] = []
 
-    dev.roll_out([command], ([Path("app/serve.py")], time.monotonic() - 7), lines.append)
+    dev.roll_out([command], ([Path("app/serving/application.py")], time.monotonic() - 7), lines.append)
 
-    assert lines[0] == "changed: app/serve.py"
+    assert lines[0] == "changed: app/serving/application.py"
     assert said in lines[1]
     assert "7 s after the save" in lines[1]
 

@@ -71,7 +71,7 @@ def test_another_base_image_gives_a_new_tag(sources: Path) -> None:
 
 def test_a_renamed_file_gives_a_new_tag(sources: Path) -> None:
     before = tag(sources)
-    (sources / "app/serve.py").rename(sources / "app/served.py")
+    (sources / "app/serving/application.py").rename(sources / "app/served.py")
 
     assert tag(sources) != before
 

@@ -103,7 +103,10 @@ def test_serve_answers_through_ha_proxy_on_one_thread(program: Program) -> None:
         assert {"name": "RAY_SERVE_HAPROXY_METRICS_ENABLED", "value": "0"} in container["env"]
         assert {"name": "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "value": "0"} in container["env"]
         assert {"name": "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S", "value": "30"} in container["env"]
-        middlewares = {"name": "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "value": "app.ingress:middlewares"}
+        middlewares = {
+            "name": "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH",
+            "value": "app.serving.middleware:middlewares",
+        }
         assert middlewares in container["env"]
 
 
@@ -162,7 +165,7 @@ def test_the_application_is_told_its_model_and_its_route(program: Program) -> No
     application = yaml.safe_load(inputs["spec"]["serveConfigV2"])["applications"][0]
     assert application["args"] == {"model_name": "Churn"}
     assert application["route_prefix"] == "/churn"
-    assert application["import_path"] == "app.serve:build"
+    assert application["import_path"] == "app.serving.application:build"
 
 
 def test_workers_are_autoscaled_between_the_bounds_by_version_two(program: Program) -> None:
@@ -229,7 +232,7 @@ def test_an_upgrade_waits_until_the_workers_take_requests(program: Program) -> N
     config = yaml.safe_load(service(program).inputs["spec"]["serveConfigV2"])
 
     waiting = config["applications"][1]
-    assert waiting["import_path"] == "app.switchover:build"
+    assert waiting["import_path"] == "app.serving.upgrade_barrier:build"
     assert waiting["route_prefix"] is None
     assert waiting["args"] == {"port": config["http_options"]["port"]}
 

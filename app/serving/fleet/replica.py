@@ -1,6 +1,7 @@
 """What one replica serves, and its part in a load of the whole fleet: it holds a claim, a prepared version, a refusal.
 
-Who asks it for each of these steps is decided in `app.fleet`; how a version is looked up in `app.models.registry`.
+Who asks it for each of these steps is decided in `app.serving.fleet.load`; how a version is looked up in
+`app.models.registry`.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from app import names
 from app.errors import MantaError, ModelRefusedError, NoModelError
 from app.models.predictor import Predictor, compile_model
 from app.models.registry import Registry
-from app.schemas import Example, ReplicaInfo
+from app.serving.schemas import Example, ReplicaInfo
 
 log = logging.getLogger(names.SERVING_LOG)
 
@@ -140,7 +141,7 @@ class Replica:
         """Make a version ready beside the one that serves.
 
         A replica that is held for another load gives way, as long as that load has not begun to prepare here: of
-        loads that asked at the same time `app.fleet` has chosen one by then.
+        loads that asked at the same time `app.serving.fleet.load` has chosen one by then.
 
         Returns:
             What serves still, where `refused` says why the version cannot serve here; or the other load's claim.

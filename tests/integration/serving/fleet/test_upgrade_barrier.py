@@ -5,7 +5,7 @@ from typing import Any
 
 from app import names
 from app.cli.platform import free_ports
-from tests.integration.fleet.conftest import REPLICAS
+from tests.integration.serving.fleet.conftest import REPLICAS
 from tests.support.ray_cluster import Cluster
 from tests.support.waiting import wait_until
 

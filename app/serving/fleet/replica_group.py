@@ -1,4 +1,7 @@
-"""The replicas of a Ray Serve deployment, asked all at once; what they are asked for is decided in `app.fleet`."""
+"""The replicas of a Ray Serve deployment, asked all at once.
+
+What they are asked for is decided in `app.serving.fleet.load`.
+"""
 
 import asyncio
 import logging
@@ -11,7 +14,7 @@ from ray.serve.exceptions import RayServeException
 
 from app import names
 from app.errors import PlatformError
-from app.fleet import Answer
+from app.serving.fleet.load import Answer
 
 log = logging.getLogger(names.SERVING_LOG)
 

@@ -4,8 +4,8 @@ import pytest
 from mlflow.webhooks.delivery import _generate_hmac_signature
 from pydantic import SecretStr
 
-from app import webhook
 from app.errors import UnauthorizedError
+from app.serving import webhook
 
 SECRET = SecretStr("ours")
 BODY = '{"entity": "model_version_alias"}'

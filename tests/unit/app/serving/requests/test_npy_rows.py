@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.types import DataType
 
-from app import array_body
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
 from app.models.artifact import Column, Columns
+from app.serving.requests import npy_rows
 
 COLUMNS = Columns([Column(name="a"), Column(name="b")])
 
@@ -21,7 +21,7 @@ def saved(values: Any, dtype: str = "f8") -> bytes:  # noqa: ANN401 - whatever m
 
 
 def read(body: bytes, columns: Columns = COLUMNS) -> np.ndarray:
-    return array_body.read(body, columns=columns, max_rows=3)
+    return npy_rows.read(body, columns=columns, max_rows=3)
 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f8", "i1", "u4", "i8"])

@@ -3,15 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import features
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
 from app.models.artifact import Column, Columns
+from app.serving.requests import json_rows
 
 COLUMNS = Columns([Column(name="a"), Column(name="b")])
 
 
 def read(body: bytes) -> np.ndarray:
-    return features.read(body, columns=COLUMNS, max_rows=3)
+    return json_rows.read(body, columns=COLUMNS, max_rows=3)
 
 
 @pytest.mark.parametrize(

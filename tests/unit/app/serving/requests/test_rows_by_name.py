@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from mlflow.types import DataType
 
-from app import features
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
 from app.models.artifact import Column, Columns
+from app.serving.requests import json_rows
 
 COLUMNS = Columns(
     [
@@ -21,7 +21,7 @@ TEXT = Columns([Column(name="city", type=DataType.string), Column(name="size")])
 
 
 def read(body: object, columns: Columns = COLUMNS) -> np.ndarray:
-    return features.read(json.dumps(body).encode(), columns=columns, max_rows=3)
+    return json_rows.read(json.dumps(body).encode(), columns=columns, max_rows=3)
 
 
 def test_named_columns_are_put_into_the_models_order() -> None:

@@ -10,10 +10,10 @@ from fastapi.openapi.utils import get_openapi
 from mlflow.types import DataType
 
 from app import errors
-from app.features import LARGEST
 from app.models.artifact import Columns
-from app.replica import Replica, Served
-from app.schemas import LoadRequest, PredictRequest, PredictRows, Problem
+from app.serving.fleet.replica import Replica, Served
+from app.serving.requests.json_rows import LARGEST
+from app.serving.schemas import LoadRequest, PredictRequest, PredictRows, Problem
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,26 +12,26 @@ from pydantic import SecretStr, ValidationError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app import api, ingress
-from app.openapi import Limits
-from app.replica import Replica
+from app.serving import middleware, routes
+from app.serving.fleet.replica import Replica
+from app.serving.openapi import Limits
 from app.settings import Settings
 from tests.support.fake_fleet import FakePeers, FakeRegistry
 
-ACCESS = api.Access(tokens=[SecretStr("old"), SecretStr("new")], predict_needs_token=True, webhook_secret=None)
-OPEN = api.Access(tokens=[], predict_needs_token=False, webhook_secret=None)
+ACCESS = routes.Access(tokens=[SecretStr("old"), SecretStr("new")], predict_needs_token=True, webhook_secret=None)
+OPEN = routes.Access(tokens=[], predict_needs_token=False, webhook_secret=None)
 ROW = {"features": [[1.0]]}
 
 
 def ask(
-    scenario: Callable[[httpx.AsyncClient, FakeRegistry], Awaitable[httpx.Response]], access: api.Access = ACCESS
+    scenario: Callable[[httpx.AsyncClient, FakeRegistry], Awaitable[httpx.Response]], access: routes.Access = ACCESS
 ) -> httpx.Response:
     """Ask one replica, whose every door asks for a token unless said otherwise, and which has no champion."""
 
     async def run() -> httpx.Response:
         registry = FakeRegistry()
         member = FakePeers().add(registry)
-        app = api.create(member.fleet, member.follower, limits=Limits(rows=10, body_bytes=1000), access=access)
+        app = routes.create(member.fleet, member.follower, limits=Limits(rows=10, body_bytes=1000), access=access)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         headers = {"Authorization": "Bearer new"}
         async with (
@@ -44,7 +44,7 @@ def ask(
 
 
 @pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["by FastAPI's way", "by the short one"])
-def test_a_prediction_before_any_load_is_a_problem_that_says_what_to_do(access: api.Access) -> None:
+def test_a_prediction_before_any_load_is_a_problem_that_says_what_to_do(access: routes.Access) -> None:
     answer = ask(lambda client, _: client.post("/predict", json=ROW), access)
 
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
@@ -52,7 +52,7 @@ def test_a_prediction_before_any_load_is_a_problem_that_says_what_to_do(access: 
 
 
 @pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["by FastAPI's way", "by the short one"])
-def test_a_defect_is_a_problem_too(access: api.Access, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_is_a_problem_too(access: routes.Access, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Replica) -> None:
         raise ZeroDivisionError
 
@@ -65,7 +65,7 @@ def test_a_defect_is_a_problem_too(access: api.Access, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["by FastAPI's way", "by the short one"])
-def test_a_client_that_hangs_up_in_its_body_is_no_defect(access: api.Access) -> None:
+def test_a_client_that_hangs_up_in_its_body_is_no_defect(access: routes.Access) -> None:
     scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b""}
     scope |= {"headers": [(b"authorization", b"Bearer new")]}
     sent = []
@@ -77,7 +77,7 @@ def test_a_client_that_hangs_up_in_its_body_is_no_defect(access: api.Access) -> 
         sent.append(message)
 
     member = FakePeers().add(FakeRegistry())
-    app = api.create(member.fleet, member.follower, limits=Limits(rows=10, body_bytes=1000), access=access)
+    app = routes.create(member.fleet, member.follower, limits=Limits(rows=10, body_bytes=1000), access=access)
     asyncio.run(app(scope, receive, send))
 
     assert sent[0]["status"] == 499
@@ -85,7 +85,7 @@ def test_a_client_that_hangs_up_in_its_body_is_no_defect(access: api.Access) -> 
 
 def test_serve_comes_to_the_busiest_route_first() -> None:
     member = FakePeers().add(FakeRegistry())
-    app = api.create(member.fleet, member.follower, limits=Limits(rows=10, body_bytes=1000), access=ACCESS)
+    app = routes.create(member.fleet, member.follower, limits=Limits(rows=10, body_bytes=1000), access=ACCESS)
 
     assert getattr(app.routes[0], "path", "") == "/predict"
 
@@ -98,8 +98,8 @@ def test_serve_is_told_not_to_watch_for_clients_that_hang_up() -> None:
         await Response()(scope, receive, send)
 
     async def ask_once() -> None:
-        [middleware] = ingress.middlewares()
-        transport = httpx.ASGITransport(middleware.cls(application, *middleware.args, **middleware.kwargs))
+        [outer] = middleware.middlewares()
+        transport = httpx.ASGITransport(outer.cls(application, *outer.args, **outer.kwargs))
         async with httpx.AsyncClient(transport=transport, base_url="http://replica") as client:
             await client.post("/predict", headers={"x-own": "kept"})
 

@@ -1,6 +1,6 @@
 """The HTTP API of a replica: FastAPI routes over what the replica serves, and problem documents for what fails.
 
-The messages are in `app.schemas`; the OpenAPI document's examples and limits are made in `app.openapi`.
+The messages are in `app.serving.schemas`; the OpenAPI document's examples and limits are made in `app.serving.openapi`.
 """
 
 import secrets
@@ -18,12 +18,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from app import body, openapi, schemas, webhook
 from app.errors import MantaError, UnauthorizedError
-from app.fleet import Fleet
-from app.follow import Follower
-from app.predictions import Predictions
-from app.schemas import Health, LoadRequest, LoadResponse, ModelInfo, ModelStatus, PredictResponse
+from app.serving import openapi, schemas, webhook
+from app.serving.fleet.alias_follower import Follower
+from app.serving.fleet.load import Fleet
+from app.serving.predict import Predictions
+from app.serving.requests import body
+from app.serving.schemas import Health, LoadRequest, LoadResponse, ModelInfo, ModelStatus, PredictResponse
 
 PROBLEM_JSON: Final = "application/problem+json"
 

@@ -1,6 +1,6 @@
 """The way of a request for predictions, from its bytes to the answer's.
 
-Which paths there are, and what every failure looks like, is decided in `app.api`.
+Which paths there are, and what every failure looks like, is decided in `app.serving.routes`.
 """
 
 import asyncio
@@ -12,15 +12,16 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app import array_body, body, features, schemas
-from app.follow import Follower
-from app.openapi import Limits
-from app.replica import Replica
+from app.serving import schemas
+from app.serving.fleet.alias_follower import Follower
+from app.serving.fleet.replica import Replica
+from app.serving.openapi import Limits
+from app.serving.requests import body, json_rows, npy_rows
 
 INLINE_WALKS: Final = 100_000
 """Walks of a row down a tree, about a millisecond of them, that are not worth another thread."""
 
-READERS: Final = {body.JSON: features.read, body.NPY: array_body.read}
+READERS: Final = {body.JSON: json_rows.read, body.NPY: npy_rows.read}
 """What reads each type of body."""
 
 _encoder: Final = msgspec.json.Encoder()
@@ -52,7 +53,7 @@ class Predictions:
         await self._follower.confirm()
         served = self._replica.require()
         predictor = served.predictor
-        read = READERS.get(kind, features.read)
+        read = READERS.get(kind, json_rows.read)
         rows = read(content, columns=predictor.columns, max_rows=self._limits.rows)
         if predictor.walks(len(rows)) <= INLINE_WALKS:
             labels, probabilities = predictor.predict(rows)

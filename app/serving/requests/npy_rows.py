@@ -1,6 +1,6 @@
 """Reads rows from a body in numpy's own format, which large batches send faster than JSON.
 
-The checks that both forms share are in `app.features`.
+The checks that both forms share are in `app.serving.requests.json_rows`.
 """
 
 import io
@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.lib import format as npy
 
-from app import features
 from app.errors import InvalidBodyError
 from app.models.artifact import Columns
+from app.serving.requests import json_rows
 
 FAULTS: Final = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
 """What numpy raises where a header, which it reads as a literal of Python, is damaged."""
@@ -45,17 +45,17 @@ def read(body: bytes, *, columns: Columns, max_rows: int) -> np.ndarray:
         raise _no_npy(f"The body holds an array of {dtype} of shape {shape}.")
     rows, width = shape
     if rows > max_rows:
-        raise features.too_many(rows, max_rows)
+        raise json_rows.too_many(rows, max_rows)
     if width != len(columns):
-        raise features.wrong_width(0, width, columns)
+        raise json_rows.wrong_width(0, width, columns)
     data = body[stream.tell() :]
     if rows < 1 or len(data) != rows * width * dtype.itemsize:
         raise _no_npy(f"The body holds {len(data)} bytes of data for an array of {dtype} of shape {shape}.")
     if columns.hold_text:
-        raise features.needs_names(columns)
+        raise json_rows.needs_names(columns)
     values = np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if is_by_column else "C")
     matrix = np.ascontiguousarray(values, dtype=np.float64)
-    features.check_numbers(matrix, columns)
+    json_rows.check_numbers(matrix, columns)
     return matrix
 
 

@@ -1,8 +1,9 @@
 """One model on every replica: a load claims all of them, prepares all, and then swaps all or none.
 
 Any replica can run a load. Claims have no time limit: a claim counts for as long as the replica that runs its load
-says so, and one whose replica is gone binds nobody. What a replica does at each step is decided in `app.replica`; how
-it is reached, in `app.peers`; when the fleet follows the registry's alias by itself, in `app.follow`.
+says so, and one whose replica is gone binds nobody. What a replica does at each step is decided in
+`app.serving.fleet.replica`; how it is reached, in `app.serving.fleet.replica_group`; when the fleet follows the
+registry's alias by itself, in `app.serving.fleet.alias_follower`.
 """
 
 import asyncio
@@ -17,8 +18,8 @@ from mlflow.entities.model_registry import ModelVersion
 
 from app import names
 from app.errors import LoadInProgressError, ModelRefusedError, PlatformError
-from app.replica import PREPARE_TIMEOUT_S, Claim, Refusal, Replica, Ticket
-from app.schemas import LoadRequest, ReplicaInfo
+from app.serving.fleet.replica import PREPARE_TIMEOUT_S, Claim, Refusal, Replica, Ticket
+from app.serving.schemas import LoadRequest, ReplicaInfo
 
 log = logging.getLogger(names.SERVING_LOG)
 
@@ -41,7 +42,7 @@ class Peers(Protocol):
     """Every replica of the deployment, this one included."""
 
     async def ask(self, step: str, *args: object, kind: type[Answer], timeout_s: float) -> list[Answer]:
-        """Ask every live replica for a step of `app.replica`; a replica that is lost meanwhile does not answer.
+        """Ask every live replica for a step of `app.serving.fleet.replica`; a lost replica does not answer.
 
         Raises:
             PlatformError: They did not all answer in time, or Serve cannot say which there are.

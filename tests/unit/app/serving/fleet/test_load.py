@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import LoadInProgressError, ModelRefusedError, RegistryUnavailableError
-from app.replica import Ticket
-from app.schemas import LoadRequest, ReplicaInfo
+from app.serving.fleet.replica import Ticket
+from app.serving.schemas import LoadRequest, ReplicaInfo
 from tests.support.fake_fleet import FakePeers, FakeRegistry, Member
 
 
@@ -128,7 +128,7 @@ def test_a_replica_that_starts_waits_for_the_registry_and_says_why(monkeypatch: 
         peers, registry = FakePeers(), FakeRegistry()
         registry.alias, registry.is_down = "4", True
         member = peers.add(registry)
-        monkeypatch.setattr("app.follow.POLL_S", (0.01, 0.01))
+        monkeypatch.setattr("app.serving.fleet.alias_follower.POLL_S", (0.01, 0.01))
 
         start = asyncio.create_task(member.follower.start())
         done, _ = await asyncio.wait({start}, timeout=0.2)

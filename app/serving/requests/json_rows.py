@@ -9,10 +9,10 @@ import numpy as np
 from mlflow.types import DataType
 from pydantic import ValidationError
 
-from app.body import explain, shown
 from app.errors import FeaturesError, TooLargeError
 from app.models.artifact import Columns
-from app.schemas import PredictRequest, PredictRows
+from app.serving.requests.body import explain, shown
+from app.serving.schemas import PredictRequest, PredictRows
 
 FORM: Final = '{"features": [[number, ...], ...]} or {"rows": [{"column": value, ...}, ...]}'
 """The forms of a request, for messages."""

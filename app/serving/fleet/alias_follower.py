@@ -1,6 +1,6 @@
 """The registry's alias `champion` followed by the fleet: at a replica's start, by polling, and when MLflow says so.
 
-How a version gets onto every replica is decided in `app.fleet`.
+How a version gets onto every replica is decided in `app.serving.fleet.load`.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ from mlflow.entities.model_registry import ModelVersion
 
 from app import names
 from app.errors import LoadInProgressError, MantaError, ModelRefusedError, PlatformError, RegistryUnavailableError
-from app.fleet import ANSWER_TIMEOUT_S, Fleet
-from app.schemas import ReplicaInfo
+from app.serving.fleet.load import ANSWER_TIMEOUT_S, Fleet
+from app.serving.schemas import ReplicaInfo
 
 log = logging.getLogger(names.SERVING_LOG)
 

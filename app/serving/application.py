@@ -1,6 +1,6 @@
 """The Ray Serve application: one deployment whose replicas hold the model and answer HTTP.
 
-Its import path is `app.serve:build`; the same builder serves on one machine and in a RayService.
+Its import path is `app.serving.application:build`; the same builder serves on one machine and in a RayService.
 """
 
 import logging
@@ -14,13 +14,14 @@ from ray import serve
 from ray.serve.config import BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
-from app import api, metrics, names
-from app.fleet import Fleet
-from app.follow import Follower
+from app import names
 from app.models.registry import Registry
-from app.openapi import Limits
-from app.peers import ServePeers
-from app.replica import Replica
+from app.serving import metrics, routes
+from app.serving.fleet.alias_follower import Follower
+from app.serving.fleet.load import Fleet
+from app.serving.fleet.replica import Replica
+from app.serving.fleet.replica_group import ServePeers
+from app.serving.openapi import Limits
 from app.settings import settings
 
 MAX_ONGOING_REQUESTS: Final = 64
@@ -86,11 +87,11 @@ class ModelServer:
         """Make the ingress of this replica, after its constructor."""
         configured = settings()
         resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
-        return api.create(
+        return routes.create(
             self._fleet,
             self._follower,
             limits=Limits(rows=self._args.max_rows, body_bytes=self._args.max_body_bytes),
-            access=api.Access(
+            access=routes.Access(
                 tokens=configured.serve_tokens,
                 predict_needs_token=configured.predict_needs_token,
                 webhook_secret=configured.webhook_secret,
