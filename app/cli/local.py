@@ -19,7 +19,7 @@ from app.cli.platform import Platform, Ports, state_folder
 from app.cli.processes import Processes
 from app.cli.progress import Steps, console
 from app.cli.target import STATE, TOKEN_FILE, Target
-from app.options import TrainOptions
+from app.training.options import TrainOptions
 
 DEFAULTS = Ports()
 

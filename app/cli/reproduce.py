@@ -16,9 +16,9 @@ import typer
 from app import names
 from app.cli.target import Target
 from app.errors import MantaError
-from app.git import DIRTY, checked_out
 from app.settings import environment_of_nobody, settings
-from app.versioned import Location, is_versioned
+from app.training.data.dvc import Location, is_versioned
+from app.training.git import DIRTY, checked_out
 
 DATA: Final = "--data"
 SOURCES: Final = (DATA, "--dataset", "--synthetic")

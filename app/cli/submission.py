@@ -13,10 +13,10 @@ from app.cli.cluster import Cluster
 from app.cli.jobs import Job, Ray, Submission, Versions
 from app.cli.package import KEEP_OUT, Package, pack
 from app.errors import DataError, MantaError
-from app.git import git_commit
-from app.options import TrainOptions
 from app.settings import settings
-from app.versioned import Location, is_versioned
+from app.training.data.dvc import Location, is_versioned
+from app.training.git import git_commit
+from app.training.options import TrainOptions
 
 CODE: Final = "app/train.py"
 """File whose presence in a package means that the job runs the code of the working directory."""

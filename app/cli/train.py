@@ -9,13 +9,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app import options
 from app.cli import cluster, submission
 from app.cli.cluster import Cluster
 from app.cli.errors import INTERRUPTED
 from app.cli.jobs import Job, JobError, Ray
-from app.options import TrainOptions
 from app.settings import settings
+from app.training import options
+from app.training.options import TrainOptions
 
 HELP: Final = """Train a random forest as a Ray job, evaluate it on held-out rows and register it in MLflow.
 

@@ -25,8 +25,9 @@ import ray
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 
-from app import data, forest, provenance
-from app.cluster import Cluster
+from app.training import distributed_forest, provenance
+from app.training.data import sources
+from app.training.ray_cluster import Cluster
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "benchmarks"
 OBJECT_STORE_BYTES: Final = 2 * 1024**3
@@ -88,7 +89,7 @@ def main() -> None:
 
 
 def _measure(size: Size, cluster: Cluster) -> dict[str, Any]:
-    dataset = data.synthetic(n_samples=size.rows, seed=1)
+    dataset = sources.synthetic(n_samples=size.rows, seed=1)
     model = RandomForestClassifier(size.trees, random_state=SEED)
 
     def alone(jobs: int) -> Callable[[], RandomForestClassifier]:
@@ -97,7 +98,7 @@ def _measure(size: Size, cluster: Cluster) -> dict[str, Any]:
     contenders: dict[str, Callable[[], RandomForestClassifier]] = {
         "n_jobs=1": alone(1),
         f"n_jobs={cluster.lanes}": alone(cluster.lanes),
-        "slices": lambda: forest.fit(model, dataset.features, dataset.target, cluster=cluster),
+        "slices": lambda: distributed_forest.fit(model, dataset.features, dataset.target, cluster=cluster),
     }
     contenders["slices"]()  # the workers have imported scikit-learn, as they have once a job waited for a CPU
     seconds: dict[str, list[float]] = {name: [] for name in contenders}

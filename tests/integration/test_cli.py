@@ -7,7 +7,7 @@ import grpc
 import httpx
 import pytest
 
-from app.data import bundled
+from app.training.data.sources import bundled
 from tests.support.local import Local, Started, clean_environment
 
 

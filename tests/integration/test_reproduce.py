@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from app import versioned
 from app.errors import DataError
 from app.settings import environment_of_nobody
+from app.training.data import dvc
 from tests.support.local import MANTA, Local, Started
 
 ROOT = Path(__file__).parents[2]
@@ -128,7 +128,7 @@ def test_a_run_that_nobody_made_is_not_found(clone: Clone) -> None:
 def test_a_version_is_fetched_from_the_storage_where_nothing_else_has_it(clone: Clone) -> None:
     shutil.rmtree(clone.folder / ".dvc" / "cache")
 
-    file = versioned.read(f"dvc:{clone.folder}/flats.csv@v1")
+    file = dvc.read(f"dvc:{clone.folder}/flats.csv@v1")
 
     clone.write(3)
     assert file.content == (clone.folder / "flats.csv").read_bytes()
@@ -146,7 +146,7 @@ def test_a_version_is_fetched_from_the_storage_where_nothing_else_has_it(clone: 
 )
 def test_what_dvc_does_not_have_is_refused_with_a_next_step(clone: Clone, location: str, said: str) -> None:
     with pytest.raises(DataError, match=said) as refused:
-        versioned.read(f"dvc:{clone.folder}/{location}")
+        dvc.read(f"dvc:{clone.folder}/{location}")
 
     assert refused.value.next_step
 
@@ -155,7 +155,7 @@ def test_a_file_that_was_changed_after_it_was_added_is_refused(clone: Clone) -> 
     clone.write(5)
 
     with pytest.raises(DataError, match=r"dvc add flats\.csv"):
-        versioned.read(f"dvc:{clone.folder}/flats.csv")
+        dvc.read(f"dvc:{clone.folder}/flats.csv")
 
     clone.write(4)
 
@@ -164,6 +164,6 @@ def test_data_whose_entry_was_not_committed_has_no_clean_revision(clone: Clone) 
     clone.write(6)
     clone.call("dvc", "add", "--quiet", "flats.csv")
 
-    file = versioned.read(f"dvc:{clone.folder}/flats.csv")
+    file = dvc.read(f"dvc:{clone.folder}/flats.csv")
 
     assert file.tags["data.revision"] == clone.call("git", "rev-parse", "HEAD").stdout.strip() + "-dirty"

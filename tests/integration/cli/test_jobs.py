@@ -17,7 +17,7 @@ import pytest
 
 from app.cli.jobs import STREAM_FROM, Job, JobError, Ray, State, Submission
 from app.cli.target import Target
-from app.data import bundled
+from app.training.data.sources import bundled
 from tests.support.cutting import cutting
 from tests.support.local import MANTA, Local, Started, clean_environment
 from tests.support.waiting import wait_until

@@ -16,8 +16,8 @@ import skops.io
 from mlflow import MlflowClient
 from sklearn.ensemble import RandomForestClassifier
 
-from app.data import bundled
 from app.names import MODEL_NAME
+from app.training.data.sources import bundled
 from tests.support.local import Local, Started
 from tests.support.waiting import until, wait_until
 

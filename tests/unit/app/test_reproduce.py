@@ -1,8 +1,8 @@
 import pytest
 
 from app.cli.reproduce import Recipe, ReproductionError, check_packages, compare
-from app.provenance import packages
-from app.versioned import Location
+from app.training.data.dvc import Location
+from app.training.provenance import packages
 
 COMMIT = "c" * 40
 TAGS = {

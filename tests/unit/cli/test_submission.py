@@ -12,9 +12,9 @@ from app.cli.package import Package
 from app.cli.submission import VersionError
 from app.cli.target import Target
 from app.errors import DataError
-from app.git import git_commit
-from app.options import TrainOptions
 from app.settings import settings
+from app.training.git import git_commit
+from app.training.options import TrainOptions
 
 ROOT = Path(__file__).parents[3]
 HERE = Cluster(target=Target(), name="here", is_here=True)

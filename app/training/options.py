@@ -7,7 +7,7 @@ import typer
 from pydantic import BaseModel, ConfigDict
 
 from app.errors import ParameterError
-from app.parameters import ClassWeight, Criterion, parse_space
+from app.training.hyperparameters import ClassWeight, Criterion, parse_space
 
 DATA: Final = "Data"
 FOREST: Final = "Forest"
@@ -16,7 +16,7 @@ SEARCH: Final = "Search"
 SYNTHETIC: Final = "Synthetic data (sets the forest too)"
 
 METRICS: Final = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", "brier")
-"""What `--metric` takes: the figures of `app.evaluation`."""
+"""What `--metric` takes: the figures of `app.training.evaluation.report`."""
 
 FOLDS: Final = 5
 """Parts of the training rows, of which a trial leaves each out once to score it."""
@@ -34,7 +34,7 @@ FOREST_OPTIONS: Final = {
 
 
 class TrainOptions(BaseModel):
-    """What a training run is asked to do; None stands for the default that `app.train` decides.
+    """What a training run is asked to do; None stands for the default that `app.training.job` decides.
 
     Raises:
         ParameterError: From `check`, where two options exclude each other.

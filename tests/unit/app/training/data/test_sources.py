@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from app import data, holdout
 from app.errors import DataError, ParameterError
+from app.training.data import sources, split
 
 
 @pytest.fixture
@@ -23,19 +23,19 @@ def houses() -> pd.DataFrame:
     [("breast-cancer", 569, 30, 2), ("digits", 1797, 64, 10), ("wine", 178, 13, 3)],
 )
 def test_bundled_data_is_real_and_complete(name: str, rows: int, columns: int, classes: int) -> None:
-    dataset = data.bundled(name)
+    dataset = sources.bundled(name)
 
     assert dataset.features.shape == (rows, columns)
     assert dataset.target.nunique() == classes
 
 
 def test_bundled_labels_are_the_names_of_the_classes() -> None:
-    assert set(data.bundled("breast-cancer").target) == {"malignant", "benign"}
+    assert set(sources.bundled("breast-cancer").target) == {"malignant", "benign"}
 
 
 def test_an_unknown_data_set_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ParameterError, match=r"'iris'.*breast-cancer, digits, wine"):
-        data.bundled("iris")
+        sources.bundled("iris")
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
@@ -43,7 +43,7 @@ def test_a_file_is_read_by_its_ending(houses: pd.DataFrame, tmp_path: Path, endi
     path = tmp_path / f"houses.{ending}"
     houses.to_parquet(path) if ending == "parquet" else houses.to_csv(path, index=False)
 
-    dataset = data.from_file(str(path), target="sold")
+    dataset = sources.from_file(str(path), target="sold")
 
     assert list(dataset.features) == ["rooms", "area"]
     assert dataset.features.to_numpy().tolist() == houses[["rooms", "area"]].to_numpy().tolist()
@@ -71,14 +71,14 @@ def web(houses: pd.DataFrame, tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_file_is_read_from_a_web_server(web: str) -> None:
-    dataset = data.from_file(f"{web}/houses.csv?version=2", target="sold")
+    dataset = sources.from_file(f"{web}/houses.csv?version=2", target="sold")
 
     assert dataset.features.shape == (20, 2)
 
 
 def test_a_url_without_a_file_is_an_error_that_names_it(web: str) -> None:
     with pytest.raises(DataError, match=r"none\.csv cannot be fetched: .*404"):
-        data.from_file(f"{web}/none.csv", target="sold")
+        sources.from_file(f"{web}/none.csv", target="sold")
 
 
 @pytest.mark.parametrize(
@@ -112,21 +112,21 @@ def test_a_file_that_cannot_be_used_is_an_error_that_says_why(
         path.write_bytes(content)
 
     with pytest.raises(DataError, match=message):
-        data.from_file(str(path), target="sold")
+        sources.from_file(str(path), target="sold")
 
 
 def test_a_class_with_one_row_is_refused_with_the_rows_that_it_needs(houses: pd.DataFrame) -> None:
     houses.loc[0, "sold"] = "perhaps"
-    dataset = data.from_frame(houses, target="sold", name="houses", source="houses")
+    dataset = sources.from_frame(houses, target="sold", name="houses", source="houses")
 
     with pytest.raises(DataError, match=r"'perhaps' \(1\).*at least 5 rows a class"):
-        holdout.split(dataset, test_size=0.2, seed=1)
+        split.split(dataset, test_size=0.2, seed=1)
 
 
 def test_the_split_holds_every_class_out_in_its_share() -> None:
-    dataset = data.bundled("wine")
+    dataset = sources.bundled("wine")
 
-    parts = holdout.split(dataset, test_size=0.25, seed=7)
+    parts = split.split(dataset, test_size=0.25, seed=7)
 
     shares = dataset.target.value_counts(normalize=True)
     held_out = parts.test_target.value_counts(normalize=True)
@@ -135,9 +135,9 @@ def test_the_split_holds_every_class_out_in_its_share() -> None:
 
 
 def test_the_same_seed_holds_out_the_same_rows() -> None:
-    dataset = data.bundled("wine")
+    dataset = sources.bundled("wine")
 
-    first, again, other = (holdout.split(dataset, test_size=0.25, seed=seed) for seed in (7, 7, 8))
+    first, again, other = (split.split(dataset, test_size=0.25, seed=seed) for seed in (7, 7, 8))
 
     assert first.test_features.index.tolist() == again.test_features.index.tolist()
     assert first.test_features.index.tolist() != other.test_features.index.tolist()
@@ -157,7 +157,8 @@ def test_the_fingerprint_tells_every_change_of_the_data(houses: pd.DataFrame, ch
             changed = changed.iloc[::-1]
 
     before, again, after = (
-        data.from_frame(frame, target="sold", name="n", source="s").fingerprint for frame in (houses, houses, changed)
+        sources.from_frame(frame, target="sold", name="n", source="s").fingerprint
+        for frame in (houses, houses, changed)
     )
 
     assert before == again
@@ -165,7 +166,7 @@ def test_the_fingerprint_tells_every_change_of_the_data(houses: pd.DataFrame, ch
 
 
 def test_synthetic_data_has_the_shape_of_the_original() -> None:
-    dataset = data.synthetic(n_samples=1500)
+    dataset = sources.synthetic(n_samples=1500)
 
     assert dataset.features.shape == (1500, 20)
     assert set(dataset.target) == {0, 1}

@@ -1,6 +1,6 @@
 """The parameters of a forest, and the space that a search takes them from.
 
-What a search does with the space is decided in `app.search`.
+What a search does with the space is decided in `app.training.search.tuner`.
 """
 
 import json

@@ -17,9 +17,9 @@ from sklearn.ensemble import (
     _forest,
 )
 
-from app import forest
-from app.cluster import Cluster
 from app.errors import ParameterError
+from app.training import distributed_forest
+from app.training.ray_cluster import Cluster
 
 VALUES, CODES = make_classification(300, 8, n_informative=5, n_classes=3, random_state=0)
 ROWS = pd.DataFrame(VALUES, columns=list("abcdefgh"))
@@ -28,15 +28,15 @@ LABELS = pd.Series(np.array(["x", "y", "z"], dtype=object)[CODES])
 
 def fitted_in_slices(model: Any, target: pd.Series) -> Any:  # noqa: ANN401 - one of the four forests
     """The forest as workers fit it, from arrays that nobody may write to."""
-    template, labels = forest.encoded(model, target)
+    template, labels = distributed_forest.encoded(model, target)
     rows = np.ascontiguousarray(ROWS, dtype=np.float32)
     rows.flags.writeable = labels.flags.writeable = False
     trees = [
         tree
-        for first, count in forest.slices(model.n_estimators, 2)
-        for tree in forest.fit_slice(template, rows, labels, first, count)
+        for first, count in distributed_forest.slices(model.n_estimators, 2)
+        for tree in distributed_forest.fit_slice(template, rows, labels, first, count)
     ]
-    return forest.assembled(model, trees, pd.DataFrame(rows, columns=ROWS.columns, copy=False), target)
+    return distributed_forest.assembled(model, trees, pd.DataFrame(rows, columns=ROWS.columns, copy=False), target)
 
 
 def parts(fitted: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -102,7 +102,7 @@ def test_the_parts_of_scikit_learn_that_slices_lean_on_are_those_that_were_check
 
 @pytest.mark.parametrize(("trees", "lanes"), [(1, 1), (1, 16), (7, 2), (100, 2), (100, 3), (1000, 64)])
 def test_slices_cover_every_tree_once_and_end_with_single_ones(trees: int, lanes: int) -> None:
-    cut = list(forest.slices(trees, lanes))
+    cut = list(distributed_forest.slices(trees, lanes))
 
     assert [tree for first, count in cut for tree in range(first, first + count)] == list(range(trees))
     assert cut[-1][1] == 1
@@ -120,4 +120,4 @@ def test_slices_cover_every_tree_once_and_end_with_single_ones(trees: int, lanes
 )
 def test_a_forest_that_slices_cannot_repeat_is_refused(model: RandomForestClassifier, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
-        forest.fit(model, ROWS, LABELS, cluster=Cluster(cpus=2, share=1))
+        distributed_forest.fit(model, ROWS, LABELS, cluster=Cluster(cpus=2, share=1))

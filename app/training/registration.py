@@ -1,7 +1,8 @@
 """A fitted forest brought into the registry: scores, plots, the gate's decision, a version, and perhaps the alias.
 
-How it was fitted is decided in `app.train`, and what is good enough in `app.gate`. What cannot be registered because
-MLflow is gone is kept in a folder, from which `python -m app.publish FOLDER` registers it later.
+How it was fitted is decided in `app.training.job`, and what is good enough in
+`app.training.evaluation.promotion_gate`. What cannot be registered because MLflow is gone is kept in a folder, from
+which `python -m app.training.registration FOLDER` registers it later.
 """
 
 import json
@@ -19,14 +20,15 @@ import skops.io
 import typer
 from sklearn.ensemble import RandomForestClassifier
 
-from app import evaluation, gate, provenance
 from app.cli.errors import as_app, run_command
 from app.errors import DataError, ModelNotFoundError
-from app.gate import HeldOut, Terms
 from app.models import artifact
 from app.models.registry import GATE_TAG, HELD_OUT_TAG, PASSED, Registry
-from app.scores import Answers
 from app.settings import Settings, settings
+from app.training import provenance
+from app.training.evaluation import promotion_gate, report
+from app.training.evaluation.promotion_gate import HeldOut, Terms
+from app.training.evaluation.resampled_metrics import Answers
 
 log = logging.getLogger("manta.train")
 
@@ -65,7 +67,7 @@ class Result:
     run_id: str
     model_name: str
     version: str
-    gate: str
+    promotion_gate: str
     """`passed` or `failed`."""
     reason: str
     """The gate's decision in a sentence."""
@@ -93,10 +95,10 @@ def publish(candidate: Candidate, registry: Registry, *, model_name: str, run_id
     model, rows = candidate.model, candidate.rows
     truth = rows.target.to_numpy()
     answers = Answers(classes=model.classes_, probabilities=model.predict_proba(rows.features))
-    scores = evaluation.metrics(answers, truth)
+    scores = report.metrics(answers, truth)
     mlflow.log_params(candidate.params)
     mlflow.log_metrics(scores | {"fit_s": candidate.fit_s})
-    for name, figure in evaluation.plots(answers, truth):
+    for name, figure in report.plots(answers, truth):
         mlflow.log_figure(figure, name)
     fingerprint = provenance.fingerprint(model)
     uri = artifact.log(model, example=rows.features.head(EXAMPLE_ROWS), labels=rows.target.head(EXAMPLE_ROWS))
@@ -125,7 +127,7 @@ def publish(candidate: Candidate, registry: Registry, *, model_name: str, run_id
         run_id=run_id,
         model_name=model_name,
         version=str(version.version),
-        gate=decision.verdict,
+        promotion_gate=decision.verdict,
         reason=decision.reason,
         promoted=promoted,
         metrics=scores,
@@ -188,7 +190,14 @@ def kept(candidate: Candidate, *, run_id: str, configured: Settings) -> str:
     folder = Path(tempfile.mkdtemp(prefix="manta-kept-"))
     keep(candidate, run_id=run_id, folder=folder)
     name, uri = configured.model_name, configured.mlflow_tracking_uri
-    words = [f"MLFLOW_TRACKING_URI={uri}", f"MANTA_MODEL_NAME={name}", sys.executable, "-m", "app.publish", str(folder)]
+    words = [
+        f"MLFLOW_TRACKING_URI={uri}",
+        f"MANTA_MODEL_NAME={name}",
+        sys.executable,
+        "-m",
+        "app.training.registration",
+        str(folder),
+    ]
     return f"The model is kept in {folder}. Once MLflow answers, register it on this machine: {shlex.join(words)}"
 
 
@@ -212,11 +221,11 @@ def _publish_in(candidate: Candidate, registry: Registry, configured: Settings, 
         return publish(candidate, registry, model_name=configured.model_name, run_id=active)
 
 
-def _decide(candidate: Candidate, answers: Answers, registry: Registry, model_name: str) -> gate.Decision:
+def _decide(candidate: Candidate, answers: Answers, registry: Registry, model_name: str) -> promotion_gate.Decision:
     """The gate's decision against a champion that was still the champion when it was made."""
     champion = registry.champion(model_name)
     while True:
-        decision = gate.judge(answers, candidate.rows, candidate.terms, registry=registry, champion=champion)
+        decision = promotion_gate.judge(answers, candidate.rows, candidate.terms, registry=registry, champion=champion)
         latest = registry.champion(model_name)
         if (latest and latest.version) == (champion and champion.version):
             return decision

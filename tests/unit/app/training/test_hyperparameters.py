@@ -2,9 +2,9 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from app.errors import ParameterError
-from app.options import TrainOptions
-from app.parameters import DEFAULT_SPACE, defaults_in, parse_space
-from app.search import distribution
+from app.training.hyperparameters import DEFAULT_SPACE, defaults_in, parse_space
+from app.training.options import TrainOptions
+from app.training.search.tuner import distribution
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The Ray cluster that a training job runs on: whether there is one, and when it has a CPU free.
 
-What runs there is decided in `app.forest` and `app.search`.
+What runs there is decided in `app.training.distributed_forest` and `app.training.search.tuner`.
 """
 
 import logging

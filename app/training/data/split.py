@@ -1,6 +1,7 @@
 """Which rows training never sees, and whether there are enough of each class.
 
-Where the rows come from is decided in `app.data`, and what the held-out ones judge in `app.gate`.
+Where the rows come from is decided in `app.training.data.sources`, and what the held-out ones judge in
+`app.training.evaluation.promotion_gate`.
 """
 
 import math
@@ -9,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from app.data import Dataset
 from app.errors import DataError
+from app.training.data.sources import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)

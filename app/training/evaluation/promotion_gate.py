@@ -2,7 +2,7 @@
 
 Both answer the same held-out rows. The rows are drawn again, with replacement and within each class, a thousand times,
 and both are scored on every draw: the interval of their difference says how much of it is luck. How the decision is
-recorded and carried out is decided in `app.publish`.
+recorded and carried out is decided in `app.training.registration`.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from mlflow.entities.model_registry import ModelVersion
 from app.errors import ModelRefusedError
 from app.models.predictor import compile_model
 from app.models.registry import FAILED, HELD_OUT_TAG, PASSED, Registry
-from app.scores import LOSSES, Answers, weighted
+from app.training.evaluation.resampled_metrics import LOSSES, Answers, weighted
 
 DRAWS: Final = 1000
 """Resamples of the held-out rows."""

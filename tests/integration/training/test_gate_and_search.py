@@ -18,13 +18,14 @@ from mlflow.entities import Run
 from ray.job_submission import JobSubmissionClient
 from sklearn.ensemble import RandomForestClassifier
 
-from app import data, holdout, provenance
 from app.names import MODEL_NAME
+from app.training import provenance
+from app.training.data import sources, split
 from tests.support.cut_registry import Door
 from tests.support.local import MANTA, Local, Started, clean_environment
 from tests.support.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def test_a_search_that_was_killed_goes_on_where_it_was(platform: Started, local:
 
 
 def test_trees_that_were_lost_with_their_worker_are_fitted_again_the_same(platform: Started, local: Local) -> None:
-    rows = data.synthetic(n_samples=20_000, seed=1)
+    rows = sources.synthetic(n_samples=20_000, seed=1)
     rows.features.assign(sold=rows.target).to_parquet(local.folder / "rows.parquet")
     argv = ["train", "--data", "rows.parquet", "--target", "sold", "--trees", "300", "--max-depth", "3", "--no-promote"]
     killed: list[int] = []
@@ -142,8 +143,8 @@ def test_trees_that_were_lost_with_their_worker_are_fitted_again_the_same(platfo
     wait_until(kill_one, what="a worker that fits", limit_s=120)
     assert running.wait(timeout=200) == 0, (local.folder / "lost.log").read_text()
 
-    dataset = data.from_file(str(local.folder / "rows.parquet"), target="sold")
-    parts = holdout.split(dataset, test_size=0.2, seed=42)
+    dataset = sources.from_file(str(local.folder / "rows.parquet"), target="sold")
+    parts = split.split(dataset, test_size=0.2, seed=42)
     alone = RandomForestClassifier(300, max_depth=3, random_state=42, n_jobs=-1)
     alone.fit(parts.train_features, parts.train_target)
     assert killed
@@ -202,7 +203,7 @@ def test_a_model_survives_a_registry_that_goes_away(local: Local, registry: Mlfl
     assert run.inputs is not None
     assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["wine"]
     assert registry.get_model_version(MODEL_NAME, again["version"]).run_id == again["run_id"]
-    parts = holdout.split(data.bundled("wine"), test_size=0.2, seed=42)
+    parts = split.split(sources.bundled("wine"), test_size=0.2, seed=42)
     alone = RandomForestClassifier(12, random_state=42).fit(parts.train_features, parts.train_target)
     assert again["fingerprint"] == provenance.fingerprint(alone)
 

@@ -1,6 +1,7 @@
 """How good a classifier is on rows that it has not seen: figures and plots.
 
-Which of two models is to serve is decided in `app.gate`, by the scores of `app.scores`.
+Which of two models is to serve is decided in `app.training.evaluation.promotion_gate`, by the scores of
+`app.training.evaluation.resampled_metrics`.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from app.scores import Answers
+from app.training.evaluation.resampled_metrics import Answers
 
 mpl.use("Agg")  # figures go to files: a job has no display
 

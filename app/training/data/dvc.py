@@ -1,6 +1,7 @@
 """Files of a DVC repository, at the revision of git that is asked for.
 
-DVC is an optional extra, imported only where it is asked for. What the rows must be is decided in `app.data`.
+DVC is an optional extra, imported only where it is asked for. What the rows must be is decided in
+`app.training.data.sources`.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.errors import DataError
-from app.git import DIRTY
+from app.training.git import DIRTY
 
 PREFIX: Final = "dvc:"
 """Beginning of a location that DVC resolves: `dvc:PATH` as the working tree has it, `dvc:PATH@REV` at a revision."""

@@ -9,12 +9,12 @@ from sklearn.base import ClassifierMixin
 from sklearn.linear_model import RidgeClassifier
 from sklearn.tree import DecisionTreeClassifier
 
-from app import gate
 from app.errors import ModelRefusedError
-from app.gate import HeldOut, Terms
 from app.models.artifact import Artifact, Column, Columns
 from app.models.registry import HELD_OUT_TAG, Registry
-from app.scores import Answers
+from app.training.evaluation import promotion_gate
+from app.training.evaluation.promotion_gate import HeldOut, Terms
+from app.training.evaluation.resampled_metrics import Answers
 
 GENERATOR = np.random.default_rng(7)
 FEATURES = pd.DataFrame(GENERATOR.normal(size=(300, 3)), columns=list("abc"))
@@ -60,9 +60,11 @@ def tree(depth: int, columns: list[str] | None = None, target: pd.Series = TARGE
     return DecisionTreeClassifier(max_depth=depth, random_state=1).fit(rows, target)
 
 
-def judged(challenger: ClassifierMixin, champions: Champions | None, terms: Terms = TERMS) -> gate.Decision:
+def judged(challenger: ClassifierMixin, champions: Champions | None, terms: Terms = TERMS) -> promotion_gate.Decision:
     version = CHAMPION if champions is not None else None
-    return gate.judge(answers(challenger), ROWS, terms, registry=cast("Registry", champions), champion=version)
+    return promotion_gate.judge(
+        answers(challenger), ROWS, terms, registry=cast("Registry", champions), champion=version
+    )
 
 
 OTHER = FEATURES.set_axis(["a", "x", "y"], axis=1)
@@ -170,7 +172,7 @@ def test_a_champion_that_cannot_serve_holds_nothing_up() -> None:
     decision = judged(GOOD, Champions(GOOD, list("abc"), refused="It was fitted by scikit-learn 0.9."))
 
     assert decision.verdict == "passed"
-    assert decision.opponent == gate.MOST_FREQUENT
+    assert decision.opponent == promotion_gate.MOST_FREQUENT
     assert "cannot serve here: It was fitted by scikit-learn 0.9" in decision.reason
 
 

@@ -1,6 +1,7 @@
 """The search for a forest's parameters: trials by Ray Tune and Optuna, cross-validated on the training rows alone.
 
-What a trial may try is decided in `app.parameters`, and how trials are recorded in `app.trials`.
+What a trial may try is decided in `app.training.hyperparameters`, and how trials are recorded in
+`app.training.search.trial_runs`.
 """
 
 import json
@@ -23,15 +24,15 @@ from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from app.cluster import Cluster
 from app.errors import ParameterError, PlatformError
-from app.folds import score_folds
-from app.holdout import Split
 from app.models.registry import Registry
-from app.options import FOLDS, TrainOptions
-from app.parameters import Forest, Range, Space, defaults_in, is_whole, parse_space
-from app.scores import LOSSES
-from app.trials import Recorder, Trial, ended
+from app.training.data.split import Split
+from app.training.evaluation.resampled_metrics import LOSSES
+from app.training.hyperparameters import Forest, Range, Space, defaults_in, is_whole, parse_space
+from app.training.options import FOLDS, TrainOptions
+from app.training.ray_cluster import Cluster
+from app.training.search.objective import score_folds
+from app.training.search.trial_runs import Recorder, Trial, ended
 
 log = logging.getLogger("manta.train")
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from app import provenance, publish
 from app.errors import DataError
-from app.gate import HeldOut, Terms
-from app.publish import Candidate
+from app.training import provenance, registration
+from app.training.evaluation.promotion_gate import HeldOut, Terms
+from app.training.registration import Candidate
 
 FEATURES = pd.DataFrame(np.random.default_rng(1).normal(size=(40, 2)), columns=["a b", "labels"], index=range(5, 45))
 
@@ -28,8 +28,8 @@ def test_what_is_kept_comes_back_as_it_was(tmp_path: Path, labels: tuple[str | i
         fit_s=1.5,
     )
 
-    publish.keep(candidate, run_id="r", folder=tmp_path)
-    again, run_id = publish.restore(tmp_path)
+    registration.keep(candidate, run_id="r", folder=tmp_path)
+    again, run_id = registration.restore(tmp_path)
 
     assert run_id == "r"
     assert provenance.fingerprint(again.model) == provenance.fingerprint(candidate.model)
@@ -42,4 +42,4 @@ def test_what_is_kept_comes_back_as_it_was(tmp_path: Path, labels: tuple[str | i
 
 def test_a_folder_that_holds_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no model that training kept"):
-        publish.restore(tmp_path)
+        registration.restore(tmp_path)

@@ -1,6 +1,7 @@
 """One trial of a search: parameters scored by cross-validation.
 
-Workers import this module and no more, because each does it anew. What is tried is decided in `app.search`.
+Workers import this module and no more, because each does it anew. What is tried is decided in
+`app.training.search.tuner`.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from ray import tune
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedKFold
 
-from app.scores import Answers, weighted
+from app.training.evaluation.resampled_metrics import Answers, weighted
 
 
 def score_folds(

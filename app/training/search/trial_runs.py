@@ -1,6 +1,6 @@
 """The trials of a search as nested runs in MLflow: written as they go on, and read again by a search that resumes.
 
-Which trials there are is decided in `app.search`.
+Which trials there are is decided in `app.training.search.tuner`.
 """
 
 import json

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
 
-from app import evaluation
-from app.options import METRICS
-from app.scores import Answers, weighted
+from app.training.evaluation import report
+from app.training.evaluation.resampled_metrics import Answers, weighted
+from app.training.options import METRICS
 
 
 def answers_and_truth(classes: int) -> tuple[Answers, np.ndarray]:
@@ -26,8 +26,8 @@ def test_a_weighted_score_is_that_of_scikit_learn_on_the_rows_drawn_as_often(met
     score = weighted(metric, answers, truth)
 
     again = Answers(classes=answers.classes, probabilities=answers.probabilities[drawn])
-    assert score(np.ones(200)) == pytest.approx(evaluation.metrics(answers, truth)[metric], abs=1e-12)
-    assert score(weights.astype(float)) == pytest.approx(evaluation.metrics(again, truth[drawn])[metric], abs=1e-12)
+    assert score(np.ones(200)) == pytest.approx(report.metrics(answers, truth)[metric], abs=1e-12)
+    assert score(weights.astype(float)) == pytest.approx(report.metrics(again, truth[drawn])[metric], abs=1e-12)
 
 
 def test_a_class_that_the_rows_do_not_have_counts_as_wrong() -> None:

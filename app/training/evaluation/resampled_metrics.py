@@ -1,6 +1,6 @@
 """What a classifier says of rows, and the scores of rows of which each counts more than once, or not at all.
 
-The figures and plots of a whole set of rows are in `app.evaluation`.
+The figures and plots of a whole set of rows are in `app.training.evaluation.report`.
 """
 
 from collections.abc import Callable

@@ -1,12 +1,12 @@
 import pytest
 from typer.testing import CliRunner
 
-from app import options, train
 from app.cli.errors import as_app
 from app.errors import ParameterError
-from app.options import TrainOptions
-from app.parameters import Forest
 from app.settings import Settings
+from app.training import job, options
+from app.training.hyperparameters import Forest
+from app.training.options import TrainOptions
 
 
 def parse(*argv: str) -> TrainOptions:
@@ -96,7 +96,7 @@ def test_a_value_outside_its_range_is_a_wrong_command_line(argv: list[str]) -> N
 def test_width_height_and_steps_mean_what_they_meant_in_the_original(
     chosen: TrainOptions, trees: int, depth: int, features: float, rows: int
 ) -> None:
-    dataset, forest = train.plan(chosen, Settings())
+    dataset, forest = job.plan(chosen, Settings())
 
     assert (forest.n_estimators, forest.max_depth) == (trees, depth)
     assert forest.max_features == pytest.approx(features)
@@ -104,7 +104,7 @@ def test_width_height_and_steps_mean_what_they_meant_in_the_original(
 
 
 def test_the_configured_data_set_is_the_default() -> None:
-    dataset, forest = train.plan(TrainOptions(), Settings(dataset="wine"))
+    dataset, forest = job.plan(TrainOptions(), Settings(dataset="wine"))
 
     assert dataset.name == "wine"
     assert forest == Forest(n_estimators=100, max_depth=None, max_features="sqrt")

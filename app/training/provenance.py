@@ -10,11 +10,11 @@ from typing import Final
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
-from app.data import Dataset
-from app.git import git_commit
 from app.models.registry import Registry
-from app.options import TrainOptions
 from app.settings import Settings
+from app.training.data.sources import Dataset
+from app.training.git import git_commit
+from app.training.options import TrainOptions
 
 log = logging.getLogger("manta.train")
 

@@ -1,6 +1,6 @@
 """Where training rows come from, what makes them usable, and their fingerprint.
 
-Which of them are held out is decided in `app.holdout`.
+Which of them are held out is decided in `app.training.data.split`.
 """
 
 import hashlib
@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from sklearn import datasets
 
-from app import versioned
 from app.errors import DataError, ParameterError
+from app.training.data import dvc
 
 BUNDLED: Final[dict[str, Callable[..., object]]] = {
     "breast-cancer": datasets.load_breast_cancer,
@@ -111,8 +111,8 @@ def from_file(location: str, *, target: str) -> Dataset:
     Raises:
         DataError: It cannot be read, is empty, or no classifier can be fitted on it.
     """
-    is_versioned = versioned.is_versioned(location)
-    path = versioned.Location.parse(location).path if is_versioned else location
+    is_versioned = dvc.is_versioned(location)
+    path = dvc.Location.parse(location).path if is_versioned else location
     path = urlsplit(location).path if "://" in location else path
     reader = next((READERS[end] for end in READERS if path.lower().endswith(end)), None)
     if reader is None:
@@ -123,7 +123,7 @@ def from_file(location: str, *, target: str) -> Dataset:
         )
     tags: dict[str, str] = {}
     if is_versioned:
-        file = versioned.read(location)
+        file = dvc.read(location)
         content, tags = file.content, file.tags
     else:
         content = _download(location) if "://" in location else _read(Path(location))

@@ -2,7 +2,7 @@
 
 scikit-learn draws one seed a tree, in the order of the trees, and a warm start skips the seeds of the trees that are
 there. So a worker that is told of `first` trees fits the ones behind them as if it had fitted those, too. Which
-cluster it is, and when it has CPUs, is decided in `app.cluster`.
+cluster it is, and when it has CPUs, is decided in `app.training.ray_cluster`.
 """
 
 import warnings
@@ -19,8 +19,8 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomFo
 from sklearn.tree import BaseDecisionTree
 from sklearn.utils import compute_class_weight
 
-from app.cluster import Cluster
 from app.errors import ParameterError, PlatformError
+from app.training.ray_cluster import Cluster
 
 Forest = TypeVar("Forest", RandomForestClassifier, RandomForestRegressor, ExtraTreesClassifier, ExtraTreesRegressor)
 

@@ -1,0 +1,1 @@
+"""The training job: options, fitting, provenance, and registration in MLflow."""

@@ -1,0 +1,1 @@
+"""Where training rows come from, and which of them are held out."""

@@ -1,0 +1,1 @@
+"""Metrics of a model on held-out rows, and the gate that compares two models."""

@@ -1,0 +1,1 @@
+"""The hyperparameter search: the tuner, its objective, and its runs in MLflow."""
