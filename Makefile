@@ -35,14 +35,17 @@ format: .venv/.dev ## format the code and apply safe lint fixes
 types: .venv/.dev ## strict types
 	$(BIN)/mypy
 
+# The unit tests that import the machine-learning libraries.
+LEARNING := $(addprefix tests/unit/app/,models serving training)
+
 unit: .venv/.dev ## tests without network or Ray: what needs the machine-learning libraries on one core, the rest on another
 	@$(MAKE) --no-print-directory --jobs 2 $(SYNC) unit-app unit-rest
 
 unit-app: .venv/.dev
-	$(BIN)/pytest tests/unit/app
+	$(BIN)/pytest $(LEARNING)
 
 unit-rest: .venv/.dev
-	$(BIN)/pytest tests/unit --ignore tests/unit/app
+	$(BIN)/pytest tests/unit $(addprefix --ignore ,$(LEARNING))
 
 integration: .venv/.dev ## tests against real Ray and MLflow processes on loopback
 	$(BIN)/pytest tests/integration

@@ -2,8 +2,12 @@
 
 import typer
 
-from app.cli import dev, doctor, forward, local, models, reproduce, train
-from app.cli.errors import run_command
+from app.cli.jobs import reproduce, train
+from app.cli.local.command import local
+from app.cli.service import commands
+from app.cli.stack import dev, forward
+from app.cli.stack.doctor.command import doctor
+from app.command import run_command
 
 cli = typer.Typer(
     add_completion=False,
@@ -11,14 +15,14 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train, register and serve scikit-learn models on Ray.",
 )
-cli.command()(local.local)
+cli.command()(local)
 cli.command()(train.command())
 cli.command()(reproduce.reproduce)
-cli.command()(models.load)
-cli.command()(models.predict)
-cli.command()(models.status)
+cli.command()(commands.load)
+cli.command()(commands.predict)
+cli.command()(commands.status)
 cli.command()(forward.forward)
-cli.command()(doctor.doctor)
+cli.command()(doctor)
 cli.command()(dev.dev)
 
 

@@ -14,7 +14,7 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.pandas_dataset import from_pandas
 from sklearn.ensemble import RandomForestClassifier
 
-from app.cli.errors import as_app, run_command
+from app.command import as_app, run_command
 from app.errors import MantaError, PlatformError
 from app.models.registry import Registry
 from app.settings import Settings, settings

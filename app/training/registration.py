@@ -20,7 +20,7 @@ import skops.io
 import typer
 from sklearn.ensemble import RandomForestClassifier
 
-from app.cli.errors import as_app, run_command
+from app.command import as_app, run_command
 from app.errors import DataError, ModelNotFoundError
 from app.models import artifact
 from app.models.registry import GATE_TAG, HELD_OUT_TAG, PASSED, Registry

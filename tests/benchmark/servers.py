@@ -18,8 +18,8 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from app import names
-from app.cli.platform import free_ports
-from app.cli.target import Target
+from app.cli.endpoints import Target
+from app.cli.local.platform import free_ports
 from tests.benchmark import forest
 from tests.support import fleet_models
 from tests.support.local import Local, clean_environment

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import httpx
 
-from app.cli.target import Target
+from app.cli.endpoints import Target
 from tests.benchmark import forest, load, report
 from tests.benchmark.servers import manta
 from tests.support import fleet_models

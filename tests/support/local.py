@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from app.cli.platform import free_ports
-from app.cli.target import STATE, Target
+from app.cli.endpoints import STATE, Target
+from app.cli.local.platform import free_ports
 from tests.support.waiting import wait_until
 
 MANTA = Path(sys.executable).parent / "manta"

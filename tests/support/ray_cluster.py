@@ -14,7 +14,7 @@ import httpx
 import psutil
 
 from app import names
-from app.cli import haproxy
+from app.cli.local import haproxy
 from tests.support.load import PLAIN
 from tests.support.waiting import wait_until
 
@@ -229,7 +229,7 @@ def describe(folder: Path, ports: list[int]) -> Cluster:
         **clean,
         **proxy,
         "PYTHONPATH": str(ROOT),
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps Ray on loopback, as `app.cli.platform` says
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # keeps Ray on loopback, as `app.cli.local.platform` says
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",

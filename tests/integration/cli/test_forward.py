@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.cli import forward
-from app.cli.forward import PortError
-from app.cli.stack import Forward
+from app.cli.stack import forward
+from app.cli.stack.forward import PortError
+from app.cli.stack.outputs import Forward
 
 SERVER = """
 import http.server, sys, threading

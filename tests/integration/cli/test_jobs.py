@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.cli.jobs import STREAM_FROM, Job, JobError, Ray, State, Submission
-from app.cli.target import Target
+from app.cli.endpoints import Target
+from app.cli.jobs.ray_jobs_api import STREAM_FROM, Job, JobError, Ray, State, Submission
 from app.training.data.sources import bundled
 from tests.support.cutting import cutting
 from tests.support.local import MANTA, Local, Started, clean_environment

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.cli import preflight
+from app.cli.stack.doctor import preflight
 from infra import settings
 from tests.support.program import Program, config
 

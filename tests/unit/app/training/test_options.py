@@ -1,7 +1,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from app.cli.errors import as_app
+from app.command import as_app
 from app.errors import ParameterError
 from app.settings import Settings
 from app.training import job, options

@@ -1,0 +1,208 @@
+"""`manta reproduce`: a run made again from its commit, data and parameters, and compared bit for bit."""
+
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from app import names
+from app.cli.endpoints import Target
+from app.errors import MantaError
+from app.settings import environment_of_nobody, settings
+from app.training.data.dvc import Location, is_versioned
+from app.training.git import DIRTY, checked_out
+
+DATA: Final = "--data"
+SOURCES: Final = (DATA, "--dataset", "--synthetic")
+"""Options of which one says where the rows come from."""
+OF_A_SEARCH: Final = ("--trials", "--folds", "--space", "--resume")
+"""Options that are left out, since the run holds the parameters that a search found."""
+OF_THE_FOREST: Final = {"n_estimators": "--trees"}
+"""Options that are not called like scikit-learn's parameter."""
+FOREST: Final = (
+    *("n_estimators", "max_depth", "max_features", "min_samples_leaf"),
+    *("criterion", "class_weight", "max_samples"),
+)
+"""Parameters of a forest that options set."""
+COMMIT_TAG: Final = "mlflow.source.git.commit"
+SAME_DATA: Final = "data.fingerprint"
+SAME_MODEL: Final = "model.fingerprint"
+
+
+class ReproductionError(MantaError):
+    """A run that cannot be made again here, or that came out another one."""
+
+    title = "Not reproduced"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a run was made of."""
+
+    commit: str
+    arguments: tuple[str, ...]
+    """Options of `python -m app.train`."""
+    packages: dict[str, str]
+    fingerprints: dict[str, str]
+    """Of the data and of the model, by their tags."""
+
+    @classmethod
+    def of(cls, run_id: str, tags: Mapping[str, str], params: Mapping[str, str]) -> "Recipe":
+        """Read what a run says of itself.
+
+        Raises:
+            ReproductionError: It does not say all, or its code was not committed.
+        """
+        needed = (COMMIT_TAG, "train.arguments", SAME_DATA, SAME_MODEL)
+        missing = [name for name in needed if not tags.get(name)]
+        if missing:
+            raise ReproductionError(
+                f"The run {run_id} has no {', '.join(missing)}.",
+                allowed="a finished run of `manta train`, from a working tree of git",
+                next_step="Name another run.",
+            )
+        if tags[COMMIT_TAG].endswith(DIRTY) or tags.get("data.revision", "").endswith(DIRTY):
+            what = "code" if tags[COMMIT_TAG].endswith(DIRTY) else "data's entry"
+            raise ReproductionError(
+                f"The {what} of the run {run_id} was changed and not committed: {tags[COMMIT_TAG]} does not hold it.",
+                next_step="Commit before training, or reproduce a run that came from a commit.",
+            )
+        return cls(
+            commit=tags[COMMIT_TAG],
+            arguments=tuple(_arguments(shlex.split(tags["train.arguments"]), tags, params)),
+            packages={k.removeprefix("package."): v for k, v in tags.items() if k.startswith("package.")},
+            fingerprints={name: tags[name] for name in (SAME_DATA, SAME_MODEL)},
+        )
+
+
+def reproduce(
+    run_id: Annotated[str, typer.Argument(help="Run in MLflow.", show_default=False)],
+    data: Annotated[str, typer.Option(help="Where the data lies now, if elsewhere.")] = "",
+    repository: Annotated[Path, typer.Option(help="Clone that has the commit.")] = Path(),
+) -> None:
+    """Train a run again from its commit, data and parameters, and show that the model is the same, bit for bit.
+
+    Nothing is registered, and the working tree is left alone.
+
+    Example: manta reproduce 0f3c6d9b8e7a4c5d9b8e7a4c5d9b8e7a
+    """
+    from app.models.registry import Registry  # noqa: PLC0415 - MLflow takes a second and a half to import
+
+    configured = settings().model_copy(update={"mlflow_tracking_uri": Target.find(settings()).mlflow_url})
+    run = Registry(configured).recorded(run_id)
+    recipe = Recipe.of(run_id, run.data.tags, run.data.params)
+    check_packages(recipe)
+    with checked_out(recipe.commit, repository) as tree, tempfile.TemporaryDirectory(prefix="manta-run-") as scratch:
+        arguments = _with_data(recipe.arguments, tree, data)
+        typer.echo(f"training {recipe.commit[:12]} with {shlex.join(arguments)}", err=True)
+        store = f"sqlite:///{scratch}/mlflow.db"
+        made = _train(arguments, tree, store)
+        again = Registry(configured.model_copy(update={"mlflow_tracking_uri": store})).recorded(made).data.tags
+    compare(recipe, again)
+    typer.echo(f"The model is the same, bit for bit: {recipe.fingerprints[SAME_MODEL]}")
+
+
+def check_packages(recipe: Recipe) -> None:
+    """Make sure that what a fit depends on is here in the versions of the run.
+
+    Raises:
+        ReproductionError: It is not; every difference is named.
+    """
+    here = {name: _installed(name) for name in recipe.packages}
+    differing = [f"{name} {was} (here {here[name]})" for name, was in recipe.packages.items() if here[name] != was]
+    if differing:
+        raise ReproductionError(
+            f"The run used other versions: {', '.join(differing)}.",
+            next_step="Install those of its commit into an environment of their own: "
+            f"git show {recipe.commit}:requirements/app.txt",
+        )
+
+
+def compare(recipe: Recipe, again: Mapping[str, str]) -> None:
+    """Compare data and model of a run with those of its repetition.
+
+    Args:
+        recipe: Of the run.
+        again: Tags of the repetition.
+
+    Raises:
+        ReproductionError: They are not the same.
+    """
+    for tag, what, why in (
+        (SAME_DATA, "data", "The file was changed since: find the one of the run, and name it with --data."),
+        (SAME_MODEL, "model", "Data, code and packages are the same: see whether the machine is of another kind."),
+    ):
+        if again[tag] != recipe.fingerprints[tag]:
+            was = recipe.fingerprints[tag]
+            raise ReproductionError(f"The {what} came out as {again[tag]}, and the run had {was}.", next_step=why)
+
+
+def _arguments(words: list[str], tags: Mapping[str, str], params: Mapping[str, str]) -> list[str]:
+    """The run's own options, with what they left to defaults or to a search."""
+    if not any(option in words for option in SOURCES):
+        words += ["--dataset", params["dataset"]]
+    if DATA in words and is_versioned(data := words[words.index(DATA) + 1]):
+        pinned = Location(path=Location.parse(data).path, revision=tags["data.revision"])
+        words[words.index(DATA) + 1] = str(pinned)
+    if OF_A_SEARCH[0] not in words:
+        return words
+    for option in OF_A_SEARCH:
+        if option in words:
+            del words[words.index(option) : words.index(option) + 2]
+    for name in FOREST:
+        option = OF_THE_FOREST.get(name, "--" + name.replace("_", "-"))
+        if params.get(name, "None") not in {"None", "sqrt"} and option not in words:
+            words += [option, params[name]]
+    return words
+
+
+def _with_data(arguments: tuple[str, ...], tree: Path, data: str) -> list[str]:
+    """The options with the data's place: the one that is given, in the commit, or where it was."""
+    words = list(arguments)
+    if DATA not in words or "://" in words[words.index(DATA) + 1]:
+        return words
+    place = words.index(DATA) + 1
+    if data:
+        words[place] = data if "://" in data or is_versioned(data) else str(Path(data).resolve())
+    elif is_versioned(words[place]):
+        location = Location.parse(words[place])
+        words[place] = str(Location(path=str(Path(location.path).absolute()), revision=location.revision))
+    elif not (tree / words[place]).exists():
+        words[place] = str(Path(words[place]).resolve())
+        if not Path(words[place]).exists():
+            raise ReproductionError(
+                f"The data of the run is neither in its commit nor at {words[place]}.",
+                next_step="Say where it lies now with --data PATH_OR_URL.",
+            )
+    return words
+
+
+def _train(arguments: list[str], tree: Path, store: str) -> str:
+    """Train by the code of a folder, with a tracking store of its own, and give the id of the run there."""
+    job = subprocess.run(
+        [sys.executable, "-m", names.TRAIN_MODULE, *arguments],
+        cwd=tree,
+        env=environment_of_nobody() | {"MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(tree)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    if job.returncode != 0:
+        raise ReproductionError("The training failed.", next_step="Its output says why.")
+    found: dict[str, Any] = json.loads(next(line for line in job.stdout.splitlines() if line.startswith("{")))
+    return str(found["run_id"])
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"

@@ -1,0 +1,1 @@
+"""Commands for a Pulumi stack: its outputs, tunnels, continuous updates and checks."""

