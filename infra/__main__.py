@@ -5,20 +5,22 @@ from pathlib import Path
 
 import pulumi
 
-from infra import endpoints, image_content, images, settings, versions
+from infra import endpoints, versions
 from infra.components import cluster
 from infra.components.access import Access, AccessArgs
 from infra.components.image import Image, ImageArgs
-from infra.components.kuberay_operator import KuberayOperator, KuberayOperatorArgs
-from infra.components.leftovers import Leftovers, LeftoversArgs
-from infra.components.mlflow import Mlflow, MlflowArgs
+from infra.components.mlflow.mlflow import Mlflow, MlflowArgs
 from infra.components.namespaces import Namespaces, NamespacesArgs
 from infra.components.network_policies import NetworkPolicies, NetworkPoliciesArgs
-from infra.components.ray_service import RayService, RayServiceArgs
+from infra.components.ray.kuberay_operator import KuberayOperator, KuberayOperatorArgs
+from infra.components.ray.leftovers import Leftovers, LeftoversArgs
+from infra.components.ray.ray_service import RayService, RayServiceArgs
+from infra.components.ray.schedule import Schedule, ScheduleArgs
 from infra.components.redis import Redis, RedisArgs
-from infra.components.schedule import Schedule, ScheduleArgs
-from infra.image_content import Content
-from infra.settings import Settings
+from infra.config import settings
+from infra.config.settings import Settings
+from infra.images import content, references
+from infra.images.content import Content
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,10 +28,10 @@ ROOT = Path(__file__).parents[1]
 def main(stack: Settings, root: Path = ROOT) -> None:
     """Register everything that the stack consists of, and export what a client needs."""
     cluster.guard(stack.where)
-    ray_image = _image("ray-image", image_content.RAY, images.ray(stack.images), stack, root)
+    ray_image = _image("ray-image", content.RAY, references.ray(stack.images), stack, root)
     # One after the other: a machine builds in one place, and nothing else goes on beside it.
     mlflow_image = _image(
-        "mlflow-image", image_content.MLFLOW, images.mlflow(stack.images), stack, root, after=[ray_image]
+        "mlflow-image", content.MLFLOW, references.mlflow(stack.images), stack, root, after=[ray_image]
     )
     target = cluster.connect(stack.where, after=[ray_image, mlflow_image])
     inside = pulumi.ResourceOptions(providers=[target.provider])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from infra import names
-from infra.settings import Settings
+from infra.config.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ import pulumi
 from pulumi_kubernetes import core, networking
 
 from infra import endpoints, labels
+from infra.config.settings import Settings
 from infra.endpoints import Endpoint
-from infra.settings import Settings
 
 HEAD: Final = {"ray.io/node-type": "head"}
 """During an upgrade two heads have it: a node port then answers from either."""

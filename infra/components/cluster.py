@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from infra import kubeconfig, settings
-from infra.options import Where
+from infra.config import kubeconfig, settings
+from infra.config.options import Where
 
 STACK_OUTPUT = "kubeconfig"
 """Output of the stack named by `clusterStack`."""

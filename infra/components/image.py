@@ -7,9 +7,9 @@ from pathlib import Path
 import pulumi
 from pulumi_command import local
 
-from infra import image_content
-from infra.image_content import Content
-from infra.options import Images
+from infra.config.options import Images
+from infra.images import content
+from infra.images.content import Content
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +39,10 @@ class Image(pulumi.ComponentResource):
         super().__init__("manta:index:Image", name, None, opts)
         self.reference = args.published
         if not args.published:
-            self.reference = image_content.reference(args.content, args.images, args.root)
+            self.reference = content.reference(args.content, args.images, args.root)
             local.Command(
                 f"{name}-build",
-                create=image_content.build_command(args.content, args.images, args.root, profile=args.profile),
+                create=content.build_command(args.content, args.images, args.root, profile=args.profile),
                 dir=os.path.relpath(args.root),
                 logging=local.Logging.STDERR,
                 opts=pulumi.ResourceOptions(parent=self),

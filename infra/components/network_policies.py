@@ -9,7 +9,7 @@ from pulumi_kubernetes import networking
 
 from infra import labels, names
 from infra.components.namespaces import Namespaces
-from infra.settings import Settings
+from infra.config.settings import Settings
 
 API_PORTS: Final = (443, 6443, 8443)
 """The API server, whose address no selector matches: as a Service, as kubeadm and as Minikube have it."""

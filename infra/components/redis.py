@@ -6,9 +6,10 @@ from typing import Any, Final
 import pulumi
 from pulumi_kubernetes import apps, core, policy
 
-from infra import images, labels, names
+from infra import labels, names
 from infra.components.credentials import SecretReference, kubernetes_secret, secret_text
-from infra.options import Images, Storage
+from infra.config.options import Images, Storage
+from infra.images import references
 
 USER: Final = 999
 """User of the official image, which owns the volume."""
@@ -117,7 +118,7 @@ def stateful_set(args: RedisArgs, *, checksum: pulumi.Input[str]) -> Any:  # noq
             },
             "spec": {
                 "automountServiceAccountToken": False,
-                "imagePullSecrets": images.pull_secrets(args.images),
+                "imagePullSecrets": references.pull_secrets(args.images),
                 "securityContext": {
                     "runAsNonRoot": True,
                     "runAsUser": USER,
@@ -126,7 +127,7 @@ def stateful_set(args: RedisArgs, *, checksum: pulumi.Input[str]) -> Any:  # noq
                     "fsGroupChangePolicy": "OnRootMismatch",
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
-                "containers": [_container(images.redis(args.images))],
+                "containers": [_container(references.redis(args.images))],
                 "volumes": [
                     {
                         "name": "auth",

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from infra import settings
 from infra.__main__ import main
-from infra.settings import Settings
+from infra.config import settings
+from infra.config.settings import Settings
 from tests.support import engine
 
 PROJECT = Path(__file__).parents[2]

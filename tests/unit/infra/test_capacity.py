@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from infra.quantities import value
+from infra.config.quantities import value
 from tests.support.program import Program
 
 NODE = {"cpu": Decimal(4), "memory": value("8Gi")}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.cli.stack.doctor import preflight
-from infra import settings
+from infra.config import settings
 from tests.support.program import Program, config
 
 

@@ -50,7 +50,7 @@ def test_only_the_settings_read_configuration_and_environment() -> None:
 
     readers = [str(path.relative_to(PROJECT)) for path in MODULES if reads.search(path.read_text())]
 
-    assert readers == ["infra/settings.py"]
+    assert readers == ["infra/config/settings.py"]
 
 
 def test_no_module_hides_one_of_the_standard_library() -> None:

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra import quantities, versions
-from infra.components import ray_service_spec, serve_config
-from infra.components.ray_service_spec import RayServiceSpec
-from infra.settings import Settings, SettingsError
+from infra import versions
+from infra.components.ray import ray_service_spec, serve_config
+from infra.components.ray.ray_service_spec import RayServiceSpec
+from infra.config import quantities
+from infra.config.settings import Settings, SettingsError
 from tests.support import crds
 from tests.support.program import parsed
 

@@ -9,7 +9,7 @@ import yaml
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from infra import settings
+from infra.config import settings
 from tests.support.program import PROJECT, stack_file
 
 KINDS = {int: "integer", bool: "boolean", str: "string", SecretStr: "string", tuple: "array", dict: "object"}

@@ -7,9 +7,10 @@ from typing import Any, Final
 import pulumi
 from pulumi_kubernetes import batch
 
-from infra import images, labels, names
-from infra.components.ray_service_spec import POD_SECURITY, UNPRIVILEGED
-from infra.settings import Settings
+from infra import labels, names
+from infra.components.ray.ray_service_spec import POD_SECURITY, UNPRIVILEGED
+from infra.config.settings import Settings
+from infra.images import references
 
 WORK_DIR: Final = "/work"
 """Empty, so that the job runs the code of the image and nothing is uploaded with it."""
@@ -92,7 +93,7 @@ def _pod(settings: Settings, image: pulumi.Input[str], stack: str) -> dict[str, 
         "terminationGracePeriodSeconds": STOP_S,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "imagePullSecrets": images.pull_secrets(settings.images),
+        "imagePullSecrets": references.pull_secrets(settings.images),
         "securityContext": POD_SECURITY,
         "containers": [_container(settings, image, stack)],
         "volumes": [{"name": "work", "emptyDir": {}}, {"name": "scratch", "emptyDir": {}}],

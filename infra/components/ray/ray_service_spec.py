@@ -9,8 +9,9 @@ from typing import Any, Final, Literal
 
 import pulumi
 
-from infra import labels, names, quantities
-from infra.options import Size
+from infra import labels, names
+from infra.config import quantities
+from infra.config.options import Size
 
 USER: Final = 1000
 """User of the Ray image."""

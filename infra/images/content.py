@@ -14,7 +14,7 @@ from typing import Final
 import pulumi
 
 from infra import versions
-from infra.options import Images
+from infra.config.options import Images
 
 TAG_LENGTH: Final = 16
 """Hexadecimal digits of the hash in a tag."""

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 
 from infra import names, versions
 from infra.charts import Chart
-from infra.vocabulary import (
+from infra.config.vocabulary import (
     ARTIFACT_ROOT,
     MODEL,
     ROUTE,

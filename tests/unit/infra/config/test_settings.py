@@ -6,8 +6,8 @@ import shlex
 import pytest
 from pydantic import ValidationError
 
-from infra import settings
-from infra.settings import SettingsError
+from infra.config import settings
+from infra.config.settings import SettingsError
 from tests.support.program import config, parsed
 
 REFUSED: list[tuple[str, dict[str, object], str]] = [

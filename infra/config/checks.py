@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from infra import quantities
+from infra.config import quantities
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
+    from infra.config.settings import Settings
 
 GIBIBYTE: Final = 1024**3
 MIN_WORKER_BYTES: Final = GIBIBYTE

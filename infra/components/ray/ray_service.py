@@ -8,13 +8,14 @@ from typing import Any, Final
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from infra import endpoints, images, labels, names, versions
-from infra.components import ray_service_spec, serve_config
+from infra import endpoints, labels, names, versions
 from infra.components.credentials import SecretReference, kubernetes_secret, secret_text
-from infra.components.mlflow import Mlflow
-from infra.components.ray_service_spec import RayServiceSpec
+from infra.components.mlflow.mlflow import Mlflow
+from infra.components.ray import ray_service_spec, serve_config
+from infra.components.ray.ray_service_spec import RayServiceSpec
 from infra.components.redis import Redis
-from infra.settings import Settings
+from infra.config.settings import Settings
+from infra.images import references
 
 ANNOTATIONS: Final = {
     # Pulumi awaits no custom resource by itself. Ready alone would also be true of the old cluster.
@@ -104,7 +105,7 @@ class RayService(pulumi.ComponentResource):
             target=settings.where.target,
             ray_version=versions.RAY,
             image=args.image,
-            image_pull_secrets=images.pull_secrets(settings.images),
+            image_pull_secrets=references.pull_secrets(settings.images),
             serve_config=serve_config.build(settings.app, settings.size),
             redis_address=args.redis.address,
             redis_has_password=args.redis.secret is not None,

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from infra.charts import ChartError
-from infra.vocabulary import SECRET_MIN_LENGTH
+from infra.config.vocabulary import SECRET_MIN_LENGTH
 from tests.support.engine import object_name
 from tests.support.program import CRDS, Program, crd
 

@@ -1,7 +1,7 @@
 """References of container images: whose registry, which mirror, which replacement."""
 
 from infra import versions
-from infra.options import Images
+from infra.config.options import Images
 
 
 def resolve(image: versions.Image, *, replacement: str, mirror: str) -> str:

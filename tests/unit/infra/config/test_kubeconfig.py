@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import kubeconfig
-from infra.kubeconfig import Context, TargetError
+from infra.config import kubeconfig
+from infra.config.kubeconfig import Context, TargetError
 from tests.support import engine
 from tests.support.program import SERVERS, Program, config
 from tests.support.program import kubeconfig as written

@@ -6,7 +6,8 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
-from infra import cron, names, quantities
+from infra import names
+from infra.config import cron, quantities
 
 DNS_LABEL: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 """RFC 1035, which Services and KubeRay ask for: it begins with a letter."""

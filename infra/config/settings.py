@@ -12,9 +12,9 @@ import pulumi.runtime
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from infra import checks
-from infra.checks import Problem
-from infra.options import Access, App, Charts, Group, Images, Schedule, Size, Storage, Where
+from infra.config import checks
+from infra.config.checks import Problem
+from infra.config.options import Access, App, Charts, Group, Images, Schedule, Size, Storage, Where
 
 PROJECT: Final = "manta"
 """Name of the Pulumi project, and so the namespace of its keys."""

@@ -5,7 +5,7 @@ from typing import Any, Final
 import yaml
 
 from infra import names
-from infra.options import App, Size
+from infra.config.options import App, Size
 
 REPLICA_SHARE: Final = 0.5
 """Share of a worker's CPUs that its replica takes. Never all, or training would find none on the workers

@@ -8,8 +8,9 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.helm.v3 import Release
 
-from infra import charts, images, names
-from infra.options import Charts, Images
+from infra import charts, names
+from infra.config.options import Charts, Images
+from infra.images import references
 
 PATCH_FORCE: Final = "pulumi.com/patchForce"
 TIMEOUT_S: Final = 300
@@ -70,10 +71,10 @@ class KuberayOperator(pulumi.ComponentResource):
 
 def values(wanted: Images, *, watched: pulumi.Input[str]) -> dict[str, Any]:
     """Helm values: one namespace watched, with the rights of that namespace alone."""
-    repository, tag = images.split(images.operator(wanted))
+    repository, tag = references.split(references.operator(wanted))
     return {
         "image": {"repository": repository, "tag": tag},
-        "imagePullSecrets": images.pull_secrets(wanted),
+        "imagePullSecrets": references.pull_secrets(wanted),
         "singleNamespaceInstall": True,
         "watchNamespace": [watched],
         "podSecurityContext": {

@@ -5,9 +5,11 @@ from typing import Any, Final
 
 import pulumi
 
-from infra import endpoints, images, labels, names, quantities
-from infra.options import Images, Storage
-from infra.settings import Settings
+from infra import endpoints, labels, names
+from infra.config import quantities
+from infra.config.options import Images, Storage
+from infra.config.settings import Settings
+from infra.images import references
 
 VOLUME: Final = "mlflow-data"
 DATA_DIR: Final = "/mlflow/data"
@@ -84,8 +86,8 @@ def values(settings: Settings, *, image: str, checksums: Sequence[pulumi.Input[s
 
 def _images(wanted: Images, image: str) -> dict[str, Any]:
     server, busybox = (
-        dict(zip(("repository", "tag"), images.split(reference), strict=True))
-        for reference in (image, images.busybox(wanted))
+        dict(zip(("repository", "tag"), references.split(reference), strict=True))
+        for reference in (image, references.busybox(wanted))
     )
     return {
         "image": server,
@@ -94,7 +96,7 @@ def _images(wanted: Images, image: str) -> dict[str, Any]:
             "mlflowDbMigration": server,
             "iniFileInitializer": busybox,
         },
-        "imagePullSecrets": images.pull_secrets(wanted),
+        "imagePullSecrets": references.pull_secrets(wanted),
     }
 
 

@@ -9,9 +9,9 @@ from pulumi_kubernetes import core
 from pulumi_kubernetes.helm.v3 import Release
 
 from infra import labels, names
-from infra.components import mlflow_values
 from infra.components.credentials import SecretReference, kubernetes_secret, secret_text
-from infra.settings import Settings
+from infra.components.mlflow import values
+from infra.config.settings import Settings
 
 TIMEOUT_S = 600
 """The chart's init containers wait for Postgres and migrate it before the server starts."""
@@ -53,7 +53,7 @@ class Mlflow(pulumi.ComponentResource):
             name=names.MLFLOW,
             namespace=args.namespace,
             **args.settings.charts.mlflow.release_source(args.root),
-            values=mlflow_values.values(
+            values=values.values(
                 args.settings,
                 image=args.image,
                 checksums=[s.checksum for s in (self.admin, postgres) if s is not None],
@@ -91,7 +91,7 @@ class Mlflow(pulumi.ComponentResource):
 
     def _volume(self) -> core.v1.PersistentVolumeClaim | None:
         storage = self._args.settings.storage
-        if not mlflow_values.needs_volume(storage):
+        if not values.needs_volume(storage):
             return None
         spec: Any = {
             "accessModes": ["ReadWriteOnce"],
@@ -102,7 +102,7 @@ class Mlflow(pulumi.ComponentResource):
         return core.v1.PersistentVolumeClaim(
             f"{self._name}-volume",
             metadata={
-                "name": mlflow_values.VOLUME,
+                "name": values.VOLUME,
                 "namespace": self._args.namespace,
                 "labels": labels.of(labels.MLFLOW),
                 # It is bound when the pod that mounts it is scheduled, which is after this.

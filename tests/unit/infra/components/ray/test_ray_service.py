@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra import quantities
+from infra.config import quantities
 from tests.support import crds
 from tests.support.engine import Registered
 from tests.support.program import OTHER_NAMES, SECRETS, Program

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from infra.components import mlflow_values
+from infra.components.mlflow import values
 from tests.support.program import Program, parsed
 
 VOLUME = "kubernetes:core/v1:PersistentVolumeClaim"
 
 
 def values_of(stack: str = "dev", /, **changes: object) -> dict[str, Any]:
-    return mlflow_values.values(parsed(stack, **changes), image="registry.example.com/mlflow:1", checksums=["abc"])
+    return values.values(parsed(stack, **changes), image="registry.example.com/mlflow:1", checksums=["abc"])
 
 
 def test_the_password_is_named_and_not_told() -> None:
@@ -88,7 +88,7 @@ def test_the_server_never_answers_to_every_name() -> None:
 
 @pytest.mark.parametrize(("memory", "expected"), [("768Mi", 1), ("1536Mi", 1), ("3Gi", 3), ("64Gi", 4)])
 def test_as_many_server_processes_start_as_fit(memory: str, expected: int) -> None:
-    assert mlflow_values.workers(memory) == expected
+    assert values.workers(memory) == expected
 
 
 def test_the_pod_is_restricted_and_found_by_policies() -> None:

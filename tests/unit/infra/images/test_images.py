@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from infra import image_content, images
-from infra.image_content import MLFLOW, RAY, Content, ImageError
+from infra.images import content, references
+from infra.images.content import MLFLOW, RAY, Content, ImageError
 from tests.support.engine import Record, Registered
 from tests.support.program import SOURCES, Program, parsed
 
 COMMAND = "command:local:Command"
 BASE = "python:3.11-slim"
-PROJECT = Path(__file__).parents[3]
+PROJECT = Path(__file__).parents[4]
 OFFICIAL = "docker.io/library/python:3.11.13-slim-bookworm"
 REGISTRY = "registry.example.com/ml"
 STAND_IN = """#!/bin/sh
@@ -36,8 +36,8 @@ def sources(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tag(root: Path, content: Content = RAY, base: str = BASE) -> str:
-    return image_content.tag(content, root, base=base)
+def tag(root: Path, image: Content = RAY, base: str = BASE) -> str:
+    return content.tag(image, root, base=base)
 
 
 @pytest.mark.parametrize("path", [*sorted(set(SOURCES) - set(MLFLOW.inputs)), "app/new.py"])
@@ -87,7 +87,7 @@ def test_a_lock_without_the_package_is_told_how_to_be_mended(sources: Path) -> N
     (sources / RAY.lock).write_text("numpy==2.4.6\n")
 
     with pytest.raises(ImageError, match=r"requirements/app.txt pins no ray.*make lock"):
-        image_content.locked_version(RAY, sources)
+        content.locked_version(RAY, sources)
 
 
 @pytest.mark.parametrize("content", [RAY, MLFLOW], ids=["ray", "mlflow"])
@@ -102,7 +102,7 @@ def test_every_input_of_an_image_is_in_the_project_and_in_the_build_context(cont
 def test_the_mlflow_server_is_of_the_version_that_the_client_speaks() -> None:
     client = replace(MLFLOW, lock=RAY.lock)
 
-    assert image_content.locked_version(MLFLOW, PROJECT) == image_content.locked_version(client, PROJECT)
+    assert content.locked_version(MLFLOW, PROJECT) == content.locked_version(client, PROJECT)
 
 
 @pytest.mark.parametrize(
@@ -160,11 +160,11 @@ def test_an_image_that_is_there_under_its_tag_is_not_built_again(
 ) -> None:
     wanted = parsed(imageBuilder=builder, registry=REGISTRY).images
     log, store = tmp_path / "log", tmp_path / "store"
-    store.write_text(image_content.reference(RAY, wanted, sources) if there else "manta-ray:older")
+    store.write_text(content.reference(RAY, wanted, sources) if there else "manta-ray:older")
     (tmp_path / builder).write_text(STAND_IN.format(log=log, store=store))
     (tmp_path / builder).chmod(0o755)
 
-    command = image_content.build_command(RAY, wanted, sources, profile="p")
+    command = content.build_command(RAY, wanted, sources, profile="p")
     done = subprocess.run(["sh", "-c", command], env={"PATH": f"{tmp_path}:{os.defpath}"}, cwd=sources, check=False)
 
     assert done.returncode == 0
@@ -217,7 +217,7 @@ def test_a_named_mlflow_image_is_not_built(program: Program) -> None:
 def test_parts_of_a_command_are_quoted_for_the_shell(sources: Path) -> None:
     wanted = parsed(imageBuilder="command", buildCommand="b {profile} {image}").images
 
-    command = image_content.build_command(RAY, wanted, sources, profile="a;b")
+    command = content.build_command(RAY, wanted, sources, profile="a;b")
 
     assert command.startswith("b 'a;b' manta-ray:")
 
@@ -225,10 +225,10 @@ def test_parts_of_a_command_are_quoted_for_the_shell(sources: Path) -> None:
 def test_a_mirror_takes_the_place_of_every_public_registry() -> None:
     wanted = parsed(imageRegistry="mirror.example.com/hub", imageBuilder="prebuilt", image="a/b:1").images
 
-    assert image_content.base_image(wanted) == "mirror.example.com/hub/library/python:3.11.13-slim-bookworm"
-    for reference in (images.operator, images.redis, images.mlflow, images.busybox):
+    assert content.base_image(wanted) == "mirror.example.com/hub/library/python:3.11.13-slim-bookworm"
+    for reference in (references.operator, references.redis, references.mlflow, references.busybox):
         assert reference(wanted).startswith("mirror.example.com/hub/")
-    assert images.operator(wanted) == "mirror.example.com/hub/kuberay/operator:v1.7.0"
+    assert references.operator(wanted) == "mirror.example.com/hub/kuberay/operator:v1.7.0"
 
 
 def test_every_image_can_be_replaced_as_a_whole(program: Program) -> None:
@@ -252,7 +252,7 @@ def test_every_image_can_be_replaced_as_a_whole(program: Program) -> None:
     ],
 )
 def test_a_reference_is_divided_as_helm_charts_join_it(reference: str, parts: tuple[str, str]) -> None:
-    assert images.split(reference) == parts
+    assert references.split(reference) == parts
 
 
 def test_a_pull_secret_reaches_every_pod(program: Program) -> None:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra import cron
 from infra.components.network_policies import flows, policies
-from infra.settings import SettingsError
+from infra.config import cron
+from infra.config.settings import SettingsError
 from tests.support.engine import object_name
 from tests.support.program import OTHER_NAMES, Program, parsed
 

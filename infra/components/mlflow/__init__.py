@@ -1,0 +1,1 @@
+"""MLflow: the Helm release, its values, and the volume beside it."""

@@ -1,0 +1,1 @@
+"""Every configuration key: its type, its default, and the checks of a whole stack."""
