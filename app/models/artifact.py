@@ -6,7 +6,6 @@ aliases are kept is decided in `app.models.registry`.
 
 import zipfile
 from dataclasses import dataclass
-from functools import cached_property
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +21,7 @@ from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from app.errors import ModelRefusedError
+from app.models.signature import Column, Columns
 
 TRUSTED_TYPES: Final = [
     "sklearn._loss.loss.HalfTweedieLoss",
@@ -69,33 +69,6 @@ EXAMPLE_LABELS: Final = "example_labels"
 """Key of the model's metadata: the true labels of the input example."""
 
 RETRAIN: Final = "Train and register it again with this release: manta train."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A feature, by the model's signature."""
-
-    name: str
-    type: DataType = DataType.double
-
-
-class Columns(tuple[Column, ...]):  # noqa: SLOT001 - what follows from them is kept with them
-    """The features of a model, in the order in which rows hold them."""
-
-    @cached_property
-    def names(self) -> list[str]:
-        """What they are called."""
-        return [column.name for column in self]
-
-    @cached_property
-    def hold_text(self) -> bool:
-        """Whether one of them holds text."""
-        return any(column.type == DataType.string for column in self)
-
-    @cached_property
-    def take_any_number(self) -> bool:
-        """Whether each of them takes any finite number within float32."""
-        return all(column.type in (DataType.double, DataType.float) for column in self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,9 @@ from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree._tree import TREE_LEAF, Tree
 
 from app.errors import ModelRefusedError
-from app.models.artifact import Artifact, Columns
+from app.models.artifact import Artifact
 from app.models.forest_kernel import Forest
+from app.models.signature import Columns
 
 FORESTS: Final = (ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor)
 """Models that `app.models.forest_kernel` answers for."""

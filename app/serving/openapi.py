@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from mlflow.types import DataType
 
 from app import errors
-from app.models.artifact import Columns
+from app.models.signature import Columns
 from app.serving.fleet.replica import Replica, Served
 from app.serving.requests.json_rows import LARGEST
 from app.serving.schemas import LoadRequest, PredictRequest, PredictRows, Problem

@@ -16,8 +16,9 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import ExtraTreesRegressor
 
-from app.models.artifact import Artifact, Column, Columns
+from app.models.artifact import Artifact
 from app.models.predictor import Predictor, compile_model
+from app.models.signature import Column, Columns
 from tests.benchmark import forest, report
 from tests.support.hard_rows import hard_rows
 

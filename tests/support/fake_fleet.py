@@ -8,8 +8,9 @@ from mlflow.entities.model_registry import ModelVersion
 from sklearn.linear_model import LinearRegression
 
 from app.errors import ModelNotFoundError, ModelRefusedError, PlatformError, RegistryUnavailableError
-from app.models.artifact import Artifact, Column, Columns
+from app.models.artifact import Artifact
 from app.models.registry import Registry
+from app.models.signature import Column, Columns
 from app.serving.fleet.alias_follower import Follower
 from app.serving.fleet.load import Answer, Fleet
 from app.serving.fleet.replica import Replica

@@ -10,7 +10,7 @@ from mlflow.types import DataType
 from pydantic import ValidationError
 
 from app.errors import FeaturesError, TooLargeError
-from app.models.artifact import Columns
+from app.models.signature import Columns
 from app.serving.requests.body import explain, shown
 from app.serving.schemas import PredictRequest, PredictRows
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from app.errors import InvalidBodyError
-from app.models.artifact import Columns
+from app.models.signature import Columns
 from app.serving.requests import json_rows
 
 FAULTS: Final = (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)

@@ -26,8 +26,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 from app.errors import ModelRefusedError
 from app.models import artifact
-from app.models.artifact import Artifact, Column, Columns
+from app.models.artifact import Artifact
 from app.models.predictor import compile_model
+from app.models.signature import Column, Columns
 
 ROWS = pd.DataFrame(np.random.default_rng(1).normal(size=(80, 3)), columns=list("abc"))
 LABELS = np.where(ROWS["a"] > 0, "x", "y")

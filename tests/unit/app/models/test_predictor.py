@@ -11,8 +11,9 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.tree._tree import Tree
 
 from app.errors import ModelRefusedError
-from app.models.artifact import Artifact, Column, Columns
+from app.models.artifact import Artifact
 from app.models.predictor import compile_model
+from app.models.signature import Column, Columns
 
 
 def stored(model: ClassifierMixin) -> Artifact:

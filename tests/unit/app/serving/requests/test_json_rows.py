@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
-from app.models.artifact import Column, Columns
+from app.models.signature import Column, Columns
 from app.serving.requests import json_rows
 
 COLUMNS = Columns([Column(name="a"), Column(name="b")])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mlflow.types import DataType
 
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
-from app.models.artifact import Column, Columns
+from app.models.signature import Column, Columns
 from app.serving.requests import npy_rows
 
 COLUMNS = Columns([Column(name="a"), Column(name="b")])

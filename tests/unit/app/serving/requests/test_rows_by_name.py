@@ -6,7 +6,7 @@ import pytest
 from mlflow.types import DataType
 
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
-from app.models.artifact import Column, Columns
+from app.models.signature import Column, Columns
 from app.serving.requests import json_rows
 
 COLUMNS = Columns(

@@ -10,8 +10,9 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 from app.errors import ModelRefusedError
-from app.models.artifact import Artifact, Column, Columns
+from app.models.artifact import Artifact
 from app.models.registry import HELD_OUT_TAG, Registry
+from app.models.signature import Column, Columns
 from app.training.evaluation import promotion_gate
 from app.training.evaluation.promotion_gate import HeldOut, Terms
 from app.training.evaluation.resampled_metrics import Answers
