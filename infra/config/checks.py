@@ -1,15 +1,11 @@
 """What a single key cannot know: values that contradict each other, and the command that mends them."""
 
-import json
-import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 from infra.config import quantities
-
-if TYPE_CHECKING:
-    from infra.config.settings import Settings
+from infra.config.options import Access, Images, Size, Storage, Where
+from infra.config.problem import Problem, quoted
 
 GIBIBYTE: Final = 1024**3
 MIN_WORKER_BYTES: Final = GIBIBYTE
@@ -22,39 +18,18 @@ MIN_MLFLOW_BYTES: Final = 0.75 * GIBIBYTE
 """One MLflow worker takes 0.8 GB."""
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One reason why a configuration cannot work."""
-
-    key: str
-    reason: str
-    command: str
-
-    def __str__(self) -> str:
-        return f"manta:{self.key}: {self.reason}. Mend it with: {self.command}"
-
-
-def quoted(value: object) -> str:
-    """Write a value as an argument of a shell command, which takes it for no option."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = json.dumps(value) if isinstance(value, (dict, list, tuple)) else str(value)
-    return ("-- " if text.startswith("-") else "") + shlex.quote(text)
+def problems(*, where: Where, size: Size, images: Images, storage: Storage, access: Access) -> Iterator[Problem]:
+    """Every contradiction between the values of a stack."""
+    yield from _where(where)
+    yield from _size(size, storage)
+    yield from _images(images, where)
+    yield from _mlflow(storage, where, size)
+    yield from _postgres(storage)
+    yield from _redis(storage)
+    yield from _access(access)
 
 
-def secret_command(key: str) -> str:
-    """Command that sets a secret key without showing it."""
-    return f'pulumi config set --secret {key} "$(openssl rand -hex 32)"'
-
-
-def problems(settings: "Settings") -> Iterator[Problem]:
-    """Every contradiction in the settings."""
-    for check in CHECKS:
-        yield from check(settings)
-
-
-def _where(settings: "Settings") -> Iterator[Problem]:
-    where = settings.where
+def _where(where: Where) -> Iterator[Problem]:
     if not where.context and not where.cluster_stack:
         reason = "the stack needs to be told which cluster it may touch (kubectl config get-contexts lists them)"
         yield Problem("context", reason, "pulumi config set context minikube")
@@ -65,12 +40,11 @@ def _where(settings: "Settings") -> Iterator[Problem]:
         yield Problem("target", reason, "pulumi config set target cloud")
 
 
-def _size(settings: "Settings") -> Iterator[Problem]:
-    size = settings.size
+def _size(size: Size, storage: Storage) -> Iterator[Problem]:
     for key, given, least in (
         ("memory", size.memory, MIN_WORKER_BYTES),
         ("headMemory", size.head_memory, MIN_HEAD_BYTES),
-        ("mlflowMemory", settings.storage.mlflow_memory, MIN_MLFLOW_BYTES),
+        ("mlflowMemory", storage.mlflow_memory, MIN_MLFLOW_BYTES),
     ):
         if quantities.value(given) < least:
             need = quantities.memory_share(str(int(least)), quantities.WHOLE)
@@ -89,8 +63,7 @@ def _size(settings: "Settings") -> Iterator[Problem]:
         yield Problem("replicas", reason, f"pulumi config set maxWorkers {size.replicas}")
 
 
-def _images(settings: "Settings") -> Iterator[Problem]:
-    images = settings.images
+def _images(images: Images, where: Where) -> Iterator[Problem]:
     if images.image_builder == "prebuilt" and not images.image:
         reason = "imageBuilder is prebuilt, so the image must be named"
         yield Problem("image", reason, "pulumi config set image registry.example.com/manta-ray:1.0")
@@ -101,20 +74,19 @@ def _images(settings: "Settings") -> Iterator[Problem]:
         reason = "imageBuilder is command, so a command with {image} must be given"
         example = "buildah build -t {image} -f {dockerfile} {context}"
         yield Problem("buildCommand", reason, f"pulumi config set buildCommand {quoted(example)}")
-    if images.image_builder == "minikube" and settings.where.target == "cloud":
+    if images.image_builder == "minikube" and where.target == "cloud":
         reason = "given minikube, which builds for a Minikube only"
         yield Problem("imageBuilder", reason, "pulumi config set imageBuilder docker")
 
 
-def _mlflow(settings: "Settings") -> Iterator[Problem]:
-    storage = settings.storage
+def _mlflow(storage: Storage, where: Where, size: Size) -> Iterator[Problem]:
     if storage.mlflow_backend == "sqlite" and storage.mlflow_replicas > 1:
         reason = f"given {storage.mlflow_replicas}; SQLite is one file that one server writes"
         yield Problem("mlflowReplicas", reason, "pulumi config set mlflowBackend postgres")
     if storage.artifact_root == "volume" and storage.mlflow_replicas > 1:
         reason = f"given {storage.mlflow_replicas}; a volume belongs to one server"
         yield Problem("mlflowReplicas", reason, "pulumi config set artifactRoot s3://bucket/path")
-    if settings.where.target == "cloud" and settings.size.max_workers > 1:
+    if where.target == "cloud" and size.max_workers > 1:
         several = "a volume binds MLflow to one node or zone of a cluster of several"
         if storage.mlflow_backend == "sqlite":
             yield Problem("mlflowBackend", f"given sqlite; {several}", "pulumi config set mlflowBackend postgres")
@@ -122,8 +94,7 @@ def _mlflow(settings: "Settings") -> Iterator[Problem]:
             yield Problem("artifactRoot", f"given volume; {several}", "pulumi config set artifactRoot s3://bucket/path")
 
 
-def _postgres(settings: "Settings") -> Iterator[Problem]:
-    storage = settings.storage
+def _postgres(storage: Storage) -> Iterator[Problem]:
     if storage.mlflow_backend != "postgres":
         return
     if not storage.postgres_host:
@@ -136,27 +107,15 @@ def _postgres(settings: "Settings") -> Iterator[Problem]:
         yield Problem("postgresAuthDatabase", reason, "pulumi config set postgresAuthDatabase mlflow_auth")
 
 
-def _redis(settings: "Settings") -> Iterator[Problem]:
-    if settings.storage.redis == "external" and not settings.storage.redis_address:
+def _redis(storage: Storage) -> Iterator[Problem]:
+    if storage.redis == "external" and not storage.redis_address:
         yield Problem("redisAddress", "redis is external", "pulumi config set redisAddress redis.example.com:6380")
 
 
-def _access(settings: "Settings") -> Iterator[Problem]:
-    access = settings.access
+def _access(access: Access) -> Iterator[Problem]:
     if access.access != "port-forward" and not access.host:
         example = "manta.example.com" if access.access == "ingress" else '"$(minikube ip)"'
         yield Problem("host", f"access is {access.access}", f"pulumi config set host {example}")
     if access.access == "ingress" and not access.tls:
         reason = "access is ingress: tokens and passwords go over it, so it needs a TLS Secret"
         yield Problem("tls", reason, "pulumi config set tls manta-tls")
-
-
-CHECKS: Final[tuple[Callable[["Settings"], Iterator[Problem]], ...]] = (
-    _where,
-    _size,
-    _images,
-    _mlflow,
-    _postgres,
-    _redis,
-    _access,
-)

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from infra.config import checks
-from infra.config.checks import Problem
 from infra.config.options import Access, App, Charts, Group, Images, Schedule, Size, Storage, Where
+from infra.config.problem import Problem, quoted, secret_command
 
 PROJECT: Final = "manta"
 """Name of the Pulumi project, and so the namespace of its keys."""
@@ -64,7 +64,7 @@ def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambd
     problems = [_unknown(key) for key in given if key not in known]
     # Pulumi's own `secret: true` refuses a default, and without one every stack would have to set the key.
     problems += [
-        Problem(key, "the file of the stack holds this secret in clear", checks.secret_command(key))
+        Problem(key, "the file of the stack holds this secret in clear", secret_command(key))
         for key, text in given.items()
         if text and key in known and _is_secret(known[key]) and not is_encrypted(f"{PROJECT}:{key}")
     ]
@@ -77,7 +77,15 @@ def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambd
             problems += [_refused(group, detail) for detail in error.errors()]
     if not problems:
         settings = Settings.model_validate(groups)
-        problems = list(checks.problems(settings))
+        problems = list(
+            checks.problems(
+                where=settings.where,
+                size=settings.size,
+                images=settings.images,
+                storage=settings.storage,
+                access=settings.access,
+            )
+        )
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise SettingsError(f"The configuration of this stack cannot work:\n{lines}")
@@ -135,6 +143,6 @@ def _refused(group: type[Group], detail: object) -> Problem:
     is_secret = _is_secret(field)
     given = "a secret" if is_secret else repr(error["input"])
     if is_secret:
-        return Problem(key, f"given {given}; {message}", checks.secret_command(key))
+        return Problem(key, f"given {given}; {message}", secret_command(key))
     example = field.examples[0] if field.examples else field.get_default(call_default_factory=True)
-    return Problem(key, f"given {given}; {message}", f"pulumi config set {key} {checks.quoted(example)}")
+    return Problem(key, f"given {given}; {message}", f"pulumi config set {key} {quoted(example)}")
