@@ -24,9 +24,10 @@ down: .venv/.infra ## destroy what `make up` made
 
 test: lint types unit integration ## everything that needs no cluster
 
-lint: .venv/.dev ## formatting and lint rules
+lint: .venv/.dev ## formatting, lint rules, and which module may import which
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache --no-logo
 
 format: .venv/.dev ## format the code and apply safe lint fixes
 	$(BIN)/ruff format .

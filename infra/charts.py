@@ -1,15 +1,15 @@
 """Helm charts by name, OCI reference or local path: what a Release is told, and the CRDs within."""
 
 import json
-import os
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pulumi
 import yaml
+
+from infra.config.chart import Chart
 
 LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """KubeRay's CRDs are 4 MB of YAML; the loader in C reads them in a second."""
@@ -17,43 +17,6 @@ LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 class ChartError(pulumi.RunError):
     """A chart cannot be read."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chart:
-    """A chart as configured."""
-
-    chart: str
-    """Name in the repository, `oci://` reference, or a path that begins with `.`, `/` or `~`."""
-    version: str
-    repository: str
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the chart lies on this machine."""
-        return self.chart.startswith((".", "/", "~"))
-
-    def path(self, root: Path) -> Path:
-        """Where a local chart lies; a relative path counts from the project's root."""
-        return (root / Path(self.chart).expanduser()).resolve()
-
-    def release_source(self, root: Path) -> dict[str, Any]:
-        """Arguments of a Helm Release that say where the chart comes from.
-
-        A relative path stays relative, to the folder that the program runs in: an absolute one would
-        differ between two machines that share a stack.
-        """
-        if self.is_local:
-            relative = not Path(self.chart).expanduser().is_absolute()
-            path = self.path(root)
-            return {"chart": os.path.relpath(path) if relative else str(path)}
-        if self.chart.startswith("oci://"):
-            return {"chart": self.chart, "version": self.version}
-        return {
-            "chart": self.chart,
-            "version": self.version,
-            "repository_opts": {"repo": self.repository},
-        }
 
 
 def crds(chart: Chart, *, root: Path, opts: pulumi.InvokeOptions) -> list[dict[str, Any]]:

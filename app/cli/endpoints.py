@@ -6,14 +6,9 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app import names
+from app.cli.state import STATE, TOKEN_FILE
 from app.errors import ParameterError
 from app.settings import Settings
-
-STATE: Final = Path(".manta")
-"""Folder of the local platform's state, below the working directory."""
-
-TOKEN_FILE: Final = "token"  # noqa: S105 - a file's name
-"""File in `STATE` that holds the token of Ray and of `/model/load`, readable by its owner alone."""
 
 ADDRESSES_FILE: Final = "platform.json"
 """File in `STATE` that holds the addresses of the platform that was last started there."""

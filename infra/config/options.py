@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic.alias_generators import to_camel
 
 from infra import names, versions
-from infra.charts import Chart
+from infra.config.chart import Chart
 from infra.config.vocabulary import (
     ARTIFACT_ROOT,
     MODEL,

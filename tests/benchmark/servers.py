@@ -19,7 +19,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from app import names
 from app.cli.endpoints import Target
-from app.cli.local.platform import free_ports
+from app.cli.ports import free_ports
 from tests.benchmark import forest
 from tests.support import fleet_models
 from tests.support.local import Local, clean_environment

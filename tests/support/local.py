@@ -12,8 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from app.cli.endpoints import STATE, Target
-from app.cli.local.platform import free_ports
+from app.cli.endpoints import Target
+from app.cli.ports import free_ports
+from app.cli.state import STATE
 from tests.support.waiting import wait_until
 
 MANTA = Path(sys.executable).parent / "manta"

@@ -15,16 +15,6 @@ def test_every_file_is_short_enough_to_read_at_once() -> None:
     assert too_long == []
 
 
-@pytest.mark.parametrize("half", ["app", "infra"])
-def test_the_two_halves_never_import_each_other(half: str) -> None:
-    other = {"app": r"infra|pulumi\w*", "infra": "app"}[half]
-    imports = re.compile(rf"^\s*(?:from|import)\s+(?:{other})(?:\.|\s|$)", re.MULTILINE)
-
-    guilty = [path.name for path in SOURCES if path.is_relative_to(ROOT / half) and imports.search(path.read_text())]
-
-    assert guilty == []
-
-
 def test_only_the_settings_read_the_environment() -> None:
     reads = re.compile(r"os\.(?:environ|getenv)\b(?!, |\.get\(\"PATH\")")
     sources = [path for path in SOURCES if path.is_relative_to(ROOT / "app")]

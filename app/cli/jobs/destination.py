@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 import httpx
 import typer
 
-from app.cli.endpoints import STATE, Target
-from app.cli.local.platform import free_ports, is_running
+from app.cli.endpoints import Target
+from app.cli.ports import LOOPBACK, free_ports
 from app.cli.stack import forward, outputs
 from app.cli.stack.outputs import Forward
+from app.cli.state import STATE, is_running
 from app.errors import PlatformError
 from app.settings import Settings
 
@@ -48,7 +49,7 @@ class Cluster:
         (port,) = free_ports(1)
         tunnel = self.tunnel.model_copy(update={"local_port": port})
         async with forward.held(tunnel, context=self.context, say=lambda line: typer.echo(line, err=True)):
-            yield self.target.model_copy(update={"ray_url": f"http://{forward.LOOPBACK}:{port}"})
+            yield self.target.model_copy(update={"ray_url": f"http://{LOOPBACK}:{port}"})
 
 
 def find(configured: Settings, *, address: str = "", token: str = "", stack_name: str = "") -> Cluster:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.cli.endpoints import STATE
+from app.cli.state import STATE
 from app.errors import MantaError
 
 LIMIT_BYTES: Final = 100 * 1024**2

@@ -12,15 +12,16 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.endpoints import STATE, TOKEN_FILE, Target
+from app.cli.endpoints import Target
 from app.cli.jobs import submission
 from app.cli.jobs.destination import Cluster
 from app.cli.jobs.ray_jobs_api import Job, Ray
 from app.cli.local import haproxy
-from app.cli.local.platform import Platform, Ports, state_folder
+from app.cli.local.platform import Platform, Ports
 from app.cli.local.processes import Processes
 from app.cli.progress import Steps, console
 from app.cli.service import client
+from app.cli.state import STATE, TOKEN_FILE, opened
 from app.training.options import TrainOptions
 
 DEFAULTS = Ports()
@@ -49,7 +50,7 @@ def local(
     """
     ports = Ports(ray=ray_port, mlflow=mlflow_port, serve=serve_port)
     ports.check_free()
-    with state_folder(state) as token, _ended_by_signals(), _scratch_folder() as scratch:
+    with opened(state) as token, _ended_by_signals(), _scratch_folder() as scratch:
         target = ports.target(token)
         with Processes(Platform.environment(target, scratch), logs=state / "logs", scratch=scratch) as processes:
             platform = Platform(processes, target, state=state, scratch=scratch)

@@ -4,15 +4,10 @@ The order of the steps, and what the user sees of them, is decided in `app.cli.l
 """
 
 import asyncio
-import fcntl
 import os
-import random
-import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,14 +15,12 @@ import httpx
 from pydantic import BaseModel, ConfigDict
 
 from app import names
-from app.cli.endpoints import TOKEN_FILE, Target
+from app.cli.endpoints import Target
 from app.cli.local import haproxy
 from app.cli.local.processes import Processes
+from app.cli.ports import LOOPBACK, free_ports
 from app.errors import PlatformError
 from app.settings import settings
-
-LOOPBACK: Final = "127.0.0.1"
-"""Everything binds here: the platform of one machine is nobody else's."""
 
 POLL_S: Final = 0.1
 """Pause between two looks at something that is being waited for."""
@@ -38,14 +31,8 @@ READY_LIMIT_S: Final = 180.0
 REQUEST_TIMEOUT_S: Final = 5.0
 """The longest silence of a part while it starts."""
 
-QUIET_PORTS: Final = range(20_000, 32_000)
-"""Ports below those that Linux, macOS and Windows give out to whoever asks for any."""
-
 OBJECT_STORE_BYTES: Final = 512 * 1024**2
 """Shared memory for Ray's objects; Ray would take a third of the machine's memory."""
-
-LOCK_FILE: Final = "lock"
-"""File in the state's folder that a running platform holds locked."""
 
 BIN: Final = Path(sys.executable).parent
 """Folder of this environment's programs."""
@@ -92,47 +79,6 @@ class Ports(BaseModel):
                 f"The ports {self.ray}, {self.mlflow} and {self.serve} are not all different.",
                 next_step="Choose others with --ray-port, --mlflow-port and --serve-port.",
             )
-
-
-@contextmanager
-def state_folder(state: Path) -> Iterator[str]:
-    """Open the folder that holds the platform's state, and keep it from a second platform.
-
-    Args:
-        state: Folder; made, for its owner alone, where it does not exist.
-
-    Yields:
-        The token of the platform, made at the first start.
-
-    Raises:
-        PlatformError: Another platform uses the folder.
-    """
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (state / LOCK_FILE).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise PlatformError(
-                f"A platform with the state {state} runs already.",
-                next_step="Use it, end it with Ctrl-C, or name another folder with --state.",
-            ) from error
-        token_file = state / TOKEN_FILE
-        if not token_file.exists():
-            token_file.touch(mode=0o600)
-            token_file.write_text(secrets.token_urlsafe(32))
-        yield token_file.read_text()
-
-
-def is_running(state: Path) -> bool:
-    """Whether a platform of this machine uses the folder as its state now."""
-    try:
-        with (state / LOCK_FILE).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
 
 
 class Platform:
@@ -278,21 +224,3 @@ class Platform:
                     f"{name} ended with exit code {process.returncode}.",
                     next_step=f"See {self._processes.log(name)}, which ends:\n{self._processes.log_tail(name)}",
                 )
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nothing uses now, and that no system gives out by itself.
-
-    A port from the range that the kernel gives out may be Ray's own a moment later: its parts take many of those.
-    """
-    found: list[int] = []
-    for port in random.sample(QUIET_PORTS, len(QUIET_PORTS)):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind((LOOPBACK, port))
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise PlatformError(
-        f"There are no {count} free ports from {QUIET_PORTS.start} to {QUIET_PORTS.stop}.",
-        next_step="End what uses them.",
-    )

@@ -9,11 +9,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from app.cli.ports import LOOPBACK
 from app.cli.stack import outputs
 from app.cli.stack.outputs import Forward
 from app.errors import MantaError
 
-LOOPBACK: Final = "127.0.0.1"
 REOPEN_S: Final = 1.0
 """Pause before a tunnel is opened again: the pod behind it may need a moment."""
 PROBE_S: Final = 5.0

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import httpx
 
-from app.cli.local.platform import free_ports
+from app.cli.ports import free_ports
 from tests.support.live_stack import LiveStack
 from tests.support.load import Load
 from tests.support.tools import Tools

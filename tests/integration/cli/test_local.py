@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.cli.local.platform import free_ports
+from app.cli.ports import free_ports
 from tests.support.local import READY_LINE, Local, Started
 from tests.support.waiting import wait_until
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from infra import charts
-from infra.charts import Chart
+from infra.config.chart import Chart
 from tests.support.program import CRDS, crd
 
 OPTS = pulumi.InvokeOptions()

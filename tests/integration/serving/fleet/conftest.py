@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app import names
-from app.cli.local.platform import free_ports
+from app.cli.ports import free_ports
 from app.models.registry import Registry
 from app.settings import Settings
 from tests.support import fleet_models

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from app import names
-from app.cli.local.platform import free_ports
+from app.cli.ports import free_ports
 from tests.integration.serving.fleet.conftest import REPLICAS
 from tests.support.ray_cluster import Cluster
 from tests.support.waiting import wait_until
