@@ -19,7 +19,7 @@ run: .venv/.app ## start the platform on this machine: train, load, predict (ONC
 up: .venv/.infra ## bring the dev stack up on Minikube and hold the tunnels open (STACK=name takes another)
 	@scripts/up
 
-down: .venv/.infra ## destroy what `make up` made
+down: .venv/.infra ## destroy the stack that `make up` brought up (STACK=name takes another)
 	@scripts/down
 
 test: lint types unit integration ## everything that needs no cluster
@@ -74,8 +74,8 @@ lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 ta
 	$(LOCK) --group mlflow -o requirements/mlflow.txt
 	for peer in bentoml litserve mlserver; do $(LOCK) --group $$peer -o requirements/benchmark/$$peer.txt; done
 
-clean: ## remove the environment and the local platform's state
-	rm -rf .venv .manta
+clean: ## remove the virtual environment and the local platform's state; keep the passphrase and the settings of stacks
+	@scripts/clean
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "manta needs Python 3.11 or newer: make PYTHON=python3.12 run")'

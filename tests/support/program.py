@@ -51,8 +51,10 @@ SERVERS = {
 
 @cache
 def stack_file(stack: str) -> dict[str, Any]:
-    """Configuration that a stack's file holds, keys without the project's name."""
-    loaded = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())
+    """Configuration in the file of a stack that git tracks, keys without the project's name."""
+    example = PROJECT / f"Pulumi.{stack}.yaml.example"
+    file = example if example.exists() else PROJECT / f"Pulumi.{stack}.yaml"
+    loaded = yaml.safe_load(file.read_text())
     return {key.removeprefix("manta:"): value for key, value in loaded["config"].items()}
 
 

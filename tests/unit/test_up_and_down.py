@@ -1,44 +1,13 @@
+"""`make up`, `make down` and `make clean`."""
+
 import os
-import shutil
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[2]
-TOOLS = ("minikube", "kubectl", "pulumi", "manta")
-
-
-class Clone:
-    """A fresh clone on a machine whose tools only note how they are called."""
-
-    def __init__(self, folder: Path) -> None:
-        self.project, self.bin, self.calls_file = folder / "clone", folder / "bin", folder / "calls"
-        shutil.copytree(PROJECT / "scripts", self.project / "scripts")
-        self.bin.mkdir()
-        for tool in TOOLS:
-            self.tool(tool)
-
-    def tool(self, name: str, *, refuses: str = "") -> None:
-        """Write a tool; it fails when its first argument is the one that it refuses."""
-        text = f'#!/bin/sh\necho {name} "$@" >> {self.calls_file}\n[ "$1" != "{refuses or "-"}" ]\n'
-        (self.bin / name).write_text(text)
-        (self.bin / name).chmod(0o755)
-
-    def run(self, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        path = f"{self.bin}{os.pathsep}{os.defpath}"
-        return subprocess.run(
-            [self.project / "scripts" / script],
-            env={"PATH": path, "HOME": str(self.project), **environment},
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-
-    @property
-    def calls(self) -> list[str]:
-        return self.calls_file.read_text().splitlines()
+from tests.support.clone import NO_STACK, PROJECT, Clone
 
 
 @pytest.fixture
@@ -47,74 +16,156 @@ def clone(tmp_path: Path) -> Clone:
 
 
 def test_up_starts_minikube_logs_in_and_brings_the_stack_up(clone: Clone) -> None:
-    clone.tool("minikube", refuses="status")
-    clone.tool("pulumi", refuses="whoami")
+    clone.tool("minikube", "status) exit 1 ;;")
+    clone.tool("pulumi", NO_STACK, "whoami*) exit 1 ;;")
 
-    done = clone.run("up")
+    result = clone.run("up")
 
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     assert clone.calls == [
         "minikube status",
         "minikube start --cpus 4 --memory 8g",
         "pulumi whoami --non-interactive",
         "pulumi login --local",
+        "pulumi stack export --stack dev --non-interactive",
+        "minikube profile",
         "pulumi stack select dev --create",
         "pulumi up --yes --stack dev",
         "manta forward --stack dev",
     ]
 
 
-def test_up_takes_the_minikube_and_the_login_that_are_there(clone: Clone) -> None:
+def test_up_uses_a_running_minikube_and_an_existing_login(clone: Clone) -> None:
     clone.run("up", STACK="mine")
 
     assert not [call for call in clone.calls if call.startswith(("minikube start", "pulumi login"))]
     assert "pulumi up --yes --stack mine" in clone.calls
 
 
-def test_up_prints_each_call_that_changes_something(clone: Clone) -> None:
+def test_up_prints_each_command_that_changes_something(clone: Clone) -> None:
+    clone.tool("minikube", "status) exit 1 ;;", "profile) echo minikube-2 ;;")
+    clone.tool("pulumi", NO_STACK, "whoami*) exit 1 ;;")
+
     printed = clone.run("up").stdout
 
-    asking = ("minikube status", "pulumi whoami --non-interactive")
+    queries = ("minikube status", "minikube profile", "pulumi whoami", "pulumi stack export")
     for call in clone.calls:
-        assert call in asking or call in printed
+        assert call.startswith(queries) or call in printed
 
 
 def test_up_names_every_missing_tool_with_its_installation(clone: Clone) -> None:
     for tool in ("minikube", "pulumi"):
         (clone.bin / tool).unlink()
 
-    done = clone.run("up")
+    result = clone.run("up")
 
-    assert done.returncode == 1
-    assert "minikube is not on PATH. Install it: brew install minikube" in done.stderr
-    assert "pulumi is not on PATH. Install it: curl" in done.stderr
+    assert result.returncode == 1
+    assert "minikube is not on PATH. Install it: brew install minikube" in result.stderr
+    assert "pulumi is not on PATH. Install it: curl" in result.stderr
 
 
-def test_the_passphrase_is_made_once_and_for_its_owner_alone(clone: Clone) -> None:
+@pytest.mark.parametrize("stack", ["dev", "mine"])
+def test_up_gives_a_new_stack_the_settings_of_minikube(clone: Clone, stack: str) -> None:
+    result = clone.run("up", STACK=stack)
+
+    assert result.returncode == 0, result.stderr
+    example = (PROJECT / "Pulumi.dev.yaml.example").read_text()
+    assert "manta:context: minikube" in example
+    assert clone.settings(stack).read_text() == example
+
+
+def test_up_names_the_settings_after_a_stack_of_an_organization(clone: Clone) -> None:
+    clone.run("up", STACK="acme/manta/mine")
+
+    assert clone.settings("mine").exists()
+
+
+def test_up_gives_a_new_stack_the_context_of_another_profile(clone: Clone) -> None:
+    clone.tool("minikube", "profile) echo minikube-2 ;;")
+
     clone.run("up")
-    file = clone.project / ".manta" / "passphrase"
-    before = file.read_text()
 
-    clone.run("up")
+    assert "pulumi config set --stack dev context minikube-2" in clone.calls
 
-    assert file.read_text() == before
-    assert file.stat().st_mode & 0o077 == 0
+
+def test_up_changes_no_settings_that_name_a_context(clone: Clone) -> None:
+    text = "config:\n  manta:context: kind-mine\n"
+    clone.settings("mine").write_text(text)
+
+    clone.run("up", STACK="mine")
+
+    assert clone.settings("mine").read_text() == text
+    assert not [call for call in clone.calls if "config set" in call]
+
+
+def test_up_sets_a_missing_context(clone: Clone) -> None:
+    clone.settings("mine").write_text("config:\n  manta:cpus: 2\n")
+
+    clone.run("up", STACK="mine")
+
+    assert "pulumi config set --stack mine context minikube" in clone.calls
+
+
+@pytest.mark.skipif(not (PROJECT / ".git").exists(), reason="needs a git checkout")
+def test_git_ignores_the_settings_that_up_writes() -> None:
+    paths = ["Pulumi.dev.yaml", "Pulumi.mine.yaml", "Pulumi.prod.yaml", "Pulumi.dev.yaml.example", "Pulumi.yaml"]
+
+    answer = subprocess.run(
+        ["git", "check-ignore", "--no-index", *paths], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+
+    assert answer.stdout.split() == ["Pulumi.dev.yaml", "Pulumi.mine.yaml"]
+
+
+def test_the_printed_commands_prepare_another_terminal(clone: Clone) -> None:
+    backend = {"PULUMI_BACKEND_URL": "file:///it's there", "KUBECONFIG": "/k/a:/k/b"}
+    printed = clone.run("up", **backend).stdout.split("In another terminal:")[1]
+    preparing = [
+        line for line in printed.splitlines() if line.startswith(("  cd ", "  export PULUMI", "  export KUBE"))
+    ]
+
+    variables = ("PULUMI_BACKEND_URL", "KUBECONFIG", "PULUMI_CONFIG_PASSPHRASE_FILE", "MANTA_IS_ACTIVE", "PWD")
+    show = " ".join(f'"${variable}"' for variable in variables)
+    answer = subprocess.run(
+        ["sh", "-c", "\n".join([*preparing, f"printf '%s\\n' {show}"])],
+        env={"PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert answer.stdout.splitlines() == [*backend.values(), str(clone.passphrase), "yes", str(clone.project)]
 
 
 def test_an_update_that_fails_opens_no_tunnels(clone: Clone) -> None:
-    clone.tool("pulumi", refuses="up")
+    clone.tool("pulumi", NO_STACK, "'up '*) exit 1 ;;")
 
     assert clone.run("up").returncode != 0
     assert "manta forward --stack dev" not in clone.calls
 
 
-def test_down_stops_only_a_minikube_that_up_has_started(clone: Clone) -> None:
+def test_down_stops_only_a_minikube_that_up_started(clone: Clone) -> None:
     clone.run("up")
     clone.run("down")
     assert "minikube stop" not in clone.calls
-    clone.tool("minikube", refuses="status")
+    clone.tool("minikube", "status) exit 1 ;;")
     clone.run("up")
 
     clone.run("down")
 
     assert clone.calls[-2:] == ["pulumi destroy --yes --stack dev", "minikube stop"]
+
+
+def test_clean_works_in_a_fresh_clone(clone: Clone) -> None:
+    result = clone.run("clean")
+
+    assert result.returncode == 0, result.stderr
+    assert str(clone.passphrase) not in result.stdout
+
+
+def test_make_clean_runs_the_script() -> None:
+    answer = subprocess.run(
+        ["make", "-n", "clean"], cwd=PROJECT, env={"PATH": os.defpath}, capture_output=True, text=True, check=True
+    )
+
+    assert shlex.split(answer.stdout) == ["scripts/clean"]
