@@ -28,6 +28,7 @@ def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return [group["template"]["spec"]["containers"][0] for group in groups]
 
 
+@crds.needed
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_the_resource_is_one_that_kuberays_schema_accepts(program: Program, stack: str) -> None:
     inputs = service(program, stack).inputs
