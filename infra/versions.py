@@ -1,6 +1,7 @@
 """Every chart, image and Ray version that the program asks for, one constant each.
 
 Python packages are pinned in `requirements/`; a test holds the Ray version here to the one locked there.
+Renovate reads the comment above each pin (`renovate.json`).
 """
 
 from dataclasses import dataclass
@@ -17,22 +18,30 @@ class Image:
     tag: str
 
 
+# renovate: datasource=pypi depName=ray
 RAY: Final = "2.60.0"
 """Ray in the image, and `rayVersion` of the cluster: the operator picks probes and flags by it."""
 
 KUBERAY_CHART: Final = "kuberay-operator"
+# renovate: datasource=helm depName=kuberay-operator registryUrl=https://ray-project.github.io/kuberay-helm/
 KUBERAY_CHART_VERSION: Final = "1.7.0"
 """1.6.2 is the least that deletes a fault tolerant RayService well."""
 KUBERAY_CHART_REPOSITORY: Final = "https://ray-project.github.io/kuberay-helm/"
 
 MLFLOW_CHART: Final = "mlflow"
+# renovate: datasource=helm depName=mlflow registryUrl=https://community-charts.github.io/helm-charts
 MLFLOW_CHART_VERSION: Final = "1.11.5"
 MLFLOW_CHART_REPOSITORY: Final = "https://community-charts.github.io/helm-charts"
 
+# renovate: datasource=docker depName=docker.io/library/python
 PYTHON_IMAGE: Final = Image(registry="docker.io", repository="library/python", tag="3.11.13-slim-bookworm")
 """What the images that are built here start from."""
+# renovate: datasource=docker depName=quay.io/kuberay/operator
 OPERATOR_IMAGE: Final = Image(registry="quay.io", repository="kuberay/operator", tag="v1.7.0")
+# renovate: datasource=docker depName=docker.io/library/redis
 REDIS_IMAGE: Final = Image(registry="docker.io", repository="library/redis", tag="7.4.2")
+# renovate: datasource=docker depName=docker.io/burakince/mlflow
 MLFLOW_IMAGE: Final = Image(registry="docker.io", repository="burakince/mlflow", tag="3.15.1")
+# renovate: datasource=docker depName=docker.io/library/busybox
 BUSYBOX_IMAGE: Final = Image(registry="docker.io", repository="library/busybox", tag="1.38.0")
 """Of the MLflow chart's init containers: they wait for Postgres and write the auth file."""
