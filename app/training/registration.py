@@ -67,7 +67,7 @@ class Result:
     run_id: str
     model_name: str
     version: str
-    promotion_gate: str
+    gate: str
     """`passed` or `failed`."""
     reason: str
     """The gate's decision in a sentence."""
@@ -127,7 +127,7 @@ def publish(candidate: Candidate, registry: Registry, *, model_name: str, run_id
         run_id=run_id,
         model_name=model_name,
         version=str(version.version),
-        promotion_gate=decision.verdict,
+        gate=decision.verdict,
         reason=decision.reason,
         promoted=promoted,
         metrics=scores,
