@@ -21,17 +21,15 @@ from app.serving.fleet.alias_follower import Follower
 from app.serving.fleet.load import Fleet
 from app.serving.fleet.replica import Replica
 from app.serving.fleet.replica_group import ServePeers
-from app.serving.openapi import Limits
+from app.serving.requests.limits import (
+    MAX_BODY_BYTES,
+    MAX_ONGOING_REQUESTS,
+    MAX_QUEUED_REQUESTS,
+    MAX_ROWS,
+    RETRY_AFTER_S,
+    Limits,
+)
 from app.settings import settings
-
-MAX_ONGOING_REQUESTS: Final = 64
-"""Requests that one replica has under way at once, before further ones wait."""
-
-MAX_QUEUED_REQUESTS: Final = 1024
-"""Requests that wait for one replica, before further ones are answered 503 at once: less than a second's work."""
-
-RETRY_AFTER_S: Final = 1
-"""When a client that was answered so may ask again."""
 
 Steps = dict[str, Callable[..., Awaitable[object]]]
 
@@ -61,8 +59,8 @@ class ServeArgs(BaseModel):
         pattern=names.MODEL_NAME_PATTERN,
         description="Registered model whose champion serves.",
     )
-    max_rows: int = Field(default=10_000, ge=1, description="The most rows of one prediction request.")
-    max_body_bytes: int = Field(default=8 * 1024**2, ge=1024, description="The most bytes of one request.")
+    max_rows: int = Field(default=MAX_ROWS, ge=1, description="The most rows of one prediction request.")
+    max_body_bytes: int = Field(default=MAX_BODY_BYTES, ge=1024, description="The most bytes of one request.")
 
 
 class ModelServer:

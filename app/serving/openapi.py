@@ -1,7 +1,6 @@
 """The OpenAPI document of a replica: the form, limits and examples of requests to the model that it serves now."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -13,17 +12,8 @@ from app import errors
 from app.models.signature import Columns
 from app.serving.fleet.replica import Replica, Served
 from app.serving.requests.json_rows import LARGEST
+from app.serving.requests.limits import Limits
 from app.serving.schemas import LoadRequest, PredictRequest, PredictRows, Problem
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """The largest request that a replica takes."""
-
-    rows: int
-    """Rows of one prediction request."""
-    body_bytes: int
-    """Bytes of one request's body."""
 
 
 def _problems(*kinds: type[errors.MantaError]) -> dict[int | str, dict[str, Any]]:

@@ -15,8 +15,8 @@ from starlette.responses import Response
 from app.serving import schemas
 from app.serving.fleet.alias_follower import Follower
 from app.serving.fleet.replica import Replica
-from app.serving.openapi import Limits
 from app.serving.requests import body, json_rows, npy_rows
+from app.serving.requests.limits import Limits
 
 INLINE_WALKS: Final = 100_000
 """Walks of a row down a tree, about a millisecond of them, that are not worth another thread."""

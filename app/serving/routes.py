@@ -19,11 +19,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from app.errors import MantaError, UnauthorizedError
-from app.serving import openapi, schemas, webhook
+from app.serving import docs_pages, openapi, schemas, webhook
 from app.serving.fleet.alias_follower import Follower
 from app.serving.fleet.load import Fleet
 from app.serving.predict import Predictions
 from app.serving.requests import body
+from app.serving.requests.limits import Limits
 from app.serving.schemas import Health, LoadRequest, LoadResponse, ModelInfo, ModelStatus, PredictResponse
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -77,7 +78,7 @@ class Api(FastAPI):
         await response(scope, receive, send)
 
 
-def create(fleet: Fleet, follower: Follower, *, limits: openapi.Limits, access: Access, threads: int = 1) -> FastAPI:
+def create(fleet: Fleet, follower: Follower, *, limits: Limits, access: Access, threads: int = 1) -> FastAPI:
     """Make the API of one replica.
 
     Args:
@@ -96,7 +97,15 @@ def create(fleet: Fleet, follower: Follower, *, limits: openapi.Limits, access: 
 
     replica = fleet.replica
     predictions = Predictions(replica, follower, limits=limits, threads=threads)
-    api = Api(title="manta", version="1", summary="Predictions of the champion of a model registry", lifespan=lifespan)
+    api = Api(
+        title="manta",
+        version="1",
+        summary="Predictions of the champion of a model registry",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    docs_pages.install(api)
     openapi.install(api, replica, limits)
     _handle_errors(api)
     if not access.predict_needs_token:
@@ -159,7 +168,7 @@ def create(fleet: Fleet, follower: Follower, *, limits: openapi.Limits, access: 
     return api
 
 
-def _receive_webhooks(api: FastAPI, follower: Follower, *, limits: openapi.Limits, secret: SecretStr) -> None:
+def _receive_webhooks(api: FastAPI, follower: Follower, *, limits: Limits, secret: SecretStr) -> None:
     """Look at the alias at once when MLflow says that it was moved."""
 
     @api.post("/model/webhook", status_code=HTTPStatus.ACCEPTED, responses=openapi.WEBHOOK_PROBLEMS)

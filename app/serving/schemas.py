@@ -11,7 +11,7 @@ from app import names
 class Contract(BaseModel):
     """Base of every message: immutable, and nothing beside what is documented."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class LoadRequest(Contract):

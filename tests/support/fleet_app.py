@@ -12,7 +12,8 @@ from app import names
 from app.errors import ModelRefusedError
 from app.models.artifact import Artifact
 from app.models.registry import Registry
-from app.serving.application import MAX_ONGOING_REQUESTS, ModelServer, ServeArgs
+from app.serving.application import ModelServer, ServeArgs
+from app.serving.requests.limits import MAX_ONGOING_REQUESTS
 from app.settings import settings
 from tests.support.ray_cluster import FOLDER
 

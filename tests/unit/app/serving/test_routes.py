@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.serving import middleware, routes
 from app.serving.fleet.replica import Replica
-from app.serving.openapi import Limits
+from app.serving.requests.limits import Limits
 from app.settings import Settings
 from tests.support.fake_fleet import FakePeers, FakeRegistry
 
