@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint format types unit unit-app unit-rest integration e2e lifecycle faults bench lock clean
+.PHONY: help run up down test lint format types unit unit-app unit-rest integration e2e lifecycle faults bench docs lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ bench: .venv/.dev ## measure against peers, into docs/benchmarks: predictor, ser
 	$(BIN)/python -m tests.benchmark.swap
 	$(BIN)/python -m tests.benchmark.submission
 	$(BIN)/python -m tests.benchmark.training
+
+docs: .venv/.dev ## write docs/reference from the code: configuration, command line, HTTP API
+	$(BIN)/python -m scripts.reference
 
 lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 takes newer versions)
 	$(LOCK) pyproject.toml --extra dvc --group dev --fork-strategy fewest $(if $(UPGRADE),--upgrade) -o requirements/dev.txt

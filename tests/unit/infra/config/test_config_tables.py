@@ -1,6 +1,7 @@
-"""Each key stands in `Pulumi.yaml`, in the settings and in the README's table, and says the same there."""
+"""Each key is in `Pulumi.yaml`, in the settings and in the generated reference, with the same meaning in all three."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -34,14 +35,10 @@ def declared() -> dict[str, dict[str, Any]]:
     return loaded
 
 
-def row(key: str, field: FieldInfo) -> str:
-    """The README's line about a key."""
-    options = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
-    meant = f"{field.description} One of {', '.join(options)}." if options else str(field.description)
-    secret = " (secret)" if field.annotation is SecretStr else ""
-    shown = json.dumps(default(field)) if not isinstance(default(field), str) else default(field)
-    cell = f"`{shown}`" if shown else ""
-    return f"| `{key}` | {kind(field)}{secret} | {cell} | {meant} |"
+def rows() -> list[list[str]]:
+    """The rows of all tables in the generated reference, as cells."""
+    page = (PROJECT / "docs" / "reference" / "configuration.md").read_text()
+    return [re.split(r"(?<!\\) \| ", line[2:-2]) for line in page.splitlines() if line.startswith("| `")]
 
 
 def test_pulumi_yaml_declares_exactly_the_keys_of_the_settings() -> None:
@@ -58,12 +55,27 @@ def test_pulumi_yaml_tells_type_default_and_meaning_of_each_key() -> None:
         assert keys[key] == expected, key
 
 
-def test_the_readme_has_a_row_for_each_key_and_none_besides() -> None:
-    lines = (PROJECT / "README.md").read_text().splitlines()
-    start = lines.index("| key | type | default | meaning |")
+def test_the_reference_has_a_row_for_each_key_and_no_other() -> None:
+    assert [row[0].strip("`") for row in rows()] == list(settings.keys())
 
-    table = [line for line in lines[start + 2 :][: len(settings.keys()) + 1] if line.startswith("|")]
-    assert table == [row(key, field) for key, field in settings.keys().items()]
+
+def test_the_reference_shows_type_default_and_meaning_of_each_key() -> None:
+    for (key, field), row in zip(settings.keys().items(), rows(), strict=True):
+        secret = ", secret" if field.annotation is SecretStr else ""
+        value = default(field) if isinstance(default(field), str) else json.dumps(default(field))
+        assert row[1] == kind(field) + secret, key
+        assert row[2] == (f"`{value}`" if value else ""), key
+        assert row[-1] == field.description, key
+
+
+def test_the_reference_lists_every_choice_of_a_key() -> None:
+    choices = {key: get_args(field.annotation) for key, field in settings.keys().items() if kind(field) == "string"}
+
+    listed = {row[0].strip("`"): row[3] for row in rows()}
+
+    for key, options in choices.items():
+        if options:
+            assert listed[key] == ", ".join(f"`{option}`" for option in options), key
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])

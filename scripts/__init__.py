@@ -1,0 +1,1 @@
+"""Programs that the Makefile runs beside the `manta` command."""

@@ -1,0 +1,120 @@
+"""docs/reference/command-line.md: every command, argument and option, from the Typer applications."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pydantic_core import PydanticUndefined
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typer.main import get_command
+
+from app.cli.main import cli
+from app.command import FAILED, INTERRUPTED, as_app
+from app.settings import Settings
+from app.training import job as training
+from app.training import options
+from scripts.reference.markdown import code, interval, listed, table
+from scripts.reference.markdown import page as markdown_page
+
+EXIT_CODES: Final = {
+    "0": "The command did what was asked.",
+    str(FAILED): "The command failed. The reason and the next step are on standard error.",
+    "2": "The command line is wrong: an unknown option, a missing argument, a value out of range.",
+    str(INTERRUPTED): "Ctrl-C ended the command.",
+    "other": "`manta train` ends with the exit code of the job. "
+    "A job or a command that a signal ended counts as 128 plus the number of the signal.",
+}
+
+VARIABLES: Final = """\
+The commands and the processes of the platform read these variables. An option wins over a variable, and a variable
+wins over the addresses in `.manta/` that `manta local` wrote."""
+
+TRAIN: Final = """\
+The training job itself, as `manta train` submits it to Ray. Started by hand, it trains in the current process; a search
+needs the Ray cluster of `RAY_ADDRESS`. `MLFLOW_TRACKING_URI` says where the run is recorded."""
+
+
+def page() -> str:
+    """The page: each command in the order of `manta --help`, the training job, exit codes and variables."""
+    group = get_command(cli)
+    commands = {f"manta {name}": command for name, command in subcommands(group).items()}
+    summary = [(f"[`{name}`](#{name.replace(' ', '-')})", _summary(command)) for name, command in commands.items()]
+    blocks = [group.help or "", table(("Command", "Purpose"), summary)]
+    for name, command in commands.items():
+        blocks += [f"## {name}", *_described(name, command)]
+    blocks += ["## python -m app.train", TRAIN, _options_of_the_job(commands["manta train"])]
+    blocks += ["## Exit codes", table(("Code", "Meaning"), EXIT_CODES.items())]
+    blocks += ["## Environment variables", VARIABLES, table(("Variable", "Default", "Meaning"), _variables())]
+    return markdown_page("Command line", source="the Typer applications in app/", blocks=blocks)
+
+
+def subcommands(group: object) -> dict[str, TyperCommand]:
+    """The commands of a Typer application, by name."""
+    commands = group.commands if isinstance(group, TyperGroup) else {}
+    return {name: command for name, command in commands.items() if isinstance(command, TyperCommand)}
+
+
+def _options_of_the_job(submitter: TyperCommand) -> str:
+    """How the options of the training job differ from those of the command that submits it."""
+    job = get_command(as_app(options.command(training.run, help_text=training.HELP)))
+    own = {each.name for each in job.params}
+    missing = [option for each in submitter.params if each.name not in own for option in each.opts]
+    return f"It takes the options of [`manta train`](#manta-train), except {listed(missing)}."
+
+
+def _described(name: str, command: TyperCommand) -> Iterator[str]:
+    """Help, usage and a table for each panel of options."""
+    text, _, example = (command.help or "").partition("\n\nExample: ")
+    yield text
+    arguments = [each for each in command.params if isinstance(each, TyperArgument)]
+    words = [name, "[OPTIONS]", *(_metavar(argument) for argument in arguments)]
+    yield f"```text\n{' '.join(words)}\n```"
+    if example:
+        yield f"Example:\n\n```sh\n{example}\n```"
+    rows = [(code(_metavar(each)), "yes" if each.required else "no", each.help or "") for each in arguments]
+    yield table(("Argument", "Required", "Meaning"), rows)
+    panels: dict[str, list[tuple[str, ...]]] = {}
+    for each in command.params:
+        if isinstance(each, TyperOption) and not each.hidden:
+            panels.setdefault(each.rich_help_panel or "Options", []).append(_option(each))
+    for panel in sorted(panels, key=lambda title: title != "Options"):
+        yield f"**{panel}**"
+        yield table(("Option", "Value", "Default", "Variable", "Meaning"), panels[panel])
+
+
+def _option(option: TyperOption) -> tuple[str, ...]:
+    default = "" if option.is_flag or option.default is None else code(option.default)
+    return listed(option.opts + option.secondary_opts), _value(option), default, _variable(option), option.help or ""
+
+
+def _value(option: TyperOption) -> str:
+    """What the option takes: its choices, a range, or the type of its value; nothing for a flag."""
+    kind = option.type_descriptor
+    if option.is_flag:
+        return ""
+    if kind.is_choice:
+        return listed(choice.value if hasattr(choice, "value") else choice for choice in kind.choices or ())
+    names = {int: "integer", float: "number", str: "text", Path: "path"}
+    word = names[kind.annotation]
+    limits = interval(option.min, option.max)
+    return f"{word}, {limits}" if limits else word
+
+
+def _variable(option: TyperOption) -> str:
+    names = [option.envvar] if isinstance(option.envvar, str) else option.envvar or []
+    return listed(names)
+
+
+def _metavar(argument: TyperArgument) -> str:
+    return argument.metavar or (argument.name or "").upper()
+
+
+def _summary(command: TyperCommand) -> str:
+    return (command.help or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _variables() -> Iterator[tuple[str, ...]]:
+    for field in Settings.model_fields.values():
+        default = field.default if field.default not in {None, (), "", PydanticUndefined} else ""
+        shown = str(default).lower() if isinstance(default, bool) else default
+        yield code(field.alias), code(shown), field.description or ""

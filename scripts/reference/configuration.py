@@ -1,0 +1,81 @@
+"""docs/reference/configuration.md: every key of a stack, from Pulumi.yaml and the models that check the values."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from infra.config import settings
+from scripts.reference.markdown import code, interval, listed, table
+from scripts.reference.markdown import page as markdown_page
+
+PULUMI_YAML: Final = Path(__file__).parents[2] / "Pulumi.yaml"
+
+INTRODUCTION: Final = """\
+Each key belongs to the selected Pulumi stack. `pulumi config set KEY VALUE` sets it and `pulumi config rm KEY` goes
+back to the default; the next `pulumi up` applies the change. Set a secret with `pulumi config set --secret KEY`, which
+asks for the value: `pulumi up` refuses a secret that is not encrypted in the file of the stack. `pulumi up` checks
+every value before it changes the cluster, and names the command that corrects a wrong value."""
+
+LISTS: Final = "Set an item of an array or an object by its path:"
+
+LISTS_EXAMPLE: Final = """\
+```sh
+pulumi config set --path 'localContexts[0]' my-local-cluster
+pulumi config set --path 'mlflowServiceAccountAnnotations["iam.gke.io/gcp-service-account"]' mlflow@project.iam
+```"""
+
+HEADER: Final = ("Key", "Type", "Default", "Allowed values", "Meaning")
+
+
+def page() -> str:
+    """The page, with a table for each group of keys in Pulumi.yaml."""
+    blocks = [INTRODUCTION, LISTS, LISTS_EXAMPLE]
+    declared = yaml.safe_load(PULUMI_YAML.read_text(encoding="utf-8"))["config"]
+    for title, keys in groups():
+        blocks += [f"## {title}", table(HEADER, [_row(key, declared[key]) for key in keys])]
+    return markdown_page("Configuration", source="Pulumi.yaml and the models in infra/", blocks=blocks)
+
+
+def groups() -> Iterator[tuple[str, list[str]]]:
+    """Each group of Pulumi.yaml: the comment above its first key, and its keys."""
+    config = PULUMI_YAML.read_text(encoding="utf-8").split("\nconfig:\n")[1]
+    for part in re.split(r"^  # ", config, flags=re.MULTILINE)[1:]:
+        comment, keys = part.split("\n", 1)
+        yield comment.rstrip("."), re.findall(r"^  (\w+):$", keys, re.MULTILINE)
+
+
+def _row(key: str, declared: dict[str, Any]) -> tuple[str, ...]:
+    schema = schemas()[key]
+    kind = f"{declared['type']}, secret" if schema.get("writeOnly") else declared["type"]
+    default = declared["default"]
+    shown = default if isinstance(default, str) else json.dumps(default)
+    return code(key), kind, code(shown), allowed(schema), declared["description"]
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """The JSON schema of each key's value, from the models that check it."""
+    properties: dict[str, dict[str, Any]] = {}
+    for field in settings.Settings.model_fields.values():
+        properties |= _properties(field)
+    return properties
+
+
+def _properties(group: FieldInfo) -> dict[str, dict[str, Any]]:
+    properties: dict[str, dict[str, Any]] = group.annotation.model_json_schema()["properties"]  # type: ignore[union-attr]
+    return properties
+
+
+def allowed(schema: dict[str, Any]) -> str:
+    """Which values a key takes, in words, and the first example."""
+    if "enum" in schema:
+        return listed(schema["enum"])
+    if schema["type"] == "boolean":
+        return listed(["true", "false"])
+    example = f"for example {code(schema['examples'][0])}" if "examples" in schema else ""
+    words = schema.get("allowed", "") or interval(schema.get("minimum"), schema.get("maximum"))
+    return "; ".join(filter(None, [words, example]))

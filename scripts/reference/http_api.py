@@ -1,0 +1,167 @@
+"""docs/reference/http-api.md: every route, message and problem, from the OpenAPI document of the application."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from app import errors, names
+from app.models.registry import Registry
+from app.serving import routes as app_routes
+from app.serving.fleet.alias_follower import Follower
+from app.serving.fleet.load import Answer, Fleet
+from app.serving.fleet.replica import Replica
+from app.serving.requests import body
+from app.serving.requests.limits import MAX_ONGOING_REQUESTS, MAX_QUEUED_REQUESTS, RETRY_AFTER_S, Limits
+from app.serving.schemas import Problem
+from app.settings import Settings
+from scripts.reference.json_schema import fields
+from scripts.reference.markdown import code, table
+from scripts.reference.markdown import page as markdown_page
+
+INTRODUCTION: Final = f"""\
+Every path below starts with the route prefix: `{names.ROUTE_PREFIX}` on one machine, the key `routePrefix` of a stack.
+Requests and answers are JSON in UTF-8. A running service shows its routes at `/docs` and its OpenAPI document at
+`/openapi.json`, with the columns of the model that it serves and examples that work as they stand."""
+
+TOKENS: Final = """\
+A bearer token is one of the list in `MANTA_SERVE_TOKENS`; if the list is empty, no request needs a token. With
+`MANTA_PREDICT_NEEDS_TOKEN=true`, `POST /predict` needs a token too. `POST /model/webhook` exists only if
+`MANTA_WEBHOOK_SECRET` is set; MLflow signs its requests with that secret."""
+
+PROBLEMS: Final = f"""\
+Every error of the application is a problem document of [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) with the
+content type `{app_routes.PROBLEM_JSON}`. If the queue of a replica is full, Ray Serve answers: 503 with text."""
+
+NPY: Final = f"""\
+**Body, `{body.NPY}`**
+
+What `numpy.save` writes: an array of numbers or booleans of shape (rows, columns), with the columns in the order of
+`GET /model`. A model with a column of text takes `rows` only."""
+
+HEADERS: Final = (
+    ("`Authorization: Bearer TOKEN`", "request", "The bearer token."),
+    ("`Content-Type`", "request", f"`{body.JSON}`, or `{body.NPY}` for `POST /predict`."),
+    ("`X-Request-Id`", "both", "Id of the request. Ray Serve generates one if the request has none."),
+    ("`WWW-Authenticate: Bearer`", "answer", "With status 401."),
+    (
+        f"`Retry-After: {RETRY_AFTER_S}`",
+        "answer",
+        "With status 503 from a full queue: seconds until the next try.",
+    ),
+)
+
+
+def page() -> str:
+    """The page: routes, messages, problems, headers and limits."""
+    document = _application().openapi()
+    schemas = document["components"]["schemas"]
+    routes = {
+        f"{method.upper()} {path}": route for path, ways in document["paths"].items() for method, route in ways.items()
+    }
+    summary = [
+        (f"[`{name}`](#{_anchor(name)})", _first_line(route), "yes" if "security" in route else "no")
+        for name, route in routes.items()
+    ]
+    blocks = [INTRODUCTION, table(("Request", "Purpose", "Bearer token"), summary), TOKENS]
+    for name, route in routes.items():
+        blocks += [f"## {name}", *_route(route, schemas)]
+    blocks.append("## Messages within messages")
+    for name in sorted(schemas.keys() - {_answered(route) for route in routes.values()}):
+        blocks += [f"### {name}", schemas[name]["description"], fields(schemas[name])]
+    blocks += ["## Problems", PROBLEMS, fields(Problem.model_json_schema())]
+    blocks += [table(("Type", "Status", "Title", "Meaning"), _problem_types(routes))]
+    blocks += ["## Headers", table(("Header", "In", "Meaning"), HEADERS)]
+    blocks += ["## Limits", table(("Limit", "Value", "Beyond it"), _limits())]
+    return markdown_page("HTTP API", source="the FastAPI application in app/", blocks=blocks)
+
+
+class _NoPeers:
+    """The peers of a replica that is part of no fleet."""
+
+    async def ask(self, step: str, *args: object, kind: type[Answer], timeout_s: float) -> list[Answer]:
+        """Nobody answers."""
+        del step, args, kind, timeout_s
+        return []
+
+    async def running(self) -> int:
+        """No replica runs."""
+        return 0
+
+
+def _application() -> FastAPI:
+    """The API of a replica that serves no model, and that is connected to nothing."""
+    registry = Registry(Settings(mlflow_tracking_uri="http://127.0.0.1"))
+    replica = Replica(
+        registry, model_name=names.MODEL_NAME, name="", on_swap=lambda *_: None, on_refusal=lambda *_: None
+    )
+    fleet = Fleet(replica, _NoPeers())
+    secret = SecretStr("secret")
+    access = app_routes.Access(tokens=[secret], predict_needs_token=False, webhook_secret=secret)
+    return app_routes.create(fleet, Follower(fleet), limits=Limits(), access=access)
+
+
+def _route(route: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[str]:
+    """Description, bodies, answer and problems of a route."""
+    yield inspect.cleandoc(route["description"])
+    for kind, content in route.get("requestBody", {}).get("content", {}).items():
+        yield f"**Body, `{kind}`**" + ("" if route["requestBody"]["required"] else " (optional)")
+        forms = content["schema"].get("oneOf", [content["schema"]])
+        for form in forms:
+            yield form["description"]
+            yield fields(form, presence="Required")
+        if len(forms) > 1:
+            yield NPY
+    for status in route["responses"]:
+        if int(status) < HTTPStatus.BAD_REQUEST:
+            yield f"**Answer, status {status}**"
+            yield fields(schemas[_answered(route)]) if _answered(route) else "The answer has no content."
+    problems = [
+        (s, a["description"]) for s, a in sorted(route["responses"].items()) if int(s) >= HTTPStatus.BAD_REQUEST
+    ]
+    yield table(("Problem", "Title"), problems)
+
+
+def _answered(route: Mapping[str, Any]) -> str:
+    """Name of the schema that a route answers with; empty where the answer has no content."""
+    answer = next(answer for status, answer in route["responses"].items() if status.startswith("2"))
+    reference: str = answer["content"]["application/json"]["schema"].get("$ref", "")
+    return reference.rpartition("/")[2]
+
+
+def _problem_types(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
+    """Every kind of problem that a route names, what a defect answers, and what an unknown path answers."""
+    named = {
+        title
+        for route in routes.values()
+        for answer in route["responses"].values()
+        for title in answer["description"].split(" or ")
+    }
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.MantaError)]
+    for kind in sorted(kinds, key=lambda kind: (kind.status, kind.title)):
+        if kind.title in named or kind is errors.MantaError:
+            urn = str(kind("").problem("")["type"])
+            meaning = "A defect of the service." if kind is errors.MantaError else inspect.getdoc(kind) or ""
+            yield code(urn), str(kind.status), kind.title, meaning
+    yield code("about:blank"), "404, 405", "Not Found, Method Not Allowed", "An unknown path, or a wrong method."
+
+
+def _limits() -> Iterator[tuple[str, ...]]:
+    limits = Limits()
+    yield "Rows of one prediction request", f"{limits.rows:,}", "413"
+    yield "Bytes of a request body", f"{limits.body_bytes:,}", "413"
+    yield "Requests in progress in a replica", f"{MAX_ONGOING_REQUESTS:,}", "The request waits."
+    yield "Requests that wait for a replica", f"{MAX_QUEUED_REQUESTS:,}", "503 with `Retry-After`"
+
+
+def _first_line(route: Mapping[str, Any]) -> str:
+    paragraph: str = route["description"].split("\n\n")[0]
+    return " ".join(paragraph.split())
+
+
+def _anchor(name: str) -> str:
+    """The anchor that a forge gives a heading."""
+    return "".join(c for c in name.lower().replace(" ", "-") if c.isalnum() or c in "-_")

@@ -1,0 +1,61 @@
+"""Tables of the fields of a JSON schema, in words."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from scripts.reference.markdown import code, interval, table
+
+Schema = Mapping[str, Any]
+
+WORDS: Final = {
+    "string": "string",
+    "integer": "integer",
+    "number": "number",
+    "boolean": "boolean",
+    "null": "null",
+    "object": "object",
+}
+"""How a JSON type is called."""
+
+
+def fields(schema: Schema, *, presence: str = "Always") -> str:
+    """The table of an object's fields.
+
+    Args:
+        schema: JSON schema of the object.
+        presence: Title of the column that says whether a field is required.
+    """
+    required = schema.get("required", ())
+    rows = [
+        (code(name), kind(field), "yes" if name in required else "no", _constraint(field), field.get("description", ""))
+        for name, field in schema["properties"].items()
+    ]
+    return table(("Field", "Type", presence, "Allowed", "Meaning"), rows)
+
+
+def kind(schema: Schema) -> str:
+    """The type of a value in words, with a link where it is a message described elsewhere."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(kind(choice) for choice in schema["anyOf"]))
+    if schema.get("type") == "array":
+        return (
+            f"list of ({kind(schema['items'])})" if "anyOf" in schema["items"] else f"list of {kind(schema['items'])}"
+        )
+    if schema.get("format") == "date-time":
+        return "string, time of ISO 8601"
+    return WORDS[schema["type"]]
+
+
+def _constraint(schema: Schema) -> str:
+    """Lengths, patterns and limits of a value and of what it may be."""
+    words = [_constraint(choice) for choice in schema.get("anyOf", ())]
+    if "pattern" in schema:
+        words.append(f"matches {code(schema['pattern'])}")
+    if "minLength" in schema or "maxLength" in schema:
+        words.append(interval(schema.get("minLength"), schema.get("maxLength")) + " characters")
+    if schema.get("type") == "array" and ("minItems" in schema or "maxItems" in schema):
+        words.append(interval(schema.get("minItems"), schema.get("maxItems")) + " items")
+    return "; ".join(filter(None, words))
