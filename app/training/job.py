@@ -18,7 +18,7 @@ from app.command import as_app, run_command
 from app.errors import MantaError, PlatformError
 from app.models.registry import Registry
 from app.settings import Settings, settings
-from app.training import distributed_forest, options, provenance, ray_cluster, registration
+from app.training import distributed_forest, options, provenance, ray_cluster, registration, run_tags
 from app.training.data import sources, split
 from app.training.evaluation.promotion_gate import HeldOut, Terms
 from app.training.hyperparameters import Forest
@@ -84,8 +84,8 @@ def train(chosen: options.TrainOptions, configured: Settings) -> Result:
     with _cluster_for(chosen, configured, parameters, rows=len(parts.train_target)) as workers:
         tags = {
             **provenance.origin(chosen, configured),
-            "data.source": dataset.source,
-            "data.fingerprint": dataset.fingerprint,
+            run_tags.DATA_SOURCE: dataset.source,
+            run_tags.DATA_FINGERPRINT: dataset.fingerprint,
             **dataset.tags,
             **provenance.changed(registry, configured.experiment, dataset),
         }

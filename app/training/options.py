@@ -21,6 +21,12 @@ METRICS: Final = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", 
 FOLDS: Final = 5
 """Parts of the training rows, of which a trial leaves each out once to score it."""
 
+DATA_SOURCES: Final = ("dataset", "data", "synthetic")
+"""Options that say where the rows come from; at most one of them is set."""
+
+SEARCH_OPTIONS: Final = ("trials", "folds", "space", "resume")
+"""Options of a search; the others need `trials`."""
+
 FOREST_OPTIONS: Final = {
     "trees": "n_estimators",
     "max_depth": "max_depth",
@@ -70,7 +76,7 @@ class TrainOptions(BaseModel):
 
     def check(self) -> None:
         """Refuse options that exclude each other, before anything is read or submitted."""
-        sources = [flag(name) for name in ("dataset", "data", "synthetic") if getattr(self, name)]
+        sources = [flag(name) for name in DATA_SOURCES if getattr(self, name)]
         if len(sources) > 1:
             raise ParameterError(
                 f"{' and '.join(sources)} were given together.", allowed="one source of data", next_step="Drop one."
@@ -102,7 +108,7 @@ class TrainOptions(BaseModel):
             raise ParameterError("--no-promote and --force were given together.", next_step="Drop one.")
 
     def _check_search(self) -> None:
-        needless = [flag(name) for name in ("folds", "space", "resume") if getattr(self, name) is not None]
+        needless = [flag(name) for name in SEARCH_OPTIONS[1:] if getattr(self, name) is not None]
         if self.trials is None and needless:
             raise ParameterError(
                 f"{', '.join(needless)} cannot be used without --trials.", next_step="Say how many: --trials 30."

@@ -12,20 +12,12 @@ from sklearn.ensemble import RandomForestClassifier
 
 from app.models.registry import Registry
 from app.settings import Settings
+from app.training import run_tags
 from app.training.data.sources import Dataset
 from app.training.git import git_commit
 from app.training.options import TrainOptions
 
 log = logging.getLogger("manta.train")
-
-ARGUMENTS_TAG: Final = "train.arguments"
-"""Tag of a run: its command line, as a shell takes it."""
-
-PACKAGE_TAG: Final = "package."
-"""Beginning of the tags of a run that name the versions of its packages."""
-
-DATA_TAG: Final = "data.fingerprint"
-"""Tag of a run: the fingerprint of the rows, their order and labels."""
 
 PACKAGES: Final = ("mlflow", "numpy", "pandas", "ray", "scikit-learn", "skops")
 """Packages whose versions decide what a fit gives."""
@@ -43,12 +35,12 @@ def origin(chosen: TrainOptions, configured: Settings) -> dict[str, str]:
         chosen: Options of the run.
         configured: What the process was told of commit, user and stack.
     """
-    told = {"mlflow.user": configured.user, "stack": configured.stack}
+    told = {run_tags.USER: configured.user, run_tags.STACK: configured.stack}
     return {
-        "mlflow.source.git.commit": configured.git_commit or git_commit(Path(__file__).parent),
-        ARGUMENTS_TAG: shlex.join(chosen.argv()),
+        run_tags.COMMIT: configured.git_commit or git_commit(Path(__file__).parent),
+        run_tags.ARGUMENTS: shlex.join(chosen.argv()),
         **{name: value for name, value in told.items() if value},
-        **{f"{PACKAGE_TAG}{name}": number for name, number in packages().items()},
+        **{f"{run_tags.PACKAGE_PREFIX}{name}": number for name, number in packages().items()},
     }
 
 
@@ -62,11 +54,11 @@ def changed(registry: Registry, experiment: str, dataset: Dataset) -> dict[str, 
         RegistryUnavailableError: MLflow does not answer.
     """
     last = registry.last_run(experiment, dataset.name)
-    before = last.data.tags.get(DATA_TAG) if last is not None else None
+    before = last.data.tags.get(run_tags.DATA_FINGERPRINT) if last is not None else None
     if last is None or before in {None, dataset.fingerprint}:
         return {}
     log.info("%s is not the data that it was in the last run on it, %s", dataset.name, last.info.run_id)
-    return {"data.changed_since": last.info.run_id}
+    return {run_tags.DATA_CHANGED_SINCE: last.info.run_id}
 
 
 def fingerprint(forest: RandomForestClassifier) -> str:

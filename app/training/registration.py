@@ -25,7 +25,7 @@ from app.errors import DataError, ModelNotFoundError
 from app.models import artifact
 from app.models.registry import GATE_TAG, HELD_OUT_TAG, PASSED, Registry
 from app.settings import Settings, settings
-from app.training import provenance
+from app.training import provenance, run_tags
 from app.training.evaluation import promotion_gate, report
 from app.training.evaluation.promotion_gate import HeldOut, Terms
 from app.training.evaluation.resampled_metrics import Answers
@@ -103,7 +103,7 @@ def publish(candidate: Candidate, registry: Registry, *, model_name: str, run_id
     fingerprint = provenance.fingerprint(model)
     uri = artifact.log(model, example=rows.features.head(EXAMPLE_ROWS), labels=rows.target.head(EXAMPLE_ROWS))
     decision = _decide(candidate, answers, registry, model_name)
-    made = {GATE_TAG: decision.verdict, "model.fingerprint": fingerprint} | decision.tags()
+    made = {GATE_TAG: decision.verdict, run_tags.MODEL_FINGERPRINT: fingerprint} | decision.tags()
     mlflow.log_metrics(decision.scores())
     mlflow.set_tags(made)
     version = registry.register(
@@ -111,7 +111,7 @@ def publish(candidate: Candidate, registry: Registry, *, model_name: str, run_id
         model_uri=uri,
         description=f"Random forest of {model.n_estimators} trees on {candidate.dataset}: "
         f"{candidate.terms.metric} {decision.challenger_score:.4f} on {len(truth)} held-out rows.",
-        tags=made | {"data.fingerprint": candidate.tags["data.fingerprint"], HELD_OUT_TAG: rows.how},
+        tags=made | {run_tags.DATA_FINGERPRINT: candidate.tags[run_tags.DATA_FINGERPRINT], HELD_OUT_TAG: rows.how},
     )
     promoted = candidate.promote and decision.verdict == PASSED
     if promoted:

@@ -17,24 +17,12 @@ from app import names
 from app.cli.endpoints import Target
 from app.errors import MantaError
 from app.settings import environment_of_nobody, settings
+from app.training import run_tags
 from app.training.data.dvc import Location, is_versioned
 from app.training.git import DIRTY, checked_out
+from app.training.options import DATA_SOURCES, FOREST_OPTIONS, SEARCH_OPTIONS, flag
 
-DATA: Final = "--data"
-SOURCES: Final = (DATA, "--dataset", "--synthetic")
-"""Options of which one says where the rows come from."""
-OF_A_SEARCH: Final = ("--trials", "--folds", "--space", "--resume")
-"""Options that are left out, since the run holds the parameters that a search found."""
-OF_THE_FOREST: Final = {"n_estimators": "--trees"}
-"""Options that are not called like scikit-learn's parameter."""
-FOREST: Final = (
-    *("n_estimators", "max_depth", "max_features", "min_samples_leaf"),
-    *("criterion", "class_weight", "max_samples"),
-)
-"""Parameters of a forest that options set."""
-COMMIT_TAG: Final = "mlflow.source.git.commit"
-SAME_DATA: Final = "data.fingerprint"
-SAME_MODEL: Final = "model.fingerprint"
+DATA: Final = flag("data")
 
 
 class ReproductionError(MantaError):
@@ -61,7 +49,7 @@ class Recipe:
         Raises:
             ReproductionError: It does not say all, or its code was not committed.
         """
-        needed = (COMMIT_TAG, "train.arguments", SAME_DATA, SAME_MODEL)
+        needed = (run_tags.COMMIT, run_tags.ARGUMENTS, run_tags.DATA_FINGERPRINT, run_tags.MODEL_FINGERPRINT)
         missing = [name for name in needed if not tags.get(name)]
         if missing:
             raise ReproductionError(
@@ -69,17 +57,22 @@ class Recipe:
                 allowed="a finished run of `manta train`, from a working tree of git",
                 next_step="Name another run.",
             )
-        if tags[COMMIT_TAG].endswith(DIRTY) or tags.get("data.revision", "").endswith(DIRTY):
-            what = "code" if tags[COMMIT_TAG].endswith(DIRTY) else "data's entry"
+        if tags[run_tags.COMMIT].endswith(DIRTY) or tags.get(run_tags.DATA_REVISION, "").endswith(DIRTY):
+            what = "code" if tags[run_tags.COMMIT].endswith(DIRTY) else "data's entry"
             raise ReproductionError(
-                f"The {what} of the run {run_id} was changed and not committed: {tags[COMMIT_TAG]} does not hold it.",
+                f"The {what} of the run {run_id} was changed and not committed: {tags[run_tags.COMMIT]} does not "
+                "hold it.",
                 next_step="Commit before training, or reproduce a run that came from a commit.",
             )
         return cls(
-            commit=tags[COMMIT_TAG],
-            arguments=tuple(_arguments(shlex.split(tags["train.arguments"]), tags, params)),
-            packages={k.removeprefix("package."): v for k, v in tags.items() if k.startswith("package.")},
-            fingerprints={name: tags[name] for name in (SAME_DATA, SAME_MODEL)},
+            commit=tags[run_tags.COMMIT],
+            arguments=tuple(_arguments(shlex.split(tags[run_tags.ARGUMENTS]), tags, params)),
+            packages={
+                name.removeprefix(run_tags.PACKAGE_PREFIX): version
+                for name, version in tags.items()
+                if name.startswith(run_tags.PACKAGE_PREFIX)
+            },
+            fingerprints={name: tags[name] for name in (run_tags.DATA_FINGERPRINT, run_tags.MODEL_FINGERPRINT)},
         )
 
 
@@ -107,7 +100,7 @@ def reproduce(
         made = _train(arguments, tree, store)
         again = Registry(configured.model_copy(update={"mlflow_tracking_uri": store})).recorded(made).data.tags
     compare(recipe, again)
-    typer.echo(f"The model is the same, bit for bit: {recipe.fingerprints[SAME_MODEL]}")
+    typer.echo(f"The model is the same, bit for bit: {recipe.fingerprints[run_tags.MODEL_FINGERPRINT]}")
 
 
 def check_packages(recipe: Recipe) -> None:
@@ -137,8 +130,16 @@ def compare(recipe: Recipe, again: Mapping[str, str]) -> None:
         ReproductionError: They are not the same.
     """
     for tag, what, why in (
-        (SAME_DATA, "data", "The file was changed since: find the one of the run, and name it with --data."),
-        (SAME_MODEL, "model", "Data, code and packages are the same: see whether the machine is of another kind."),
+        (
+            run_tags.DATA_FINGERPRINT,
+            "data",
+            "The file was changed since: find the one of the run, and name it with --data.",
+        ),
+        (
+            run_tags.MODEL_FINGERPRINT,
+            "model",
+            "Data, code and packages are the same: see whether the machine is of another kind.",
+        ),
     ):
         if again[tag] != recipe.fingerprints[tag]:
             was = recipe.fingerprints[tag]
@@ -147,20 +148,20 @@ def compare(recipe: Recipe, again: Mapping[str, str]) -> None:
 
 def _arguments(words: list[str], tags: Mapping[str, str], params: Mapping[str, str]) -> list[str]:
     """The run's own options, with what they left to defaults or to a search."""
-    if not any(option in words for option in SOURCES):
+    if not any(flag(name) in words for name in DATA_SOURCES):
         words += ["--dataset", params["dataset"]]
     if DATA in words and is_versioned(data := words[words.index(DATA) + 1]):
-        pinned = Location(path=Location.parse(data).path, revision=tags["data.revision"])
+        pinned = Location(path=Location.parse(data).path, revision=tags[run_tags.DATA_REVISION])
         words[words.index(DATA) + 1] = str(pinned)
-    if OF_A_SEARCH[0] not in words:
+    if flag("trials") not in words:
         return words
-    for option in OF_A_SEARCH:
+    # The run holds the parameters that the search found, so the options of the search are left out.
+    for option in map(flag, SEARCH_OPTIONS):
         if option in words:
             del words[words.index(option) : words.index(option) + 2]
-    for name in FOREST:
-        option = OF_THE_FOREST.get(name, "--" + name.replace("_", "-"))
-        if params.get(name, "None") not in {"None", "sqrt"} and option not in words:
-            words += [option, params[name]]
+    for name, parameter in FOREST_OPTIONS.items():
+        if params.get(parameter, "None") not in {"None", "sqrt"} and flag(name) not in words:
+            words += [flag(name), params[parameter]]
     return words
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.errors import DataError
+from app.training import run_tags
 from app.training.git import DIRTY
 
 PREFIX: Final = "dvc:"
@@ -89,7 +90,7 @@ def read(text: str) -> File:
             f"{text} is not what DVC knows: it was changed, or was never added.",
             next_step=f"Add it: dvc add {inside}; or name a revision: {PREFIX}{location.path}@REV.",
         )
-    return File(content=content, tags={"data.revision": revision, "data.md5": known})
+    return File(content=content, tags={run_tags.DATA_REVISION: revision, run_tags.DATA_MD5: known})
 
 
 def _repository(path: Path, text: str) -> Path:

@@ -1,0 +1,40 @@
+"""Names of the tags that a training run has in MLflow, shared by the code that writes and the code that reads them.
+
+The tags of the gate are in `app.models.registry`, because the service reads them too; those of a search are in
+`app.training.search.trial_runs`.
+"""
+
+from typing import Final
+
+COMMIT: Final = "mlflow.source.git.commit"
+"""Commit of the code. It ends in `-dirty` if files of the working tree differed from the commit."""
+
+USER: Final = "mlflow.user"
+"""User that submitted the job."""
+
+STACK: Final = "stack"
+"""Pulumi stack that the job ran on."""
+
+ARGUMENTS: Final = "train.arguments"
+"""Options of the command line, quoted for a shell."""
+
+PACKAGE_PREFIX: Final = "package."
+"""Prefix of the tags that hold package versions: `package.numpy`."""
+
+DATA_SOURCE: Final = "data.source"
+"""File, URL or library function that the rows came from."""
+
+DATA_FINGERPRINT: Final = "data.fingerprint"
+"""SHA-256 over column names, values and labels, in their order."""
+
+DATA_CHANGED_SINCE: Final = "data.changed_since"
+"""Id of the previous run on data of the same name, if its data had another fingerprint."""
+
+DATA_REVISION: Final = "data.revision"
+"""Git commit of a file from DVC."""
+
+DATA_MD5: Final = "data.md5"
+"""DVC's hash of a file from DVC."""
+
+MODEL_FINGERPRINT: Final = "model.fingerprint"
+"""SHA-256 over every node of every tree: equal only for forests that are equal bit for bit."""
