@@ -20,25 +20,25 @@ from infra.components.redis import Redis, RedisArgs
 from infra.config import settings
 from infra.config.settings import Settings
 from infra.images import content, references
-from infra.images.content import Content
+from infra.images.content import ImageContent
 
 ROOT = Path(__file__).parents[1]
 
 
 def main(stack: Settings, root: Path = ROOT) -> None:
     """Register everything that the stack consists of, and export what a client needs."""
-    cluster.guard(stack.where)
+    cluster.guard(stack.cluster)
     ray_image = _image("ray-image", content.RAY, references.ray(stack.images), stack, root)
     # One after the other: a machine builds in one place, and nothing else goes on beside it.
     mlflow_image = _image(
         "mlflow-image", content.MLFLOW, references.mlflow(stack.images), stack, root, after=[ray_image]
     )
-    target = cluster.connect(stack.where, after=[ray_image, mlflow_image])
+    target = cluster.connect(stack.cluster, after=[ray_image, mlflow_image])
     inside = pulumi.ResourceOptions(providers=[target.provider])
 
     namespaces = Namespaces(
         "namespaces",
-        NamespacesArgs(namespace=stack.where.namespace),
+        NamespacesArgs(namespace=stack.cluster.namespace),
         pulumi.ResourceOptions(providers=[target.namespace_provider]),
     )
     workloads = namespaces.workloads
@@ -92,14 +92,16 @@ def main(stack: Settings, root: Path = ROOT) -> None:
 
 def _image(
     name: str,
-    content: Content,
+    content: ImageContent,
     published: str,
     stack: Settings,
     root: Path,
     *,
     after: Sequence[pulumi.Resource] = (),
 ) -> Image:
-    args = ImageArgs(content=content, images=stack.images, published=published, root=root, profile=stack.where.context)
+    args = ImageArgs(
+        content=content, images=stack.images, published=published, root=root, profile=stack.cluster.context
+    )
     return Image(name, args, pulumi.ResourceOptions(depends_on=list(after)))
 
 
@@ -114,7 +116,7 @@ def _export(stack: Settings, target: cluster.Cluster, image: Image, mlflow: Mlfl
     pulumi.export("mlflowUsername", stack.app.mlflow_username)
     pulumi.export("mlflowPassword", pulumi.Output.secret(mlflow.password))
     pulumi.export("stack", pulumi.get_stack())
-    pulumi.export("namespace", stack.where.namespace)
+    pulumi.export("namespace", stack.cluster.namespace)
     pulumi.export("context", target.context)
     pulumi.export("image", image.reference)
     pulumi.export("rayVersion", versions.RAY)

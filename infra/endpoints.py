@@ -31,7 +31,7 @@ SERVE: Final = "serve"
 
 def endpoints(settings: Settings) -> list[Endpoint]:
     """Ray's dashboard with its Jobs API, MLflow, and Serve."""
-    ray_service = settings.where.ray_service_name
+    ray_service = settings.cluster.ray_service_name
     return [
         Endpoint(
             name=RAY,
@@ -80,7 +80,7 @@ def forwards(settings: Settings) -> list[dict[str, Any]]:
     return [
         {
             "name": endpoint.name,
-            "namespace": settings.where.namespace,
+            "namespace": settings.cluster.namespace,
             "service": endpoint.service,
             "port": endpoint.port,
             "localPort": endpoint.local_port,

@@ -9,7 +9,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, kw_only=True)
-class Image:
+class ImagePin:
     """A container image as its publisher names it."""
 
     registry: str
@@ -34,14 +34,14 @@ MLFLOW_CHART_VERSION: Final = "1.11.5"
 MLFLOW_CHART_REPOSITORY: Final = "https://community-charts.github.io/helm-charts"
 
 # renovate: datasource=docker depName=docker.io/library/python
-PYTHON_IMAGE: Final = Image(registry="docker.io", repository="library/python", tag="3.11.13-slim-bookworm")
+PYTHON_IMAGE: Final = ImagePin(registry="docker.io", repository="library/python", tag="3.11.13-slim-bookworm")
 """What the images that are built here start from."""
 # renovate: datasource=docker depName=quay.io/kuberay/operator
-OPERATOR_IMAGE: Final = Image(registry="quay.io", repository="kuberay/operator", tag="v1.7.0")
+OPERATOR_IMAGE: Final = ImagePin(registry="quay.io", repository="kuberay/operator", tag="v1.7.0")
 # renovate: datasource=docker depName=docker.io/library/redis
-REDIS_IMAGE: Final = Image(registry="docker.io", repository="library/redis", tag="7.4.2")
+REDIS_IMAGE: Final = ImagePin(registry="docker.io", repository="library/redis", tag="7.4.2")
 # renovate: datasource=docker depName=docker.io/burakince/mlflow
-MLFLOW_IMAGE: Final = Image(registry="docker.io", repository="burakince/mlflow", tag="3.15.1")
+MLFLOW_IMAGE: Final = ImagePin(registry="docker.io", repository="burakince/mlflow", tag="3.15.1")
 # renovate: datasource=docker depName=docker.io/library/busybox
-BUSYBOX_IMAGE: Final = Image(registry="docker.io", repository="library/busybox", tag="1.38.0")
+BUSYBOX_IMAGE: Final = ImagePin(registry="docker.io", repository="library/busybox", tag="1.38.0")
 """Of the MLflow chart's init containers: they wait for Postgres and write the auth file."""

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from infra.config import kubeconfig, settings
-from infra.config.options import Where
+from infra.config.options import ClusterOptions
 
 STACK_OUTPUT = "kubeconfig"
 """Output of the stack named by `clusterStack`."""
@@ -28,7 +28,7 @@ class Cluster:
     """Content of the kubeconfig, secret; None where it is kubectl's own."""
 
 
-def guard(where: Where) -> None:
+def guard(where: ClusterOptions) -> None:
     """Refuse a wrong target before any resource is registered.
 
     Raises:
@@ -42,7 +42,7 @@ def guard(where: Where) -> None:
     kubeconfig.check(found, target=where.target, also=where.local_contexts)
 
 
-def connect(where: Where, after: Sequence[pulumi.Resource] = ()) -> Cluster:
+def connect(where: ClusterOptions, after: Sequence[pulumi.Resource] = ()) -> Cluster:
     """Make the providers of the guarded cluster.
 
     Args:
@@ -65,7 +65,7 @@ def connect(where: Where, after: Sequence[pulumi.Resource] = ()) -> Cluster:
     )
 
 
-def _from_stack(where: Where) -> pulumi.Output[str]:
+def _from_stack(where: ClusterOptions) -> pulumi.Output[str]:
     """Kubeconfig of another stack, once the guard has seen it; it is as secret as that stack made it."""
 
     def guarded(text: str) -> str:
@@ -79,7 +79,7 @@ def _from_stack(where: Where) -> pulumi.Output[str]:
 
 def _provider(
     name: str,
-    where: Where,
+    where: ClusterOptions,
     context: pulumi.Output[str],
     content: pulumi.Output[str] | None,
     after: Sequence[pulumi.Resource],

@@ -7,17 +7,17 @@ from pathlib import Path
 import pulumi
 from pulumi_command import local
 
-from infra.config.options import Images
+from infra.config.options import ImageOptions
 from infra.images import content
-from infra.images.content import Content
+from infra.images.content import ImageContent
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageArgs:
     """What to build, and by what."""
 
-    content: Content
-    images: Images
+    content: ImageContent
+    images: ImageOptions
     published: str
     """Reference that is used as it stands where nothing is to be built; empty means that something is."""
     root: Path

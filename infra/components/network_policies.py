@@ -47,7 +47,7 @@ class Flow:
 
 def flows(settings: Settings) -> list[Flow]:
     """Every flow that the platform has."""
-    namespace = settings.where.namespace
+    namespace = settings.cluster.namespace
     ray, redis, mlflow, schedule = (
         Peer(name=name, namespace=namespace, pods=tuple(sorted(labels.selector(name).items())))
         for name in (labels.RAY, labels.REDIS, labels.MLFLOW, labels.SCHEDULE)
@@ -148,7 +148,7 @@ class NetworkPolicies(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: NetworkPoliciesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:NetworkPolicies", name, None, opts)
-        namespace = args.settings.where.namespace
+        namespace = args.settings.cluster.namespace
         made = {
             namespace: args.namespaces.workloads,
             names.operator_namespace(namespace): args.namespaces.operator,

@@ -8,7 +8,7 @@ from pulumi_kubernetes import apps, core, policy
 
 from infra import labels, names
 from infra.components.credentials import SecretReference, kubernetes_secret, secret_text
-from infra.config.options import Images, Storage
+from infra.config.options import ImageOptions, StorageOptions
 from infra.images import references
 
 USER: Final = 999
@@ -25,8 +25,8 @@ class RedisArgs:
     """Which Redis, and where."""
 
     namespace: pulumi.Input[str]
-    storage: Storage
-    images: Images
+    storage: StorageOptions
+    images: ImageOptions
 
 
 class Redis(pulumi.ComponentResource):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from infra.config import quantities
-from infra.config.options import Access, Images, Size, Storage, Where
+from infra.config.options import AccessOptions, ClusterOptions, ImageOptions, SizeOptions, StorageOptions
 from infra.config.problem import Problem, quoted
 
 GIBIBYTE: Final = 1024**3
@@ -18,29 +18,31 @@ MIN_MLFLOW_BYTES: Final = 0.75 * GIBIBYTE
 """One MLflow worker takes 0.8 GB."""
 
 
-def problems(*, where: Where, size: Size, images: Images, storage: Storage, access: Access) -> Iterator[Problem]:
+def problems(
+    *, cluster: ClusterOptions, size: SizeOptions, images: ImageOptions, storage: StorageOptions, access: AccessOptions
+) -> Iterator[Problem]:
     """Every contradiction between the values of a stack."""
-    yield from _where(where)
+    yield from _cluster(cluster)
     yield from _size(size, storage)
-    yield from _images(images, where)
-    yield from _mlflow(storage, where, size)
+    yield from _images(images, cluster)
+    yield from _mlflow(storage, cluster, size)
     yield from _postgres(storage)
     yield from _redis(storage)
     yield from _access(access)
 
 
-def _where(where: Where) -> Iterator[Problem]:
-    if not where.context and not where.cluster_stack:
+def _cluster(cluster: ClusterOptions) -> Iterator[Problem]:
+    if not cluster.context and not cluster.cluster_stack:
         reason = "the stack needs to be told which cluster it may touch (kubectl config get-contexts lists them)"
         yield Problem("context", reason, "pulumi config set context minikube")
-    if where.cluster_stack and where.kubeconfig.get_secret_value():
+    if cluster.cluster_stack and cluster.kubeconfig.get_secret_value():
         yield Problem("kubeconfig", "clusterStack gives a kubeconfig too", "pulumi config rm kubeconfig")
-    if where.cluster_stack and where.target == "minikube":
+    if cluster.cluster_stack and cluster.target == "minikube":
         reason = "a cluster from clusterStack is not a local one"
         yield Problem("target", reason, "pulumi config set target cloud")
 
 
-def _size(size: Size, storage: Storage) -> Iterator[Problem]:
+def _size(size: SizeOptions, storage: StorageOptions) -> Iterator[Problem]:
     for key, given, least in (
         ("memory", size.memory, MIN_WORKER_BYTES),
         ("headMemory", size.head_memory, MIN_HEAD_BYTES),
@@ -63,7 +65,7 @@ def _size(size: Size, storage: Storage) -> Iterator[Problem]:
         yield Problem("replicas", reason, f"pulumi config set maxWorkers {size.replicas}")
 
 
-def _images(images: Images, where: Where) -> Iterator[Problem]:
+def _images(images: ImageOptions, cluster: ClusterOptions) -> Iterator[Problem]:
     if images.image_builder == "prebuilt" and not images.image:
         reason = "imageBuilder is prebuilt, so the image must be named"
         yield Problem("image", reason, "pulumi config set image registry.example.com/manta-ray:1.0")
@@ -74,19 +76,19 @@ def _images(images: Images, where: Where) -> Iterator[Problem]:
         reason = "imageBuilder is command, so a command with {image} must be given"
         example = "buildah build -t {image} -f {dockerfile} {context}"
         yield Problem("buildCommand", reason, f"pulumi config set buildCommand {quoted(example)}")
-    if images.image_builder == "minikube" and where.target == "cloud":
+    if images.image_builder == "minikube" and cluster.target == "cloud":
         reason = "given minikube, which builds for a Minikube only"
         yield Problem("imageBuilder", reason, "pulumi config set imageBuilder docker")
 
 
-def _mlflow(storage: Storage, where: Where, size: Size) -> Iterator[Problem]:
+def _mlflow(storage: StorageOptions, cluster: ClusterOptions, size: SizeOptions) -> Iterator[Problem]:
     if storage.mlflow_backend == "sqlite" and storage.mlflow_replicas > 1:
         reason = f"given {storage.mlflow_replicas}; SQLite is one file that one server writes"
         yield Problem("mlflowReplicas", reason, "pulumi config set mlflowBackend postgres")
     if storage.artifact_root == "volume" and storage.mlflow_replicas > 1:
         reason = f"given {storage.mlflow_replicas}; a volume belongs to one server"
         yield Problem("mlflowReplicas", reason, "pulumi config set artifactRoot s3://bucket/path")
-    if where.target == "cloud" and size.max_workers > 1:
+    if cluster.target == "cloud" and size.max_workers > 1:
         several = "a volume binds MLflow to one node or zone of a cluster of several"
         if storage.mlflow_backend == "sqlite":
             yield Problem("mlflowBackend", f"given sqlite; {several}", "pulumi config set mlflowBackend postgres")
@@ -94,7 +96,7 @@ def _mlflow(storage: Storage, where: Where, size: Size) -> Iterator[Problem]:
             yield Problem("artifactRoot", f"given volume; {several}", "pulumi config set artifactRoot s3://bucket/path")
 
 
-def _postgres(storage: Storage) -> Iterator[Problem]:
+def _postgres(storage: StorageOptions) -> Iterator[Problem]:
     if storage.mlflow_backend != "postgres":
         return
     if not storage.postgres_host:
@@ -107,12 +109,12 @@ def _postgres(storage: Storage) -> Iterator[Problem]:
         yield Problem("postgresAuthDatabase", reason, "pulumi config set postgresAuthDatabase mlflow_auth")
 
 
-def _redis(storage: Storage) -> Iterator[Problem]:
+def _redis(storage: StorageOptions) -> Iterator[Problem]:
     if storage.redis == "external" and not storage.redis_address:
         yield Problem("redisAddress", "redis is external", "pulumi config set redisAddress redis.example.com:6380")
 
 
-def _access(access: Access) -> Iterator[Problem]:
+def _access(access: AccessOptions) -> Iterator[Problem]:
     if access.access != "port-forward" and not access.host:
         example = "manta.example.com" if access.access == "ingress" else '"$(minikube ip)"'
         yield Problem("host", f"access is {access.access}", f"pulumi config set host {example}")

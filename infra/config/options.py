@@ -32,13 +32,13 @@ from infra.config.vocabulary import (
 NO_SECRET = SecretStr("")
 
 
-class Group(BaseModel):
+class OptionGroup(BaseModel):
     """Keys that belong together; a key is the camel case name of its field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
-class Where(Group):
+class ClusterOptions(OptionGroup):
     """The cluster, and the place in it."""
 
     target: Literal["minikube", "cloud"] = Field(
@@ -62,7 +62,7 @@ class Where(Group):
     )
 
 
-class Size(Group):
+class SizeOptions(OptionGroup):
     """How large the Ray cluster is."""
 
     cpus: Count = Field(1, description="CPUs of each Ray worker.")
@@ -77,7 +77,7 @@ class Size(Group):
     head_memory: Quantity = Field("2Gi", description="Memory of the Ray head.")
 
 
-class Images(Group):
+class ImageOptions(OptionGroup):
     """Where container images come from."""
 
     image_builder: Literal["minikube", "docker", "command", "prebuilt"] = Field(
@@ -115,7 +115,7 @@ class Images(Group):
     busybox_image: ImageReference = Field("", description="Replaces the image of MLflow's init containers.")
 
 
-class Charts(Group):
+class ChartOptions(OptionGroup):
     """Where Helm charts come from: a name in a repository, an OCI reference, or a local path."""
 
     kuberay_chart: str = Field(versions.KUBERAY_CHART, min_length=1, description="Chart of the KubeRay operator.")
@@ -152,7 +152,7 @@ class Charts(Group):
         )
 
 
-class Storage(Group):
+class StorageOptions(OptionGroup):
     """What outlives a pod."""
 
     storage_class: ObjectName = Field("", description="StorageClass of all volumes; empty means the default one.")
@@ -191,7 +191,7 @@ class Storage(Group):
     redis_password: Secret = Field(NO_SECRET, description="Password of Redis; empty generates one in the cluster.")
 
 
-class Access(Group):
+class AccessOptions(OptionGroup):
     """How clients reach the platform."""
 
     access: Literal["port-forward", "nodePort", "ingress"] = Field(
@@ -203,7 +203,7 @@ class Access(Group):
     ingress_namespace: NamespaceName = Field("ingress-nginx", description="Namespace of the ingress controller.")
 
 
-class App(Group):
+class AppOptions(OptionGroup):
     """What is served, and the credentials."""
 
     model_name: Annotated[str, Field(pattern=MODEL)] = Field(
@@ -219,7 +219,7 @@ class App(Group):
     mlflow_password: Secret = Field(NO_SECRET, description="Its password; empty generates one.")
 
 
-class Schedule(Group):
+class ScheduleOptions(OptionGroup):
     """Retraining by itself."""
 
     train_schedule: CronSchedule = Field(

@@ -13,7 +13,17 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from infra.config import checks
-from infra.config.options import Access, App, Charts, Group, Images, Schedule, Size, Storage, Where
+from infra.config.options import (
+    AccessOptions,
+    AppOptions,
+    ChartOptions,
+    ClusterOptions,
+    ImageOptions,
+    OptionGroup,
+    ScheduleOptions,
+    SizeOptions,
+    StorageOptions,
+)
 from infra.config.problem import Problem, quoted, secret_command
 
 PROJECT: Final = "manta"
@@ -29,14 +39,14 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    where: Where
-    size: Size
-    images: Images
-    charts: Charts
-    storage: Storage
-    access: Access
-    app: App
-    schedule: Schedule
+    cluster: ClusterOptions
+    size: SizeOptions
+    images: ImageOptions
+    charts: ChartOptions
+    storage: StorageOptions
+    access: AccessOptions
+    app: AppOptions
+    schedule: ScheduleOptions
 
 
 def load() -> Settings:
@@ -68,7 +78,7 @@ def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambd
         for key, text in given.items()
         if text and key in known and _is_secret(known[key]) and not is_encrypted(f"{PROJECT}:{key}")
     ]
-    groups: dict[str, Group] = {}
+    groups: dict[str, OptionGroup] = {}
     for name, group in _groups():
         values = {key: _value(field, given[key]) for key, field in _fields(group) if key in given}
         try:
@@ -79,7 +89,7 @@ def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambd
         settings = Settings.model_validate(groups)
         problems = list(
             checks.problems(
-                where=settings.where,
+                cluster=settings.cluster,
                 size=settings.size,
                 images=settings.images,
                 storage=settings.storage,
@@ -103,13 +113,13 @@ def kubeconfig_files() -> list[Path]:
     return [Path(part) for part in listed] or [Path.home() / ".kube" / "config"]
 
 
-def _groups() -> Iterator[tuple[str, type[Group]]]:
+def _groups() -> Iterator[tuple[str, type[OptionGroup]]]:
     for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
+        if isinstance(field.annotation, type) and issubclass(field.annotation, OptionGroup):
             yield name, field.annotation
 
 
-def _fields(group: type[Group]) -> Iterator[tuple[str, FieldInfo]]:
+def _fields(group: type[OptionGroup]) -> Iterator[tuple[str, FieldInfo]]:
     for name, field in group.model_fields.items():
         yield field.alias or name, field
 
@@ -134,7 +144,7 @@ def _unknown(key: str) -> Problem:
     return Problem(key, f"there is no such key{meant}", f"pulumi config rm {key}")
 
 
-def _refused(group: type[Group], detail: object) -> Problem:
+def _refused(group: type[OptionGroup], detail: object) -> Problem:
     """Say what was given, what is allowed and how to mend it; a secret is not repeated."""
     error = dict(detail) if isinstance(detail, Mapping) else {}
     key = str(error["loc"][0])

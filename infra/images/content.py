@@ -14,7 +14,7 @@ from typing import Final
 import pulumi
 
 from infra import versions
-from infra.config.options import Images
+from infra.config.options import ImageOptions
 
 TAG_LENGTH: Final = 16
 """Hexadecimal digits of the hash in a tag."""
@@ -25,7 +25,7 @@ class ImageError(pulumi.RunError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content:
+class ImageContent:
     """One image: its files, which all count for its tag."""
 
     name: str
@@ -42,14 +42,14 @@ class Content:
         return (self.dockerfile, self.lock, *self.sources)
 
 
-RAY: Final = Content(
+RAY: Final = ImageContent(
     name="manta-ray",
     dockerfile="images/ray/Dockerfile",
     lock="requirements/app.txt",
     package="ray",
     sources=("pyproject.toml", "LICENSE", "app"),
 )
-MLFLOW: Final = Content(
+MLFLOW: Final = ImageContent(
     name="manta-mlflow",
     dockerfile="images/mlflow/Dockerfile",
     lock="requirements/mlflow.txt",
@@ -77,7 +77,7 @@ ARGUMENT: Final = {"minikube": "--build-opt=build-arg="}
 """How a builder takes an argument of the Dockerfile, where that is not `--build-arg`."""
 
 
-def reference(content: Content, images: Images, root: Path) -> str:
+def reference(content: ImageContent, images: ImageOptions, root: Path) -> str:
     """Name of the built image.
 
     Raises:
@@ -87,7 +87,7 @@ def reference(content: Content, images: Images, root: Path) -> str:
     return f"{images.registry}/{name}" if images.registry else name
 
 
-def tag(content: Content, root: Path, *, base: str) -> str:
+def tag(content: ImageContent, root: Path, *, base: str) -> str:
     """Hash of all that goes in: the same content gives the same tag on every machine, any change a new one.
 
     Raises:
@@ -100,13 +100,13 @@ def tag(content: Content, root: Path, *, base: str) -> str:
     return digest.hexdigest()[:TAG_LENGTH]
 
 
-def base_image(images: Images) -> str:
+def base_image(images: ImageOptions) -> str:
     """Image that the built ones start from."""
     mirror = images.image_registry or versions.PYTHON_IMAGE.registry
     return images.base_image or f"{mirror}/{versions.PYTHON_IMAGE.repository}:{versions.PYTHON_IMAGE.tag}"
 
 
-def build_command(content: Content, images: Images, root: Path, *, profile: str) -> str:
+def build_command(content: ImageContent, images: ImageOptions, root: Path, *, profile: str) -> str:
     """Shell command that builds the image and brings it to where the cluster finds it.
 
     Args:
@@ -132,7 +132,7 @@ def build_command(content: Content, images: Images, root: Path, *, profile: str)
     return template
 
 
-def locked_version(content: Content, root: Path) -> str:
+def locked_version(content: ImageContent, root: Path) -> str:
     """Version that the lock pins for the package that the image is made for.
 
     Raises:
@@ -144,7 +144,7 @@ def locked_version(content: Content, root: Path) -> str:
     return found[1]
 
 
-def _arguments(content: Content, images: Images, root: Path) -> str:
+def _arguments(content: ImageContent, images: ImageOptions, root: Path) -> str:
     """Arguments of the Dockerfile; the commit is asked for when the command runs, so it changes no command."""
     inputs = " ".join(content.inputs)
     last = f"git log -1 --format=%H -- {inputs} 2>/dev/null"
@@ -158,7 +158,7 @@ def _arguments(content: Content, images: Images, root: Path) -> str:
     return " ".join(f"{option}{key}={value}" for key, value in arguments.items())
 
 
-def _files(content: Content, root: Path) -> Iterator[Path]:
+def _files(content: ImageContent, root: Path) -> Iterator[Path]:
     for source in content.inputs:
         path = root / source
         if path.is_dir():

@@ -1,37 +1,37 @@
 """References of container images: whose registry, which mirror, which replacement."""
 
 from infra import versions
-from infra.config.options import Images
+from infra.config.options import ImageOptions
 
 
-def resolve(image: versions.Image, *, replacement: str, mirror: str) -> str:
+def resolve(image: versions.ImagePin, *, replacement: str, mirror: str) -> str:
     """Reference of a published image: a replacement as it stands, or the mirror's or the publisher's."""
     return replacement or f"{mirror or image.registry}/{image.repository}:{image.tag}"
 
 
-def operator(images: Images) -> str:
+def operator(images: ImageOptions) -> str:
     """Image of the KubeRay operator."""
     return resolve(versions.OPERATOR_IMAGE, replacement=images.operator_image, mirror=images.image_registry)
 
 
-def redis(images: Images) -> str:
+def redis(images: ImageOptions) -> str:
     """Image of Redis."""
     return resolve(versions.REDIS_IMAGE, replacement=images.redis_image, mirror=images.image_registry)
 
 
-def ray(images: Images) -> str:
+def ray(images: ImageOptions) -> str:
     """Image of Ray where it is prebuilt, else empty."""
     return images.image if images.image_builder == "prebuilt" else ""
 
 
-def mlflow(images: Images) -> str:
+def mlflow(images: ImageOptions) -> str:
     """Image of the MLflow server where it is named, or where nothing is built here; else empty."""
     if images.image_builder != "prebuilt" and not images.mlflow_image:
         return ""
     return resolve(versions.MLFLOW_IMAGE, replacement=images.mlflow_image, mirror=images.image_registry)
 
 
-def busybox(images: Images) -> str:
+def busybox(images: ImageOptions) -> str:
     """Image of the MLflow chart's init containers."""
     return resolve(versions.BUSYBOX_IMAGE, replacement=images.busybox_image, mirror=images.image_registry)
 
@@ -47,6 +47,6 @@ def split(reference: str) -> tuple[str, str]:
     return repository, tag
 
 
-def pull_secrets(images: Images) -> list[dict[str, str]]:
+def pull_secrets(images: ImageOptions) -> list[dict[str, str]]:
     """Value of `imagePullSecrets` in a pod."""
     return [{"name": images.image_pull_secret}] if images.image_pull_secret else []

@@ -7,7 +7,7 @@ import pulumi
 
 from infra import endpoints, labels, names
 from infra.config import quantities
-from infra.config.options import Images, Storage
+from infra.config.options import ImageOptions, StorageOptions
 from infra.config.settings import Settings
 from infra.images import references
 
@@ -21,7 +21,7 @@ HALF: Final = quantities.WHOLE / 2
 """Share of the memory limit that is reserved: an idle server takes no more."""
 
 
-def needs_volume(storage: Storage) -> bool:
+def needs_volume(storage: StorageOptions) -> bool:
     """Whether anything lies on a volume rather than in a database and an object store."""
     return storage.mlflow_backend == "sqlite" or storage.artifact_root == "volume"
 
@@ -59,7 +59,7 @@ def values(settings: Settings, *, image: str, checksums: Sequence[pulumi.Input[s
         "fullnameOverride": names.MLFLOW,
         "replicaCount": storage.mlflow_replicas,
         "service": {"port": names.MLFLOW_PORT, "containerPort": names.MLFLOW_PORT},
-        "serverAllowedHosts": allowed_hosts(namespace=settings.where.namespace, public=public),
+        "serverAllowedHosts": allowed_hosts(namespace=settings.cluster.namespace, public=public),
         "extraArgs": {"workers": str(workers(storage.mlflow_memory))},
         # Its runner and consumers are a Python process each, 1 GiB together, for features that nothing here uses.
         "extraEnvVars": {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
@@ -84,7 +84,7 @@ def values(settings: Settings, *, image: str, checksums: Sequence[pulumi.Input[s
     }
 
 
-def _images(wanted: Images, image: str) -> dict[str, Any]:
+def _images(wanted: ImageOptions, image: str) -> dict[str, Any]:
     server, busybox = (
         dict(zip(("repository", "tag"), references.split(reference), strict=True))
         for reference in (image, references.busybox(wanted))
@@ -108,7 +108,7 @@ def _security() -> dict[str, Any]:
     }
 
 
-def _auth(storage: Storage) -> dict[str, Any]:
+def _auth(storage: StorageOptions) -> dict[str, Any]:
     auth: dict[str, Any] = {
         "enabled": True,
         "existingAdminSecret": {
@@ -126,7 +126,7 @@ def _auth(storage: Storage) -> dict[str, Any]:
     return {"auth": auth}
 
 
-def _backend(storage: Storage) -> dict[str, Any]:
+def _backend(storage: StorageOptions) -> dict[str, Any]:
     if storage.mlflow_backend == "postgres":
         return {
             "backendStore": {
@@ -139,7 +139,7 @@ def _backend(storage: Storage) -> dict[str, Any]:
     return {"backendStore": {"defaultSqlitePath": f"{DATA_DIR}/mlflow.db"}}
 
 
-def _artifacts(storage: Storage) -> dict[str, Any]:
+def _artifacts(storage: StorageOptions) -> dict[str, Any]:
     """Keep artifacts behind the server, so that no client needs credentials of an object store."""
     is_volume = storage.artifact_root == "volume"
     destination = f"{DATA_DIR}/artifacts" if is_volume else storage.artifact_root
@@ -154,7 +154,7 @@ def _artifacts(storage: Storage) -> dict[str, Any]:
     return wanted
 
 
-def _database(storage: Storage, database: str) -> dict[str, Any]:
+def _database(storage: StorageOptions, database: str) -> dict[str, Any]:
     return {
         "enabled": True,
         "host": storage.postgres_host,
@@ -163,7 +163,7 @@ def _database(storage: Storage, database: str) -> dict[str, Any]:
     }
 
 
-def _postgres_secret(storage: Storage) -> dict[str, str]:
+def _postgres_secret(storage: StorageOptions) -> dict[str, str]:
     return {
         "name": storage.postgres_secret or names.POSTGRES_SECRET,
         "usernameKey": names.USERNAME_KEY,

@@ -9,7 +9,7 @@ import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes.helm.v3 import Release
 
 from infra import charts, names
-from infra.config.options import Charts, Images
+from infra.config.options import ChartOptions, ImageOptions
 from infra.images import references
 
 PATCH_FORCE: Final = "pulumi.com/patchForce"
@@ -25,8 +25,8 @@ class KuberayOperatorArgs:
     namespace: pulumi.Input[str]
     watched: pulumi.Input[str]
     """The one namespace whose Ray clusters it runs."""
-    charts: Charts
-    images: Images
+    charts: ChartOptions
+    images: ImageOptions
     root: Path
     """Root of the project, from which a relative chart path counts."""
 
@@ -69,7 +69,7 @@ class KuberayOperator(pulumi.ComponentResource):
         )
 
 
-def values(wanted: Images, *, watched: pulumi.Input[str]) -> dict[str, Any]:
+def values(wanted: ImageOptions, *, watched: pulumi.Input[str]) -> dict[str, Any]:
     """Helm values: one namespace watched, with the rights of that namespace alone."""
     repository, tag = references.split(references.operator(wanted))
     return {

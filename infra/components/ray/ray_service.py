@@ -67,7 +67,7 @@ class RayService(pulumi.ComponentResource):
             api_version="ray.io/v1",
             kind="RayService",
             metadata={
-                "name": args.settings.where.ray_service_name,
+                "name": args.settings.cluster.ray_service_name,
                 "namespace": args.namespace,
                 "labels": labels.of(labels.RAY),
                 "annotations": ANNOTATIONS,
@@ -102,7 +102,7 @@ class RayService(pulumi.ComponentResource):
             checksums[names.REDIS_SECRET] = args.redis.secret.checksum
         return RayServiceSpec(
             size=settings.size,
-            target=settings.where.target,
+            target=settings.cluster.target,
             ray_version=versions.RAY,
             image=args.image,
             image_pull_secrets=references.pull_secrets(settings.images),

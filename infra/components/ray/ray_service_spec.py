@@ -11,7 +11,7 @@ import pulumi
 
 from infra import labels, names
 from infra.config import quantities
-from infra.config.options import Size
+from infra.config.options import SizeOptions
 
 USER: Final = 1000
 """User of the Ray image."""
@@ -70,7 +70,7 @@ application runs there; its own probe, every 5 s, leaves the Service without an 
 class RayServiceSpec:
     """What the spec is computed from."""
 
-    size: Size
+    size: SizeOptions
     target: Literal["minikube", "cloud"]
     ray_version: str
     image: pulumi.Input[str]
@@ -106,7 +106,7 @@ def build(wanted: RayServiceSpec) -> dict[str, Any]:
     return spec
 
 
-def is_autoscaled(size: Size) -> bool:
+def is_autoscaled(size: SizeOptions) -> bool:
     """Whether the number of workers can change."""
     return size.min_workers < size.max_workers
 

@@ -101,7 +101,7 @@ def _pod(settings: Settings, image: pulumi.Input[str], stack: str) -> dict[str, 
 
 
 def _container(settings: Settings, image: pulumi.Input[str], stack: str) -> dict[str, Any]:
-    head = names.head_service(settings.where.ray_service_name)
+    head = names.head_service(settings.cluster.ray_service_name)
     token = {"secretKeyRef": {"name": names.RAY_SECRET, "key": names.RAY_SECRET_KEY}}
     return {
         "name": names.SCHEDULE,

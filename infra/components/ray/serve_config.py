@@ -5,7 +5,7 @@ from typing import Any, Final
 import yaml
 
 from infra import names
-from infra.config.options import App, Size
+from infra.config.options import AppOptions, SizeOptions
 
 REPLICA_SHARE: Final = 0.5
 """Share of a worker's CPUs that its replica takes. Never all, or training would find none on the workers
@@ -17,7 +17,7 @@ TARGET_ONGOING_REQUESTS: Final = 16
 millisecond, so that as many are under way only where they wait for each other."""
 
 
-def build(app: App, size: Size) -> str:
+def build(app: AppOptions, size: SizeOptions) -> str:
     """Serve configuration as YAML, for `serveConfigV2`.
 
     A replica a node is a hard limit: two on one worker would fail with it together.
@@ -51,7 +51,7 @@ def build(app: App, size: Size) -> str:
     return str(yaml.safe_dump(config, sort_keys=False))
 
 
-def _replicas(size: Size) -> dict[str, Any]:
+def _replicas(size: SizeOptions) -> dict[str, Any]:
     """A fixed number, or as many as load brings, up to one on each worker that there may be."""
     if size.replicas >= size.max_workers:
         return {"num_replicas": size.replicas}

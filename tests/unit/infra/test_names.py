@@ -28,7 +28,7 @@ def test_the_image_holds_the_ray_that_the_operator_is_told_of() -> None:
 
 
 def test_pins_are_exact() -> None:
-    images = [value for value in vars(versions).values() if isinstance(value, versions.Image)]
+    images = [value for value in vars(versions).values() if isinstance(value, versions.ImagePin)]
     charts = [versions.KUBERAY_CHART_VERSION, versions.MLFLOW_CHART_VERSION]
 
     assert len(images) == 5

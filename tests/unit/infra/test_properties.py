@@ -42,7 +42,7 @@ changes = st.fixed_dictionaries(
 def resource(stack: Settings) -> dict[str, object]:
     spec = RayServiceSpec(
         size=stack.size,
-        target=stack.where.target,
+        target=stack.cluster.target,
         ray_version=versions.RAY,
         image="image:1",
         image_pull_secrets=[],
@@ -52,7 +52,7 @@ def resource(stack: Settings) -> dict[str, object]:
         environment={"A": "1"},
         secret_environment={"B": ("secret", "key")},
     )
-    metadata = {"name": stack.where.ray_service_name, "namespace": stack.where.namespace}
+    metadata = {"name": stack.cluster.ray_service_name, "namespace": stack.cluster.namespace}
     built = ray_service_spec.build(spec)
     return {"apiVersion": "ray.io/v1", "kind": "RayService", "metadata": metadata, "spec": built}
 
@@ -85,7 +85,7 @@ def test_an_accepted_configuration_is_consistent_and_a_refused_one_says_how_to_m
         return
 
     assert accepted.size.replicas <= accepted.size.max_workers
-    assert len(accepted.where.ray_service_name) <= 47
+    assert len(accepted.cluster.ray_service_name) <= 47
 
 
 @pytest.mark.parametrize(

@@ -122,13 +122,13 @@ def test_settings_cannot_be_changed() -> None:
 def test_keys_of_other_projects_are_left_alone() -> None:
     raw = config("dev", {}) | {"aws:region": "eu-central-1"}
 
-    assert settings.parse(raw).where.context == "minikube"
+    assert settings.parse(raw).cluster.context == "minikube"
 
 
 def test_lists_and_objects_are_read() -> None:
     made = parsed(localContexts=["a", "b"], mlflowServiceAccountAnnotations={"k": "v"})
 
-    assert made.where.local_contexts == ("a", "b")
+    assert made.cluster.local_contexts == ("a", "b")
     assert made.storage.mlflow_service_account_annotations == {"k": "v"}
 
 
@@ -142,4 +142,4 @@ def test_cpus_changes_one_value() -> None:
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_the_stacks_of_the_project_are_accepted_as_they_stand(stack: str) -> None:
-    assert parsed(stack).where.context
+    assert parsed(stack).cluster.context

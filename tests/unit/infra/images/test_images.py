@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.images import content, references
-from infra.images.content import MLFLOW, RAY, Content, ImageError
+from infra.images.content import MLFLOW, RAY, ImageContent, ImageError
 from tests.support.engine import Record, Registered
 from tests.support.program import SOURCES, Program, parsed
 
@@ -36,7 +36,7 @@ def sources(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def tag(root: Path, image: Content = RAY, base: str = BASE) -> str:
+def tag(root: Path, image: ImageContent = RAY, base: str = BASE) -> str:
     return content.tag(image, root, base=base)
 
 
@@ -91,7 +91,7 @@ def test_a_lock_without_the_package_is_told_how_to_be_mended(sources: Path) -> N
 
 
 @pytest.mark.parametrize("content", [RAY, MLFLOW], ids=["ray", "mlflow"])
-def test_every_input_of_an_image_is_in_the_project_and_in_the_build_context(content: Content) -> None:
+def test_every_input_of_an_image_is_in_the_project_and_in_the_build_context(content: ImageContent) -> None:
     ignored = (PROJECT / ".dockerignore").read_text().splitlines()
 
     for path in content.inputs:
@@ -172,7 +172,7 @@ def test_an_image_that_is_there_under_its_tag_is_not_built_again(
 
 
 @pytest.mark.parametrize("content", [RAY, MLFLOW], ids=["ray", "mlflow"])
-def test_a_dockerfile_built_by_hand_starts_from_the_same_base(program: Program, content: Content) -> None:
+def test_a_dockerfile_built_by_hand_starts_from_the_same_base(program: Program, content: ImageContent) -> None:
     build = program.deploy().one(COMMAND, f"{content.package}-image-build").inputs
 
     assert f"BASE_IMAGE={OFFICIAL} " in build["create"]
