@@ -1,4 +1,4 @@
-"""How every command ends: an exit code by result, and errors on stderr without a traceback."""
+"""How every command ends: its exit code, and its errors on stderr without a traceback."""
 
 import sys
 from collections.abc import Callable
@@ -7,26 +7,26 @@ import typer
 
 from app.errors import MantaError
 
-FAILED = 1
-"""Exit code of a command that could not do what was asked; 2 stands for a wrong command line."""
+EXIT_FAILED = 1
+"""Exit code of a command that failed. A wrong command line exits with 2."""
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as a shell counts it."""
+EXIT_INTERRUPTED = 130
+"""Exit code after Ctrl-C, by the convention of shells: 128 + SIGINT."""
 
 
-def as_app(command: Callable[..., None]) -> typer.Typer:
-    """A command line of one command."""
+def single_command_app(command: Callable[..., None]) -> typer.Typer:
+    """Build a command-line program that has one command."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
     return app
 
 
 def run_command(app: typer.Typer) -> None:
-    """Run a command line and end the process."""
+    """Run a command-line program and exit the process when it fails."""
     try:
         app()
     except MantaError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(FAILED)
+        sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(EXIT_INTERRUPTED)

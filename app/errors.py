@@ -1,20 +1,20 @@
-"""One class for each way a request or a command can fail, with the HTTP status that it answers with.
+"""Errors of requests and commands: one class for each kind of failure, with its HTTP status.
 
-Each message has three parts: what was given and why it cannot be used, what is allowed, and what to do next.
-`problem` makes the RFC 9457 document of the HTTP API; `str` makes the line that the command line prints.
+Each error has three parts: what was given and why it cannot be used, what is allowed, and what to do next.
+`MantaError.problem` builds the RFC 9457 document of the HTTP API. `str` gives the line that the command line prints.
 """
 
 from typing import ClassVar
 
 
 class MantaError(Exception):
-    """The root of every failure that a user can mend.
+    """Base class of every failure that a user can correct.
 
     Args:
-        detail: What was given and what is wrong with it.
-        allowed: What would have been accepted; empty where the detail says it already.
-        next_step: What to do about it.
-        extra: Further members of the problem document, such as the row at fault.
+        detail: What was given and why it cannot be used.
+        allowed: What is accepted; empty if the detail already says it.
+        next_step: What the user can do next.
+        extra: Additional members of the problem document, such as the index of the invalid row.
     """
 
     status: ClassVar[int] = 500
@@ -32,19 +32,19 @@ class MantaError(Exception):
         return " ".join(part for part in (self.detail, allowed, self.next_step) if part)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Travel between Ray processes with every part."""
+        """Pickle every part, because errors travel between Ray processes."""
         return _rebuild, (type(self), self.detail, self.allowed, self.next_step, self.extra)
 
     @classmethod
     def slug(cls) -> str:
-        """The last part of the problem's `type`: the title in lower case, joined by hyphens."""
+        """Return the last part of the problem's `type`: the title in lower case, joined by hyphens."""
         return cls.title.lower().replace(" ", "-")
 
     def problem(self, instance: str) -> dict[str, object]:
-        """The RFC 9457 problem document of this failure.
+        """Build the RFC 9457 problem document of this error.
 
         Args:
-            instance: Path of the request that failed.
+            instance: Path of the failed request.
         """
         members: dict[str, object] = {
             "type": f"urn:manta:problem:{self.slug()}",
@@ -60,96 +60,98 @@ class MantaError(Exception):
         return members | self.extra
 
 
-def _rebuild(kind: type[MantaError], detail: str, allowed: str, next_step: str, extra: dict[str, object]) -> MantaError:
-    return kind(detail, allowed=allowed, next_step=next_step, **extra)
+def _rebuild(
+    error_class: type[MantaError], detail: str, allowed: str, next_step: str, extra: dict[str, object]
+) -> MantaError:
+    return error_class(detail, allowed=allowed, next_step=next_step, **extra)
 
 
 class DataError(MantaError):
-    """Training data that cannot be read, or from which no classifier can be fitted."""
+    """Training data cannot be read, or no classifier can be fitted to it."""
 
     status = 422
     title = "Unusable data"
 
 
 class ParameterError(MantaError):
-    """An option outside its range, or two that exclude each other."""
+    """An option is out of range, or two options exclude each other."""
 
     status = 422
     title = "Unusable parameter"
 
 
 class InvalidBodyError(MantaError):
-    """A request body that is not JSON, or not of the documented form."""
+    """A request body is not valid JSON or npy, or does not match the schema."""
 
     status = 422
     title = "Invalid request body"
 
 
 class FeaturesError(MantaError):
-    """Features that the served model cannot take: ragged rows, wrong width, not finite, not numbers."""
+    """The model does not accept the rows: wrong columns, wrong length, or values that are not finite numbers."""
 
     status = 422
     title = "Unusable features"
 
 
 class TooLargeError(MantaError):
-    """A request body with too many rows or bytes."""
+    """A request body has too many rows or bytes."""
 
     status = 413
     title = "Request too large"
 
 
 class MediaTypeError(MantaError):
-    """A request body in a format that the API does not read."""
+    """The content type of a request body is not supported."""
 
     status = 415
     title = "Unsupported media type"
 
 
 class UnauthorizedError(MantaError):
-    """A request without the bearer token that the endpoint asks for."""
+    """A request lacks the bearer token that the endpoint requires."""
 
     status = 401
     title = "Unauthorized"
 
 
 class ModelNotFoundError(MantaError):
-    """A registered model, version or alias that the registry does not hold."""
+    """The registry has no such registered model, version, alias or run."""
 
     status = 404
     title = "Model not found"
 
 
 class ModelRefusedError(MantaError):
-    """A version that exists and must not serve: wrong format, signature, library version or kind of model."""
+    """A model version exists but cannot serve: wrong format, signature, library version or estimator type."""
 
     status = 409
     title = "Model refused"
 
 
 class LoadInProgressError(MantaError):
-    """A load asked for while another one is under way."""
+    """Another load is in progress."""
 
     status = 409
     title = "Load in progress"
 
 
 class NoModelError(MantaError):
-    """A prediction asked for before any model was loaded."""
+    """A prediction was requested before any model version was loaded."""
 
     status = 503
     title = "No model loaded"
 
 
 class RegistryUnavailableError(MantaError):
-    """MLflow does not answer, or refuses the credentials."""
+    """MLflow does not answer, or rejects the credentials."""
 
     status = 502
     title = "Registry unavailable"
 
 
 class PlatformError(MantaError):
-    """A part of the platform that did not start, stopped, or does not answer."""
+    """A component of the platform did not start, has stopped, or does not answer."""
 
     status = 502
     title = "Platform unavailable"

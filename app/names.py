@@ -1,42 +1,42 @@
-"""The names by which the two halves of the project meet: what a deployment must set, and what a client finds.
+"""Names that the app shares with `infra`, with clients and between its own parts.
 
-`infra` writes the same names into the RayService and the Secrets; a test holds both sides together.
+`infra/names.py` repeats the names that the stack writes into the RayService and its Secrets. A test compares the two.
 """
 
 from typing import Final
 
 IMPORT_PATH: Final = "app.serving.application:build"
-"""Ray Serve's import path of the application builder."""
+"""Import path of the Serve application builder."""
 
 APPLICATION: Final = "manta"
-"""Name of the Serve application."""
+"""Name of the Serve application that serves the model."""
 
 DEPLOYMENT: Final = "ModelServer"
 """Name of the Serve deployment that holds the model and the HTTP ingress."""
 
-SWITCHOVER: Final = "switchover"
-"""Name of the Serve application, and of its deployment, that an upgrade of the cluster waits for."""
+UPGRADE_BARRIER: Final = "upgrade-barrier"
+"""Name of the Serve application, and of its deployment, that delays an upgrade until the workers take requests."""
 
-SWITCHOVER_IMPORT_PATH: Final = "app.serving.upgrade_barrier:build"
-"""Its import path."""
+UPGRADE_BARRIER_IMPORT_PATH: Final = "app.serving.upgrade_barrier:build"
+"""Import path of the upgrade barrier's builder."""
 
-INGRESS_IMPORT_PATH: Final = "app.serving.middleware:middlewares"
-"""What Serve's HTTP servers wrap the applications in."""
+MIDDLEWARE_IMPORT_PATH: Final = "app.serving.middleware:middlewares"
+"""Import path of the middleware of Serve's HTTP proxies and replicas."""
 
 ROUTE_PREFIX: Final = "/fastapi_app"
-"""Path under which the HTTP API answers."""
+"""Path prefix of the HTTP API."""
 
 MODEL_NAME: Final = "RandomForestClassifierModel"
-"""Registered model that training writes and serving reads."""
+"""Default name of the registered model that training writes and serving reads."""
 
 CHAMPION: Final = "champion"
-"""MLflow alias of the version that serves."""
+"""MLflow alias of the model version that serves."""
 
 SERVING_LOG: Final = "ray.serve.manta"
-"""Logger of what serves, below Ray Serve's own."""
+"""Name of the logger of all serving code. It is a child of Ray Serve's logger."""
 
 TRAIN_MODULE: Final = "app.train"
-"""What a Ray job runs: `python -m app.train`."""
+"""Module that a training job runs: `python -m app.train`."""
 
 MODEL_NAME_PATTERN: Final = r"^[^/:'\"`\x00-\x1f]+$"
-"""What MLflow takes as a model's name, less the quotes of its search language."""
+"""Valid names of registered models: those that MLflow accepts, without the quotes of its search syntax."""

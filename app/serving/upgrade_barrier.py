@@ -1,9 +1,9 @@
-"""What an upgrade waits for: a Serve application that runs once the workers of a new cluster take requests.
+"""The upgrade barrier: a Serve application that delays an upgrade until the new workers take requests.
 
-KubeRay turns its Service to a new cluster as soon as every application there is RUNNING. The model's replicas are,
-before the proxies beside them send requests their way, and before Kubernetes has seen that: until then the Service
-would have no endpoint, and clients would be refused. This application holds KubeRay back for that while, and then
-gives up its one replica.
+KubeRay moves its Service to a new Ray cluster as soon as every Serve application there is RUNNING. At that moment the
+proxies may not yet send requests to the model's replicas, and Kubernetes may not yet list the new workers as endpoints.
+The Service would have no endpoint and refuse clients. The start of this application's one replica lasts until the
+workers take requests. Serve removes the replica afterwards, and the application stays RUNNING.
 """
 
 import logging
@@ -19,55 +19,55 @@ from ray.serve.schema import ApplicationStatus
 from app import names
 
 SETTLE_S: Final = 5.0
-"""How long the workers must take requests without a break: Kubernetes asks them every second, and its endpoints
-follow within another."""
-PAUSE_S: Final = 0.5
-"""Between two looks at the workers."""
-TOLD_S: Final = 10.0
-"""Between two lines in the log that say what is waited for."""
+"""How long all workers must take requests without interruption. Kubernetes probes them every second and updates its
+endpoints within another second."""
+POLL_INTERVAL_S: Final = 0.5
+"""Pause between two checks of the workers."""
+LOG_INTERVAL_S: Final = 10.0
+"""Shortest time between two log lines that say what the upgrade waits for."""
 HEALTH_PATH: Final = "/-/healthz"
-"""Where a proxy of Serve says whether it has a replica to send requests to."""
-ANSWER_TIMEOUT_S: Final = 2.0
+"""Health check of a Serve proxy. It succeeds if the proxy has a replica to send requests to."""
+HEALTH_TIMEOUT_S: Final = 2.0
 
 log = logging.getLogger(names.SERVING_LOG)
 
 
-class SwitchoverArgs(BaseModel):
+class UpgradeBarrierArgs(BaseModel):
     """Arguments of the application, from `args` of the Serve config."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    port: int = Field(ge=1, le=65535, description="Port of Serve's proxies.")
+    port: int = Field(ge=1, le=65535, description="Port of Serve's HTTP proxies.")
 
 
-class Switchover:
-    """One replica, whose start lasts until the workers take requests. `pulumi up` limits the wait."""
+class UpgradeBarrier:
+    """A deployment whose constructor returns once the workers take requests. `pulumi up` limits the wait."""
 
-    def __init__(self, args: SwitchoverArgs) -> None:
-        since = told = time.monotonic()
-        while time.monotonic() - since < SETTLE_S:
-            time.sleep(PAUSE_S)
+    def __init__(self, args: UpgradeBarrierArgs) -> None:
+        ready_since = logged_at = time.monotonic()
+        while time.monotonic() - ready_since < SETTLE_S:
+            time.sleep(POLL_INTERVAL_S)
             if missing := _missing(args.port):
-                since = time.monotonic()
-                if since - told > TOLD_S:
-                    log.info("The switch to this cluster waits for %s.", missing)
-                    told = since
+                ready_since = time.monotonic()
+                if ready_since - logged_at > LOG_INTERVAL_S:
+                    log.info("The upgrade waits for %s.", missing)
+                    logged_at = ready_since
 
 
-def build(args: SwitchoverArgs) -> serve.Application:
+def build(args: UpgradeBarrierArgs) -> serve.Application:
     """Build the Serve application from the arguments of its config."""
     deployment = serve.deployment(
-        name=names.SWITCHOVER,
+        name=names.UPGRADE_BARRIER,
         ray_actor_options={"num_cpus": 0},
-        # Ray Serve asks a deployment without requests to give up its replicas, once they run.
+        # The replica gets no requests, so Serve's autoscaler removes it once it runs.
         autoscaling_config={"initial_replicas": 1, "min_replicas": 0, "max_replicas": 1, "downscale_delay_s": 0},
     )
-    application: serve.Application = deployment(Switchover).bind(args)
+    application: serve.Application = deployment(UpgradeBarrier).bind(args)
     return application
 
 
 def _missing(port: int) -> str:
-    """What there is still to wait for; empty when every node with a replica takes requests."""
+    """Describe what the upgrade still waits for; empty if every worker takes requests."""
     status = serve.status()
     model = status.applications.get(names.APPLICATION)
     if model is None or model.status != ApplicationStatus.RUNNING:
@@ -75,15 +75,15 @@ def _missing(port: int) -> str:
     workers = [
         f"{node['NodeManagerAddress']}:{port}"
         for node in ray.nodes()  # type: ignore[no-untyped-call]
-        # The head of a cluster has a proxy too, and no CPUs: no replica, and no request of the Service.
+        # The head has a proxy too. It has no CPUs, so it has no replica and is no endpoint of the Service.
         if node["Alive"] and node["NodeID"] in status.proxies and node["Resources"].get("CPU")
     ]
-    silent = [worker for worker in workers if not _takes_requests(worker)]
-    return f"Serve's proxies on {', '.join(silent) or 'every worker'}" if silent or not workers else ""
+    unready = [worker for worker in workers if not _takes_requests(worker)]
+    return f"Serve's proxies on {', '.join(unready) or 'every worker'}" if unready or not workers else ""
 
 
 def _takes_requests(worker: str) -> bool:
     try:
-        return httpx.get(f"http://{worker}{HEALTH_PATH}", timeout=ANSWER_TIMEOUT_S).is_success
+        return httpx.get(f"http://{worker}{HEALTH_PATH}", timeout=HEALTH_TIMEOUT_S).is_success
     except httpx.HTTPError:
         return False

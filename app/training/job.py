@@ -14,7 +14,7 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.pandas_dataset import from_pandas
 from sklearn.ensemble import RandomForestClassifier
 
-from app.command import as_app, run_command
+from app.command import run_command, single_command_app
 from app.errors import MantaError, PlatformError
 from app.models.registry import Registry
 from app.settings import Settings, settings
@@ -197,4 +197,4 @@ def run(chosen: options.TrainOptions) -> None:
 
 def main() -> None:
     """Run `python -m app.train`."""
-    run_command(as_app(options.command(run, help_text=HELP)))
+    run_command(single_command_app(options.command(run, help_text=HELP)))

@@ -20,7 +20,7 @@ import skops.io
 import typer
 from sklearn.ensemble import RandomForestClassifier
 
-from app.command import as_app, run_command
+from app.command import run_command, single_command_app
 from app.errors import DataError, ModelNotFoundError
 from app.models import artifact
 from app.models.registry import GATE_TAG, HELD_OUT_TAG, PASSED, Registry
@@ -251,4 +251,4 @@ def main(folder: Annotated[Path, typer.Argument(help="Folder that a training run
 
 
 if __name__ == "__main__":
-    run_command(as_app(main))
+    run_command(single_command_app(main))

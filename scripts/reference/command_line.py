@@ -9,7 +9,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_command
 
 from app.cli.main import cli
-from app.command import FAILED, INTERRUPTED, as_app
+from app.command import EXIT_FAILED, EXIT_INTERRUPTED, single_command_app
 from app.settings import Settings
 from app.training import job as training
 from app.training import options
@@ -18,9 +18,9 @@ from scripts.reference.markdown import page as markdown_page
 
 EXIT_CODES: Final = {
     "0": "The command did what was asked.",
-    str(FAILED): "The command failed. The reason and the next step are on standard error.",
+    str(EXIT_FAILED): "The command failed. The reason and the next step are on standard error.",
     "2": "The command line is wrong: an unknown option, a missing argument, a value out of range.",
-    str(INTERRUPTED): "Ctrl-C ended the command.",
+    str(EXIT_INTERRUPTED): "Ctrl-C ended the command.",
     "other": "`manta train` ends with the exit code of the job. "
     "A job or a command that a signal ended counts as 128 plus the number of the signal.",
 }
@@ -56,7 +56,7 @@ def subcommands(group: object) -> dict[str, TyperCommand]:
 
 def _options_of_the_job(submitter: TyperCommand) -> str:
     """How the options of the training job differ from those of the command that submits it."""
-    job = get_command(as_app(options.command(training.run, help_text=training.HELP)))
+    job = get_command(single_command_app(options.command(training.run, help_text=training.HELP)))
     own = {each.name for each in job.params}
     missing = [option for each in submitter.params if each.name not in own for option in each.opts]
     return f"It takes the options of [`manta train`](#manta-train), except {listed(missing)}."

@@ -233,7 +233,7 @@ def describe(folder: Path, ports: list[int]) -> Cluster:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.INGRESS_IMPORT_PATH,
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.MIDDLEWARE_IMPORT_PATH,
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # HAProxy hears of a change within a second
         "RAY_USAGE_STATS_ENABLED": "0",
         "MLFLOW_TRACKING_URI": mlflow_url,

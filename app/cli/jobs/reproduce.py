@@ -16,7 +16,7 @@ import typer
 from app import names
 from app.cli.endpoints import Target
 from app.errors import MantaError
-from app.settings import environment_of_nobody, settings
+from app.settings import empty_environment, settings
 from app.training import run_tags
 from app.training.data.dvc import Location, is_versioned
 from app.training.git import DIRTY, checked_out
@@ -191,7 +191,7 @@ def _train(arguments: list[str], tree: Path, store: str) -> str:
     job = subprocess.run(
         [sys.executable, "-m", names.TRAIN_MODULE, *arguments],
         cwd=tree,
-        env=environment_of_nobody() | {"MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(tree)},
+        env=empty_environment() | {"MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(tree)},
         stdout=subprocess.PIPE,
         text=True,
         check=False,

@@ -12,7 +12,7 @@ import typer
 from app.cli.jobs import destination, submission
 from app.cli.jobs.destination import Cluster
 from app.cli.jobs.ray_jobs_api import Job, JobError, Ray
-from app.command import INTERRUPTED
+from app.command import EXIT_INTERRUPTED
 from app.settings import settings
 from app.training import options
 from app.training.options import TrainOptions
@@ -112,7 +112,7 @@ def _ask_what_is_meant(where: Cluster, job: Job) -> None:
     elif not answer.strip().lower().startswith("g"):
         at = f"--address {where.target.ray_url} {job.id}"
         typer.echo(f"The job goes on. See it: ray job logs --follow {at}. Stop it: ray job stop {at}.", err=True)
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 async def _stop(where: Cluster, job: Job) -> None:

@@ -114,7 +114,7 @@ class Platform:
             "RAY_AUTH_TOKEN": target.ray_token,
             # Requests stay on one thread of the replica: no handing over from one event loop to another.
             "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.INGRESS_IMPORT_PATH,
+            "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.MIDDLEWARE_IMPORT_PATH,
             "RAY_USAGE_STATS_ENABLED": "0",
             # Ray's name for a node that is no part of a cluster: it keeps 127.0.0.1 and binds nothing else. Without
             # it, Ray replaces a loopback address by the machine's own.

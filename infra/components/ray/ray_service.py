@@ -123,7 +123,7 @@ class RayService(pulumi.ComponentResource):
                 "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
                 # Silence in the middle of a body, which takes one of a replica's places, ends the request.
                 "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",
-                "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.INGRESS_IMPORT_PATH,
+                "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.MIDDLEWARE_IMPORT_PATH,
                 "RAY_USAGE_STATS_ENABLED": "0",
             },
             secret_environment={

@@ -40,10 +40,10 @@ def build(app: AppOptions, size: SizeOptions) -> str:
                 "deployments": [deployment],
             },
             {
-                # An application of its own, because it waits until the one above runs.
-                "name": names.SWITCHOVER,
+                # A separate application, because it waits until the application above is running.
+                "name": names.UPGRADE_BARRIER,
                 "route_prefix": None,
-                "import_path": names.SWITCHOVER_IMPORT_PATH,
+                "import_path": names.UPGRADE_BARRIER_IMPORT_PATH,
                 "args": {"port": names.SERVE_PORT},
             },
         ],

@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from app.errors import DataError
-from app.settings import environment_of_nobody
+from app.settings import empty_environment
 from app.training.data import dvc
 from tests.support.local import MANTA, Local, Started
 
@@ -25,7 +25,7 @@ class Clone:
 
     def __init__(self, folder: Path, mlflow_url: str) -> None:
         self.folder = folder / "clone"
-        self.environment = environment_of_nobody() | {"MLFLOW_TRACKING_URI": mlflow_url, "DVC_NO_ANALYTICS": "1"}
+        self.environment = empty_environment() | {"MLFLOW_TRACKING_URI": mlflow_url, "DVC_NO_ANALYTICS": "1"}
         shutil.copytree(ROOT / "app", self.folder / "app", ignore=shutil.ignore_patterns("__pycache__"))
         (self.folder / ".gitignore").write_text("__pycache__/\n")
         self.call("git", "init", "--quiet")

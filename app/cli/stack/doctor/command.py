@@ -10,7 +10,7 @@ from app.cli.stack import outputs
 from app.cli.stack.doctor import health, preflight
 from app.cli.stack.doctor.checks import Finding, Status
 from app.cli.stack.outputs import StackError
-from app.command import FAILED
+from app.command import EXIT_FAILED
 
 
 def doctor(
@@ -29,7 +29,7 @@ def doctor(
             typer.echo(str(finding))
         typer.echo(f"{wrong} of {len(found)} checks went wrong" if wrong else f"all {len(found)} checks passed")
     if wrong:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(EXIT_FAILED)
 
 
 def diagnose(stack_name: str) -> list[Finding]:

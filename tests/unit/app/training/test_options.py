@@ -1,7 +1,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from app.command import as_app
+from app.command import single_command_app
 from app.errors import ParameterError
 from app.settings import Settings
 from app.training import job, options
@@ -12,7 +12,7 @@ from app.training.options import TrainOptions
 def parse(*argv: str) -> TrainOptions:
     """The options that a command line gives."""
     seen: list[TrainOptions] = []
-    answer = CliRunner().invoke(as_app(options.command(seen.append, help_text="Train.")), list(argv))
+    answer = CliRunner().invoke(single_command_app(options.command(seen.append, help_text="Train.")), list(argv))
     if answer.exception and not isinstance(answer.exception, SystemExit):
         raise answer.exception
     assert answer.exit_code == 0, answer.output
@@ -79,7 +79,7 @@ def test_options_that_exclude_each_other_are_refused(argv: list[str], message: s
     ],
 )
 def test_a_value_outside_its_range_is_a_wrong_command_line(argv: list[str]) -> None:
-    answer = CliRunner().invoke(as_app(options.command(lambda _: None, help_text="Train.")), argv)
+    answer = CliRunner().invoke(single_command_app(options.command(lambda _: None, help_text="Train.")), argv)
 
     assert answer.exit_code == 2
     assert argv[0] in answer.output
