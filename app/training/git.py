@@ -1,4 +1,4 @@
-"""What git says of a folder, and a commit checked out beside it."""
+"""The git commit of a folder, and a checkout of a commit into a temporary folder."""
 
 import subprocess
 import tempfile
@@ -10,59 +10,69 @@ from typing import Final
 from app.errors import MantaError
 
 TIMEOUT_S: Final = 10
-"""The longest that git may take to tell a commit."""
+"""Time limit of a git command, except for a checkout."""
 
 CHECKOUT_TIMEOUT_S: Final = 300
-"""The longest that git may take to check a commit out."""
+"""Time limit of a checkout."""
 
-DIRTY: Final = "-dirty"
-"""What follows the commit of a working tree in which files differ from it."""
+DIRTY_SUFFIX: Final = "-dirty"
+"""Suffix of a commit if files in the working tree differ from it."""
 
 
 class GitError(MantaError):
-    """A commit that cannot be had here."""
+    """A commit that is not available on this machine."""
 
     title = "Commit unavailable"
 
 
 def git_commit(folder: Path) -> str:
-    """Commit of the working tree that a folder lies in, with `DIRTY` where files differ; empty without git."""
+    """Return the commit of the working tree that contains a folder.
+
+    Returns:
+        All digits of the commit, with `DIRTY_SUFFIX` if files differ from it; empty without git or a repository.
+    """
     try:
-        return _git(folder, "describe", "--always", "--abbrev=40", f"--dirty={DIRTY}", "--exclude=*").strip()
+        return _run_git(folder, "describe", "--always", "--abbrev=40", f"--dirty={DIRTY_SUFFIX}", "--exclude=*").strip()
     except GitError:
         return ""
 
 
 @contextmanager
-def checked_out(commit: str, repository: Path) -> Iterator[Path]:
-    """Give a folder with the files of a commit, and remove it afterwards.
+def checkout(commit: str, repository: Path) -> Iterator[Path]:
+    """Check a commit out into a temporary folder, and remove the folder at the end.
 
     Args:
-        commit: All of its digits.
-        repository: A folder of a working tree whose repository has the commit.
+        commit: All digits of the commit.
+        repository: A folder inside a working tree whose repository has the commit.
+
+    Yields:
+        The folder with the files of the commit.
 
     Raises:
-        GitError: It is no repository, or has no such commit.
+        GitError: `repository` is not in a git repository, or the repository does not have the commit.
     """
-    with tempfile.TemporaryDirectory(prefix="manta-commit-") as scratch:
-        folder = Path(scratch) / "tree"
-        _git(repository, "worktree", "add", "--quiet", "--detach", str(folder), commit, timeout_s=CHECKOUT_TIMEOUT_S)
+    with tempfile.TemporaryDirectory(prefix="manta-commit-") as parent:
+        worktree = Path(parent) / "tree"
+        add = ["worktree", "add", "--quiet", "--detach", str(worktree), commit]
+        _run_git(repository, *add, timeout_s=CHECKOUT_TIMEOUT_S)
         try:
-            yield folder
+            yield worktree
         finally:
-            _git(repository, "worktree", "remove", "--force", str(folder))
+            _run_git(repository, "worktree", "remove", "--force", str(worktree))
 
 
-def _git(folder: Path, *arguments: str, timeout_s: float = TIMEOUT_S) -> str:
+def _run_git(folder: Path, *arguments: str, timeout_s: float = TIMEOUT_S) -> str:
     command = ["git", *arguments]
     try:
-        answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False)
+        process = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout_s, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise GitError(f"`{' '.join(command)}` did not run: {error}", next_step="Install git.") from error
-    if answer.returncode != 0:
-        said = answer.stderr.strip().splitlines()[-1:] or ["git says nothing"]
         raise GitError(
-            f"`{' '.join(command)}` failed in {folder}: {said[0].removeprefix('fatal: ')}.",
-            next_step="Run this in a clone of the code's repository that has the commit: git fetch.",
+            f"`{' '.join(command)}` could not run: {error}", next_step="Check that git is installed."
+        ) from error
+    if process.returncode != 0:
+        message = (process.stderr.strip().splitlines() or ["no message from git"])[-1].removeprefix("fatal: ")
+        raise GitError(
+            f"`{' '.join(command)}` failed in {folder}: {message}.",
+            next_step="Run this in a clone of the code's repository that has the commit. To get the commit: git fetch.",
         )
-    return answer.stdout
+    return process.stdout

@@ -54,12 +54,12 @@ def plan(chosen: options.TrainOptions, defaults: Settings) -> tuple[sources.Data
             for given, default in ((chosen.width, 50), (chosen.height, 25), (chosen.steps, 100))
         )
         derived = {"max_depth": max(2, height), "max_features": min(1.0, 0.3 + steps / 500)}
-        rows = sources.synthetic(n_samples=min(5000, 500 + 10 * steps), seed=chosen.seed)
+        rows = sources.make_synthetic(n_samples=min(5000, 500 + 10 * steps), seed=chosen.seed)
         return rows, Forest.model_validate({"n_estimators": max(10, width)} | derived | chosen.forest())
     parameters = Forest.model_validate(chosen.forest())
     if chosen.data is not None and chosen.target is not None:
-        return sources.from_file(chosen.data, target=chosen.target), parameters
-    return sources.bundled(chosen.dataset or defaults.dataset), parameters
+        return sources.read_file(chosen.data, target=chosen.target), parameters
+    return sources.load_bundled(chosen.dataset or defaults.dataset), parameters
 
 
 def train(chosen: options.TrainOptions, configured: Settings) -> Result:
@@ -76,7 +76,7 @@ def train(chosen: options.TrainOptions, configured: Settings) -> Result:
             says how to register it.
     """
     dataset, parameters = plan(chosen, configured)
-    parts = split.split(dataset, test_size=chosen.test_size, seed=chosen.seed)
+    parts = split.split_dataset(dataset, test_size=chosen.test_size, seed=chosen.seed)
     if chosen.trials is not None:
         split.check_folds(parts, chosen.folds or options.FOLDS)
     log.info("%s: %d rows, %d features", dataset.name, *dataset.features.shape)
@@ -175,7 +175,7 @@ def _fit(parameters: Forest, parts: split.Split, workers: Cluster | None, *, see
 
 def _log_dataset(dataset: sources.Dataset) -> None:
     """Record the data's source, schema and digest as an input of the run; the rows themselves are not uploaded."""
-    is_location = "://" in dataset.source or sources.is_file(dataset.source)
+    is_location = "://" in dataset.source or sources.is_local_file(dataset.source)
     table = dataset.features.assign(**{str(dataset.target.name): dataset.target})
     mlflow.log_input(
         from_pandas(

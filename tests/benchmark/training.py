@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def _measure(size: Size, cluster: Cluster) -> dict[str, Any]:
-    dataset = sources.synthetic(n_samples=size.rows, seed=1)
+    dataset = sources.make_synthetic(n_samples=size.rows, seed=1)
     model = RandomForestClassifier(size.trees, random_state=SEED)
 
     def alone(jobs: int) -> Callable[[], RandomForestClassifier]:

@@ -18,8 +18,8 @@ from app.cli.endpoints import Target
 from app.errors import MantaError
 from app.settings import empty_environment, settings
 from app.training import run_tags
-from app.training.data.dvc import Location, is_versioned
-from app.training.git import DIRTY, checked_out
+from app.training.data.dvc import DvcLocation, is_dvc_location
+from app.training.git import DIRTY_SUFFIX, checkout
 from app.training.options import DATA_SOURCES, FOREST_OPTIONS, SEARCH_OPTIONS, flag
 
 DATA: Final = flag("data")
@@ -57,8 +57,8 @@ class Recipe:
                 allowed="a finished run of `manta train`, from a working tree of git",
                 next_step="Name another run.",
             )
-        if tags[run_tags.COMMIT].endswith(DIRTY) or tags.get(run_tags.DATA_REVISION, "").endswith(DIRTY):
-            what = "code" if tags[run_tags.COMMIT].endswith(DIRTY) else "data's entry"
+        if tags[run_tags.COMMIT].endswith(DIRTY_SUFFIX) or tags.get(run_tags.DATA_REVISION, "").endswith(DIRTY_SUFFIX):
+            what = "code" if tags[run_tags.COMMIT].endswith(DIRTY_SUFFIX) else "data's entry"
             raise ReproductionError(
                 f"The {what} of the run {run_id} was changed and not committed: {tags[run_tags.COMMIT]} does not "
                 "hold it.",
@@ -93,7 +93,7 @@ def reproduce(
     run = Registry(configured).recorded(run_id)
     recipe = Recipe.of(run_id, run.data.tags, run.data.params)
     check_packages(recipe)
-    with checked_out(recipe.commit, repository) as tree, tempfile.TemporaryDirectory(prefix="manta-run-") as scratch:
+    with checkout(recipe.commit, repository) as tree, tempfile.TemporaryDirectory(prefix="manta-run-") as scratch:
         arguments = _with_data(recipe.arguments, tree, data)
         typer.echo(f"training {recipe.commit[:12]} with {shlex.join(arguments)}", err=True)
         store = f"sqlite:///{scratch}/mlflow.db"
@@ -150,8 +150,8 @@ def _arguments(words: list[str], tags: Mapping[str, str], params: Mapping[str, s
     """The run's own options, with what they left to defaults or to a search."""
     if not any(flag(name) in words for name in DATA_SOURCES):
         words += ["--dataset", params["dataset"]]
-    if DATA in words and is_versioned(data := words[words.index(DATA) + 1]):
-        pinned = Location(path=Location.parse(data).path, revision=tags[run_tags.DATA_REVISION])
+    if DATA in words and is_dvc_location(data := words[words.index(DATA) + 1]):
+        pinned = DvcLocation(path=DvcLocation.parse(data).path, revision=tags[run_tags.DATA_REVISION])
         words[words.index(DATA) + 1] = str(pinned)
     if flag("trials") not in words:
         return words
@@ -172,10 +172,10 @@ def _with_data(arguments: tuple[str, ...], tree: Path, data: str) -> list[str]:
         return words
     place = words.index(DATA) + 1
     if data:
-        words[place] = data if "://" in data or is_versioned(data) else str(Path(data).resolve())
-    elif is_versioned(words[place]):
-        location = Location.parse(words[place])
-        words[place] = str(Location(path=str(Path(location.path).absolute()), revision=location.revision))
+        words[place] = data if "://" in data or is_dvc_location(data) else str(Path(data).resolve())
+    elif is_dvc_location(words[place]):
+        location = DvcLocation.parse(words[place])
+        words[place] = str(DvcLocation(path=str(Path(location.path).absolute()), revision=location.revision))
     elif not (tree / words[place]).exists():
         words[place] = str(Path(words[place]).resolve())
         if not Path(words[place]).exists():

@@ -14,7 +14,7 @@ from app.cli.jobs.ray_jobs_api import Job, Ray, Submission, Versions
 from app.cli.jobs.working_dir import KEEP_OUT, Package, pack
 from app.errors import DataError, MantaError
 from app.settings import settings
-from app.training.data.dvc import Location, is_versioned
+from app.training.data.dvc import DvcLocation, is_dvc_location
 from app.training.git import git_commit
 from app.training.options import TrainOptions
 
@@ -105,7 +105,7 @@ def _with_data(chosen: TrainOptions, package: Package | None, folder: Path) -> T
     """Name the data as the job finds it: by its whole path on this machine, or below the working directory."""
     if chosen.data is None or "://" in chosen.data:
         return chosen
-    if is_versioned(chosen.data):
+    if is_dvc_location(chosen.data):
         return chosen.model_copy(update={"data": _location(chosen.data, package, folder)})
     path = (folder / chosen.data).resolve()
     if package is None:
@@ -123,7 +123,7 @@ def _with_data(chosen: TrainOptions, package: Package | None, folder: Path) -> T
 
 def _location(data: str, package: Package | None, folder: Path) -> str:
     """A file of DVC, which is read where the repository is."""
-    location = Location.parse(data)
+    location = DvcLocation.parse(data)
     if package is not None:
         raise DataError(
             f"{data} is read from a DVC repository, and the cluster has none.",

@@ -1,1 +1,1 @@
-"""Where training rows come from, and which of them are held out."""
+"""Training data: reading and checking rows, and holding out a test set."""

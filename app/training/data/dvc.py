@@ -1,7 +1,7 @@
-"""Files of a DVC repository, at the revision of git that is asked for.
+"""Files in a DVC repository, read at a git revision.
 
-DVC is an optional extra, imported only where it is asked for. What the rows must be is decided in
-`app.training.data.sources`.
+DVC is an optional extra and is imported only when a location starts with `dvc:`. `app.training.data.sources` checks
+the rows of the file.
 """
 
 import hashlib
@@ -12,54 +12,59 @@ from typing import Any, Final
 
 from app.errors import DataError
 from app.training import run_tags
-from app.training.git import DIRTY
+from app.training.git import DIRTY_SUFFIX
 
 PREFIX: Final = "dvc:"
-"""Beginning of a location that DVC resolves: `dvc:PATH` as the working tree has it, `dvc:PATH@REV` at a revision."""
+"""Prefix of a location in a DVC repository: `dvc:PATH` in the working tree, `dvc:PATH@REV` at a git revision."""
 
-STORAGE_STEP: Final = "See that the repository's DVC storage is reachable and holds it: dvc pull, or dvc push there."
+STORAGE_STEP: Final = (
+    "Check that the repository's DVC storage is reachable and has the file: run dvc pull here, "
+    "or dvc push where the file was added."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Location:
-    """A path in a DVC repository, and a revision of git; an empty one means the working tree."""
+class DvcLocation:
+    """A path in a DVC repository, and a git revision."""
 
     path: str
     revision: str = ""
+    """Git revision; empty for the working tree."""
 
     @classmethod
-    def parse(cls, text: str) -> "Location":
-        """Read `dvc:PATH[@REV]`; what follows the last `@` is the revision."""
-        path, at, revision = text.removeprefix(PREFIX).rpartition("@")
-        return cls(path=path, revision=revision) if at else cls(path=revision)
+    def parse(cls, text: str) -> "DvcLocation":
+        """Parse `dvc:PATH[@REV]`; the revision follows the last `@`."""
+        path, separator, revision = text.removeprefix(PREFIX).rpartition("@")
+        return cls(path=path, revision=revision) if separator else cls(path=revision)
 
     def __str__(self) -> str:
         return f"{PREFIX}{self.path}" + (f"@{self.revision}" if self.revision else "")
 
 
 @dataclass(frozen=True, kw_only=True)
-class File:
-    """A file as DVC has it."""
+class DvcFile:
+    """The content of a file, and the revision that it was read at."""
 
     content: bytes
     tags: dict[str, str]
-    """`data.revision`: commit of git, with `DIRTY` where it does not hold the file's entry; `data.md5`: DVC's hash."""
+    """Run tags: `data.revision`, the git commit, with `DIRTY_SUFFIX` if the commit does not record this content; and
+    `data.md5`, DVC's hash of the file."""
 
 
-def is_versioned(location: str) -> bool:
-    """Whether DVC resolves it."""
+def is_dvc_location(location: str) -> bool:
+    """Whether a location is in a DVC repository."""
     return location.startswith(PREFIX)
 
 
-def read(text: str) -> File:
-    """Read a file from DVC's cache or storage.
+def read(text: str) -> DvcFile:
+    """Read a file from DVC's cache or remote storage.
 
     Args:
         text: `dvc:PATH[@REV]`.
 
     Raises:
-        DataError: DVC is not installed; there is no such repository, revision or file; its content cannot be had,
-            or is not what DVC knows.
+        DataError: DVC is not installed; the repository, revision or file does not exist; the content is not
+            available, or does not match the hash that DVC records.
     """
     try:
         from dvc.exceptions import DvcException  # noqa: PLC0415 - optional, and slow to import
@@ -67,60 +72,63 @@ def read(text: str) -> File:
         raise DataError(
             f"{text} needs DVC, which is not installed where the job runs.", next_step="pip install 'manta[dvc]'"
         ) from error
-    location = Location.parse(text)
-    path = Path(os.path.abspath(location.path))  # noqa: PTH100 - a link of DVC's is not to be followed
-    root = _repository(path, text)
-    inside = str(path.relative_to(root))
+    location = DvcLocation.parse(text)
+    path = Path(os.path.abspath(location.path))  # noqa: PTH100 - resolve() would follow DVC's links into its cache
+    root = _find_repository(path, text)
+    relative_path = str(path.relative_to(root))
     try:
-        system = _opened(root, location.revision)
-        known = _md5(system, inside)
-        with system.open(inside, "rb") as file:
+        file_system = _open_file_system(root, location.revision)
+        recorded_md5 = _recorded_md5(file_system, relative_path)
+        with file_system.open(relative_path, "rb") as file:
             content: bytes = file.read()
-        revision = system.repo.get_rev() if location.revision else _revision(root, inside, known)
+        if location.revision:
+            revision = file_system.repo.get_rev()
+        else:
+            revision = _working_tree_revision(root, relative_path, recorded_md5)
     except IsADirectoryError as error:
-        raise DataError(f"{text} is a folder.", allowed="one file", next_step="Name a file in it.") from error
+        raise DataError(f"{text} is a folder.", allowed="one file", next_step="Name a file in the folder.") from error
     except FileNotFoundError as error:
         raise DataError(f"{text} cannot be read: {error.strerror}.", next_step=STORAGE_STEP) from error
     except DvcException as error:
         raise DataError(
-            f"{text} cannot be read: {error}.", next_step="Name a file and a revision that the repository has."
+            f"{text} cannot be read: {error}.", next_step="Give a file and a revision that the repository has."
         ) from error
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != known:
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != recorded_md5:
         raise DataError(
-            f"{text} is not what DVC knows: it was changed, or was never added.",
-            next_step=f"Add it: dvc add {inside}; or name a revision: {PREFIX}{location.path}@REV.",
+            f"{text} does not match the hash that DVC records: the file was changed, or was never added to DVC.",
+            next_step=f"Add it: dvc add {relative_path}; or give a revision: {PREFIX}{location.path}@REV.",
         )
-    return File(content=content, tags={run_tags.DATA_REVISION: revision, run_tags.DATA_MD5: known})
+    return DvcFile(content=content, tags={run_tags.DATA_REVISION: revision, run_tags.DATA_MD5: recorded_md5})
 
 
-def _repository(path: Path, text: str) -> Path:
+def _find_repository(path: Path, text: str) -> Path:
     for folder in path.parents:
         if (folder / ".dvc").is_dir():
             return folder
     raise DataError(
-        f"{text} lies in no DVC repository.",
+        f"{text} is not in a DVC repository.",
         allowed="a path below a folder with .dvc, on the machine where the job runs",
-        next_step="Run `dvc init`, or give the path from this folder.",
+        next_step="Run `dvc init`, or give the path relative to the current folder.",
     )
 
 
-def _opened(root: Path, revision: str) -> Any:  # noqa: ANN401 - DVC has no types
+def _open_file_system(root: Path, revision: str) -> Any:  # noqa: ANN401 - DVC has no types
     from dvc.api import DVCFileSystem  # noqa: PLC0415 - optional, and slow to import
 
-    # One that was opened before knows the working tree as it was then.
+    # A cached instance would show the working tree as it was when that instance was opened.
     return DVCFileSystem(str(root), rev=revision or None, skip_instance_cache=True)
 
 
-def _md5(system: Any, inside: str) -> str:  # noqa: ANN401 - DVC has no types
-    """DVC's hash of a file; empty where it does not know the file."""
-    return str((system.info(inside).get("dvc_info") or {}).get("md5", ""))
+def _recorded_md5(file_system: Any, relative_path: str) -> str:  # noqa: ANN401 - DVC has no types
+    """Return the hash that DVC records for a file; empty if DVC does not track the file."""
+    return str((file_system.info(relative_path).get("dvc_info") or {}).get("md5", ""))
 
 
-def _revision(root: Path, inside: str, known: str) -> str:
-    """The commit that the working tree is at, with `DIRTY` where another content is recorded there."""
-    committed = _opened(root, "HEAD")
+def _working_tree_revision(root: Path, relative_path: str, md5: str) -> str:
+    """Return the commit of the working tree, with `DIRTY_SUFFIX` if the commit records another content of the file."""
+    committed = _open_file_system(root, "HEAD")
     try:
-        is_same = _md5(committed, inside) == known
+        is_committed = _recorded_md5(committed, relative_path) == md5
     except FileNotFoundError:
-        is_same = False
-    return str(committed.repo.get_rev()) + ("" if is_same else DIRTY)
+        is_committed = False
+    return str(committed.repo.get_rev()) + ("" if is_committed else DIRTY_SUFFIX)

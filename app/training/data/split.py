@@ -1,7 +1,6 @@
-"""Which rows training never sees, and whether there are enough of each class.
+"""The held-out test set, and the check that every class has enough rows.
 
-Where the rows come from is decided in `app.training.data.sources`, and what the held-out ones judge in
-`app.training.evaluation.promotion_gate`.
+`app.training.data.sources` reads the rows. `app.training.evaluation.promotion_gate` judges models on the held-out rows.
 """
 
 import math
@@ -16,7 +15,7 @@ from app.training.data.sources import Dataset
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """A data set in two parts that share no row."""
+    """The training rows and the test rows of a data set; no row is in both."""
 
     train_features: pd.DataFrame
     test_features: pd.DataFrame
@@ -24,34 +23,35 @@ class Split:
     test_target: pd.Series
 
 
-def split(dataset: Dataset, *, test_size: float, seed: int) -> Split:
-    """Hold out a test set with every class in the same share as in the whole.
+def split_dataset(dataset: Dataset, *, test_size: float, seed: int) -> Split:
+    """Hold out a stratified test set: every class has the same share as in the whole data set.
 
-    What a row holds decides its side, not its place: when rows come or go, nearly all others stay where they were. So a
-    model that was trained on an earlier state of the data can be judged on rows that it has not seen.
+    A hash of the row's content decides its side, not its position. When rows are added or removed, nearly all other
+    rows stay on their side. So a model that was trained on an earlier state of the data can be judged on rows that it
+    has not seen.
 
     Args:
-        dataset: What to split.
+        dataset: The data set to split.
         test_size: Share of the rows to hold out, above 0 and below 1.
         seed: The same seed holds out the same rows.
 
     Raises:
-        DataError: A class has too few rows to stand in both parts.
+        DataError: A class has too few rows for both parts.
     """
-    needed = max(2, math.ceil(1 / test_size), math.ceil(1 / (1 - test_size)))
+    min_rows = max(2, math.ceil(1 / test_size), math.ceil(1 / (1 - test_size)))
     counts = dataset.target.value_counts()
-    small = counts[counts < needed]
-    if len(small):
-        listed = ", ".join(f"{label!r} ({count})" for label, count in small.items())
+    small_classes = counts[counts < min_rows]
+    if len(small_classes):
         raise DataError(
-            f"{dataset.source} has classes with too few rows to train on and to hold out: {listed}.",
-            allowed=f"at least {needed} rows a class at a test share of {test_size}",
+            f"{dataset.source} has classes with too few rows to split into training and test rows: "
+            f"{_list_counts(small_classes)}.",
+            allowed=f"at least {min_rows} rows per class with --test-size {test_size}",
             next_step="Add rows, merge or drop these classes, or change --test-size.",
         )
-    order = np.argsort(_draws(dataset, seed))
+    order = np.argsort(_row_hashes(dataset, seed))
     features, target = dataset.features.iloc[order], dataset.target.iloc[order]
-    rank = target.groupby(target).cumcount()
-    is_held_out = (rank < (target.map(counts) * test_size).round()).to_numpy()
+    rank_in_class = target.groupby(target).cumcount()
+    is_held_out = (rank_in_class < (target.map(counts) * test_size).round()).to_numpy()
     return Split(
         train_features=features[~is_held_out],
         test_features=features[is_held_out],
@@ -60,25 +60,30 @@ def split(dataset: Dataset, *, test_size: float, seed: int) -> Split:
     )
 
 
-def _draws(dataset: Dataset, seed: int) -> np.ndarray:
-    """A random number for each row, of shape (rows,), that depends on what the row holds and on the seed alone."""
-    parts = [pd.util.hash_pandas_object(part, index=False).to_numpy() for part in (dataset.features, dataset.target)]
-    draws: np.ndarray = pd.util.hash_array(sum(parts) + pd.util.hash_array(np.array([seed], dtype=np.uint64)))
-    return draws
-
-
-def check_folds(parts: Split, folds: int) -> None:
-    """Make sure that the training rows can be cut into folds of which each has every class.
+def check_folds(split: Split, folds: int) -> None:
+    """Check that every class of the training rows can be in every fold of a cross-validation.
 
     Raises:
-        DataError: A class has fewer training rows than there are folds.
+        DataError: A class has fewer training rows than `folds`.
     """
-    counts = parts.train_target.value_counts()
-    small = counts[counts < folds]
-    if len(small):
-        listed = ", ".join(f"{label!r} ({count})" for label, count in small.items())
+    counts = split.train_target.value_counts()
+    small_classes = counts[counts < folds]
+    if len(small_classes):
         raise DataError(
-            f"There are classes with fewer rows to train on than there are folds: {listed}.",
-            allowed=f"at least {folds} training rows a class",
-            next_step="Add rows, merge or drop these classes, or take fewer --folds.",
+            f"Some classes have fewer training rows than there are folds: {_list_counts(small_classes)}.",
+            allowed=f"at least {folds} training rows per class",
+            next_step="Add rows, merge or drop these classes, or use fewer --folds.",
         )
+
+
+def _row_hashes(dataset: Dataset, seed: int) -> np.ndarray:
+    """Hash each row's values, its label and the seed into a number; shape (rows,), uint64."""
+    columns = (dataset.features, dataset.target)
+    content_hashes = [pd.util.hash_pandas_object(column, index=False).to_numpy() for column in columns]
+    seed_hash = pd.util.hash_array(np.array([seed], dtype=np.uint64))
+    row_hashes: np.ndarray = pd.util.hash_array(sum(content_hashes) + seed_hash)
+    return row_hashes
+
+
+def _list_counts(counts: pd.Series) -> str:
+    return ", ".join(f"{label!r} ({count})" for label, count in counts.items())

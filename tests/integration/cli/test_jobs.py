@@ -17,7 +17,7 @@ import pytest
 
 from app.cli.endpoints import Target
 from app.cli.jobs.ray_jobs_api import STREAM_FROM, Job, JobError, Ray, State, Submission
-from app.training.data.sources import bundled
+from app.training.data.sources import load_bundled
 from tests.support.cutting import cutting
 from tests.support.local import MANTA, Local, Started, clean_environment
 from tests.support.waiting import wait_until
@@ -76,7 +76,7 @@ def mlflow_run(target: Target, run_id: str) -> dict[str, str]:
 def test_a_job_from_another_folder_brings_its_data_and_does_what_ray_job_submit_does(
     target: Target, tmp_path: Path
 ) -> None:
-    rows = bundled("breast-cancer")
+    rows = load_bundled("breast-cancer")
     rows.features.assign(diagnosis=rows.target).to_csv(tmp_path / "cells.csv", index=False)
     options = ["--data", "cells.csv", "--target", "diagnosis", "--trees", "10"]
     plain = ["ray", "job", "submit", "--address", target.ray_url, "--working-dir", ".", "--"]

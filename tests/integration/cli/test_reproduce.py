@@ -141,7 +141,7 @@ def test_a_version_is_fetched_from_the_storage_where_nothing_else_has_it(clone: 
         ("flats.csv@v9", "unknown Git revision"),
         ("nowhere.csv@v1", "cannot be read: No such file"),
         ("app@v1", "is a folder"),
-        ("../flats.csv", "lies in no DVC repository"),
+        ("../flats.csv", "is not in a DVC repository"),
     ],
 )
 def test_what_dvc_does_not_have_is_refused_with_a_next_step(clone: Clone, location: str, said: str) -> None:

@@ -7,7 +7,7 @@ import grpc
 import httpx
 import pytest
 
-from app.training.data.sources import bundled
+from app.training.data.sources import load_bundled
 from tests.support.local import Local, Started, clean_environment
 
 
@@ -23,7 +23,7 @@ class TestCommands:
         assert {name: part["is_up"] for name, part in parts.items()} == {"ray": True, "mlflow": True, "serve": True}
 
     def test_predict_answers_a_csv_whose_columns_stand_in_another_order(self, local: Local, tmp_path: Path) -> None:
-        dataset = bundled("breast-cancer")
+        dataset = load_bundled("breast-cancer")
         rows = dataset.features.head(20)[dataset.features.columns[::-1]].assign(diagnosis="?")
         rows.to_csv(tmp_path / "rows.csv", index=False)
 
@@ -36,7 +36,7 @@ class TestCommands:
         assert "ignored, since the model does not know them: diagnosis" in ended.stderr
 
     def test_predict_answers_json_from_standard_input(self, local: Local) -> None:
-        row = bundled("breast-cancer").features.iloc[0].tolist()
+        row = load_bundled("breast-cancer").features.iloc[0].tolist()
 
         ended = local.run("predict", "-", stdin=json.dumps([row]))
 

@@ -17,11 +17,11 @@ from mlflow import MlflowClient
 from sklearn.ensemble import RandomForestClassifier
 
 from app.names import MODEL_NAME
-from app.training.data.sources import bundled
+from app.training.data.sources import load_bundled
 from tests.support.local import Local, Started
 from tests.support.waiting import until, wait_until
 
-ROWS = bundled("breast-cancer").features
+ROWS = load_bundled("breast-cancer").features
 UNDER_WAY, QUEUED = 64, 1024
 """Requests that a replica takes, as `docs/explanation/performance.md` says."""
 BEYOND = 20

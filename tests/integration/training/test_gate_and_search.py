@@ -126,7 +126,7 @@ def test_a_search_that_was_killed_goes_on_where_it_was(platform: Started, local:
 
 
 def test_trees_that_were_lost_with_their_worker_are_fitted_again_the_same(platform: Started, local: Local) -> None:
-    rows = sources.synthetic(n_samples=20_000, seed=1)
+    rows = sources.make_synthetic(n_samples=20_000, seed=1)
     rows.features.assign(sold=rows.target).to_parquet(local.folder / "rows.parquet")
     argv = ["train", "--data", "rows.parquet", "--target", "sold", "--trees", "300", "--max-depth", "3", "--no-promote"]
     killed: list[int] = []
@@ -143,8 +143,8 @@ def test_trees_that_were_lost_with_their_worker_are_fitted_again_the_same(platfo
     wait_until(kill_one, what="a worker that fits", limit_s=120)
     assert running.wait(timeout=200) == 0, (local.folder / "lost.log").read_text()
 
-    dataset = sources.from_file(str(local.folder / "rows.parquet"), target="sold")
-    parts = split.split(dataset, test_size=0.2, seed=42)
+    dataset = sources.read_file(str(local.folder / "rows.parquet"), target="sold")
+    parts = split.split_dataset(dataset, test_size=0.2, seed=42)
     alone = RandomForestClassifier(300, max_depth=3, random_state=42, n_jobs=-1)
     alone.fit(parts.train_features, parts.train_target)
     assert killed
@@ -203,7 +203,7 @@ def test_a_model_survives_a_registry_that_goes_away(local: Local, registry: Mlfl
     assert run.inputs is not None
     assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["wine"]
     assert registry.get_model_version(MODEL_NAME, again["version"]).run_id == again["run_id"]
-    parts = split.split(sources.bundled("wine"), test_size=0.2, seed=42)
+    parts = split.split_dataset(sources.load_bundled("wine"), test_size=0.2, seed=42)
     alone = RandomForestClassifier(12, random_state=42).fit(parts.train_features, parts.train_target)
     assert again["fingerprint"] == provenance.fingerprint(alone)
 

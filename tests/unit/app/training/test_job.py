@@ -11,8 +11,8 @@ def test_a_search_without_a_cluster_says_where_it_runs() -> None:
         job.train(TrainOptions(dataset="wine", trials=2), Settings(ray_address=None))
 
 
-def test_too_few_rows_for_the_folds_are_refused_before_anything_starts() -> None:
+def test_too_few_rows_for_the_folds_are_refused_before_a_run_starts() -> None:
     chosen = TrainOptions(dataset="wine", trials=2, folds=20, test_size=0.7)
 
-    with pytest.raises(DataError, match=r"fewer rows to train on than there are folds: 'class_0' \(18\)"):
+    with pytest.raises(DataError, match=r"fewer training rows than there are folds: 'class_0' \(18\)"):
         job.train(chosen, Settings(mlflow_tracking_uri="http://127.0.0.1:9", ray_address="127.0.0.1:9"))

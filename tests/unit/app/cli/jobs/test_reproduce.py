@@ -1,7 +1,7 @@
 import pytest
 
 from app.cli.jobs.reproduce import Recipe, ReproductionError, check_packages, compare
-from app.training.data.dvc import Location
+from app.training.data.dvc import DvcLocation
 from app.training.provenance import packages
 
 COMMIT = "c" * 40
@@ -108,7 +108,7 @@ def test_what_came_out_the_same_is_accepted() -> None:
     [("dvc:a/b.csv", "a/b.csv", ""), ("dvc:a/b.csv@v1", "a/b.csv", "v1"), ("dvc:a@b.csv@v1", "a@b.csv", "v1")],
 )
 def test_a_location_of_dvc_is_a_path_and_what_follows_the_last_at(text: str, path: str, revision: str) -> None:
-    location = Location.parse(text)
+    location = DvcLocation.parse(text)
 
     assert (location.path, location.revision) == (path, revision)
     assert str(location) == text

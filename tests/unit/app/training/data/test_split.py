@@ -3,57 +3,87 @@ import pandas as pd
 import pytest
 
 from app.errors import DataError
-from app.training.data import sources, split
+from app.training.data import sources
 from app.training.data.sources import Dataset
+from app.training.data.split import Split, check_folds, split_dataset
 
 
-def measured(rows: int, *, seed: int = 0) -> Dataset:
-    generator = np.random.default_rng(seed)
-    frame = pd.DataFrame(generator.normal(size=(rows, 3)), columns=list("abc"))
-    return sources.from_frame(frame.assign(sold=frame["a"] > 0), target="sold", name="m", source="m")
+def random_dataset(row_count: int) -> Dataset:
+    values = np.random.default_rng(0).normal(size=(row_count, 3))
+    frame = pd.DataFrame(values, columns=list("abc"))
+    return dataset_of(frame.assign(sold=frame["a"] > 0))
 
 
-def sides(dataset: Dataset) -> tuple[set[float], set[float]]:
-    """The training rows and the held-out ones, by a value that no two of them share."""
-    parts = split.split(dataset, test_size=0.2, seed=5)
-    return set(parts.train_features["a"]), set(parts.test_features["a"])
+def dataset_of(frame: pd.DataFrame) -> Dataset:
+    return sources.from_frame(frame, target="sold", name="houses", source="houses")
 
 
-def test_a_row_stays_on_its_side_when_others_come() -> None:
-    whole = measured(2000)
-    frame = whole.features.assign(sold=whole.target)
-    before_trained, before_held_out = sides(sources.from_frame(frame.head(1500), target="sold", name="m", source="m"))
-
-    trained, held_out = sides(whole)
-
-    assert len(held_out) == 400
-    assert len(before_trained & held_out) < 0.02 * 2000
-    assert len(before_held_out & trained) < 0.02 * 2000
+def row_ids(split: Split) -> tuple[set[float], set[float]]:
+    """The training rows and the test rows, each identified by its value in column `a`, which is unique."""
+    return set(split.train_features["a"]), set(split.test_features["a"])
 
 
-def test_the_order_of_the_rows_changes_nothing() -> None:
-    dataset = measured(200)
-    frame = dataset.features.assign(sold=dataset.target).sample(frac=1, random_state=1)
-    shuffled = sources.from_frame(frame, target="sold", name="m", source="m")
+def test_rows_stay_on_their_side_of_the_split_when_rows_are_added() -> None:
+    dataset = random_dataset(2000)
+    earlier_rows = dataset.features.assign(sold=dataset.target).head(1500)
+    earlier_train, earlier_test = row_ids(split_dataset(dataset_of(earlier_rows), test_size=0.2, seed=5))
 
-    one, other = (split.split(given, test_size=0.2, seed=5) for given in (dataset, shuffled))
+    train, test = row_ids(split_dataset(dataset, test_size=0.2, seed=5))
 
-    assert one.test_features.to_numpy().tolist() == other.test_features.to_numpy().tolist()
-    assert one.train_features.to_numpy().tolist() == other.train_features.to_numpy().tolist()
+    assert len(test) == 400
+    assert len(earlier_train & test) < 0.02 * 2000
+    assert len(earlier_test & train) < 0.02 * 2000
 
 
-def test_equal_rows_stand_on_both_sides() -> None:
-    frame = pd.DataFrame({"a": [0, 1] * 50, "sold": ["no", "yes"] * 50})
+def test_the_order_of_the_rows_does_not_change_the_split() -> None:
+    dataset = random_dataset(200)
+    shuffled = dataset_of(dataset.features.assign(sold=dataset.target).sample(frac=1, random_state=1))
 
-    parts = split.split(sources.from_frame(frame, target="sold", name="m", source="m"), test_size=0.3, seed=1)
+    original_split, shuffled_split = (split_dataset(rows, test_size=0.2, seed=5) for rows in (dataset, shuffled))
 
-    assert parts.test_target.value_counts().to_dict() == {"no": 15, "yes": 15}
-    assert parts.train_target.value_counts().to_dict() == {"no": 35, "yes": 35}
+    assert original_split.test_features.to_numpy().tolist() == shuffled_split.test_features.to_numpy().tolist()
+    assert original_split.train_features.to_numpy().tolist() == shuffled_split.train_features.to_numpy().tolist()
+
+
+def test_equal_rows_are_split_in_the_share_of_the_test_size() -> None:
+    dataset = dataset_of(pd.DataFrame({"a": [0, 1] * 50, "sold": ["no", "yes"] * 50}))
+
+    split = split_dataset(dataset, test_size=0.3, seed=1)
+
+    assert split.test_target.value_counts().to_dict() == {"no": 15, "yes": 15}
+    assert split.train_target.value_counts().to_dict() == {"no": 35, "yes": 35}
+
+
+def test_the_test_rows_have_every_class_in_the_share_of_the_whole_data_set() -> None:
+    dataset = sources.load_bundled("wine")
+
+    split = split_dataset(dataset, test_size=0.25, seed=7)
+
+    shares = dataset.target.value_counts(normalize=True)
+    test_shares = split.test_target.value_counts(normalize=True)
+    assert split.test_features.index.intersection(split.train_features.index).empty
+    assert (shares - test_shares).abs().max() < 0.02
+
+
+def test_the_same_seed_holds_out_the_same_rows() -> None:
+    dataset = sources.load_bundled("wine")
+
+    first, repeated, other = (split_dataset(dataset, test_size=0.25, seed=seed) for seed in (7, 7, 8))
+
+    assert first.test_features.index.tolist() == repeated.test_features.index.tolist()
+    assert first.test_features.index.tolist() != other.test_features.index.tolist()
+
+
+def test_a_class_with_too_few_rows_to_split_is_refused() -> None:
+    frame = pd.DataFrame({"a": range(20), "sold": ["perhaps", *["no", "yes"] * 9, "no"]})
+
+    with pytest.raises(DataError, match=r"'perhaps' \(1\).*at least 5 rows per class"):
+        split_dataset(dataset_of(frame), test_size=0.2, seed=1)
 
 
 def test_a_class_with_fewer_training_rows_than_folds_is_refused() -> None:
-    parts = split.split(measured(40), test_size=0.5, seed=1)
+    split = split_dataset(random_dataset(40), test_size=0.5, seed=1)
 
-    split.check_folds(parts, 5)
-    with pytest.raises(DataError, match=r"fewer rows to train on than there are folds.*at least 20"):
-        split.check_folds(parts, 20)
+    check_folds(split, 5)
+    with pytest.raises(DataError, match=r"fewer training rows than there are folds.*at least 20"):
+        check_folds(split, 20)
