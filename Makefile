@@ -4,27 +4,27 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --custom-compile-command "make lock"
 
-# Not in macOS' own make: there the lines of two processes come mixed.
+# The make of macOS lacks this option, so the output of the two processes is mixed there.
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
 .PHONY: help run up down test lint format types unit unit-app unit-rest integration e2e lifecycle faults bench docs lock clean
 
 help: ## show the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: .venv/.app ## start the platform on this machine: train, load, predict (ONCE=1 ends by itself, ARGS='--serve-port 8001')
+run: .venv/.app ## start the platform on this machine: train, load, predict (ONCE=1 stops after that; ARGS='--serve-port 8001')
 	@$(BIN)/manta local $(if $(ONCE),--once) $(ARGS)
 
-up: .venv/.infra ## bring the dev stack up on Minikube and hold the tunnels open (STACK=name takes another)
+up: .venv/.infra ## bring the stack dev up on Minikube and keep the tunnels open (STACK=name takes another stack)
 	@scripts/up
 
-down: .venv/.infra ## destroy the stack that `make up` brought up (STACK=name takes another)
+down: .venv/.infra ## destroy the stack dev (STACK=name takes another stack)
 	@scripts/down
 
-test: lint types unit integration ## everything that needs no cluster
+test: lint types unit integration ## every check that needs no cluster: lint, types, unit and integration tests
 
-lint: .venv/.dev ## formatting, lint rules, and which module may import which
+lint: .venv/.dev ## check formatting, lint rules and the layers of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache --no-logo
@@ -33,13 +33,13 @@ format: .venv/.dev ## format the code and apply safe lint fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-types: .venv/.dev ## strict types
+types: .venv/.dev ## check types with mypy
 	$(BIN)/mypy
 
 # The unit tests that import the machine-learning libraries.
 LEARNING := $(addprefix tests/unit/app/,models serving training)
 
-unit: .venv/.dev ## tests without network or Ray: what needs the machine-learning libraries on one core, the rest on another
+unit: .venv/.dev ## unit tests, in two processes: no network, no Ray
 	@$(MAKE) --no-print-directory --jobs 2 $(SYNC) unit-app unit-rest
 
 unit-app: .venv/.dev
@@ -48,19 +48,19 @@ unit-app: .venv/.dev
 unit-rest: .venv/.dev
 	$(BIN)/pytest tests/unit $(addprefix --ignore ,$(LEARNING))
 
-integration: .venv/.dev ## tests against real Ray and MLflow processes on loopback
+integration: .venv/.dev ## integration tests: real Ray and MLflow processes on this machine
 	$(BIN)/pytest tests/integration
 
-e2e: .venv/.dev ## a real Kubernetes API judges every object of both stacks (KUBECONFIG)
+e2e: .venv/.dev ## a real Kubernetes API server validates every object of both stacks (KUBECONFIG)
 	$(BIN)/pytest tests/e2e --ignore tests/e2e/lifecycle
 
-lifecycle: .venv/.dev ## one stack through its whole life on a real cluster, with the real engine (KUBECONFIG)
+lifecycle: .venv/.dev ## one stack on a real cluster, from pulumi up to pulumi destroy (KUBECONFIG)
 	$(BIN)/pytest tests/e2e/lifecycle/test_lifecycle.py
 
-faults: .venv/.dev ## the same engine and cluster: updates broken off and taken up again, one of two workers killed (KUBECONFIG)
+faults: .venv/.dev ## on a real cluster: kill updates and repeat them, kill one of two workers (KUBECONFIG)
 	$(BIN)/pytest tests/e2e/lifecycle/test_faults.py
 
-bench: .venv/.dev ## measure against peers, into docs/benchmarks: predictor, server, swaps, jobs, training (wrk; half an hour)
+bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; half an hour)
 	$(BIN)/python -m tests.benchmark.predictor
 	$(BIN)/python -m tests.benchmark.serving
 	$(BIN)/python -m tests.benchmark.swap
@@ -77,7 +77,7 @@ lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 ta
 	$(LOCK) --group mlflow -o requirements/mlflow.txt
 	for peer in bentoml litserve mlserver; do $(LOCK) --group $$peer -o requirements/benchmark/$$peer.txt; done
 
-clean: ## remove the virtual environment and the local platform's state; keep the passphrase and the settings of stacks
+clean: ## remove .venv and the local platform's state; keep the passphrase and the settings of stacks
 	@scripts/clean
 
 .venv/bin/python:
