@@ -8,27 +8,27 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A chart as configured."""
+    """A chart, and where it comes from."""
 
     chart: str
-    """Name in the repository, `oci://` reference, or a path that begins with `.`, `/` or `~`."""
+    """A name in the repository, an `oci://` reference, or a path that begins with `.`, `/` or `~`."""
     version: str
     repository: str
 
     @property
     def is_local(self) -> bool:
-        """Whether the chart lies on this machine."""
+        """Whether `chart` is a path."""
         return self.chart.startswith((".", "/", "~"))
 
     def path(self, root: Path) -> Path:
-        """Where a local chart lies; a relative path counts from the project's root."""
+        """Absolute path of a local chart. A relative path starts at `root`, the root of the project."""
         return (root / Path(self.chart).expanduser()).resolve()
 
     def release_source(self, root: Path) -> dict[str, Any]:
-        """Arguments of a Helm Release that say where the chart comes from.
+        """Arguments of a Helm Release that name the chart.
 
-        A relative path stays relative, to the folder that the program runs in: an absolute one would
-        differ between two machines that share a stack.
+        A relative path stays relative to the working directory of the program. An absolute path would differ between
+        two machines that share a stack, and Pulumi would see a change.
         """
         if self.is_local:
             relative = not Path(self.chart).expanduser().is_absolute()

@@ -1,4 +1,4 @@
-"""What a single key cannot know: values that contradict each other, and the command that mends them."""
+"""Checks that compare several values of a stack. Each problem names the command that corrects it."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -9,19 +9,19 @@ from infra.config.problem import Problem, quoted
 
 GIBIBYTE: Final = 1024**3
 MIN_WORKER_BYTES: Final = GIBIBYTE
-"""Raylet, agents, one model server and 30 % of object store; below it Ray's own monitor kills tasks."""
+"""The raylet, its agents, one replica and 30 % for the object store. Below this Ray's memory monitor kills tasks."""
 MIN_HEAD_BYTES: Final = GIBIBYTE
 """GCS, the dashboard with its modules, and the proxy."""
 MIN_HEAD_CPUS: Final = 1
-"""Ray gives up a start that takes 30 s, and half a CPU takes that long on a busy machine."""
+"""Ray gives up after a start of 30 s, and half a CPU needs that long on a busy machine."""
 MIN_MLFLOW_BYTES: Final = 0.75 * GIBIBYTE
-"""One MLflow worker takes 0.8 GB."""
+"""One MLflow worker process uses 0.8 GB."""
 
 
 def problems(
     *, cluster: ClusterOptions, size: SizeOptions, images: ImageOptions, storage: StorageOptions, access: AccessOptions
 ) -> Iterator[Problem]:
-    """Every contradiction between the values of a stack."""
+    """Yield every contradiction between the values of a stack."""
     yield from _cluster(cluster)
     yield from _size(size, storage)
     yield from _images(images, cluster)
@@ -33,91 +33,95 @@ def problems(
 
 def _cluster(cluster: ClusterOptions) -> Iterator[Problem]:
     if not cluster.context and not cluster.cluster_stack:
-        reason = "the stack needs to be told which cluster it may touch (kubectl config get-contexts lists them)"
+        reason = "not set; choose the cluster to deploy to (kubectl config get-contexts lists the contexts)"
         yield Problem("context", reason, "pulumi config set context minikube")
     if cluster.cluster_stack and cluster.kubeconfig.get_secret_value():
-        yield Problem("kubeconfig", "clusterStack gives a kubeconfig too", "pulumi config rm kubeconfig")
+        yield Problem("kubeconfig", "set, and clusterStack provides a kubeconfig too", "pulumi config rm kubeconfig")
     if cluster.cluster_stack and cluster.target == "minikube":
-        reason = "a cluster from clusterStack is not a local one"
+        reason = "given minikube, but the cluster of clusterStack is not a local cluster"
         yield Problem("target", reason, "pulumi config set target cloud")
 
 
 def _size(size: SizeOptions, storage: StorageOptions) -> Iterator[Problem]:
-    for key, given, least in (
+    for key, quantity, least in (
         ("memory", size.memory, MIN_WORKER_BYTES),
         ("headMemory", size.head_memory, MIN_HEAD_BYTES),
         ("mlflowMemory", storage.mlflow_memory, MIN_MLFLOW_BYTES),
     ):
-        if quantities.value(given) < least:
+        if quantities.value(quantity) < least:
             need = quantities.memory_share(str(int(least)), quantities.WHOLE)
-            reason = f"given {given}; the process needs {need} or more to start"
+            reason = f"given {quantity}; the process needs at least {need} to start"
             yield Problem(key, reason, f"pulumi config set {key} {need}")
     if quantities.value(size.head_cpus) < MIN_HEAD_CPUS:
-        reason = (
-            f"given {size.head_cpus}; with less than {MIN_HEAD_CPUS} the head may not start in the time that Ray allows"
-        )
+        reason = f"given {size.head_cpus}; a head with less than {MIN_HEAD_CPUS} may exceed Ray's start limit of 30 s"
         yield Problem("headCpus", reason, f"pulumi config set headCpus {MIN_HEAD_CPUS}")
     if size.min_workers > size.max_workers:
-        reason = f"given {size.min_workers}, which is over maxWorkers ({size.max_workers})"
+        reason = f"given {size.min_workers}, which is more than maxWorkers ({size.max_workers})"
         yield Problem("minWorkers", reason, f"pulumi config set maxWorkers {size.min_workers}")
     if size.replicas > size.max_workers:
-        reason = f"given {size.replicas}; each replica takes a worker, and maxWorkers is {size.max_workers}"
+        reason = f"given {size.replicas}; each replica needs a worker, and maxWorkers is {size.max_workers}"
         yield Problem("replicas", reason, f"pulumi config set maxWorkers {size.replicas}")
 
 
 def _images(images: ImageOptions, cluster: ClusterOptions) -> Iterator[Problem]:
     if images.image_builder == "prebuilt" and not images.image:
-        reason = "imageBuilder is prebuilt, so the image must be named"
+        reason = "not set; imageBuilder: prebuilt needs the reference of the image"
         yield Problem("image", reason, "pulumi config set image registry.example.com/manta-ray:1.0")
     if images.image_builder == "docker" and not images.registry:
-        reason = "imageBuilder docker pushes to a registry that the cluster pulls from"
+        reason = "not set; imageBuilder: docker pushes to a registry that the cluster pulls from"
         yield Problem("registry", reason, "pulumi config set registry registry.example.com/ml")
     if images.image_builder == "command" and "{image}" not in images.build_command:
-        reason = "imageBuilder is command, so a command with {image} must be given"
+        reason = "imageBuilder: command needs a command that contains {image}"
         example = "buildah build -t {image} -f {dockerfile} {context}"
         yield Problem("buildCommand", reason, f"pulumi config set buildCommand {quoted(example)}")
     if images.image_builder == "minikube" and cluster.target == "cloud":
-        reason = "given minikube, which builds for a Minikube only"
+        reason = "given minikube, which builds images for Minikube only, and target is cloud"
         yield Problem("imageBuilder", reason, "pulumi config set imageBuilder docker")
 
 
 def _mlflow(storage: StorageOptions, cluster: ClusterOptions, size: SizeOptions) -> Iterator[Problem]:
     if storage.mlflow_backend == "sqlite" and storage.mlflow_replicas > 1:
-        reason = f"given {storage.mlflow_replicas}; SQLite is one file that one server writes"
+        reason = f"given {storage.mlflow_replicas}; only one server can write the file of SQLite"
         yield Problem("mlflowReplicas", reason, "pulumi config set mlflowBackend postgres")
     if storage.artifact_root == "volume" and storage.mlflow_replicas > 1:
-        reason = f"given {storage.mlflow_replicas}; a volume belongs to one server"
+        reason = f"given {storage.mlflow_replicas}; only one server can mount the volume of the artifacts"
         yield Problem("mlflowReplicas", reason, "pulumi config set artifactRoot s3://bucket/path")
     if cluster.target == "cloud" and size.max_workers > 1:
-        several = "a volume binds MLflow to one node or zone of a cluster of several"
+        bound = "a volume binds MLflow to one node or zone of the cluster"
         if storage.mlflow_backend == "sqlite":
-            yield Problem("mlflowBackend", f"given sqlite; {several}", "pulumi config set mlflowBackend postgres")
+            yield Problem("mlflowBackend", f"given sqlite; {bound}", "pulumi config set mlflowBackend postgres")
         if storage.artifact_root == "volume":
-            yield Problem("artifactRoot", f"given volume; {several}", "pulumi config set artifactRoot s3://bucket/path")
+            yield Problem("artifactRoot", f"given volume; {bound}", "pulumi config set artifactRoot s3://bucket/path")
 
 
 def _postgres(storage: StorageOptions) -> Iterator[Problem]:
     if storage.mlflow_backend != "postgres":
         return
     if not storage.postgres_host:
-        yield Problem("postgresHost", "mlflowBackend is postgres", "pulumi config set postgresHost db.example.com")
+        yield Problem(
+            "postgresHost", "not set, and mlflowBackend is postgres", "pulumi config set postgresHost db.example.com"
+        )
     if not storage.postgres_secret and not storage.postgres_password.get_secret_value():
-        reason = "mlflowBackend is postgres, so its password must come from here or from postgresSecret"
+        reason = "not set; mlflowBackend: postgres needs a password here or in postgresSecret"
         yield Problem("postgresPassword", reason, "pulumi config set --secret postgresPassword")
     if storage.postgres_database == storage.postgres_auth_database:
-        reason = f"given {storage.postgres_auth_database}; runs and users have migrations that exclude each other"
+        reason = (
+            f"given {storage.postgres_auth_database}, the database of runs; the migrations of runs and users conflict"
+        )
         yield Problem("postgresAuthDatabase", reason, "pulumi config set postgresAuthDatabase mlflow_auth")
 
 
 def _redis(storage: StorageOptions) -> Iterator[Problem]:
     if storage.redis == "external" and not storage.redis_address:
-        yield Problem("redisAddress", "redis is external", "pulumi config set redisAddress redis.example.com:6380")
+        yield Problem(
+            "redisAddress", "not set, and redis is external", "pulumi config set redisAddress redis.example.com:6380"
+        )
 
 
 def _access(access: AccessOptions) -> Iterator[Problem]:
     if access.access != "port-forward" and not access.host:
         example = "manta.example.com" if access.access == "ingress" else '"$(minikube ip)"'
-        yield Problem("host", f"access is {access.access}", f"pulumi config set host {example}")
+        yield Problem("host", f"not set, and access is {access.access}", f"pulumi config set host {example}")
     if access.access == "ingress" and not access.tls:
-        reason = "access is ingress: tokens and passwords go over it, so it needs a TLS Secret"
+        reason = "not set; access: ingress needs a TLS Secret, because tokens and passwords pass through it"
         yield Problem("tls", reason, "pulumi config set tls manta-tls")

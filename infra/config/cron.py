@@ -1,41 +1,41 @@
-"""Cron schedules as Kubernetes reads them: five fields, or a word such as `@daily`.
+"""Checks a cron schedule before `pulumi up` changes anything: five fields, or a macro such as `@daily`.
 
-The rules are those of robfig/cron's `ParseStandard`, which the CronJob controller calls. Unlike many crons it knows
-no day of the week 7, and Kubernetes takes the time zone from a field of its own.
+The rules are those of `ParseStandard` of robfig/cron, which the CronJob controller calls. Unlike other crons it has no
+day of the week 7. The CronJob has a separate field for the time zone.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Final
 
-WORDS: Final = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
-"""What may stand in place of the five fields."""
+MACROS: Final = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
+"""Names that replace the five fields."""
 
 PART: Final = re.compile(r"(?P<first>[*?]|\w+)(-(?P<last>\w+))?(/(?P<step>\d+))?")
-"""One entry of a field's list."""
+"""One entry of the comma-separated list in a field."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One of the five fields."""
+    """One of the five fields of a schedule."""
 
     name: str
     least: int
     most: int
     names: str = ""
-    """What may stand for the numbers, in their order, separated by spaces."""
+    """Names of the values in ascending order, separated by spaces. Empty: the field has numbers only."""
 
     def number(self, text: str) -> int:
-        """Value of a number or name.
+        """Convert a number or a name to the field's value.
 
         Raises:
-            ValueError: It is neither, or out of range.
+            ValueError: The text is neither, or the value is out of range.
         """
         names = self.names.split()
         value = names.index(text.lower()) + self.least if text.lower() in names else int(text) if text.isdigit() else -1
         if not self.least <= value <= self.most:
             allowed = f"{self.least} to {self.most}" + (f" or {self.names}" if names else "")
-            raise ValueError(f"the {self.name} {text!r} is not allowed: it is {allowed}")
+            raise ValueError(f"the {self.name} {text!r} is not allowed; allowed is {allowed}")
         return value
 
 
@@ -49,20 +49,20 @@ FIELDS: Final = (
 
 
 def checked(schedule: str) -> str:
-    """Give a schedule back if Kubernetes would take it.
+    """Return the schedule unchanged if Kubernetes accepts it.
 
     Args:
-        schedule: Five fields or a word; empty means none.
+        schedule: Five fields or a macro. Empty: no schedule.
 
     Raises:
-        ValueError: The message names the field at fault.
+        ValueError: Kubernetes would refuse the schedule. The message names the field.
     """
-    if not schedule or schedule in WORDS:
+    if not schedule or schedule in MACROS:
         return schedule
     parts = schedule.split()
     if len(parts) != len(FIELDS):
         names = ", ".join(field.name for field in FIELDS)
-        raise ValueError(f"a schedule has five fields ({names}) or is one of {', '.join(sorted(WORDS))}")
+        raise ValueError(f"a schedule has five fields ({names}) or is one of {', '.join(sorted(MACROS))}")
     for field, text in zip(FIELDS, parts, strict=True):
         for entry in text.split(","):
             _check(field, entry)
@@ -70,12 +70,12 @@ def checked(schedule: str) -> str:
 
 
 def _check(field: Field, entry: str) -> None:
-    found = PART.fullmatch(entry)
-    if found is None or (found["first"] in "*?" and found["last"]):
-        raise ValueError(f"the {field.name} {entry!r} is not of the form *, 5, 1-5, */5 or a list of these")
-    if found["step"] is not None and int(found["step"]) == 0:
+    match = PART.fullmatch(entry)
+    if match is None or (match["first"] in "*?" and match["last"]):
+        raise ValueError(f"the {field.name} {entry!r} does not have the form *, 5, 1-5, */5 or a list of these")
+    if match["step"] is not None and int(match["step"]) == 0:
         raise ValueError(f"the {field.name} {entry!r} has a step of 0")
-    if found["first"] not in "*?":
-        first = field.number(found["first"])
-        if found["last"] and field.number(found["last"]) < first:
+    if match["first"] not in "*?":
+        first = field.number(match["first"])
+        if match["last"] and field.number(match["last"]) < first:
             raise ValueError(f"the {field.name} {entry!r} ends before it begins")

@@ -1,6 +1,6 @@
-"""What a kubeconfig says about a context, and whether the cluster behind it is a local one.
+"""Reads a context from a kubeconfig, and decides whether its cluster is local.
 
-`components/cluster.py` asks before anything is registered: a stack must not reach a cluster by mistake.
+The program checks this before it registers any resource, so that a stack never deploys to another cluster by mistake.
 """
 
 import ipaddress
@@ -15,14 +15,14 @@ import pulumi
 import yaml
 
 LOCAL_NAMES: Final = re.compile(r"minikube|(kind|k3d)-.*|docker-desktop|rancher-desktop|colima|orbstack|microk8s")
-"""Context names that local tools give; a Minikube profile of another name is known by its extension."""
+"""Context names that local tools choose. `MINIKUBE_EXTENSION` identifies a Minikube profile with another name."""
 LOCAL_HOSTS: Final = frozenset({"localhost", "host.docker.internal", "kubernetes.docker.internal"})
 MINIKUBE_EXTENSION: Final = "minikube.sigs.k8s.io"
-"""Name under which Minikube signs the contexts that it writes."""
+"""Provider name in the extension that Minikube adds to its contexts and clusters."""
 
 
 class TargetError(pulumi.RunError):
-    """The configured cluster is not there, or is not of the kind that the stack is for."""
+    """The context does not exist, or its cluster is not of the kind that `target` names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +33,11 @@ class Context:
     server: str
     """URL of the API server."""
     is_minikube: bool
-    """Whether Minikube wrote it, whatever the name of the profile."""
+    """Whether Minikube wrote the context."""
 
 
 def read(files: Iterable[Path]) -> list[dict[str, Any]]:
-    """Parse the kubeconfig files that exist."""
+    """Parse each of the files that exists."""
     return [parse(path.read_text(encoding="utf-8")) for path in files if path.is_file()]
 
 
@@ -45,48 +45,51 @@ def parse(text: str) -> dict[str, Any]:
     """Parse the content of a kubeconfig.
 
     Raises:
-        TargetError: It is no kubeconfig.
+        TargetError: The text is not a kubeconfig.
     """
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise TargetError("The kubeconfig is not YAML; `kubectl config view --raw` prints one that is.") from error
+        raise TargetError("The kubeconfig is not YAML. Use the output of: kubectl config view --raw") from error
     if not isinstance(document, dict):
-        raise TargetError("The kubeconfig is empty; `kubectl config view --raw` prints one that is not.")
+        raise TargetError("The kubeconfig is empty. Use the output of: kubectl config view --raw")
     return document
 
 
 def find(documents: Sequence[dict[str, Any]], name: str) -> Context:
-    """Find a context by name, as kubectl does over several files; empty means the current one.
+    """Find a context by name. As in kubectl, the first of several files wins.
+
+    Args:
+        documents: The parsed kubeconfig files, in kubectl's order.
+        name: Name of the context. Empty: the current context.
 
     Raises:
-        TargetError: There is no such context; the message lists those that are there.
+        TargetError: No file has the context. The message lists the contexts.
     """
-    wanted = name or next((d["current-context"] for d in documents if d.get("current-context")), "")
+    context_name = name or next((d["current-context"] for d in documents if d.get("current-context")), "")
     contexts = {entry["name"]: entry for entry in reversed(_entries(documents, "contexts"))}
     clusters = {entry["name"]: entry for entry in reversed(_entries(documents, "clusters"))}
-    if wanted not in contexts:
-        there = ", ".join(sorted(contexts)) or "none"
+    if context_name not in contexts:
+        available = ", ".join(sorted(contexts)) or "none"
         raise TargetError(
-            f"The kubeconfig has no context {wanted!r}; it has: {there}. Name one of them with: "
+            f"The kubeconfig has no context {context_name!r}. Its contexts: {available}. Choose a context with: "
             "pulumi config set context NAME"
         )
-    context = contexts[wanted].get("context") or {}
+    context = contexts[context_name].get("context") or {}
     cluster = (clusters.get(context.get("cluster")) or {}).get("cluster") or {}
-    signed = [*(context.get("extensions") or []), *(cluster.get("extensions") or [])]
-    is_minikube = any((entry.get("extension") or {}).get("provider") == MINIKUBE_EXTENSION for entry in signed)
-    return Context(name=wanted, server=cluster.get("server", ""), is_minikube=is_minikube)
+    extensions = [*(context.get("extensions") or []), *(cluster.get("extensions") or [])]
+    is_minikube = any((entry.get("extension") or {}).get("provider") == MINIKUBE_EXTENSION for entry in extensions)
+    return Context(name=context_name, server=cluster.get("server", ""), is_minikube=is_minikube)
 
 
 def is_local(context: Context, *, also: Sequence[str] = ()) -> bool:
-    """Whether the cluster runs on this machine.
+    """Whether the cluster runs on this machine, by its context's name, Minikube's extension or a loopback address.
 
-    A private address proves nothing (the API servers of many cloud clusters have one), so a cluster
-    that shows itself neither by name nor by a loopback address is named in `localContexts`.
+    A private address proves nothing, because the API servers of many cloud clusters have one.
 
     Args:
-        context: What the kubeconfig says.
-        also: Names from `localContexts`.
+        context: The context to judge.
+        also: Further names of local contexts, from `localContexts`.
     """
     if context.name in also or context.is_minikube or LOCAL_NAMES.fullmatch(context.name):
         return True
@@ -98,24 +101,25 @@ def is_local(context: Context, *, also: Sequence[str] = ()) -> bool:
 
 
 def check(context: Context, *, target: str, also: Sequence[str] = ()) -> None:
-    """Refuse a context that is not of the kind that the stack is for.
+    """Refuse a context that does not fit `target`.
 
     Raises:
-        TargetError: `target` is minikube and the context is not local, or cloud and it is.
+        TargetError: `target` is minikube and the context is not local, or `target` is cloud and the context is local.
     """
     local = is_local(context, also=also)
-    shown = f"context {context.name!r} ({context.server or 'without an API server'})"
+    description = f"context {context.name!r} ({context.server or 'without an API server'})"
     if target == "minikube" and not local:
         raise TargetError(
-            f"This stack is for a local cluster, and {shown} is not one. Choose another with "
-            "`pulumi config set context minikube`, say that the stack is for a cloud with "
-            "`pulumi config set target cloud`, or, if the cluster does run on this machine, "
-            f"`pulumi config set --path 'localContexts[0]' {context.name}`."
+            f"`target` is minikube, but {description} is not a local cluster. "
+            "To deploy to another cluster: `pulumi config set context minikube`. "
+            "To deploy to a cloud cluster: `pulumi config set target cloud`. "
+            f"If this cluster is local: `pulumi config set --path 'localContexts[0]' {context.name}`."
         )
     if target == "cloud" and local:
         raise TargetError(
-            f"This stack is for a cloud cluster, and {shown} is a local one. Choose another with "
-            "`pulumi config set context NAME`, or the local stack with `pulumi stack select dev`."
+            f"`target` is cloud, but {description} is a local cluster. "
+            "To deploy to another cluster: `pulumi config set context NAME`. "
+            "To use the stack for the local cluster: `pulumi stack select dev`."
         )
 
 

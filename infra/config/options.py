@@ -1,6 +1,7 @@
-"""Every key of the configuration, in the groups of the README's table: type, default and meaning.
+"""Every configuration key of a stack: type, default and meaning, in groups.
 
-`settings.py` reads them from the stack, `checks.py` compares them with each other.
+`Pulumi.yaml` declares the same keys, and a test compares the two. `settings.py` reads the values of a stack;
+`checks.py` compares values with each other.
 """
 
 from typing import Annotated, Literal
@@ -26,66 +27,80 @@ from infra.config.vocabulary import (
     Quantity,
     RayServiceName,
     Secret,
-    Words,
+    ShellArguments,
 )
 
 NO_SECRET = SecretStr("")
 
 
 class OptionGroup(BaseModel):
-    """Keys that belong together; a key is the camel case name of its field."""
+    """A group of keys. A key is the camel case form of the field's name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 class ClusterOptions(OptionGroup):
-    """The cluster, and the place in it."""
+    """The cluster that the stack deploys to."""
 
     target: Literal["minikube", "cloud"] = Field(
-        "minikube", description="Kind of cluster: a local one, or one of several nodes elsewhere."
+        "minikube",
+        description=(
+            "Kind of cluster: `minikube` for a cluster on this machine, `cloud` for a cluster elsewhere with "
+            "several nodes."
+        ),
     )
     context: str = Field(
-        "", examples=["minikube"], description="Context of the kubeconfig; the stack touches no other."
+        "",
+        examples=["minikube"],
+        description="Context of the kubeconfig that the stack deploys to. The stack touches no other cluster.",
     )
     local_contexts: tuple[str, ...] = Field(
-        (), description="Further contexts that are local, where neither name nor address shows it."
+        (), description="Contexts that count as local although neither their name nor their address shows it."
     )
-    kubeconfig: SecretStr = Field(
-        NO_SECRET, description="Content of a kubeconfig; empty means the file that kubectl would use."
-    )
+    kubeconfig: SecretStr = Field(NO_SECRET, description="Content of a kubeconfig. Empty: the file that kubectl reads.")
     cluster_stack: str = Field(
-        "", description="Pulumi stack whose output `kubeconfig` is used, as organization/project/stack."
+        "",
+        description="Pulumi stack (organization/project/stack) that provides the cluster in its output `kubeconfig`.",
     )
-    namespace: NamespaceName = Field("manta", description="Namespace of all workloads; the operator has its own.")
+    namespace: NamespaceName = Field(
+        "manta", description="Namespace of all workloads. The KubeRay operator has a namespace of its own."
+    )
     ray_service_name: RayServiceName = Field(
-        names.RAY_SERVICE, description="Name of the RayService and prefix of its Services."
+        names.RAY_SERVICE, description="Name of the RayService, and prefix of its Services."
     )
 
 
 class SizeOptions(OptionGroup):
-    """How large the Ray cluster is."""
+    """Size of the Ray cluster."""
 
     cpus: Count = Field(1, description="CPUs of each Ray worker.")
     memory: Quantity = Field("2Gi", description="Memory of each Ray worker.")
     gpus: Annotated[int, Field(ge=0, le=64)] = Field(0, description="NVIDIA GPUs of each Ray worker.")
-    min_workers: Count = Field(1, description="Workers that always run.")
-    max_workers: Count = Field(2, description="Workers that load may bring.")
+    min_workers: Count = Field(1, description="Ray workers that always run.")
+    max_workers: Count = Field(2, description="Most Ray workers that the autoscaler starts.")
     replicas: Count = Field(
-        1, description="Copies of the model that serve, one a worker; load brings more, up to `maxWorkers`."
+        1, description="Least number of Serve replicas. Autoscaling adds more, up to `maxWorkers`, one per worker."
     )
-    head_cpus: Quantity = Field("1", description="CPUs of the Ray head, 1 or more; it runs no model and no task.")
+    head_cpus: Quantity = Field(
+        "1", description="CPUs of the Ray head, at least 1. The head runs no replica and no Ray task."
+    )
     head_memory: Quantity = Field("2Gi", description="Memory of the Ray head.")
 
 
 class ImageOptions(OptionGroup):
-    """Where container images come from."""
+    """Container images."""
 
     image_builder: Literal["minikube", "docker", "command", "prebuilt"] = Field(
         "minikube",
-        description="What makes the Ray image: minikube, docker with a registry, a command, or nobody.",
+        description=(
+            "How the images are built: in Minikube, with Docker and pushed to `registry`, by `buildCommand`, "
+            "or not at all (prebuilt)."
+        ),
     )
     image: ImageReference = Field(
-        "", examples=["registry.example.com/manta-ray:1.0"], description="The Ray image where it is prebuilt."
+        "",
+        examples=["registry.example.com/manta-ray:1.0"],
+        description="Ray image to use with `imageBuilder: prebuilt`.",
     )
     registry: ImageReference = Field(
         "",
@@ -95,42 +110,63 @@ class ImageOptions(OptionGroup):
     build_command: str = Field(
         "",
         examples=["buildah build -t {image} -f {dockerfile} {arguments} {context} && buildah push {image}"],
-        description="Command of the builder `command`, with {image}, {dockerfile}, {arguments} and {context}.",
+        description="Shell command for `imageBuilder: command`, with {image}, {dockerfile}, {arguments} and {context}.",
     )
     base_image: ImageReference = Field(
         "",
         examples=["registry.example.com/python:3.11-slim"],
-        description="Image with Python that the built images start from; empty means the official slim one.",
+        description="Base image with Python for the built images. Empty: the official slim image.",
     )
     image_registry: ImageReference = Field(
-        "", description="Mirror that takes the place of every public registry, before the image's path."
+        "", description="Registry mirror that replaces every public registry; the image's path follows it."
     )
-    image_pull_secret: ObjectName = Field("", description="Secret in the namespaces with registry credentials.")
-    operator_image: ImageReference = Field("", description="Replaces the image of the KubeRay operator.")
-    redis_image: ImageReference = Field("", description="Replaces the image of Redis.")
+    image_pull_secret: ObjectName = Field(
+        "", description="Existing Secret, in both namespaces, with the credentials of the registry."
+    )
+    operator_image: ImageReference = Field("", description="Image of the KubeRay operator. Empty: the published image.")
+    redis_image: ImageReference = Field("", description="Image of Redis. Empty: the published image.")
     mlflow_image: ImageReference = Field(
         "",
-        description="MLflow's image, with `mlflow[auth]`; empty builds ours, or takes a public one if prebuilt.",
+        description=(
+            "Image of MLflow, with the extra `mlflow[auth]`. Empty: built here, or the published image with "
+            "`imageBuilder: prebuilt`."
+        ),
     )
-    busybox_image: ImageReference = Field("", description="Replaces the image of MLflow's init containers.")
+    busybox_image: ImageReference = Field(
+        "", description="Image of the init containers of MLflow's chart. Empty: the published image."
+    )
 
 
 class ChartOptions(OptionGroup):
-    """Where Helm charts come from: a name in a repository, an OCI reference, or a local path."""
+    """Helm charts."""
 
-    kuberay_chart: str = Field(versions.KUBERAY_CHART, min_length=1, description="Chart of the KubeRay operator.")
-    kuberay_chart_version: str = Field(versions.KUBERAY_CHART_VERSION, description="Its version.")
-    kuberay_chart_repository: str = Field(
-        versions.KUBERAY_CHART_REPOSITORY, description="Its repository, where the chart is a name."
+    kuberay_chart: str = Field(
+        versions.KUBERAY_CHART,
+        min_length=1,
+        description=(
+            "Helm chart of the KubeRay operator: a name in the repository, an oci:// reference, or a local path."
+        ),
     )
-    mlflow_chart: str = Field(versions.MLFLOW_CHART, min_length=1, description="Community chart of MLflow.")
-    mlflow_chart_version: str = Field(versions.MLFLOW_CHART_VERSION, description="Its version.")
+    kuberay_chart_version: str = Field(versions.KUBERAY_CHART_VERSION, description="Version of the KubeRay chart.")
+    kuberay_chart_repository: str = Field(
+        versions.KUBERAY_CHART_REPOSITORY,
+        description="Helm repository of the KubeRay chart, if `kuberayChart` is a name.",
+    )
+    mlflow_chart: str = Field(
+        versions.MLFLOW_CHART,
+        min_length=1,
+        description="Community Helm chart of MLflow: a name in the repository, an oci:// reference, or a local path.",
+    )
+    mlflow_chart_version: str = Field(versions.MLFLOW_CHART_VERSION, description="Version of the MLflow chart.")
     mlflow_chart_repository: str = Field(
-        versions.MLFLOW_CHART_REPOSITORY, description="Its repository, where the chart is a name."
+        versions.MLFLOW_CHART_REPOSITORY, description="Helm repository of the MLflow chart, if `mlflowChart` is a name."
     )
     remove_crds: bool = Field(
         default=False,
-        description="Whether a destroy deletes KubeRay's CRDs, and with them every Ray cluster.",
+        description=(
+            "Whether `pulumi destroy` also deletes KubeRay's CRDs, and with them every Ray cluster of the "
+            "Kubernetes cluster."
+        ),
     )
 
     @property
@@ -153,81 +189,100 @@ class ChartOptions(OptionGroup):
 
 
 class StorageOptions(OptionGroup):
-    """What outlives a pod."""
+    """Storage: volumes, MLflow and Redis."""
 
-    storage_class: ObjectName = Field("", description="StorageClass of all volumes; empty means the default one.")
+    storage_class: ObjectName = Field("", description="StorageClass of all volumes. Empty: the cluster's default.")
     redis_volume_size: Quantity = Field("1Gi", description="Size of Redis' volume.")
     mlflow_volume_size: Quantity = Field("10Gi", description="Size of MLflow's volume.")
     mlflow_backend: Literal["sqlite", "postgres"] = Field("sqlite", description="Database of MLflow.")
-    postgres_host: Host = Field("", examples=["db.example.com"], description="Host of Postgres.")
+    postgres_host: Host = Field("", examples=["db.example.com"], description="Host name of Postgres.")
     postgres_port: Port = Field(5432, description="Port of Postgres.")
-    postgres_database: str = Field("mlflow", description="Database of runs and models; it must exist.")
-    postgres_auth_database: str = Field("mlflow_auth", description="Database of users; it must exist.")
+    postgres_database: str = Field("mlflow", description="Existing database for runs and registered models.")
+    postgres_auth_database: str = Field("mlflow_auth", description="Existing database for MLflow's users.")
     postgres_user: str = Field("mlflow", min_length=1, description="User of both databases.")
-    postgres_password: Secret = Field(NO_SECRET, description="Password of that user.")
+    postgres_password: Secret = Field(NO_SECRET, description="Password of `postgresUser`.")
     postgres_secret: ObjectName = Field(
-        "", examples=["mlflow-postgres"], description="Secret made elsewhere with `username` and `password`."
+        "",
+        examples=["mlflow-postgres"],
+        description="Existing Secret with the keys `username` and `password`, in place of `postgresPassword`.",
     )
     artifact_root: Annotated[str, Field(pattern=ARTIFACT_ROOT)] = Field(
         "volume",
         examples=["s3://bucket/path"],
-        description="`volume`, or an s3://, gs:// or wasbs:// address.",
+        description="Where MLflow stores artifacts: `volume`, or an s3://, gs:// or wasbs:// address.",
     )
     artifact_secret: ObjectName = Field(
         "",
-        description="Secret made elsewhere whose keys are MLflow's environment, such as AWS_ACCESS_KEY_ID.",
+        description="Existing Secret whose keys become environment variables of MLflow, such as AWS_ACCESS_KEY_ID.",
     )
     mlflow_service_account_annotations: dict[str, str] = Field(
         default_factory=dict,
-        description="Annotations of MLflow's ServiceAccount, for a cloud's workload identity.",
+        description="Annotations of MLflow's ServiceAccount, for workload identity.",
     )
-    mlflow_replicas: Count = Field(1, description="MLflow servers.")
+    mlflow_replicas: Count = Field(1, description="Number of MLflow servers.")
     mlflow_memory: Quantity = Field("1536Mi", description="Memory of each MLflow server.")
-    redis: Literal["in-cluster", "external"] = Field("in-cluster", description="Where Ray's state is kept.")
-    redis_address: Address = Field(
-        "", examples=["redis.example.com:6380"], description="Host and port of external Redis."
+    redis: Literal["in-cluster", "external"] = Field(
+        "in-cluster",
+        description="Where Ray keeps the state of its head: in a Redis of this stack, or in an external one.",
     )
-    redis_tls: bool = Field(default=True, description="Whether external Redis speaks TLS.")
-    redis_password: Secret = Field(NO_SECRET, description="Password of Redis; empty generates one in the cluster.")
+    redis_address: Address = Field(
+        "", examples=["redis.example.com:6380"], description="Host and port of the external Redis."
+    )
+    redis_tls: bool = Field(default=True, description="Whether the external Redis uses TLS.")
+    redis_password: Secret = Field(
+        NO_SECRET,
+        description="Password of Redis. Empty: generated for the Redis of this stack, none for an external Redis.",
+    )
 
 
 class AccessOptions(OptionGroup):
-    """How clients reach the platform."""
+    """Access for clients."""
 
     access: Literal["port-forward", "nodePort", "ingress"] = Field(
-        "port-forward", description="Tunnels from this machine, ports of the nodes, or an Ingress with TLS."
+        "port-forward",
+        description=(
+            "How clients reach the platform: through tunnels (port-forward), node ports, or an Ingress with TLS."
+        ),
     )
-    host: Host = Field("", examples=["manta.example.com"], description="Host name, or a node's address for nodePort.")
-    tls: ObjectName = Field("", examples=["manta-tls"], description="TLS Secret for host, ray.host and mlflow.host.")
-    ingress_class: str = Field("nginx", min_length=1, description="IngressClass.")
+    host: Host = Field(
+        "", examples=["manta.example.com"], description="Host name of the Ingress, or a node's address for `nodePort`."
+    )
+    tls: ObjectName = Field(
+        "", examples=["manta-tls"], description="Existing TLS Secret for the host names HOST, ray.HOST and mlflow.HOST."
+    )
+    ingress_class: str = Field("nginx", min_length=1, description="IngressClass of the Ingress.")
     ingress_namespace: NamespaceName = Field("ingress-nginx", description="Namespace of the ingress controller.")
 
 
 class AppOptions(OptionGroup):
-    """What is served, and the credentials."""
+    """The application, and its credentials."""
 
     model_name: Annotated[str, Field(pattern=MODEL)] = Field(
-        names.MODEL_NAME, description="Registered model that training writes and serving reads."
+        names.MODEL_NAME, description="Registered model that training writes and the service loads."
     )
     route_prefix: Annotated[str, Field(pattern=ROUTE)] = Field(
-        names.ROUTE_PREFIX, description="Path under which the HTTP API answers."
+        names.ROUTE_PREFIX, description="URL path of the HTTP API."
     )
-    dataset: str = Field("breast-cancer", min_length=1, description="Data set that training takes by default.")
-    ray_token: Secret = Field(NO_SECRET, description="Token of Ray's dashboard and jobs; empty generates one.")
-    serve_token: Secret = Field(NO_SECRET, description="Token for /model/load; empty generates one.")
-    mlflow_username: Annotated[str, Field(pattern=MODEL)] = Field("admin", description="Administrator of MLflow.")
-    mlflow_password: Secret = Field(NO_SECRET, description="Its password; empty generates one.")
+    dataset: str = Field(
+        "breast-cancer", min_length=1, description="Data set that training uses if its options name none."
+    )
+    ray_token: Secret = Field(NO_SECRET, description="Bearer token of Ray's dashboard and Jobs API. Empty: generated.")
+    serve_token: Secret = Field(NO_SECRET, description="Bearer token of `/model/load`. Empty: generated.")
+    mlflow_username: Annotated[str, Field(pattern=MODEL)] = Field(
+        "admin", description="User name of MLflow's administrator."
+    )
+    mlflow_password: Secret = Field(NO_SECRET, description="Password of MLflow's administrator. Empty: generated.")
 
 
 class ScheduleOptions(OptionGroup):
-    """Retraining by itself."""
+    """Scheduled training."""
 
     train_schedule: CronSchedule = Field(
         "",
         examples=["0 3 * * *"],
-        description="Cron schedule of retraining in UTC, such as `0 3 * * *`; empty means none.",
+        description="Cron schedule of retraining, in UTC, such as `0 3 * * *`. Empty: no scheduled training.",
     )
-    train_options: Words = Field(
-        "", examples=["--trees 200"], description="Options of a scheduled `manta train`, as a shell takes them."
+    train_options: ShellArguments = Field(
+        "", examples=["--trees 200"], description="Options of the scheduled `manta train`, quoted as in a shell."
     )
     train_deadline_minutes: Minutes = Field(60, description="Minutes after which a scheduled training is stopped.")

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """One reason why a configuration cannot work."""
+    """A reason why a configuration cannot work."""
 
     key: str
     reason: str
     command: str
 
     def __str__(self) -> str:
-        return f"manta:{self.key}: {self.reason}. Mend it with: {self.command}"
+        return f"manta:{self.key}: {self.reason}. Correct it with: {self.command}"
 
 
 def quoted(value: object) -> str:
-    """Write a value as an argument of a shell command, which takes it for no option."""
+    """Quote a value as a shell argument that no command takes for an option."""
     if isinstance(value, bool):
         return str(value).lower()
     text = json.dumps(value) if isinstance(value, (dict, list, tuple)) else str(value)
@@ -26,5 +26,5 @@ def quoted(value: object) -> str:
 
 
 def secret_command(key: str) -> str:
-    """Command that sets a secret key without showing it."""
+    """Command that sets a secret key to a random value without showing it."""
     return f'pulumi config set --secret {key} "$(openssl rand -hex 32)"'

@@ -1,4 +1,4 @@
-"""Kubernetes quantities: what the API server accepts, how it spells it, how large it is, and a share of it."""
+"""Kubernetes quantities such as `500m` or `2Gi`: their value, their canonical form, and a share of an amount."""
 
 import re
 from decimal import ROUND_CEILING, Decimal
@@ -16,58 +16,59 @@ SUFFIXES: Final = {
 """Factor of each suffix: <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>."""
 DECIMAL: Final = {unit: SUFFIXES[unit] for unit in ("E", "P", "T", "G", "M", "k", "", "m", "u", "n")}
 BINARY: Final = {unit: SUFFIXES[unit] for unit in ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki", "")}
-"""The suffixes that Kubernetes writes, from the largest down."""
+"""The suffixes of the canonical forms, from the largest to the smallest."""
 LIMIT: Final = Decimal(2) ** 63 - 1
-"""Largest value: the API server caps what is above, silently."""
+"""Largest value. The API server reduces larger values to this one without an error."""
 KIBIBYTE: Final = 1024
 MEBIBYTE: Final = 1024**2
 WHOLE: Final = Decimal(1)
 
 
 def value(quantity: str) -> Decimal:
-    """Number that a quantity stands for, in cores or bytes.
+    """Convert a quantity to cores or bytes.
 
     Raises:
-        ValueError: The text is no quantity, or one beyond what Kubernetes can hold.
+        ValueError: The text is not a quantity, or the value is above `LIMIT`.
     """
     match = PATTERN.fullmatch(quantity)
     if match is None:
-        raise ValueError(f"{quantity!r} is no Kubernetes quantity; allowed are numbers such as 500m, 2 or 1.5Gi")
+        raise ValueError(f"{quantity!r} is not a Kubernetes quantity; allowed are values such as 500m, 2 or 1.5Gi")
     number = Decimal(match[1]) * SUFFIXES[match[2] or ""]
     if number > LIMIT:
-        raise ValueError(f"{quantity!r} is larger than Kubernetes can hold")
+        raise ValueError(f"{quantity!r} is larger than the largest Kubernetes quantity, {LIMIT}")
     return number
 
 
 def canonical(quantity: str) -> str:
-    """Spell a quantity as Kubernetes writes it back: whole, with the largest suffix that keeps it so.
+    """Convert a quantity to its canonical form: a whole number with the largest possible suffix.
 
-    KubeRay rewrites a RayService in this form; given in any other, the next update would find a change.
+    KubeRay writes the quantities of a RayService back in this form. Any other form would show up as a change in the
+    next update.
 
     Raises:
-        ValueError: The text is no quantity, or one beyond what Kubernetes can hold.
+        ValueError: The text is not a quantity, or the value is above `LIMIT`.
     """
     number = value(quantity)
     is_binary = quantity.endswith("i") and number >= KIBIBYTE and number % 1 == 0
-    return _spelled(number, BINARY if is_binary else DECIMAL)
+    return _formatted(number, BINARY if is_binary else DECIMAL)
 
 
 def cpu_share(quantity: str, share: Decimal) -> str:
-    """Share of an amount of CPU, in whole thousandths of a core and never none."""
-    return _spelled(_ceiling(value(quantity) * share * 1000) * SUFFIXES["m"], DECIMAL)
+    """A share of an amount of CPU, rounded up to whole millicores, at least one."""
+    return _formatted(_ceiling(value(quantity) * share * 1000) * SUFFIXES["m"], DECIMAL)
 
 
 def memory_share(quantity: str, share: Decimal) -> str:
-    """Share of an amount of memory, in whole mebibytes and never none."""
-    return _spelled(Decimal(_ceiling(value(quantity) * share / MEBIBYTE) * MEBIBYTE), BINARY)
+    """A share of an amount of memory, rounded up to whole mebibytes, at least one."""
+    return _formatted(Decimal(_ceiling(value(quantity) * share / MEBIBYTE) * MEBIBYTE), BINARY)
 
 
-def _spelled(number: Decimal, suffixes: dict[str, Decimal]) -> str:
-    """The number with the first suffix, from the largest down, that leaves it whole; the smallest rounds it up."""
+def _formatted(number: Decimal, suffixes: dict[str, Decimal]) -> str:
+    """Write the number with the largest suffix that keeps it whole, else round it up to the smallest suffix."""
     for suffix, factor in suffixes.items():
         if number % factor == 0:
             return f"{number // factor}{suffix}"
-    return _spelled(_ceiling(number / factor) * factor, suffixes)
+    return _formatted(_ceiling(number / factor) * factor, suffixes)
 
 
 def _ceiling(number: Decimal) -> int:

@@ -1,4 +1,4 @@
-"""The only reader of `pulumi.Config` and of the environment: a stack as checked, frozen models."""
+"""Reads and checks the configuration of a stack. No other module of infra reads `pulumi.Config` or the environment."""
 
 import json
 import os
@@ -27,15 +27,15 @@ from infra.config.options import (
 from infra.config.problem import Problem, quoted, secret_command
 
 PROJECT: Final = "manta"
-"""Name of the Pulumi project, and so the namespace of its keys."""
+"""Name of the Pulumi project, which is the prefix of its keys."""
 
 
 class SettingsError(pulumi.RunError):
-    """The configuration of the stack does not hold together; the message says how to mend each key."""
+    """The configuration of the stack is refused. The message names the command that corrects each key."""
 
 
 class Settings(BaseModel):
-    """All that a stack decides."""
+    """The configuration of a stack, checked and immutable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,36 +53,36 @@ def load() -> Settings:
     """Read and check the configuration of the current stack.
 
     Raises:
-        SettingsError: A key is unknown, a value is refused, or two values contradict each other.
+        SettingsError: See `parse`.
     """
     raw = pulumi.runtime.config.CONFIG.get() | pulumi.runtime.config.get_config_env()
     return parse(raw, is_encrypted=pulumi.runtime.config.is_config_secret)
 
 
 def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambda _key: True) -> Settings:
-    """Make settings from a stack's configuration.
+    """Check the configuration of a stack.
 
     Args:
-        raw: Values by key, with the project's name before a colon.
-        is_encrypted: Whether the file of the stack holds the value of a key encrypted.
+        raw: The values by key. The keys of this project begin with its name and a colon; other keys are ignored.
+        is_encrypted: Whether the stack's file holds the value of a key in encrypted form.
 
     Raises:
-        SettingsError: A key is unknown, a value is refused, or two values contradict each other.
+        SettingsError: A key is unknown, a value is not allowed or contradicts another, or a secret is not encrypted.
     """
-    given = {key.removeprefix(f"{PROJECT}:"): text for key, text in raw.items() if key.startswith(f"{PROJECT}:")}
+    values = {key.removeprefix(f"{PROJECT}:"): text for key, text in raw.items() if key.startswith(f"{PROJECT}:")}
     known = keys()
-    problems = [_unknown(key) for key in given if key not in known]
-    # Pulumi's own `secret: true` refuses a default, and without one every stack would have to set the key.
+    problems = [_unknown(key) for key in values if key not in known]
+    # `secret: true` in Pulumi.yaml allows no default, and without a default every stack would have to set the key.
     problems += [
-        Problem(key, "the file of the stack holds this secret in clear", secret_command(key))
-        for key, text in given.items()
+        Problem(key, "the stack's file holds this secret in clear text", secret_command(key))
+        for key, text in values.items()
         if text and key in known and _is_secret(known[key]) and not is_encrypted(f"{PROJECT}:{key}")
     ]
     groups: dict[str, OptionGroup] = {}
     for name, group in _groups():
-        values = {key: _value(field, given[key]) for key, field in _fields(group) if key in given}
+        own_values = {key: _value(field, values[key]) for key, field in _fields(group) if key in values}
         try:
-            groups[name] = group.model_validate(values)
+            groups[name] = group.model_validate(own_values)
         except ValidationError as error:
             problems += [_refused(group, detail) for detail in error.errors()]
     if not problems:
@@ -103,12 +103,12 @@ def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambd
 
 
 def keys() -> dict[str, FieldInfo]:
-    """Every key of the configuration, without the project's name, and its field."""
+    """Every configuration key, without the project's name, with its field."""
     return {key: field for _, group in _groups() for key, field in _fields(group)}
 
 
 def kubeconfig_files() -> list[Path]:
-    """Files that kubectl would read, in its order."""
+    """The kubeconfig files that kubectl reads, in its order."""
     listed = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     return [Path(part) for part in listed] or [Path.home() / ".kube" / "config"]
 
@@ -125,7 +125,7 @@ def _fields(group: type[OptionGroup]) -> Iterator[tuple[str, FieldInfo]]:
 
 
 def _value(field: FieldInfo, text: str) -> object:
-    """Decode a value: Pulumi hands lists and objects over as JSON."""
+    """Decode a value. Pulumi passes arrays and objects as JSON."""
     if get_origin(field.annotation) in {tuple, dict}:
         try:
             return json.loads(text)
@@ -140,19 +140,18 @@ def _is_secret(field: FieldInfo) -> bool:
 
 def _unknown(key: str) -> Problem:
     near = get_close_matches(key, keys(), n=1)
-    meant = f", perhaps you meant {near[0]}" if near else "; Pulumi.yaml lists all keys"
-    return Problem(key, f"there is no such key{meant}", f"pulumi config rm {key}")
+    hint = f"the nearest key is {near[0]}" if near else "Pulumi.yaml lists all keys"
+    return Problem(key, f"unknown key; {hint}", f"pulumi config rm {key}")
 
 
 def _refused(group: type[OptionGroup], detail: object) -> Problem:
-    """Say what was given, what is allowed and how to mend it; a secret is not repeated."""
+    """Describe a value that its type refuses. The value of a secret is never repeated."""
     error = dict(detail) if isinstance(detail, Mapping) else {}
     key = str(error["loc"][0])
     field = dict(_fields(group))[key]
     message = str(error["msg"]).removeprefix("Value error, ")
     is_secret = _is_secret(field)
-    given = "a secret" if is_secret else repr(error["input"])
     if is_secret:
-        return Problem(key, f"given {given}; {message}", secret_command(key))
+        return Problem(key, f"given a secret; {message}", secret_command(key))
     example = field.examples[0] if field.examples else field.get_default(call_default_factory=True)
-    return Problem(key, f"given {given}; {message}", f"pulumi config set {key} {quoted(example)}")
+    return Problem(key, f"given {error['input']!r}; {message}", f"pulumi config set {key} {quoted(example)}")

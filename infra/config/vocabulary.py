@@ -1,4 +1,4 @@
-"""The named types of configuration values: each refuses what Kubernetes or KubeRay would refuse later."""
+"""Types of configuration values. Each type refuses at once what Kubernetes or KubeRay would refuse later."""
 
 import re
 import shlex
@@ -10,7 +10,7 @@ from infra import names
 from infra.config import cron, quantities
 
 DNS_LABEL: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
-"""RFC 1035, which Services and KubeRay ask for: it begins with a letter."""
+"""A label of RFC 1035, as Services and KubeRay require: it begins with a letter."""
 HOST: Final = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$"
 IMAGE: Final = r"^([a-z0-9][a-z0-9._-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*([:@][A-Za-z0-9._:-]+)?)?$"
 ARTIFACT_ROOT: Final = r"^(volume|(s3|gs)://[^/\s]+(/\S*)?|wasbs://[^@/\s]+@[^/\s]+(/\S*)?)$"
@@ -19,14 +19,14 @@ ADDRESS: Final = r"^([A-Za-z0-9.-]+:[0-9]{1,5})?$"
 MODEL: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 
 SECRET_MIN_LENGTH: Final = 16
-"""Characters of a supplied secret: enough that its checksum in a pod annotation tells nothing about it."""
+"""Least length of a secret. Pod annotations hold its checksum, from which a shorter secret could be guessed."""
 SECRET: Final = re.compile(r"[A-Za-z0-9._~-]*")
-"""Safe in a URL, a header and the sed script of the MLflow chart, each of which carries such a secret."""
+"""Characters that need no escaping in a URL, an HTTP header, or the `sed` script of the MLflow chart."""
 
 
 def _quantity(text: str) -> str:
     if quantities.value(text) <= 0:
-        raise ValueError(f"{text!r} is nothing; allowed is more than 0")
+        raise ValueError(f"{text!r} is not a positive amount; allowed is any quantity above 0")
     return quantities.canonical(text)
 
 
@@ -37,30 +37,30 @@ def _secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _words(text: str) -> str:
+def _shell_arguments(text: str) -> str:
     shlex.split(text)
     return text
 
 
 Quantity = Annotated[str, AfterValidator(_quantity)]
-"""An amount of CPU or bytes, more than 0; kept as Kubernetes spells it."""
+"""A Kubernetes quantity above 0, in its canonical form."""
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
-"""A password or token; empty means that one is generated, or that there is none."""
+"""A password or token. The key's description says what an empty value means."""
 RayServiceName = Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=names.KUBERAY_MAX_NAME)]
 NamespaceName = Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=names.MAX_NAMESPACE)]
 ObjectName = Annotated[str, StringConstraints(pattern=HOST, max_length=253)]
-"""Name of an object in the cluster, or empty for none."""
+"""Name of a Kubernetes object. Empty: none."""
 Host = Annotated[str, StringConstraints(pattern=HOST, max_length=253)]
-"""A DNS name or an IPv4 address, or empty for none."""
+"""A DNS name or an IPv4 address. Empty: none."""
 Address = Annotated[str, StringConstraints(pattern=ADDRESS)]
-"""Host and port, or empty for none."""
+"""HOST:PORT. Empty: none."""
 ImageReference = Annotated[str, StringConstraints(pattern=IMAGE)]
-"""An image with its tag or digest, or empty for the default."""
+"""A container image with its tag or digest. Empty: the default image."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1, le=1000)]
 CronSchedule = Annotated[str, AfterValidator(cron.checked)]
-"""When something happens again and again, or empty for never."""
-Words = Annotated[str, AfterValidator(_words)]
-"""Arguments of a command, as a shell takes them."""
+"""A cron schedule. Empty: none."""
+ShellArguments = Annotated[str, AfterValidator(_shell_arguments)]
+"""Command line arguments, quoted as in a shell."""
 Minutes = Annotated[int, Field(ge=1, le=10_080)]
-"""Up to a week."""
+"""Minutes, up to one week."""

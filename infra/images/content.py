@@ -1,6 +1,6 @@
-"""What goes into the images that this project builds, and the shell command that builds one.
+"""The images that this project builds: their content, their tag, and the command that builds them.
 
-`components/image.py` runs the command; `images.py` names the images that others publish.
+`references.py` names the images that others publish.
 """
 
 import hashlib
@@ -17,28 +17,28 @@ from infra import versions
 from infra.config.options import ImageOptions
 
 TAG_LENGTH: Final = 16
-"""Hexadecimal digits of the hash in a tag."""
+"""Hexadecimal digits of a tag."""
 
 
 class ImageError(pulumi.RunError):
-    """A source of an image is missing, or its lock names no version."""
+    """A source of an image is missing, or the lock does not pin its package."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageContent:
-    """One image: its files, which all count for its tag."""
+    """The sources of an image. Its tag is a hash of all of them."""
 
     name: str
     dockerfile: str
     lock: str
     package: str
-    """Package whose locked version the image is labelled with."""
+    """Package whose locked version is a label of the image."""
     sources: tuple[str, ...] = ()
-    """Files and folders of the project beside Dockerfile and lock."""
+    """Further files and folders of the project."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Everything that goes into the image."""
+        """All sources of the image, relative to the root of the project."""
         return (self.dockerfile, self.lock, *self.sources)
 
 
@@ -57,7 +57,7 @@ MLFLOW: Final = ImageContent(
 )
 
 COMMANDS: Final = {
-    # Minikube answers 0 where a build failed, so it is asked for the image afterwards.
+    # `minikube image build` exits with 0 although the build failed, so the image is listed afterwards.
     "minikube": (
         "minikube image ls --profile {profile} | grep -qF {image}"
         " || (minikube image build --profile {profile} -t {image} -f {dockerfile} {arguments} {context}"
@@ -68,17 +68,16 @@ COMMANDS: Final = {
         " || docker buildx build --push -t {image} -f {dockerfile} {arguments} {context}"
     ),
 }
-"""What a builder runs in the project's root; `command` brings its own.
+"""Build command of each builder, run in the root of the project. `imageBuilder: command` has `buildCommand` instead.
 
-A tag is of one content only, so an image that is there already is the right one: another stack built it, or an update
-that was broken off.
+A tag stands for one content, so an image that exists under the tag is not built again.
 """
 ARGUMENT: Final = {"minikube": "--build-opt=build-arg="}
-"""How a builder takes an argument of the Dockerfile, where that is not `--build-arg`."""
+"""Option that passes a Dockerfile argument to a builder, where the option is not `--build-arg`."""
 
 
 def reference(content: ImageContent, images: ImageOptions, root: Path) -> str:
-    """Name of the built image.
+    """Reference of the built image.
 
     Raises:
         ImageError: A source is missing.
@@ -88,7 +87,7 @@ def reference(content: ImageContent, images: ImageOptions, root: Path) -> str:
 
 
 def tag(content: ImageContent, root: Path, *, base: str) -> str:
-    """Hash of all that goes in: the same content gives the same tag on every machine, any change a new one.
+    """Hash of the sources and the base image. The same content has the same tag on every machine.
 
     Raises:
         ImageError: A source is missing.
@@ -101,19 +100,19 @@ def tag(content: ImageContent, root: Path, *, base: str) -> str:
 
 
 def base_image(images: ImageOptions) -> str:
-    """Image that the built ones start from."""
+    """Base image of the built images."""
     mirror = images.image_registry or versions.PYTHON_IMAGE.registry
     return images.base_image or f"{mirror}/{versions.PYTHON_IMAGE.repository}:{versions.PYTHON_IMAGE.tag}"
 
 
 def build_command(content: ImageContent, images: ImageOptions, root: Path, *, profile: str) -> str:
-    """Shell command that builds the image and brings it to where the cluster finds it.
+    """Shell command that builds the image and makes it available to the cluster.
 
     Args:
-        content: What to build.
-        images: The builder and its settings.
-        root: Root of the project, in which the command runs.
-        profile: Minikube's profile, which is also the name of its context.
+        content: The image to build.
+        images: The options of the builder.
+        root: Root of the project, where the command runs.
+        profile: Minikube's profile, which is the name of its context.
 
     Raises:
         ImageError: A source is missing.
@@ -133,19 +132,19 @@ def build_command(content: ImageContent, images: ImageOptions, root: Path, *, pr
 
 
 def locked_version(content: ImageContent, root: Path) -> str:
-    """Version that the lock pins for the package that the image is made for.
+    """Version of the image's package in its lock.
 
     Raises:
-        ImageError: The lock holds no such package.
+        ImageError: The lock does not pin the package.
     """
-    found = re.search(rf"^{content.package}==(\S+)", (root / content.lock).read_text(encoding="utf-8"), re.MULTILINE)
-    if found is None:
-        raise ImageError(f"{content.lock} pins no {content.package}. Write it again with: make lock")
-    return found[1]
+    pin = re.search(rf"^{content.package}==(\S+)", (root / content.lock).read_text(encoding="utf-8"), re.MULTILINE)
+    if pin is None:
+        raise ImageError(f"{content.lock} pins no {content.package}. Write the lock again with: make lock")
+    return pin[1]
 
 
 def _arguments(content: ImageContent, images: ImageOptions, root: Path) -> str:
-    """Arguments of the Dockerfile; the commit is asked for when the command runs, so it changes no command."""
+    """Arguments of the Dockerfile. The shell reads the commit, so a new commit keeps the command."""
     inputs = " ".join(content.inputs)
     last = f"git log -1 --format=%H -- {inputs} 2>/dev/null"
     changed = f"git diff --quiet HEAD -- {inputs} 2>/dev/null; test $? -ne 1 || echo -dirty"
@@ -168,6 +167,6 @@ def _files(content: ImageContent, root: Path) -> Iterator[Path]:
             yield path
         else:
             raise ImageError(
-                f"{source} is missing, which the image {content.name} is built from. Restore it, or use an "
-                "image that is built already: pulumi config set imageBuilder prebuilt"
+                f"{source} is missing; the image {content.name} is built from it. Restore it, or use an existing image "
+                "with: pulumi config set imageBuilder prebuilt"
             )

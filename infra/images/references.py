@@ -1,11 +1,11 @@
-"""References of container images: whose registry, which mirror, which replacement."""
+"""References of published container images, with the mirror and the replacements of the stack."""
 
 from infra import versions
 from infra.config.options import ImageOptions
 
 
 def resolve(image: versions.ImagePin, *, replacement: str, mirror: str) -> str:
-    """Reference of a published image: a replacement as it stands, or the mirror's or the publisher's."""
+    """Reference of a published image: the replacement, else the pin in the mirror or in its registry."""
     return replacement or f"{mirror or image.registry}/{image.repository}:{image.tag}"
 
 
@@ -20,12 +20,12 @@ def redis(images: ImageOptions) -> str:
 
 
 def ray(images: ImageOptions) -> str:
-    """Image of Ray where it is prebuilt, else empty."""
+    """Image of Ray with `imageBuilder: prebuilt`, else empty."""
     return images.image if images.image_builder == "prebuilt" else ""
 
 
 def mlflow(images: ImageOptions) -> str:
-    """Image of the MLflow server where it is named, or where nothing is built here; else empty."""
+    """Image of MLflow if the stack names one or builds none, else empty."""
     if images.image_builder != "prebuilt" and not images.mlflow_image:
         return ""
     return resolve(versions.MLFLOW_IMAGE, replacement=images.mlflow_image, mirror=images.image_registry)
@@ -37,7 +37,7 @@ def busybox(images: ImageOptions) -> str:
 
 
 def split(reference: str) -> tuple[str, str]:
-    """Divide a reference into repository and tag, as Helm values want them; a digest stays whole.
+    """Split a reference into the repository and the tag of Helm values.
 
     Helm charts join the two with a colon, so `repo@sha256:abc` becomes `repo@sha256` and `abc`.
     """
@@ -48,5 +48,5 @@ def split(reference: str) -> tuple[str, str]:
 
 
 def pull_secrets(images: ImageOptions) -> list[dict[str, str]]:
-    """Value of `imagePullSecrets` in a pod."""
+    """Value of `imagePullSecrets` of a pod."""
     return [{"name": images.image_pull_secret}] if images.image_pull_secret else []

@@ -80,7 +80,7 @@ def test_an_accepted_configuration_is_consistent_and_a_refused_one_says_how_to_m
         accepted = parsed(stack, **changed)
     except SettingsError as refused:
         for line in str(refused).splitlines()[1:]:
-            assert "Mend it with: pulumi config " in line
+            assert "Correct it with: pulumi config " in line
             assert line.startswith("  manta:")
         return
 

@@ -83,12 +83,12 @@ def test_what_is_no_kubeconfig_is_refused(text: str, said: str) -> None:
 
 
 GUARDED: list[tuple[str, dict[str, object], str]] = [
-    ("dev", {"context": "manta-prod"}, r"for a local cluster.*manta-prod.*localContexts\[0\]"),
-    ("dev", {"context": "private"}, "for a local cluster.*10.77.0.2"),
-    ("dev", {"context": "nowhere"}, "no context 'nowhere'; it has: loopback, manta-prod, minikube, private"),
-    ("prod", {"context": "minikube"}, "for a cloud cluster.*pulumi stack select dev"),
-    ("prod", {"context": "loopback"}, "for a cloud cluster"),
-    ("prod", {"localContexts": ["manta-prod"]}, "for a cloud cluster"),
+    ("dev", {"context": "manta-prod"}, r"is minikube, but .*manta-prod.*localContexts\[0\]"),
+    ("dev", {"context": "private"}, "is minikube, but .*10.77.0.2"),
+    ("dev", {"context": "nowhere"}, "no context 'nowhere'. Its contexts: loopback, manta-prod, minikube, private"),
+    ("prod", {"context": "minikube"}, "is cloud, but.*pulumi stack select dev"),
+    ("prod", {"context": "loopback"}, "is cloud, but"),
+    ("prod", {"localContexts": ["manta-prod"]}, "is cloud, but"),
     ("dev", {"kubeconfig": written({"minikube": "https://x"}), "context": "other"}, "no context 'other'"),
 ]
 
@@ -142,7 +142,7 @@ def test_another_stack_gives_kubeconfig_and_context(program: Program) -> None:
 
 
 def test_a_local_cluster_of_another_stack_is_refused_before_its_provider(program: Program) -> None:
-    with pytest.raises(TargetError, match="for a cloud cluster"):
+    with pytest.raises(TargetError, match="is cloud, but"):
         program.deploy("prod", clusterStack="org/platform/prod", context="minikube")
 
 

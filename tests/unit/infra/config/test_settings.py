@@ -79,13 +79,13 @@ def test_every_command_in_a_message_can_be_typed_as_it_stands() -> None:
         with pytest.raises(SettingsError) as refused:
             parsed(stack, **changes)
         for line in str(refused.value).splitlines()[1:]:
-            command = shlex.split(line.split("Mend it with: ")[1])
+            command = shlex.split(line.split("Correct it with: ")[1])
             assert command[:2] == ["pulumi", "config"], line
             assert re.fullmatch(r"set|rm", command[2]), line
 
 
 def test_a_misspelled_key_is_told_from_the_one_that_was_meant() -> None:
-    with pytest.raises(SettingsError, match="perhaps you meant maxWorkers"):
+    with pytest.raises(SettingsError, match="unknown key; the nearest key is maxWorkers"):
         parsed(maxWorker=3)
 
 
@@ -106,7 +106,7 @@ def test_a_refused_secret_is_not_repeated() -> None:
 def test_a_secret_that_the_stacks_file_holds_in_clear_is_refused() -> None:
     raw = config("dev", {"rayToken": "a-long-enough-secret"})
 
-    with pytest.raises(SettingsError, match="in clear") as refused:
+    with pytest.raises(SettingsError, match="in clear text") as refused:
         settings.parse(raw, is_encrypted=lambda key: key != "manta:rayToken")
 
     assert "pulumi config set --secret rayToken" in str(refused.value)
