@@ -1,24 +1,27 @@
-"""The Pulumi program: what a stack consists of, and what depends on what."""
+"""The Pulumi program: the components of a stack, the dependencies between them, and the stack's outputs."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import pulumi
 
-from infra import endpoints, versions
-from infra.components import cluster
+from infra import cluster, endpoints, names, versions
+from infra.cluster import ClusterConnection
+from infra.components import network_policies
 from infra.components.access import Access, AccessArgs
-from infra.components.image import Image, ImageArgs
+from infra.components.image_build import ImageBuild, ImageBuildArgs
+from infra.components.mlflow import values
 from infra.components.mlflow.mlflow import Mlflow, MlflowArgs
 from infra.components.namespaces import Namespaces, NamespacesArgs
 from infra.components.network_policies import NetworkPolicies, NetworkPoliciesArgs
 from infra.components.ray.kuberay_operator import KuberayOperator, KuberayOperatorArgs
 from infra.components.ray.leftovers import Leftovers, LeftoversArgs
 from infra.components.ray.ray_service import RayService, RayServiceArgs
-from infra.components.ray.schedule import Schedule, ScheduleArgs
+from infra.components.ray.training_cron_job import TrainingCronJob, TrainingCronJobArgs
 from infra.components.redis import Redis, RedisArgs
 from infra.config import settings
 from infra.config.settings import Settings
+from infra.endpoints import Endpoint
 from infra.images import content, references
 from infra.images.content import ImageContent
 
@@ -26,71 +29,90 @@ ROOT = Path(__file__).parents[1]
 
 
 def main(stack: Settings, root: Path = ROOT) -> None:
-    """Register everything that the stack consists of, and export what a client needs."""
-    cluster.guard(stack.cluster)
-    ray_image = _image("ray-image", content.RAY, references.ray(stack.images), stack, root)
-    # One after the other: a machine builds in one place, and nothing else goes on beside it.
-    mlflow_image = _image(
-        "mlflow-image", content.MLFLOW, references.mlflow(stack.images), stack, root, after=[ray_image]
-    )
-    target = cluster.connect(stack.cluster, after=[ray_image, mlflow_image])
-    inside = pulumi.ResourceOptions(providers=[target.provider])
+    """Register the components of the stack, and export the outputs that a client needs."""
+    cluster.check_target(stack.cluster)
+    ray_image, mlflow_image = _image_builds(stack, root)
+    connection = cluster.connect(stack.cluster, after=[ray_image, mlflow_image])
+    in_cluster = pulumi.ResourceOptions(providers=[connection.provider])
 
     namespaces = Namespaces(
         "namespaces",
         NamespacesArgs(namespace=stack.cluster.namespace),
-        pulumi.ResourceOptions(providers=[target.namespace_provider]),
+        pulumi.ResourceOptions(providers=[connection.namespace_provider]),
     )
-    workloads = namespaces.workloads
-    policies = NetworkPolicies("network-policies", NetworkPoliciesArgs(settings=stack, namespaces=namespaces), inside)
+    policies = NetworkPolicies("network-policies", _network_policies_args(stack, namespaces), in_cluster)
     operator = KuberayOperator(
         "kuberay-operator",
         KuberayOperatorArgs(
             namespace=namespaces.operator,
-            watched=workloads,
-            charts=stack.charts,
-            images=stack.images,
+            watched_namespace=namespaces.workloads,
+            chart=stack.charts.kuberay,
             root=root,
+            images=stack.images,
+            remove_crds=stack.charts.remove_crds,
         ),
-        inside,
+        in_cluster,
     )
-    redis = Redis("redis", RedisArgs(namespace=workloads, storage=stack.storage, images=stack.images), inside)
-    mlflow = Mlflow(
-        "mlflow",
-        MlflowArgs(namespace=workloads, settings=stack, image=mlflow_image.reference, root=root),
-        inside,
+    redis = Redis(
+        "redis", RedisArgs(namespace=namespaces.workloads, storage=stack.storage, images=stack.images), in_cluster
     )
+    mlflow = Mlflow("mlflow", _mlflow_args(stack, namespaces, mlflow_image, root), in_cluster)
     leftovers = Leftovers(
         "leftovers",
         LeftoversArgs(
-            namespace=workloads,
-            context=target.context,
-            kubeconfig=target.kubeconfig,
+            namespace=namespaces.workloads,
+            context=connection.context,
+            kubeconfig=connection.kubeconfig,
             after=[operator, policies, redis],
         ),
     )
     ray = RayService(
         "ray",
         RayServiceArgs(
-            namespace=workloads,
-            settings=stack,
+            namespace=namespaces.workloads,
+            ray_service_name=stack.cluster.ray_service_name,
+            target=stack.cluster.target,
+            size=stack.size,
+            app=stack.app,
+            images=stack.images,
             image=ray_image.reference,
+            serve_node_port=endpoints.serve_node_port(stack.access),
             redis=redis,
             mlflow=mlflow,
             after=[operator, policies, leftovers],
         ),
-        inside,
+        in_cluster,
     )
-    Access("access", AccessArgs(namespace=workloads, settings=stack, after=[ray, mlflow]), inside)
-    Schedule(
+    public = endpoints.endpoints(ray_service_name=stack.cluster.ray_service_name, route_prefix=stack.app.route_prefix)
+    Access(
+        "access",
+        AccessArgs(namespace=namespaces.workloads, access=stack.access, endpoints=public, after=[ray, mlflow]),
+        in_cluster,
+    )
+    TrainingCronJob(
         "schedule",
-        ScheduleArgs(namespace=workloads, settings=stack, image=ray_image.reference, after=ray),
-        inside,
+        TrainingCronJobArgs(
+            namespace=namespaces.workloads,
+            schedule=stack.schedule,
+            image=ray_image.reference,
+            image_pull_secrets=references.pull_secrets(stack.images),
+            ray_service_name=stack.cluster.ray_service_name,
+            stack=pulumi.get_stack(),
+            after=ray,
+        ),
+        in_cluster,
     )
-    _export(stack, target, ray_image, mlflow, ray)
+    _export(stack, public, connection, ray_image, mlflow, ray)
 
 
-def _image(
+def _image_builds(stack: Settings, root: Path) -> tuple[ImageBuild, ImageBuild]:
+    """Register the images of Ray and MLflow. The builds run one after the other: both compete for one machine."""
+    ray = _image_build("ray-image", content.RAY, references.ray(stack.images), stack, root)
+    mlflow = _image_build("mlflow-image", content.MLFLOW, references.mlflow(stack.images), stack, root, after=[ray])
+    return ray, mlflow
+
+
+def _image_build(
     name: str,
     content: ImageContent,
     published: str,
@@ -98,16 +120,55 @@ def _image(
     root: Path,
     *,
     after: Sequence[pulumi.Resource] = (),
-) -> Image:
-    args = ImageArgs(
+) -> ImageBuild:
+    args = ImageBuildArgs(
         content=content, images=stack.images, published=published, root=root, profile=stack.cluster.context
     )
-    return Image(name, args, pulumi.ResourceOptions(depends_on=list(after)))
+    return ImageBuild(name, args, pulumi.ResourceOptions(depends_on=list(after)))
 
 
-def _export(stack: Settings, target: cluster.Cluster, image: Image, mlflow: Mlflow, ray: RayService) -> None:
-    """Export what a client needs; passwords and tokens are secret."""
-    urls = {endpoint.name: endpoints.url(endpoint, stack) for endpoint in endpoints.endpoints(stack)}
+def _network_policies_args(stack: Settings, namespaces: Namespaces) -> NetworkPoliciesArgs:
+    namespace = stack.cluster.namespace
+    return NetworkPoliciesArgs(
+        flows=network_policies.flows(
+            namespace=namespace,
+            storage=stack.storage,
+            access=stack.access,
+            is_training_scheduled=bool(stack.schedule.train_schedule),
+        ),
+        namespaces={
+            namespace: namespaces.workloads,
+            names.operator_namespace(namespace): namespaces.operator,
+        },
+    )
+
+
+def _mlflow_args(stack: Settings, namespaces: Namespaces, image: ImageBuild, root: Path) -> MlflowArgs:
+    return MlflowArgs(
+        namespace=namespaces.workloads,
+        chart=stack.charts.mlflow,
+        root=root,
+        storage=stack.storage,
+        images=stack.images,
+        image=image.reference,
+        username=stack.app.mlflow_username,
+        password=stack.app.mlflow_password,
+        allowed_hosts=values.allowed_hosts(
+            namespace=stack.cluster.namespace, public=endpoints.mlflow_public_hosts(stack.access)
+        ),
+    )
+
+
+def _export(
+    stack: Settings,
+    public: Sequence[Endpoint],
+    connection: ClusterConnection,
+    image: ImageBuild,
+    mlflow: Mlflow,
+    ray: RayService,
+) -> None:
+    """Export the stack outputs; passwords and tokens are secret."""
+    urls = {endpoint.name: endpoints.url(endpoint, stack.access) for endpoint in public}
     pulumi.export("rayDashboardUrl", urls[endpoints.RAY])
     pulumi.export("mlflowUrl", urls[endpoints.MLFLOW])
     pulumi.export("serveUrl", urls[endpoints.SERVE])
@@ -117,11 +178,11 @@ def _export(stack: Settings, target: cluster.Cluster, image: Image, mlflow: Mlfl
     pulumi.export("mlflowPassword", pulumi.Output.secret(mlflow.password))
     pulumi.export("stack", pulumi.get_stack())
     pulumi.export("namespace", stack.cluster.namespace)
-    pulumi.export("context", target.context)
+    pulumi.export("context", connection.context)
     pulumi.export("image", image.reference)
     pulumi.export("rayVersion", versions.RAY)
     pulumi.export("modelName", stack.app.model_name)
-    pulumi.export("forwards", endpoints.forwards(stack))
+    pulumi.export("forwards", endpoints.forwards(public, namespace=stack.cluster.namespace))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Helm charts by name, OCI reference or local path: what a Release is told, and the CRDs within."""
+"""The CRDs in a Helm chart, which comes from a repository, an OCI registry or a local path."""
 
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,46 +20,64 @@ class ChartError(pulumi.RunError):
     """A chart cannot be read."""
 
 
-def crds(chart: Chart, *, root: Path, opts: pulumi.InvokeOptions) -> list[dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class Crd:
+    """One custom resource definition of a chart."""
+
+    name: str
+    annotations: Mapping[str, str]
+    spec: Any
+    """YAML as the chart spells it: no class of pulumi_kubernetes describes a parsed document."""
+
+
+def crds(chart: Chart, *, root: Path, opts: pulumi.InvokeOptions) -> list[Crd]:
     """Read the custom resource definitions in a chart's `crds/`, which Helm installs once and never upgrades.
 
-    A local chart is read from the disk. Any other is pulled by Pulumi's Kubernetes provider, which brings
-    Helm along, so that no further program is needed.
+    A local chart is read from the disk. Pulumi's Kubernetes provider pulls every other chart: the provider contains
+    Helm, so this machine needs no `helm` command.
 
     Raises:
-        ChartError: There is no such chart, or it holds no CRDs.
+        ChartError: The chart does not exist, or contains no CRDs.
     """
-    documents = _local(chart.path(root)) if chart.is_local else _pulled(chart, opts)
-    found = [d for d in documents if isinstance(d, dict) and d.get("kind") == "CustomResourceDefinition"]
-    if not found:
-        raise ChartError(
-            f"The chart {chart.chart!r} holds no CRDs: it is no chart of the KubeRay operator. "
-            "Name one that is with: pulumi config set kuberayChart PATH_OR_NAME"
+    documents = _read_local(chart.path(root)) if chart.is_local else _pull(chart, opts)
+    definitions = [
+        Crd(
+            name=str(document["metadata"]["name"]),
+            annotations=document["metadata"].get("annotations", {}),
+            spec=document["spec"],
         )
-    return sorted(found, key=lambda crd: str(crd["metadata"]["name"]))
+        for document in documents
+        if isinstance(document, dict) and document.get("kind") == "CustomResourceDefinition"
+    ]
+    if not definitions:
+        raise ChartError(
+            f"The chart {chart.chart!r} contains no CRDs, so it is not a chart of the KubeRay operator. "
+            "Set the operator's chart with: pulumi config set kuberayChart PATH_OR_NAME"
+        )
+    return sorted(definitions, key=lambda crd: crd.name)
 
 
-def _local(path: Path) -> Iterator[object]:
+def _read_local(path: Path) -> Iterator[object]:
     if path.is_dir():
         for file in sorted((path / "crds").glob("*.y*ml")):
             yield from yaml.load_all(file.read_text(encoding="utf-8"), Loader=LOADER)
     elif path.is_file():
         with tarfile.open(path) as archive:
             for member in archive.getmembers():
-                opened = archive.extractfile(member) if "/crds/" in member.name else None
-                if opened is not None:
-                    yield from yaml.load_all(opened.read(), Loader=LOADER)
+                content = archive.extractfile(member) if "/crds/" in member.name else None
+                if content is not None:
+                    yield from yaml.load_all(content.read(), Loader=LOADER)
     else:
         raise ChartError(
-            f"There is no chart at {path}. Put it there with `helm pull kuberay-operator --untar`, "
-            "or use the public one: pulumi config rm kuberayChart"
+            f"No chart exists at {path}. Download it to this path with `helm pull kuberay-operator --untar`, "
+            "or use the public chart: pulumi config rm kuberayChart"
         )
 
 
-def _pulled(chart: Chart, opts: pulumi.InvokeOptions) -> Iterator[object]:
-    """Render the chart, since the provider's only answer to a chart is what it renders."""
-    wanted: dict[str, Any] = {"chart": chart.chart, "version": chart.version, "release_name": "crds"}
+def _pull(chart: Chart, opts: pulumi.InvokeOptions) -> Iterator[object]:
+    """Render a remote chart: the provider can only return the rendered objects of a chart, not its files."""
+    options: dict[str, object] = {"chart": chart.chart, "version": chart.version, "release_name": "crds"}
     if not chart.chart.startswith("oci://"):
-        wanted["fetch_opts"] = {"repo": chart.repository}
-    answer = pulumi.runtime.invoke("kubernetes:helm:template", {"jsonOpts": json.dumps(wanted)}, opts)
-    yield from (answer.value or {}).get("result", [])
+        options["fetch_opts"] = {"repo": chart.repository}
+    result = pulumi.runtime.invoke("kubernetes:helm:template", {"jsonOpts": json.dumps(options)}, opts)
+    yield from (result.value or {}).get("result", [])

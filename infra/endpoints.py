@@ -1,10 +1,14 @@
-"""Where clients find Ray, MLflow and Serve, by kind of access; `components/access.py` opens the ways."""
+"""The HTTP endpoints of the platform, and their URLs for each kind of access.
 
+`components/access.py` registers the Services and Ingresses behind these URLs.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypedDict
 
 from infra import names
-from infra.config.settings import Settings
+from infra.config.options import AccessOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,34 +17,48 @@ class Endpoint:
 
     name: str
     service: str
-    """Service in the cluster."""
+    """Name of the Service in the cluster."""
     port: int
+    """Port of the Service."""
     local_port: int
-    """Port on this machine, for a tunnel."""
+    """Port on this machine, for a port-forward."""
     node_port: int
+    """Port on every node, for the access `nodePort`."""
     subdomain: str
-    """Prefix of `host` in an Ingress: Ray's and MLflow's pages do not work under a path."""
-    max_body: str
-    """Largest request through an Ingress."""
+    """Prefix of `host` in an Ingress. The web pages of Ray and MLflow do not work below a path."""
+    path: str = ""
+    """Path below the host under which the service answers."""
+    max_body_size: str
+    """Largest request body that an Ingress accepts."""
+
+
+class Forward(TypedDict):
+    """One port-forward of `manta forward`, as the stack output `forwards` lists it."""
+
+    name: str
+    namespace: str
+    service: str
+    port: int
+    localPort: int
 
 
 RAY: Final = "ray"
 MLFLOW: Final = "mlflow"
 SERVE: Final = "serve"
+SERVE_NODE_PORT: Final = 30800
 
 
-def endpoints(settings: Settings) -> list[Endpoint]:
-    """Ray's dashboard with its Jobs API, MLflow, and Serve."""
-    ray_service = settings.cluster.ray_service_name
+def endpoints(*, ray_service_name: str, route_prefix: str) -> list[Endpoint]:
+    """Endpoints of Ray's dashboard with the Jobs API, of MLflow, and of Serve."""
     return [
         Endpoint(
             name=RAY,
-            service=names.head_service(ray_service),
+            service=names.head_service(ray_service_name),
             port=names.DASHBOARD_PORT,
             local_port=8265,
             node_port=30265,
             subdomain="ray.",
-            max_body="128m",  # a job's working directory: Ray refuses more than 100 MB
+            max_body_size="128m",  # the working directory of a job: Ray refuses more than 100 MB
         ),
         Endpoint(
             name=MLFLOW,
@@ -49,54 +67,50 @@ def endpoints(settings: Settings) -> list[Endpoint]:
             local_port=8989,
             node_port=30989,
             subdomain="mlflow.",
-            max_body="1g",  # a model or plot that goes through the server to the object store
+            max_body_size="1g",  # models and plots pass through the server to the object store
         ),
         Endpoint(
             name=SERVE,
-            service=names.serve_service(ray_service),
+            service=names.serve_service(ray_service_name),
             port=names.SERVE_PORT,
             local_port=8000,
-            node_port=30800,
+            node_port=SERVE_NODE_PORT,
             subdomain="",
-            max_body="8m",  # the app's own limit
+            path=route_prefix,
+            max_body_size="8m",  # the application's own limit
         ),
     ]
 
 
-def url(endpoint: Endpoint, settings: Settings) -> str:
-    """Address for a client outside of the cluster."""
-    access = settings.access
-    path = settings.app.route_prefix if endpoint.name == SERVE else ""
+def url(endpoint: Endpoint, access: AccessOptions) -> str:
+    """URL for a client outside of the cluster."""
     origin = {
         "port-forward": f"http://localhost:{endpoint.local_port}",
         "nodePort": f"http://{access.host}:{endpoint.node_port}",
         "ingress": f"https://{endpoint.subdomain}{access.host}",
     }[access.access]
-    return f"{origin}{path}".rstrip("/")
+    return f"{origin}{endpoint.path}".rstrip("/")
 
 
-def forwards(settings: Settings) -> list[dict[str, Any]]:
-    """The tunnels that `manta forward` holds open; they work whatever the kind of access."""
+def forwards(endpoints: Sequence[Endpoint], *, namespace: str) -> list[Forward]:
+    """Port-forwards that `manta forward` opens; they work with every kind of access."""
     return [
-        {
-            "name": endpoint.name,
-            "namespace": settings.cluster.namespace,
-            "service": endpoint.service,
-            "port": endpoint.port,
-            "localPort": endpoint.local_port,
-        }
-        for endpoint in endpoints(settings)
+        Forward(
+            name=endpoint.name,
+            namespace=namespace,
+            service=endpoint.service,
+            port=endpoint.port,
+            localPort=endpoint.local_port,
+        )
+        for endpoint in endpoints
     ]
 
 
-def public_hosts(settings: Settings) -> list[str]:
-    """Host names under which MLflow is reached from outside, beside localhost."""
-    host = settings.access.host
-    return {"port-forward": [], "nodePort": [host], "ingress": [f"{MLFLOW}.{host}"]}[settings.access.access]
+def mlflow_public_hosts(access: AccessOptions) -> list[str]:
+    """Host names through which clients outside of the cluster reach MLflow, besides localhost."""
+    return {"port-forward": [], "nodePort": [access.host], "ingress": [f"{MLFLOW}.{access.host}"]}[access.access]
 
 
-def serve_node_port(settings: Settings) -> int | None:
-    """Port of the nodes that KubeRay's Service for Serve takes, if any."""
-    if settings.access.access != "nodePort":
-        return None
-    return next(endpoint.node_port for endpoint in endpoints(settings) if endpoint.name == SERVE)
+def serve_node_port(access: AccessOptions) -> int | None:
+    """Node port of KubeRay's Service for Serve, or None where access is not by node ports."""
+    return SERVE_NODE_PORT if access.access == "nodePort" else None

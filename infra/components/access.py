@@ -1,89 +1,98 @@
-"""The ways in from outside: nothing for port-forward, ports of the nodes, or Ingresses with TLS."""
+"""Access from outside of the cluster: node ports, Ingresses with TLS, or nothing for port-forward."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import pulumi
-from pulumi_kubernetes import core, networking
+from pulumi_kubernetes import core, meta, networking
 
 from infra import endpoints, labels
-from infra.config.settings import Settings
+from infra.config.options import AccessOptions
 from infra.endpoints import Endpoint
 
 HEAD: Final = {"ray.io/node-type": "head"}
-"""During an upgrade two heads have it: a node port then answers from either."""
+"""Label of a Ray head. During an upgrade two heads have it, and a node port answers from either."""
 SELECTORS: Final = {
     endpoints.RAY: labels.selector(labels.RAY) | HEAD,
     endpoints.MLFLOW: labels.selector(labels.MLFLOW),
 }
-"""Pods behind a node port. Serve is not here: its Service is KubeRay's, which moves it at an upgrade."""
+"""Pods behind each node port. Serve is absent: KubeRay owns Serve's Service and switches it during an upgrade."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccessArgs:
-    """What to open, and for whom."""
+    """Which endpoints to open, and how."""
 
     namespace: pulumi.Input[str]
-    settings: Settings
+    access: AccessOptions
+    endpoints: Sequence[Endpoint]
     after: Sequence[pulumi.Resource]
-    """What makes the Services that the ways lead to."""
+    """Resources that create the Services behind the Ingresses."""
 
 
 class Access(pulumi.ComponentResource):
-    """How clients outside of the cluster reach Ray, MLflow and Serve."""
+    """Services and Ingresses through which clients outside of the cluster reach Ray, MLflow and Serve."""
 
     def __init__(self, name: str, args: AccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:Access", name, None, opts)
-        self._name, self._args = name, args
-        ways: dict[str, Callable[[Endpoint], None]] = {
-            "port-forward": lambda _: None,
-            "nodePort": self._node_port,
-            "ingress": self._ingress,
-        }
-        for endpoint in endpoints.endpoints(args.settings):
-            ways[args.settings.access.access](endpoint)
+        child_opts = pulumi.ResourceOptions(parent=self, depends_on=list(args.after))
+        for endpoint in args.endpoints:
+            if args.access.access == "nodePort" and endpoint.name in SELECTORS:
+                core.v1.Service(
+                    f"{name}-{endpoint.name}",
+                    metadata=_metadata(endpoint, args.namespace),
+                    spec=_node_port(endpoint),
+                    opts=child_opts,
+                )
+            if args.access.access == "ingress":
+                networking.v1.Ingress(
+                    f"{name}-{endpoint.name}",
+                    metadata=_metadata(endpoint, args.namespace, annotations=_ingress_annotations(endpoint)),
+                    spec=_ingress(endpoint, args.access),
+                    opts=child_opts,
+                )
         self.register_outputs({})
 
-    def _node_port(self, endpoint: Endpoint) -> None:
-        if endpoint.name not in SELECTORS:
-            return
-        spec: Any = {
-            "type": "NodePort",
-            "selector": SELECTORS[endpoint.name],
-            "ports": [{"name": "http", "port": endpoint.port, "nodePort": endpoint.node_port}],
-        }
-        core.v1.Service(
-            f"{self._name}-{endpoint.name}", metadata=self._metadata(endpoint), spec=spec, opts=self._opts()
-        )
 
-    def _ingress(self, endpoint: Endpoint) -> None:
-        access = self._args.settings.access
-        host = f"{endpoint.subdomain}{access.host}"
-        service = {"name": endpoint.service, "port": {"number": endpoint.port}}
-        path = {"path": "/", "pathType": "Prefix", "backend": {"service": service}}
-        spec: Any = {
-            "ingressClassName": access.ingress_class,
-            "tls": [{"hosts": [host], "secretName": access.tls}],
-            "rules": [{"host": host, "http": {"paths": [path]}}],
-        }
-        annotations = {
-            "nginx.ingress.kubernetes.io/proxy-body-size": endpoint.max_body,
-            "nginx.ingress.kubernetes.io/ssl-redirect": "true",
-        }
-        networking.v1.Ingress(
-            f"{self._name}-{endpoint.name}",
-            metadata=self._metadata(endpoint) | {"annotations": annotations},
-            spec=spec,
-            opts=self._opts(),
-        )
+def _metadata(
+    endpoint: Endpoint, namespace: pulumi.Input[str], *, annotations: dict[str, str] | None = None
+) -> meta.v1.ObjectMetaArgs:
+    return meta.v1.ObjectMetaArgs(
+        name=f"access-{endpoint.name}",
+        namespace=namespace,
+        labels=labels.of(endpoint.name),
+        annotations=annotations,
+    )
 
-    def _metadata(self, endpoint: Endpoint) -> Any:  # noqa: ANN401  (plain data, in the API's own words)
-        return {
-            "name": f"access-{endpoint.name}",
-            "namespace": self._args.namespace,
-            "labels": labels.of(endpoint.name),
-        }
 
-    def _opts(self) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self, depends_on=[*self._args.after])
+def _node_port(endpoint: Endpoint) -> core.v1.ServiceSpecArgs:
+    return core.v1.ServiceSpecArgs(
+        type="NodePort",
+        selector=SELECTORS[endpoint.name],
+        ports=[core.v1.ServicePortArgs(name="http", port=endpoint.port, node_port=endpoint.node_port)],
+    )
+
+
+def _ingress(endpoint: Endpoint, access: AccessOptions) -> networking.v1.IngressSpecArgs:
+    host = f"{endpoint.subdomain}{access.host}"
+    service = networking.v1.IngressServiceBackendArgs(
+        name=endpoint.service, port=networking.v1.ServiceBackendPortArgs(number=endpoint.port)
+    )
+    path = networking.v1.HTTPIngressPathArgs(
+        path="/", path_type="Prefix", backend=networking.v1.IngressBackendArgs(service=service)
+    )
+    return networking.v1.IngressSpecArgs(
+        ingress_class_name=access.ingress_class,
+        tls=[networking.v1.IngressTLSArgs(hosts=[host], secret_name=access.tls)],
+        rules=[
+            networking.v1.IngressRuleArgs(host=host, http=networking.v1.HTTPIngressRuleValueArgs(paths=[path])),
+        ],
+    )
+
+
+def _ingress_annotations(endpoint: Endpoint) -> dict[str, str]:
+    return {
+        "nginx.ingress.kubernetes.io/proxy-body-size": endpoint.max_body_size,
+        "nginx.ingress.kubernetes.io/ssl-redirect": "true",
+    }

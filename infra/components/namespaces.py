@@ -1,4 +1,4 @@
-"""The two namespaces: one for the workloads, one for the operator that may only touch the first."""
+"""The two namespaces of a stack: one for the workloads, one for the operator, whose rights cover only the first."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,18 +14,19 @@ POD_SECURITY: Final = {f"pod-security.kubernetes.io/{mode}": "restricted" for mo
 
 @dataclass(frozen=True, kw_only=True)
 class NamespacesArgs:
-    """Names to make."""
+    """Names of the namespaces."""
 
     namespace: str
+    """Namespace of the workloads; `names.operator_namespace` derives the operator's from it."""
 
 
 class Namespaces(pulumi.ComponentResource):
-    """Where everything else lives."""
+    """The namespaces that hold all other objects of the stack."""
 
     workloads: pulumi.Output[str]
-    """Ray, Redis and MLflow."""
+    """Namespace of Ray, Redis and MLflow."""
     operator: pulumi.Output[str]
-    """The KubeRay operator."""
+    """Namespace of the KubeRay operator."""
 
     def __init__(self, name: str, args: NamespacesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:Namespaces", name, None, opts)
@@ -34,9 +35,10 @@ class Namespaces(pulumi.ComponentResource):
         self.register_outputs({"workloads": self.workloads, "operator": self.operator})
 
     def _namespace(self, name: str, namespace: str) -> pulumi.Output[str]:
-        made: pulumi.Output[str] = core.v1.Namespace(
+        resource = core.v1.Namespace(
             name,
             metadata=meta.v1.ObjectMetaArgs(name=namespace, labels=labels.of(names.PART_OF) | POD_SECURITY),
             opts=pulumi.ResourceOptions(parent=self),
-        ).metadata.name
-        return made
+        )
+        namespace_name: pulumi.Output[str] = resource.metadata.name
+        return namespace_name

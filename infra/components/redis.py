@@ -1,28 +1,20 @@
-"""Redis, in which Ray keeps its state: our own with a volume, or an external one."""
+"""Redis, which stores the state of the Ray head: a server with a volume in the cluster, or an external Redis."""
 
 from dataclasses import dataclass
-from typing import Any, Final
 
 import pulumi
-from pulumi_kubernetes import apps, core, policy
+from pulumi_kubernetes import apps, core, meta, policy
 
 from infra import labels, names
-from infra.components.credentials import SecretReference, kubernetes_secret, secret_text
+from infra.components import redis_server
 from infra.config.options import ImageOptions, StorageOptions
+from infra.credentials import SecretReference, kubernetes_secret, secret_value
 from infra.images import references
-
-USER: Final = 999
-"""User of the official image, which owns the volume."""
-CONFIG_KEY: Final = "auth.conf"
-CONFIG_DIR: Final = "/etc/redis-auth"
-DATA_DIR: Final = "/data"
-MEMORY: Final = "256Mi"
-"""Limit; the state of a small Ray cluster takes some 10 MiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RedisArgs:
-    """Which Redis, and where."""
+    """Which Redis to use, and where to run it."""
 
     namespace: pulumi.Input[str]
     storage: StorageOptions
@@ -35,167 +27,72 @@ class Redis(pulumi.ComponentResource):
     address: pulumi.Output[str]
     """Host and port inside the cluster, for `gcsFaultToleranceOptions.redisAddress`."""
     secret: SecretReference | None
-    """Where the password is; an external Redis may have none."""
+    """Secret that holds the password; None for an external Redis without a password."""
 
     def __init__(self, name: str, args: RedisArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:Redis", name, None, opts)
-        self._name, self._args = name, args
-        self.secret = self._secret()
         if args.storage.redis == "external":
+            has_password = bool(args.storage.redis_password.get_secret_value())
+            self.secret = self._password_secret(name, args) if has_password else None
             scheme = "rediss" if args.storage.redis_tls else "redis"
             self.address = pulumi.Output.from_input(f"{scheme}://{args.storage.redis_address}")
         else:
-            self.address = self._server()
+            secret = self._password_secret(name, args)
+            self.secret = secret
+            self.address = self._server(name, args, secret)
         self.register_outputs({"address": self.address})
 
-    def _secret(self) -> SecretReference | None:
-        storage = self._args.storage
-        if storage.redis == "external" and not storage.redis_password.get_secret_value():
-            return None
-        own = pulumi.ResourceOptions(parent=self)
-        password = secret_text(f"{self._name}-password", storage.redis_password, own)
+    def _password_secret(self, name: str, args: RedisArgs) -> SecretReference:
+        child_opts = pulumi.ResourceOptions(parent=self)
+        password = secret_value(f"{name}-password", args.storage.redis_password, child_opts)
         return kubernetes_secret(
-            f"{self._name}-secret",
+            f"{name}-secret",
             names.REDIS_SECRET,
-            namespace=self._args.namespace,
+            namespace=args.namespace,
             component=labels.REDIS,
-            # A configuration file keeps the password out of the arguments that `ps` shows.
             content={
                 names.PASSWORD_KEY: password,
-                CONFIG_KEY: password.apply(lambda text: f"requirepass {text}\n"),
+                redis_server.CONFIG_KEY: password.apply(lambda text: f"requirepass {text}\n"),
             },
-            opts=own,
+            opts=child_opts,
         )
 
-    def _server(self) -> pulumi.Output[str]:
-        """Make StatefulSet, Service and disruption budget."""
-        namespace, own = self._args.namespace, pulumi.ResourceOptions(parent=self)
-        metadata: Any = {"name": names.REDIS, "namespace": namespace, "labels": labels.of(labels.REDIS)}
-        selector = labels.selector(labels.REDIS)
-        checksum = self.secret.checksum if self.secret else ""
-        service_spec: Any = {
-            "selector": selector,
-            "ports": [{"name": "redis", "port": names.REDIS_PORT, "targetPort": "redis"}],
-        }
-        # A drained node waits until somebody deletes the pod; a broken Redis holds nobody up.
-        budget_spec: Any = {
-            "minAvailable": 1,
-            "selector": {"matchLabels": selector},
-            "unhealthyPodEvictionPolicy": "AlwaysAllow",
-        }
+    def _server(self, name: str, args: RedisArgs, secret: SecretReference) -> pulumi.Output[str]:
+        """Register the StatefulSet, the Service and the disruption budget, and return the server's address."""
+        child_opts = pulumi.ResourceOptions(parent=self)
+        metadata = meta.v1.ObjectMetaArgs(name=names.REDIS, namespace=args.namespace, labels=labels.of(labels.REDIS))
         apps.v1.StatefulSet(
-            f"{self._name}-server",
+            f"{name}-server",
             metadata=metadata,
-            spec=stateful_set(self._args, checksum=checksum),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=self.secret.resource if self.secret else None),
+            spec=redis_server.stateful_set(
+                image=references.redis(args.images),
+                image_pull_secrets=references.pull_secrets(args.images),
+                volume_size=args.storage.redis_volume_size,
+                storage_class=args.storage.storage_class,
+                secret_checksum=secret.checksum,
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=secret.resource),
         )
         service = core.v1.Service(
-            f"{self._name}-service",
+            f"{name}-service",
             metadata=metadata,
-            spec=service_spec,
-            opts=own,
+            spec=core.v1.ServiceSpecArgs(
+                selector=labels.selector(labels.REDIS),
+                ports=[core.v1.ServicePortArgs(name="redis", port=names.REDIS_PORT, target_port="redis")],
+            ),
+            opts=child_opts,
         )
         policy.v1.PodDisruptionBudget(
-            f"{self._name}-budget",
+            f"{name}-budget",
             metadata=metadata,
-            spec=budget_spec,
-            opts=own,
+            # A node drain waits until somebody deletes the pod, unless Redis is broken: then the drain goes on.
+            spec=policy.v1.PodDisruptionBudgetSpecArgs(
+                min_available=1,
+                selector=meta.v1.LabelSelectorArgs(match_labels=labels.selector(labels.REDIS)),
+                unhealthy_pod_eviction_policy="AlwaysAllow",
+            ),
+            opts=child_opts,
         )
-        return pulumi.Output.concat(service.metadata.name, ".", namespace, ".svc.cluster.local:", str(names.REDIS_PORT))
-
-
-def stateful_set(args: RedisArgs, *, checksum: pulumi.Input[str]) -> Any:  # noqa: ANN401
-    """Spec of the one Redis pod, with each write on its volume within a second."""
-    storage_class = args.storage.storage_class
-    return {
-        "serviceName": names.REDIS,
-        "replicas": 1,
-        "selector": {"matchLabels": labels.selector(labels.REDIS)},
-        "template": {
-            "metadata": {
-                "labels": labels.of(labels.REDIS),
-                "annotations": {"manta/redis-auth-checksum": checksum},
-            },
-            "spec": {
-                "automountServiceAccountToken": False,
-                "imagePullSecrets": references.pull_secrets(args.images),
-                "securityContext": {
-                    "runAsNonRoot": True,
-                    "runAsUser": USER,
-                    "runAsGroup": USER,
-                    "fsGroup": USER,
-                    "fsGroupChangePolicy": "OnRootMismatch",
-                    "seccompProfile": {"type": "RuntimeDefault"},
-                },
-                "containers": [_container(references.redis(args.images))],
-                "volumes": [
-                    {
-                        "name": "auth",
-                        "secret": {
-                            "secretName": names.REDIS_SECRET,
-                            "items": [{"key": CONFIG_KEY, "path": CONFIG_KEY}],
-                        },
-                    }
-                ],
-            },
-        },
-        "volumeClaimTemplates": [
-            {
-                "metadata": {"name": "data"},
-                "spec": {
-                    "accessModes": ["ReadWriteOnce"],
-                    **({"storageClassName": storage_class} if storage_class else {}),
-                    "resources": {"requests": {"storage": args.storage.redis_volume_size}},
-                },
-            }
-        ],
-    }
-
-
-def _container(image: str) -> dict[str, Any]:
-    return {
-        "name": names.REDIS,
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["redis-server", f"{CONFIG_DIR}/{CONFIG_KEY}"],
-        "args": [
-            *("--dir", DATA_DIR),
-            *("--appendonly", "yes"),
-            *("--appendfsync", "everysec"),
-            *("--maxmemory-policy", "noeviction"),
-        ],
-        "ports": [{"name": "redis", "containerPort": names.REDIS_PORT}],
-        "env": [
-            {
-                "name": "REDISCLI_AUTH",
-                "valueFrom": {
-                    "secretKeyRef": {"name": names.REDIS_SECRET, "key": names.PASSWORD_KEY},
-                },
-            }
-        ],
-        # Only PONG is ready: while it reads its file Redis answers LOADING.
-        "readinessProbe": _probe(period_seconds=5, failure_threshold=3),
-        "livenessProbe": _probe(period_seconds=10, failure_threshold=6) | {"initialDelaySeconds": 10},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "resources": {
-            "requests": {"cpu": "50m", "memory": "64Mi"},
-            "limits": {"memory": MEMORY},
-        },
-        "volumeMounts": [
-            {"name": "data", "mountPath": DATA_DIR},
-            {"name": "auth", "mountPath": CONFIG_DIR, "readOnly": True},
-        ],
-    }
-
-
-def _probe(*, period_seconds: int, failure_threshold: int) -> dict[str, Any]:
-    return {
-        "exec": {"command": ["sh", "-c", "redis-cli ping | grep -q PONG"]},
-        "periodSeconds": period_seconds,
-        "timeoutSeconds": 3,
-        "failureThreshold": failure_threshold,
-    }
+        return pulumi.Output.concat(
+            service.metadata.name, ".", args.namespace, ".svc.cluster.local:", str(names.REDIS_PORT)
+        )

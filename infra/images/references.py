@@ -1,5 +1,7 @@
 """References of published container images, with the mirror and the replacements of the stack."""
 
+from pulumi_kubernetes import core
+
 from infra import versions
 from infra.config.options import ImageOptions
 
@@ -47,6 +49,6 @@ def split(reference: str) -> tuple[str, str]:
     return repository, tag
 
 
-def pull_secrets(images: ImageOptions) -> list[dict[str, str]]:
-    """Value of `imagePullSecrets` of a pod."""
-    return [{"name": images.image_pull_secret}] if images.image_pull_secret else []
+def pull_secrets(images: ImageOptions) -> list[core.v1.LocalObjectReferenceArgs]:
+    """Value of `imagePullSecrets` in a pod and in the values of the charts."""
+    return [core.v1.LocalObjectReferenceArgs(name=images.image_pull_secret)] if images.image_pull_secret else []

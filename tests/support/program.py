@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 from infra.__main__ import main
+from infra.components import network_policies
+from infra.components.network_policies import Flow
 from infra.config import settings
 from infra.config.settings import Settings
 from tests.support import engine
@@ -67,6 +69,17 @@ def config(stack: str, changes: Mapping[str, object]) -> dict[str, str]:
 def parsed(stack: str = "dev", /, **changes: object) -> Settings:
     """Settings of a stack with some keys changed."""
     return settings.parse(config(stack, changes))
+
+
+def flows_of(stack: str = "dev", /, **changes: object) -> list[Flow]:
+    """Flows that the network policies of a stack allow."""
+    parsed_settings = parsed(stack, **changes)
+    return network_policies.flows(
+        namespace=parsed_settings.cluster.namespace,
+        storage=parsed_settings.storage,
+        access=parsed_settings.access,
+        is_training_scheduled=bool(parsed_settings.schedule.train_schedule),
+    )
 
 
 def crd(name: str, version: str = "1") -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""MLflow: the Helm release, its values, and the volume beside it."""
+"""MLflow: its Helm release, the values of the chart, and the volume."""

@@ -1,67 +1,78 @@
-"""Values of the community MLflow chart; they name Secrets and hold none."""
+"""Helm values of the community MLflow chart. They refer to Secrets by name and contain no secret."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import pulumi
 
-from infra import endpoints, labels, names
+from infra import labels, names
 from infra.config import quantities
 from infra.config.options import ImageOptions, StorageOptions
-from infra.config.settings import Settings
 from infra.images import references
 
 VOLUME: Final = "mlflow-data"
 DATA_DIR: Final = "/mlflow/data"
 WORKER_BYTES: Final = 1024**3
-"""What one server process takes, with room: 0.8 GiB when idle."""
+"""Memory of one server process: 0.8 GiB when idle, plus a reserve."""
 MAX_WORKERS: Final = 4
-"""Server processes of one pod; beyond that, more pods serve better."""
-HALF: Final = quantities.WHOLE / 2
-"""Share of the memory limit that is reserved: an idle server takes no more."""
+"""Most server processes of one pod; for more load, more pods serve better."""
+MEMORY_REQUEST_SHARE: Final = quantities.WHOLE / 2
+"""Memory request as a share of the limit: an idle server needs no more."""
 
 
 def needs_volume(storage: StorageOptions) -> bool:
-    """Whether anything lies on a volume rather than in a database and an object store."""
+    """Whether MLflow keeps its database or its artifacts on a volume."""
     return storage.mlflow_backend == "sqlite" or storage.artifact_root == "volume"
 
 
 def allowed_hosts(*, namespace: str, public: Sequence[str]) -> list[str]:
-    """`Host` headers that the server answers to; anything else is refused, which stops DNS rebinding.
+    """`Host` headers that the server accepts. It refuses all others, which stops DNS rebinding.
 
-    The setting replaces MLflow's defaults, and a port counts as part of the name.
+    The setting replaces MLflow's defaults. MLflow compares the whole header, so each host is listed with and
+    without a port.
 
     Args:
         namespace: Namespace of the server.
-        public: Host names under which clients outside of the cluster reach it.
+        public: Host names through which clients outside of the cluster reach the server.
     """
-    inside = [names.MLFLOW, f"{names.MLFLOW}.{namespace}", f"{names.MLFLOW}.{namespace}.svc.cluster.local"]
-    reached = [*inside, "localhost", "127.0.0.1", *public]
-    return [form for host in reached for form in (host, f"{host}:*")]
+    in_cluster = [names.MLFLOW, f"{names.MLFLOW}.{namespace}", f"{names.MLFLOW}.{namespace}.svc.cluster.local"]
+    hosts = [*in_cluster, "localhost", "127.0.0.1", *public]
+    return [header for host in hosts for header in (host, f"{host}:*")]
 
 
 def workers(memory: str) -> int:
-    """Server processes that fit; one starts in half the time and memory of the default four."""
+    """Number of server processes that fit into the memory limit.
+
+    MLflow's default is four processes; a single process starts in half the time and half the memory.
+    """
     return max(1, min(MAX_WORKERS, int(quantities.value(memory) // WORKER_BYTES)))
 
 
-def values(settings: Settings, *, image: str, checksums: Sequence[pulumi.Input[str]]) -> dict[str, Any]:
+def values(
+    storage: StorageOptions,
+    images: ImageOptions,
+    *,
+    image: str,
+    allowed_hosts: Sequence[str],
+    checksums: Sequence[pulumi.Input[str]],
+) -> dict[str, object]:
     """All values of the release.
 
     Args:
-        settings: What the stack decides.
+        storage: ClusterOptions MLflow keeps its state, and how large the server is.
+        images: Mirror and replacements for the images of the chart's init containers.
         image: Image of the server.
-        checksums: Digests of the Secrets that the server reads at its start.
+        allowed_hosts: `Host` headers that the server accepts.
+        checksums: Digests of the Secrets that the server reads when it starts.
     """
-    storage = settings.storage
-    public = endpoints.public_hosts(settings)
     return {
         "fullnameOverride": names.MLFLOW,
         "replicaCount": storage.mlflow_replicas,
         "service": {"port": names.MLFLOW_PORT, "containerPort": names.MLFLOW_PORT},
-        "serverAllowedHosts": allowed_hosts(namespace=settings.cluster.namespace, public=public),
+        "serverAllowedHosts": list(allowed_hosts),
         "extraArgs": {"workers": str(workers(storage.mlflow_memory))},
-        # Its runner and consumers are a Python process each, 1 GiB together, for features that nothing here uses.
+        # The job runner and its consumers are one Python process each, 1 GiB in total; manta uses none of their
+        # features.
         "extraEnvVars": {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         "podAnnotations": {f"manta/auth-checksum-{number}": checksum for number, checksum in enumerate(checksums)},
         "extraPodLabels": labels.selector(labels.MLFLOW),
@@ -69,14 +80,14 @@ def values(settings: Settings, *, image: str, checksums: Sequence[pulumi.Input[s
             "automount": False,
             "annotations": storage.mlflow_service_account_annotations,
         },
-        # The server needs 15 s to start, a minute where CPU is scarce.
+        # The server needs 15 s to start, and up to a minute where CPU is scarce.
         "readinessProbe": {"initialDelaySeconds": 5, "periodSeconds": 5, "failureThreshold": 6},
         "livenessProbe": {"initialDelaySeconds": 60, "periodSeconds": 20, "failureThreshold": 5},
         "resources": {
-            "requests": {"cpu": "100m", "memory": quantities.memory_share(storage.mlflow_memory, HALF)},
+            "requests": {"cpu": "100m", "memory": quantities.memory_share(storage.mlflow_memory, MEMORY_REQUEST_SHARE)},
             "limits": {"memory": storage.mlflow_memory},
         },
-        **_images(settings.images, image),
+        **_images(images, image),
         **_security(),
         **_auth(storage),
         **_backend(storage),
@@ -84,10 +95,10 @@ def values(settings: Settings, *, image: str, checksums: Sequence[pulumi.Input[s
     }
 
 
-def _images(wanted: ImageOptions, image: str) -> dict[str, Any]:
+def _images(images: ImageOptions, image: str) -> dict[str, object]:
     server, busybox = (
         dict(zip(("repository", "tag"), references.split(reference), strict=True))
-        for reference in (image, references.busybox(wanted))
+        for reference in (image, references.busybox(images))
     )
     return {
         "image": server,
@@ -96,20 +107,20 @@ def _images(wanted: ImageOptions, image: str) -> dict[str, Any]:
             "mlflowDbMigration": server,
             "iniFileInitializer": busybox,
         },
-        "imagePullSecrets": references.pull_secrets(wanted),
+        "imagePullSecrets": references.pull_secrets(images),
     }
 
 
-def _security() -> dict[str, Any]:
-    """What Pod Security `restricted` asks for beyond the chart's own settings."""
+def _security() -> dict[str, object]:
+    """Settings that Pod Security `restricted` requires and that the chart does not set by itself."""
     return {
         "podSecurityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
         "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
     }
 
 
-def _auth(storage: StorageOptions) -> dict[str, Any]:
-    auth: dict[str, Any] = {
+def _auth(storage: StorageOptions) -> dict[str, object]:
+    auth: dict[str, object] = {
         "enabled": True,
         "existingAdminSecret": {
             "name": names.MLFLOW_SECRET,
@@ -122,11 +133,11 @@ def _auth(storage: StorageOptions) -> dict[str, Any]:
             "existingSecret": _postgres_secret(storage)
         }
     else:
-        auth["sqliteFullPath"] = f"{DATA_DIR}/"  # the chart puts nothing between path and file
+        auth["sqliteFullPath"] = f"{DATA_DIR}/"  # the chart appends the file name to this path without a separator
     return {"auth": auth}
 
 
-def _backend(storage: StorageOptions) -> dict[str, Any]:
+def _backend(storage: StorageOptions) -> dict[str, object]:
     if storage.mlflow_backend == "postgres":
         return {
             "backendStore": {
@@ -139,22 +150,22 @@ def _backend(storage: StorageOptions) -> dict[str, Any]:
     return {"backendStore": {"defaultSqlitePath": f"{DATA_DIR}/mlflow.db"}}
 
 
-def _artifacts(storage: StorageOptions) -> dict[str, Any]:
-    """Keep artifacts behind the server, so that no client needs credentials of an object store."""
+def _artifacts(storage: StorageOptions) -> dict[str, object]:
+    """Artifact store behind the server, so that no client needs the credentials of an object store."""
     is_volume = storage.artifact_root == "volume"
     destination = f"{DATA_DIR}/artifacts" if is_volume else storage.artifact_root
-    wanted: dict[str, Any] = {
+    artifacts: dict[str, object] = {
         "artifactRoot": {"proxiedArtifactStorage": True, "defaultArtifactsDestination": destination},
         "extraSecretNamesForEnvFrom": [storage.artifact_secret] if storage.artifact_secret else [],
     }
     if needs_volume(storage):
-        wanted["strategy"] = {"type": "Recreate"}  # two pods cannot both write the volume
-        wanted["extraVolumes"] = [{"name": VOLUME, "persistentVolumeClaim": {"claimName": VOLUME}}]
-        wanted["extraVolumeMounts"] = [{"name": VOLUME, "mountPath": DATA_DIR}]
-    return wanted
+        artifacts["strategy"] = {"type": "Recreate"}  # two pods cannot write to the volume at the same time
+        artifacts["extraVolumes"] = [{"name": VOLUME, "persistentVolumeClaim": {"claimName": VOLUME}}]
+        artifacts["extraVolumeMounts"] = [{"name": VOLUME, "mountPath": DATA_DIR}]
+    return artifacts
 
 
-def _database(storage: StorageOptions, database: str) -> dict[str, Any]:
+def _database(storage: StorageOptions, database: str) -> dict[str, object]:
     return {
         "enabled": True,
         "host": storage.postgres_host,

@@ -1,1 +1,1 @@
-"""Ray: the KubeRay operator, the RayService, scheduled training, and what a destroy cleans up."""
+"""Ray: the KubeRay operator, the RayService, scheduled training, and the cleanup before a destroy."""

@@ -1,82 +1,84 @@
-"""The KubeRay operator: its CRDs, which belong to the whole cluster, and its Helm release, which is ours."""
+"""The KubeRay operator: its CRDs, which the whole cluster shares, and its Helm release, which belongs to the stack."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pulumi
 import pulumi_kubernetes as kubernetes
+from pulumi_kubernetes import meta
 from pulumi_kubernetes.helm.v3 import Release
 
 from infra import charts, names
-from infra.config.options import ChartOptions, ImageOptions
+from infra.charts import Crd
+from infra.config.chart import Chart
+from infra.config.options import ImageOptions
 from infra.images import references
 
 PATCH_FORCE: Final = "pulumi.com/patchForce"
 TIMEOUT_S: Final = 300
 USER: Final = 65532
-"""The image names its user by a word, which `runAsNonRoot` cannot judge."""
+"""UID of the image's user. The image sets a named user; `runAsNonRoot` needs a numeric UID."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class KuberayOperatorArgs:
-    """What to install, and where."""
+    """Which operator to install, and which namespace it watches."""
 
     namespace: pulumi.Input[str]
-    watched: pulumi.Input[str]
-    """The one namespace whose Ray clusters it runs."""
-    charts: ChartOptions
-    images: ImageOptions
+    watched_namespace: pulumi.Input[str]
+    """The one namespace whose Ray clusters the operator manages."""
+    chart: Chart
     root: Path
-    """Root of the project, from which a relative chart path counts."""
+    """Root of the project; a relative chart path starts there."""
+    images: ImageOptions
+    remove_crds: bool
+    """Whether a destroy deletes the CRDs, and with them every Ray cluster in the Kubernetes cluster."""
 
 
 class KuberayOperator(pulumi.ComponentResource):
-    """What turns a RayService into pods."""
+    """The operator that creates the pods of a RayService."""
 
     release: pulumi.Output[str]
-    """Name of the Helm release, once its pod is ready."""
+    """Name of the Helm release, known as soon as the operator's pod is ready."""
 
     def __init__(self, name: str, args: KuberayOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:KuberayOperator", name, None, opts)
-        crds = [self._crd(name, args, crd) for crd in self._found(args)]
-        made = Release(
+        crd_opts = pulumi.ResourceOptions(parent=self, retain_on_delete=not args.remove_crds)
+        crds = charts.crds(args.chart, root=args.root, opts=pulumi.InvokeOptions(parent=self))
+        release = Release(
             f"{name}-release",
             name=names.OPERATOR,
             namespace=args.namespace,
-            **args.charts.kuberay.release_source(args.root),
-            values=values(args.images, watched=args.watched),
-            skip_crds=True,  # they are above: Helm would install them once and never upgrade them
-            atomic=False,  # a failed release stays to be looked at, and the next `up` mends it in place
+            **args.chart.release_source(args.root),
+            values=values(args.images, watched_namespace=args.watched_namespace),
+            skip_crds=True,  # Helm would install the CRDs once and never upgrade them
+            atomic=False,  # a failed release stays for inspection, and the next `pulumi up` repairs it in place
             timeout=TIMEOUT_S,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=crds),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[_register_crd(name, crd, crd_opts) for crd in crds]),
         )
-        self.release = made.status.apply(lambda status: str(status.name))
+        self.release = release.status.apply(lambda status: str(status.name))
         self.register_outputs({"release": self.release})
 
-    def _found(self, args: KuberayOperatorArgs) -> list[dict[str, Any]]:
-        return charts.crds(args.charts.kuberay, root=args.root, opts=pulumi.InvokeOptions(parent=self))
 
-    def _crd(self, name: str, args: KuberayOperatorArgs, crd: dict[str, Any]) -> pulumi.Resource:
-        """Apply one CRD, whoever had it before, and leave it behind unless told otherwise."""
-        metadata = crd["metadata"]
-        annotations = metadata.get("annotations", {}) | {PATCH_FORCE: "true"}
-        return kubernetes.apiextensions.v1.CustomResourceDefinition(
-            f"{name}-crd-{metadata['name']}",
-            metadata={"name": metadata["name"], "annotations": annotations},
-            spec=crd["spec"],
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=not args.charts.remove_crds),
-        )
+def _register_crd(name: str, crd: Crd, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+    """Register one CRD, and take over the fields that another owner applied before."""
+    return kubernetes.apiextensions.v1.CustomResourceDefinition(
+        f"{name}-crd-{crd.name}",
+        metadata=meta.v1.ObjectMetaArgs(name=crd.name, annotations={**crd.annotations, PATCH_FORCE: "true"}),
+        spec=crd.spec,
+        opts=opts,
+    )
 
 
-def values(wanted: ImageOptions, *, watched: pulumi.Input[str]) -> dict[str, Any]:
-    """Helm values: one namespace watched, with the rights of that namespace alone."""
-    repository, tag = references.split(references.operator(wanted))
+def values(images: ImageOptions, *, watched_namespace: pulumi.Input[str]) -> dict[str, object]:
+    """Helm values: the operator watches one namespace and has rights in this namespace only."""
+    repository, tag = references.split(references.operator(images))
     return {
         "image": {"repository": repository, "tag": tag},
-        "imagePullSecrets": references.pull_secrets(wanted),
+        "imagePullSecrets": references.pull_secrets(images),
         "singleNamespaceInstall": True,
-        "watchNamespace": [watched],
+        "watchNamespace": [watched_namespace],
         "podSecurityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,

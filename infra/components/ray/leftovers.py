@@ -1,8 +1,8 @@
-"""What a destroy must take down before the operator goes, although this stack does not know of it.
+"""Deletion of the Ray objects that the stack's state does not contain, before a destroy removes the operator.
 
-KubeRay's objects bear finalizers that only its operator resolves: one that outlives the operator keeps its namespace
-for ever. Pulumi deletes what is in its state. The RayService of an `up` that was killed while it waited for it is
-not, and neither is a Ray cluster that somebody made with kubectl.
+KubeRay's objects have finalizers that only the operator resolves, so an object that outlives the operator keeps its
+namespace in `Terminating`. Pulumi deletes the objects in its state only. The state lacks the RayService of a
+`pulumi up` that was killed while it waited for this RayService, and every Ray cluster that was created with kubectl.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ import pulumi
 from pulumi_command import local
 
 TIMEOUT_S: Final = 240
-"""The longest that a destroy waits for the operator to take them down."""
+"""The longest time that a destroy waits for the operator to delete these objects."""
 DELETE: Final = f"""\
 kinds=rayservices.ray.io,rayjobs.ray.io,rayclusters.ray.io
 if [ -n "$MANTA_KUBECONFIG" ]; then
@@ -23,26 +23,29 @@ if [ -n "$MANTA_KUBECONFIG" ]; then
 fi
 kubectl ${{MANTA_CONTEXT:+--context "$MANTA_CONTEXT"}} --namespace "$MANTA_NAMESPACE" \\
     delete "$kinds" --all --ignore-not-found --timeout={TIMEOUT_S}s 2>&1 ||
-    echo "Ray objects that are still in the namespace $MANTA_NAMESPACE will keep it from being deleted:" \\
-        "take their finalizers away (kubectl edit), and destroy again."
+    echo "Ray objects are left in the namespace $MANTA_NAMESPACE and keep the namespace in Terminating." \\
+        "Remove their finalizers with kubectl edit, then run pulumi destroy again."
 """
-"""A failure is told and ends nothing: without a cluster, or without its CRDs, there is nothing to delete."""
+"""A failed delete is logged; the destroy continues. Without a cluster or its CRDs there is nothing to delete."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeftoversArgs:
-    """Where they are."""
+    """ClusterOptions the Ray objects are."""
 
     namespace: pulumi.Input[str]
     context: pulumi.Input[str]
     kubeconfig: pulumi.Input[str] | None
-    """Content of a kubeconfig; None means kubectl's own."""
+    """Content of a kubeconfig; None means the kubeconfig files that kubectl reads."""
     after: Sequence[pulumi.Resource]
-    """What taking them down needs: the operator, Redis, and the policies between them."""
+    """Resources that the deletion of a Ray cluster needs: the operator, Redis, and the policies between them."""
 
 
 class Leftovers(pulumi.ComponentResource):
-    """Deletes every Ray object of the namespace at a destroy; what depends on it is gone by then."""
+    """A command that deletes every Ray object of the namespace during a destroy.
+
+    A destroy runs it after it has deleted every resource that depends on this component.
+    """
 
     def __init__(self, name: str, args: LeftoversArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:Leftovers", name, None, opts)

@@ -1,108 +1,84 @@
-"""The RayService's spec, as plain data: what the head and the workers are, and how they are replaced.
+"""The spec of the RayService: its head group, its worker group, and how an upgrade replaces the cluster.
 
-`ray_service.py` registers it; `serve_config.py` holds what Ray Serve is told.
+`ray_service.py` registers the RayService; `serve_config.py` computes the configuration of Ray Serve.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import pulumi
+from pulumi_kubernetes import core, meta
 
-from infra import labels, names
+from infra import labels, names, versions
+from infra.components.ray import pod_security
 from infra.config import quantities
 from infra.config.options import SizeOptions
+from infra.credentials import from_secret
 
-USER: Final = 1000
-"""User of the Ray image."""
-POD_SECURITY: Final = {
-    "runAsNonRoot": True,
-    "runAsUser": USER,
-    "runAsGroup": USER,
-    "fsGroup": USER,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-"""What every pod of that image runs as."""
-UNPRIVILEGED: Final = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-    "runAsNonRoot": True,
-    "seccompProfile": {"type": "RuntimeDefault"},
-}
-"""What Pod Security `restricted` asks of a container; the operator copies it to those that it adds."""
 HEAD_PORTS: Final = {
     "gcs-server": names.GCS_PORT,
     "dashboard": names.DASHBOARD_PORT,
-    "serve": names.SERVE_PORT,  # KubeRay makes the serve Service only for a port of this name
+    "serve": names.SERVE_PORT,  # KubeRay creates the Service for Serve only if the head has a port of this name
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Policy:
-    """What depends on the kind of cluster."""
+class TargetPolicy:
+    """Settings that depend on the kind of cluster."""
 
-    requested: Decimal
-    """Share of the limits that is reserved."""
-    head_cpus_requested: Decimal
-    """Share of the head's CPUs that is reserved: it is busy while it starts, and nearly idle from then on."""
-    keep_old_s: int
-    """Seconds for which the old Ray cluster stays after an upgrade, for requests under way."""
+    request_share: Decimal
+    """Resource requests as a share of the limits."""
+    head_cpu_request_share: Decimal
+    """CPU request of the head as a share of its limit: the head is busy while it starts and nearly idle afterwards."""
+    deletion_delay_s: int
+    """Seconds for which an upgrade keeps the old Ray cluster, so that it can finish its requests."""
 
 
-POLICIES: Final[dict[str, Policy]] = {
-    # An upgrade runs two Ray clusters for a while: on one small node they fit by half requests.
-    "minikube": Policy(requested=Decimal("0.5"), head_cpus_requested=Decimal("0.2"), keep_old_s=15),
-    "cloud": Policy(requested=Decimal(1), head_cpus_requested=Decimal(1), keep_old_s=60),
+POLICIES: Final[dict[str, TargetPolicy]] = {
+    # An upgrade runs two Ray clusters at once. Requests of half the limits let both fit on one small node.
+    "minikube": TargetPolicy(request_share=Decimal("0.5"), head_cpu_request_share=Decimal("0.2"), deletion_delay_s=15),
+    "cloud": TargetPolicy(request_share=Decimal(1), head_cpu_request_share=Decimal(1), deletion_delay_s=60),
 }
-
-
-SERVE_PROBE: Final = {
-    "httpGet": {"path": "/-/healthz", "port": names.SERVE_PORT},
-    "periodSeconds": 1,
-    "timeoutSeconds": 2,
-    "failureThreshold": 3,
-}
-"""A worker takes requests while Serve's proxy on it does. KubeRay turns traffic to a new cluster as soon as the
-application runs there; its own probe, every 5 s, leaves the Service without an endpoint until then."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RayServiceSpec:
-    """What the spec is computed from."""
+class RayServiceSpecArgs:
+    """Inputs of the spec."""
 
     size: SizeOptions
     target: Literal["minikube", "cloud"]
-    ray_version: str
     image: pulumi.Input[str]
-    image_pull_secrets: list[dict[str, str]]
+    image_pull_secrets: Sequence[core.v1.LocalObjectReferenceArgs]
     serve_config: str
+    """Configuration of Ray Serve, as YAML."""
     redis_address: pulumi.Input[str]
     redis_has_password: bool
-    environment: dict[str, pulumi.Input[str]]
-    """Variables of every Ray container, in clear."""
-    secret_environment: dict[str, tuple[str, str]]
-    """Variables that come from a Secret: its name and key."""
-    checksums: dict[str, pulumi.Input[str]] = field(default_factory=dict)
-    """Digests of those Secrets by name: a change of one makes a new Ray cluster."""
+    environment: Sequence[core.v1.EnvVarArgs]
+    """Environment variables of every Ray container."""
+    checksums: Mapping[str, pulumi.Input[str]]
+    """Digest of each Secret that the Ray containers read, by the Secret's name. A changed digest triggers an upgrade
+    to a new Ray cluster."""
     serve_node_port: int | None = None
-    """Port of every node for Serve, where access is by node ports."""
+    """Node port of Serve, where access is by node ports."""
 
 
-def build(wanted: RayServiceSpec) -> dict[str, Any]:
+def build(args: RayServiceSpecArgs) -> dict[str, object]:
     """Spec of a RayService."""
-    policy = POLICIES[wanted.target]
-    spec: dict[str, Any] = {
-        "serveConfigV2": wanted.serve_config,
-        # A new cluster takes over when it serves. `None` would accept a change and never apply it.
+    policy = POLICIES[args.target]
+    spec: dict[str, object] = {
+        "serveConfigV2": args.serve_config,
+        # A new cluster takes over as soon as it serves. KubeRay's type `None` would accept changes and ignore them.
         "upgradeStrategy": {"type": "NewCluster"},
-        "rayClusterDeletionDelaySeconds": policy.keep_old_s,
-        # The head holds no replica; as an endpoint it would only be one more thing to fail.
+        "rayClusterDeletionDelaySeconds": policy.deletion_delay_s,
+        # The head holds no replica, so requests through it would only depend on one more pod.
         "excludeHeadPodFromServeSvc": True,
-        "rayClusterConfig": _cluster(wanted, policy),
+        "rayClusterConfig": _cluster(args, policy),
     }
-    if wanted.serve_node_port is not None:
-        port = {"name": "serve", "port": names.SERVE_PORT, "nodePort": wanted.serve_node_port}
-        spec["serveService"] = {"spec": {"type": "NodePort", "ports": [port]}}
+    if args.serve_node_port is not None:
+        port = core.v1.ServicePortArgs(name="serve", port=names.SERVE_PORT, node_port=args.serve_node_port)
+        spec["serveService"] = {"spec": core.v1.ServiceSpecArgs(type="NodePort", ports=[port])}
     return spec
 
 
@@ -111,115 +87,122 @@ def is_autoscaled(size: SizeOptions) -> bool:
     return size.min_workers < size.max_workers
 
 
-def _cluster(wanted: RayServiceSpec, policy: Policy) -> dict[str, Any]:
-    redis: dict[str, Any] = {"redisAddress": wanted.redis_address}
-    if wanted.redis_has_password:
-        redis["redisPassword"] = {"valueFrom": _from_secret(names.REDIS_SECRET, names.PASSWORD_KEY)}
-    cluster: dict[str, Any] = {
-        "rayVersion": wanted.ray_version,
+def _cluster(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, object]:
+    redis: dict[str, object] = {"redisAddress": args.redis_address}
+    if args.redis_has_password:
+        redis["redisPassword"] = {"valueFrom": from_secret(names.REDIS_SECRET, names.PASSWORD_KEY)}
+    cluster: dict[str, object] = {
+        "rayVersion": versions.RAY,
         "authOptions": {"mode": "token", "secretName": names.RAY_SECRET},
-        # No `externalStorageNamespace`: it would make two clusters of an upgrade share one state.
+        # `externalStorageNamespace` is left out: it would make the two clusters of an upgrade share one state.
         "gcsFaultToleranceOptions": redis,
-        "enableInTreeAutoscaling": is_autoscaled(wanted.size),
-        "headGroupSpec": _head(wanted, policy),
-        "workerGroupSpecs": [_workers(wanted, policy)],
+        "enableInTreeAutoscaling": is_autoscaled(args.size),
+        "headGroupSpec": _head_group(args, policy),
+        "workerGroupSpecs": [_worker_group(args, policy)],
     }
-    if is_autoscaled(wanted.size):
+    if is_autoscaled(args.size):
         cluster["autoscalerOptions"] = {
             "version": "v2",
-            "securityContext": UNPRIVILEGED,
-            "resources": {
-                "requests": {"cpu": "50m", "memory": "192Mi"},
-                "limits": {"cpu": "500m", "memory": "512Mi"},
-            },
+            "securityContext": pod_security.container(),
+            "resources": core.v1.ResourceRequirementsArgs(
+                requests={"cpu": "50m", "memory": "192Mi"},
+                limits={"cpu": "500m", "memory": "512Mi"},
+            ),
         }
     return cluster
 
 
-def _head(wanted: RayServiceSpec, policy: Policy) -> dict[str, Any]:
-    resources = _resources(wanted.size.head_cpus, wanted.size.head_memory, policy)
-    resources["requests"]["cpu"] = quantities.cpu_share(wanted.size.head_cpus, policy.head_cpus_requested)
-    container = _container("ray-head", wanted, resources)
-    container["ports"] = [{"name": name, "containerPort": port} for name, port in HEAD_PORTS.items()]
+def _head_group(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, object]:
+    size = args.size
+    container = core.v1.ContainerArgs(
+        name="ray-head",
+        image=args.image,
+        image_pull_policy="IfNotPresent",
+        env=args.environment,
+        ports=[core.v1.ContainerPortArgs(name=name, container_port=port) for name, port in HEAD_PORTS.items()],
+        security_context=pod_security.container(),
+        resources=core.v1.ResourceRequirementsArgs(
+            limits={"cpu": quantities.canonical(size.head_cpus), "memory": size.head_memory},
+            requests={
+                "cpu": quantities.cpu_share(size.head_cpus, policy.head_cpu_request_share),
+                "memory": quantities.memory_share(size.head_memory, policy.request_share),
+            },
+        ),
+    )
     return {
-        # Without CPUs nothing is scheduled on the head, and losing it takes no replica along.
+        # Without CPUs, Ray schedules nothing on the head, so a lost head takes no replica with it.
         "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104  (token required)
-        "template": _pod(wanted, container),
+        "template": _pod_template(args, container, annotations=_checksum_annotations(args)),
     }
 
 
-def _workers(wanted: RayServiceSpec, policy: Policy) -> dict[str, Any]:
-    size = wanted.size
-    resources = _resources(str(size.cpus), size.memory, policy)
-    if size.gpus:
-        for kind in resources.values():
-            kind["nvidia.com/gpu"] = str(size.gpus)
-    container = _container("ray-worker", wanted, resources)
-    container["readinessProbe"] = SERVE_PROBE
-    pod = _pod(wanted, container)
-    # KubeRay passes over changed bounds: with this they make a new cluster, as every other change does.
-    pod["metadata"]["annotations"]["manta/workers"] = f"{size.min_workers} to {size.max_workers}"
+def _worker_group(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, object]:
+    size = args.size
+    gpus = {"nvidia.com/gpu": str(size.gpus)} if size.gpus else {}
+    container = core.v1.ContainerArgs(
+        name="ray-worker",
+        image=args.image,
+        image_pull_policy="IfNotPresent",
+        env=args.environment,
+        readiness_probe=_serve_probe(),
+        security_context=pod_security.container(),
+        resources=core.v1.ResourceRequirementsArgs(
+            limits={"cpu": quantities.canonical(str(size.cpus)), "memory": size.memory, **gpus},
+            requests={
+                "cpu": quantities.cpu_share(str(size.cpus), policy.request_share),
+                "memory": quantities.memory_share(size.memory, policy.request_share),
+                **gpus,
+            },
+        ),
+    )
+    # KubeRay ignores changes to minReplicas and maxReplicas. This annotation makes them trigger a new cluster.
+    bounds = {"manta/workers": f"{size.min_workers} to {size.max_workers}"}
     return {
         "groupName": names.WORKER_GROUP,
-        # Room for every replica at once; the autoscaler takes it from there.
+        # Enough workers for every replica at the start; the autoscaler changes the number afterwards.
         "replicas": max(size.min_workers, size.replicas),
         "minReplicas": size.min_workers,
         "maxReplicas": size.max_workers,
         "rayStartParams": {},
-        "template": pod,
+        "template": _pod_template(args, container, annotations={**_checksum_annotations(args), **bounds}),
     }
 
 
-def _pod(wanted: RayServiceSpec, container: dict[str, Any]) -> dict[str, Any]:
-    spec: dict[str, Any] = {
-        "securityContext": POD_SECURITY,
-        "containers": [container],
-        # Two pods of a kind on one node fail together; where there is one node, that is how it is.
-        "topologySpreadConstraints": [
-            {
-                "maxSkew": 1,
-                "topologyKey": "kubernetes.io/hostname",
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": labels.selector(labels.RAY)},
-            }
-        ],
-    }
-    if wanted.image_pull_secrets:
-        spec["imagePullSecrets"] = wanted.image_pull_secrets
-    return {
-        "metadata": {
-            "labels": labels.selector(labels.RAY),
-            "annotations": {f"manta/{name}-checksum": value for name, value in wanted.checksums.items()},
-        },
-        "spec": spec,
-    }
+def _pod_template(
+    args: RayServiceSpecArgs, container: core.v1.ContainerArgs, *, annotations: Mapping[str, pulumi.Input[str]]
+) -> core.v1.PodTemplateSpecArgs:
+    return core.v1.PodTemplateSpecArgs(
+        metadata=meta.v1.ObjectMetaArgs(labels=labels.selector(labels.RAY), annotations=annotations),
+        spec=core.v1.PodSpecArgs(
+            security_context=pod_security.POD,
+            containers=[container],
+            image_pull_secrets=args.image_pull_secrets or None,
+            # Pods on one node fail together, so the scheduler spreads them over the nodes where it can.
+            topology_spread_constraints=[
+                core.v1.TopologySpreadConstraintArgs(
+                    max_skew=1,
+                    topology_key="kubernetes.io/hostname",
+                    when_unsatisfiable="ScheduleAnyway",
+                    label_selector=meta.v1.LabelSelectorArgs(match_labels=labels.selector(labels.RAY)),
+                )
+            ],
+        ),
+    )
 
 
-def _container(name: str, wanted: RayServiceSpec, resources: dict[str, Any]) -> dict[str, Any]:
-    clear = [{"name": key, "value": value} for key, value in sorted(wanted.environment.items())]
-    secret = [
-        {"name": key, "valueFrom": _from_secret(*place)} for key, place in sorted(wanted.secret_environment.items())
-    ]
-    return {
-        "name": name,
-        "image": wanted.image,
-        "imagePullPolicy": "IfNotPresent",
-        "env": [*clear, *secret],
-        "securityContext": UNPRIVILEGED,
-        "resources": resources,
-    }
+def _checksum_annotations(args: RayServiceSpecArgs) -> dict[str, pulumi.Input[str]]:
+    return {f"manta/{name}-checksum": checksum for name, checksum in args.checksums.items()}
 
 
-def _resources(cpus: str, memory: str, policy: Policy) -> dict[str, dict[str, str]]:
-    """Limits as configured, from which Ray takes its own sizes, and requests by the kind of cluster."""
-    return {
-        "limits": {"cpu": quantities.canonical(cpus), "memory": memory},
-        "requests": {
-            "cpu": quantities.cpu_share(cpus, policy.requested),
-            "memory": quantities.memory_share(memory, policy.requested),
-        },
-    }
+def _serve_probe() -> core.v1.ProbeArgs:
+    """Probe of Serve's proxy on a worker: the worker takes requests while the proxy answers.
 
-
-def _from_secret(name: str, key: str) -> dict[str, Any]:
-    return {"secretKeyRef": {"name": name, "key": key}}
+    KubeRay moves the traffic to a new cluster as soon as the application runs there. KubeRay's default probe runs
+    every 5 s and would leave the Service without an endpoint until it succeeds.
+    """
+    return core.v1.ProbeArgs(
+        http_get=core.v1.HTTPGetActionArgs(path="/-/healthz", port=names.SERVE_PORT),
+        period_seconds=1,
+        timeout_seconds=2,
+        failure_threshold=3,
+    )

@@ -1,34 +1,32 @@
-"""What Ray Serve is told: the application, its arguments, and how many replicas of the model."""
+"""The configuration of Ray Serve: the application, its arguments, and the number of replicas."""
 
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
 from infra import names
 from infra.config.options import AppOptions, SizeOptions
 
-REPLICA_SHARE: Final = 0.5
-"""Share of a worker's CPUs that its replica takes. Never all, or training would find none on the workers
-that serve; never nothing, or the autoscaler would take such a worker for an idle one."""
-
-
+REPLICA_CPU_SHARE: Final = 0.5
+"""CPUs of a replica as a share of its worker's CPUs. With 1, training would find no CPU on the workers that serve.
+With 0, the autoscaler would consider such a worker idle and remove it."""
 TARGET_ONGOING_REQUESTS: Final = 16
-"""Requests under way for each replica that more replicas are to bring back to: the replica's answers take a
-millisecond, so that as many are under way only where they wait for each other."""
+"""Target number of ongoing requests per replica. A replica answers in about a millisecond, so this many requests are
+ongoing only if they wait for each other."""
 
 
 def build(app: AppOptions, size: SizeOptions) -> str:
     """Serve configuration as YAML, for `serveConfigV2`.
 
-    A replica a node is a hard limit: two on one worker would fail with it together.
+    It allows one replica per node at most, because two replicas on one worker would fail together.
     """
-    deployment: dict[str, Any] = {
+    deployment: dict[str, object] = {
         "name": names.DEPLOYMENT,
         **_replicas(size),
         "max_replicas_per_node": 1,
-        "ray_actor_options": {"num_cpus": size.cpus * REPLICA_SHARE},
+        "ray_actor_options": {"num_cpus": size.cpus * REPLICA_CPU_SHARE},
     }
-    config: dict[str, Any] = {
+    config: dict[str, object] = {
         "proxy_location": "EveryNode",
         "http_options": {"host": "0.0.0.0", "port": names.SERVE_PORT},  # noqa: S104  (inside of the pod)
         "applications": [
@@ -51,8 +49,8 @@ def build(app: AppOptions, size: SizeOptions) -> str:
     return str(yaml.safe_dump(config, sort_keys=False))
 
 
-def _replicas(size: SizeOptions) -> dict[str, Any]:
-    """A fixed number, or as many as load brings, up to one on each worker that there may be."""
+def _replicas(size: SizeOptions) -> dict[str, object]:
+    """A fixed number of replicas, or autoscaling up to one replica per worker where workers allow more."""
     if size.replicas >= size.max_workers:
         return {"num_replicas": size.replicas}
     return {

@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 def test_crds_come_from_a_folder(folder: Path) -> None:
     found = charts.crds(chart("./kuberay-operator"), root=folder, opts=OPTS)
 
-    assert [one["metadata"]["name"] for one in found] == sorted(CRDS)
+    assert [one.name for one in found] == sorted(CRDS)
 
 
 def test_crds_come_from_an_archive(folder: Path) -> None:
@@ -41,7 +41,7 @@ def test_crds_come_from_an_archive(folder: Path) -> None:
 
     found = charts.crds(chart(str(folder / "chart.tgz")), root=Path("/nowhere"), opts=OPTS)
 
-    assert [one["metadata"]["name"] for one in found] == sorted(CRDS)
+    assert [one.name for one in found] == sorted(CRDS)
 
 
 @pytest.mark.parametrize("name", ["./charts/x", "../x", "/srv/charts/x.tgz", "~/charts/x"])

@@ -1,17 +1,19 @@
 """Whatever is accepted gives a spec that KubeRay accepts; whatever is refused says why."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pulumi_kubernetes import apiextensions, core, meta
 
-from infra import versions
 from infra.components.ray import ray_service_spec, serve_config
-from infra.components.ray.ray_service_spec import RayServiceSpec
+from infra.components.ray.ray_service_spec import RayServiceSpecArgs
 from infra.config import quantities
 from infra.config.settings import Settings, SettingsError
-from tests.support import crds
+from infra.credentials import from_secret
+from tests.support import crds, engine
 from tests.support.program import parsed
 
 number = st.integers(-1, 12)
@@ -39,22 +41,33 @@ changes = st.fixed_dictionaries(
 )
 
 
-def resource(stack: Settings) -> dict[str, object]:
-    spec = RayServiceSpec(
+def resource(stack: Settings) -> dict[str, Any]:
+    """RayService of a stack, as a program that consists of nothing else registers it."""
+    args = RayServiceSpecArgs(
         size=stack.size,
         target=stack.cluster.target,
-        ray_version=versions.RAY,
         image="image:1",
         image_pull_secrets=[],
         serve_config=serve_config.build(stack.app, stack.size),
         redis_address="redis:6379",
         redis_has_password=True,
-        environment={"A": "1"},
-        secret_environment={"B": ("secret", "key")},
+        environment=[
+            core.v1.EnvVarArgs(name="A", value="1"),
+            core.v1.EnvVarArgs(name="B", value_from=from_secret("secret", "key")),
+        ],
+        checksums={"secret": "abc"},
     )
-    metadata = {"name": stack.cluster.ray_service_name, "namespace": stack.cluster.namespace}
-    built = ray_service_spec.build(spec)
-    return {"apiVersion": "ray.io/v1", "kind": "RayService", "metadata": metadata, "spec": built}
+
+    def program() -> None:
+        apiextensions.CustomResource(
+            "service",
+            api_version="ray.io/v1",
+            kind="RayService",
+            metadata=meta.v1.ObjectMetaArgs(name=stack.cluster.ray_service_name, namespace=stack.cluster.namespace),
+            spec=ray_service_spec.build(args),
+        )
+
+    return engine.run(program, config={}).one("kubernetes:ray.io/v1:RayService").inputs
 
 
 @crds.needed

@@ -128,10 +128,9 @@ def test_outputs_say_where_clients_find_everything(
 
 
 def test_a_route_at_the_root_gives_an_address_without_a_slash() -> None:
-    stack = parsed(routePrefix="/")
-    serve = endpoints.endpoints(stack)[-1]
+    serve = endpoints.endpoints(ray_service_name="manta", route_prefix="/")[-1]
 
-    assert endpoints.url(serve, stack) == "http://localhost:8000"
+    assert endpoints.url(serve, parsed().access) == "http://localhost:8000"
 
 
 def test_outputs_say_which_tunnels_to_hold_open(program: Program) -> None:

@@ -97,7 +97,7 @@ def test_a_chart_that_is_not_there_is_named_with_the_way_out(program: Program) -
 def test_a_chart_without_crds_is_refused(program: Program) -> None:
     program.write("empty/Chart.yaml", "name: other\n")
 
-    with pytest.raises(ChartError, match="holds no CRDs"):
+    with pytest.raises(ChartError, match="contains no CRDs"):
         program.deploy(kuberayChart="./empty")
 
 

@@ -1,24 +1,15 @@
-"""The flows: what is allowed, and that nothing else is."""
+"""Network policies: which flows they allow, and that they deny all other traffic."""
 
 from typing import Any
 
 import pytest
 
-from infra.components.network_policies import Flow, flows, policies
+from infra.components.network_policies import Peer, policies
 from tests.support.engine import object_name
-from tests.support.program import Program, parsed
+from tests.support.program import Program, flows_of
 
-KIND = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
-
-
-def shown(stack: str = "dev", **changes: object) -> set[str]:
-    return {
-        f"{flow.source.name} > {flow.destination.name} {','.join(map(str, flow.ports)) or 'any'}"
-        for flow in flows(parsed(stack, **changes))
-    }
-
-
-INSIDE = {
+NETWORK_POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
+LOCAL_FLOWS = {
     "ray > ray any",
     "ray > redis 6379",
     "ray > mlflow 5000",
@@ -31,12 +22,27 @@ INSIDE = {
 }
 
 
-def test_the_local_stack_has_the_inner_flows_and_no_other() -> None:
-    assert shown() == INSIDE
+def flow_texts(stack: str = "dev", **changes: object) -> set[str]:
+    return {
+        f"{flow.source.name} > {flow.destination.name} {','.join(map(str, flow.ports)) or 'any'}"
+        for flow in flows_of(stack, **changes)
+    }
 
 
-def test_the_cloud_stack_adds_the_database_the_store_and_the_ingress() -> None:
-    assert shown("prod") - INSIDE == {
+def specs(program: Program, stack: str = "dev") -> dict[tuple[str, str], dict[str, Any]]:
+    """Spec of each registered network policy, by namespace and name."""
+    return {
+        (resource.inputs["metadata"]["namespace"], object_name(resource)): resource.inputs["spec"]
+        for resource in program.deploy(stack).of_type(NETWORK_POLICY)
+    }
+
+
+def test_the_local_stack_allows_only_the_flows_inside_the_platform() -> None:
+    assert flow_texts() == LOCAL_FLOWS
+
+
+def test_the_cloud_stack_adds_postgres_the_object_store_and_the_ingress() -> None:
+    assert flow_texts("prod") - LOCAL_FLOWS == {
         "mlflow > anywhere 5432",
         "mlflow > anywhere 443",
         "ingress > ray 8265,8000",
@@ -44,44 +50,40 @@ def test_the_cloud_stack_adds_the_database_the_store_and_the_ingress() -> None:
     }
 
 
-def test_an_external_redis_takes_the_place_of_ours() -> None:
-    changed = shown(redis="external", redisAddress="redis.example.com:6380")
+def test_an_external_redis_replaces_the_flow_to_the_redis_in_the_cluster() -> None:
+    texts = flow_texts(redis="external", redisAddress="redis.example.com:6380")
 
-    assert changed ^ INSIDE == {"ray > redis 6379", "ray > anywhere 6380"}
+    assert texts ^ LOCAL_FLOWS == {"ray > redis 6379", "ray > anywhere 6380"}
 
 
-def test_node_ports_are_open_to_everybody() -> None:
-    assert shown(access="nodePort", host="1.2.3.4") - INSIDE == {
+def test_node_ports_accept_connections_from_any_address() -> None:
+    assert flow_texts(access="nodePort", host="1.2.3.4") - LOCAL_FLOWS == {
         "anywhere > ray 8265,8000",
         "anywhere > mlflow 5000",
     }
 
 
-def made(stack: str = "dev", **changes: object) -> dict[tuple[str, str], dict[str, Any]]:
-    return policies(flows(parsed(stack, **changes)))
-
-
 @pytest.mark.parametrize("namespace", ["manta", "manta-operator"])
-def test_everything_is_denied_first(namespace: str) -> None:
-    assert made()[namespace, "default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+def test_a_default_policy_denies_all_traffic_of_each_namespace(program: Program, namespace: str) -> None:
+    assert specs(program)[namespace, "default-deny"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
-def test_every_end_of_a_flow_that_is_ours_has_its_rule() -> None:
-    table, specs = flows(parsed("prod")), made("prod")
+def test_each_managed_end_of_a_flow_has_a_rule(program: Program) -> None:
+    flows, registered = flows_of("prod"), specs(program, "prod")
 
-    def count(peer: Any, direction: str) -> int:  # noqa: ANN401
-        return len(specs[peer.namespace, peer.name][direction])
+    def count(peer: Peer, direction: str) -> int:
+        return len(registered[peer.namespace, peer.name][direction])
 
-    for peer in {end for flow in table for end in (flow.source, flow.destination) if end.is_ours}:
-        assert count(peer, "egress") == sum(flow.source == peer for flow in table)
-        assert count(peer, "ingress") == sum(flow.destination == peer for flow in table)
+    for peer in {end for flow in flows for end in (flow.source, flow.destination) if end.is_managed}:
+        assert count(peer, "egress") == sum(flow.source == peer for flow in flows)
+        assert count(peer, "ingress") == sum(flow.destination == peer for flow in flows)
 
 
-def test_redis_listens_to_ray_alone_and_calls_nobody() -> None:
+def test_redis_accepts_connections_from_ray_only_and_opens_none(program: Program) -> None:
     ray = {"app.kubernetes.io/component": "ray", "app.kubernetes.io/part-of": "manta"}
     namespace = {"matchLabels": {"kubernetes.io/metadata.name": "manta"}}
 
-    spec = made()["manta", "redis"]
+    spec = specs(program)["manta", "redis"]
 
     assert spec["egress"] == []
     assert spec["ingress"] == [
@@ -92,18 +94,19 @@ def test_redis_listens_to_ray_alone_and_calls_nobody() -> None:
     ]
 
 
-def test_names_are_resolved_over_both_protocols_and_by_a_nodes_cache() -> None:
-    rule = next(r for r in made()["manta", "mlflow"]["egress"] if {"port": 53, "protocol": "UDP"} in r["ports"])
+def test_dns_is_allowed_over_both_protocols_and_to_the_cache_of_the_node(program: Program) -> None:
+    egress = specs(program)["manta", "mlflow"]["egress"]
 
-    assert {"port": 53, "protocol": "TCP"} in rule["ports"]
-    assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in rule["to"]
+    dns = next(rule for rule in egress if {"port": 53, "protocol": "UDP"} in rule["ports"])
+    assert {"port": 53, "protocol": "TCP"} in dns["ports"]
+    assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in dns["to"]
 
 
-def test_the_selected_pods_carry_the_labels_that_select_them(program: Program) -> None:
+def test_the_pods_have_the_labels_that_the_policies_select(program: Program) -> None:
     record = program.deploy()
     cluster = record.one("kubernetes:ray.io/v1:RayService").inputs["spec"]["rayClusterConfig"]
     redis = record.one("kubernetes:apps/v1:StatefulSet").inputs["spec"]
-    labels = {
+    pod_labels = {
         "redis": [redis["template"]["metadata"]["labels"], redis["selector"]["matchLabels"]],
         "ray": [
             group["template"]["metadata"]["labels"]
@@ -112,24 +115,22 @@ def test_the_selected_pods_carry_the_labels_that_select_them(program: Program) -
         "mlflow": [record.one("kubernetes:helm.sh/v3:Release", "mlflow-release").inputs["values"]["extraPodLabels"]],
     }
 
-    for name, pods in labels.items():
-        selector = made()["manta", name]["podSelector"]["matchLabels"]
-        for pod in pods:
-            assert selector.items() <= pod.items(), name
+    registered = specs(program)
+
+    for name, pods in pod_labels.items():
+        selector = registered["manta", name]["podSelector"]["matchLabels"]
+        for labels in pods:
+            assert selector.items() <= labels.items(), name
 
 
-def test_all_policies_are_registered(program: Program) -> None:
-    registered = {
-        (one.inputs["metadata"]["namespace"], object_name(one)): one.inputs["spec"]
-        for one in program.deploy("prod").of_type(KIND)
-    }
-
-    assert registered == made("prod")
+def test_the_program_registers_every_policy(program: Program) -> None:
+    assert set(specs(program, "prod")) == set(policies(flows_of("prod")))
 
 
-def test_a_flow_without_ports_is_a_flow_on_all_of_them() -> None:
-    table: list[Flow] = flows(parsed())
-    ray = next(flow for flow in table if flow.source.name == flow.destination.name == "ray")
+def test_a_flow_without_ports_allows_every_port(program: Program) -> None:
+    ray = next(flow for flow in flows_of() if flow.source.name == flow.destination.name == "ray")
+
+    rule = specs(program)["manta", "ray"]["ingress"][0]
 
     assert ray.ports == ()
-    assert "ports" not in made()["manta", "ray"]["ingress"][0]
+    assert "ports" not in rule

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from infra import endpoints
 from infra.components.mlflow import values
 from tests.support.program import Program, parsed
 
@@ -11,7 +12,16 @@ VOLUME = "kubernetes:core/v1:PersistentVolumeClaim"
 
 
 def values_of(stack: str = "dev", /, **changes: object) -> dict[str, Any]:
-    return values.values(parsed(stack, **changes), image="registry.example.com/mlflow:1", checksums=["abc"])
+    settings = parsed(stack, **changes)
+    return values.values(
+        settings.storage,
+        settings.images,
+        image="registry.example.com/mlflow:1",
+        allowed_hosts=values.allowed_hosts(
+            namespace=settings.cluster.namespace, public=endpoints.mlflow_public_hosts(settings.access)
+        ),
+        checksums=["abc"],
+    )
 
 
 def test_the_password_is_named_and_not_told() -> None:

@@ -1,4 +1,4 @@
-"""An image that the stack builds when what goes into it has changed, and not otherwise."""
+"""A container image that the stack builds whenever the content of the image has changed."""
 
 import os
 from dataclasses import dataclass
@@ -13,29 +13,30 @@ from infra.images.content import ImageContent
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageArgs:
-    """What to build, and by what."""
+class ImageBuildArgs:
+    """What to build, and with which builder."""
 
     content: ImageContent
     images: ImageOptions
     published: str
-    """Reference that is used as it stands where nothing is to be built; empty means that something is."""
+    """Reference of a published image, which is used unchanged; empty means that the image is built."""
     root: Path
     """Root of the project."""
     profile: str
     """Minikube's profile, which is also the name of its context."""
 
 
-class Image(pulumi.ComponentResource):
-    """One image in the place that the cluster pulls from.
+class ImageBuild(pulumi.ComponentResource):
+    """One image in the registry or node that the cluster pulls from.
 
-    What depends on it waits until it is there. A build that fails ends the update before anything else.
+    Resources that depend on it wait until the image exists. A failed build ends the update before any other change.
     """
 
     reference: str
-    """Its name."""
+    """Reference of the image."""
 
-    def __init__(self, name: str, args: ImageArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: ImageBuildArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        # The type token is part of the URN: another token would replace the resource in existing stacks.
         super().__init__("manta:index:Image", name, None, opts)
         self.reference = args.published
         if not args.published:

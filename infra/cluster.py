@@ -1,0 +1,103 @@
+"""The Kubernetes cluster of a stack: the check of its target, and the providers that reach no other cluster."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from infra.config import kubeconfig, settings
+from infra.config.options import ClusterOptions
+
+KUBECONFIG_OUTPUT: Final = "kubeconfig"
+"""Output of the stack that `clusterStack` names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterConnection:
+    """The providers and the kubeconfig of a cluster whose target has been checked."""
+
+    provider: kubernetes.Provider
+    """Provider that adopts existing objects: CRDs, which the whole cluster shares, and objects in the stack's
+    namespaces that an interrupted `pulumi up` created without recording them in the state."""
+    namespace_provider: kubernetes.Provider
+    """Provider that refuses existing objects, so that the stack only ever uses namespaces that it created."""
+    context: pulumi.Output[str]
+    """Name of the context in use."""
+    kubeconfig: pulumi.Output[str] | None
+    """Content of the kubeconfig, secret; None means the kubeconfig files that kubectl reads."""
+
+
+def check_target(options: ClusterOptions) -> None:
+    """Refuse a wrong cluster before the program registers any resource.
+
+    Raises:
+        TargetError: The context does not exist, or its cluster does not match `target`.
+    """
+    if options.cluster_stack:
+        return  # `_stack_kubeconfig` checks this kubeconfig as soon as the other stack's output is known
+    text = options.kubeconfig.get_secret_value()
+    documents = [kubeconfig.parse(text)] if text else kubeconfig.read(settings.kubeconfig_files())
+    context = kubeconfig.find(documents, options.context)
+    kubeconfig.check(context, target=options.target, also=options.local_contexts)
+
+
+def connect(options: ClusterOptions, after: Sequence[pulumi.Resource] = ()) -> ClusterConnection:
+    """Register the providers of the checked cluster.
+
+    Args:
+        options: Configuration of the cluster.
+        after: Resources that must exist before anything in the cluster changes.
+    """
+    content: pulumi.Output[str] | None = None
+    context: pulumi.Output[str] = pulumi.Output.from_input(options.context)
+    if options.cluster_stack:
+        content = _stack_kubeconfig(options)
+        context_name = content.apply(lambda text: kubeconfig.find([kubeconfig.parse(text)], options.context).name)
+        context = pulumi.Output.unsecret(context_name)
+    elif options.kubeconfig.get_secret_value():
+        content = pulumi.Output.secret(options.kubeconfig.get_secret_value())
+    return ClusterConnection(
+        provider=_provider("cluster", options, context, content, after, upsert_existing_objects=True),
+        namespace_provider=_provider(
+            "cluster-namespaces", options, context, content, after, upsert_existing_objects=False
+        ),
+        context=context,
+        kubeconfig=content,
+    )
+
+
+def _stack_kubeconfig(options: ClusterOptions) -> pulumi.Output[str]:
+    """Checked kubeconfig of the stack that `clusterStack` names; secret if that stack's output is secret."""
+    output: pulumi.Output[str] = pulumi.StackReference(options.cluster_stack).require_output(KUBECONFIG_OUTPUT)
+    return output.apply(lambda text: _checked(text, options))
+
+
+def _checked(text: str, options: ClusterOptions) -> str:
+    context = kubeconfig.find([kubeconfig.parse(text)], options.context)
+    kubeconfig.check(context, target=options.target, also=options.local_contexts)
+    return text
+
+
+def _provider(
+    name: str,
+    options: ClusterOptions,
+    context: pulumi.Output[str],
+    content: pulumi.Output[str] | None,
+    after: Sequence[pulumi.Resource],
+    *,
+    upsert_existing_objects: bool,
+) -> kubernetes.Provider:
+    return kubernetes.Provider(
+        name,
+        context=context,
+        kubeconfig=content,
+        # Without this identifier, a rotated certificate in the kubeconfig would replace every object of the stack.
+        cluster_identifier=options.cluster_stack or options.context,
+        # Pods refer to Secrets and ConfigMaps by a fixed name, so a change must update them in place.
+        enable_secret_mutable=True,
+        enable_config_map_mutable=True,
+        upsert_existing_objects=upsert_existing_objects,
+        opts=pulumi.ResourceOptions(depends_on=list(after)),
+    )

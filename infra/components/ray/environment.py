@@ -1,0 +1,46 @@
+"""The environment variables of every Ray container."""
+
+import pulumi
+from pulumi_kubernetes import core
+
+from infra import names
+from infra.config.options import AppOptions
+from infra.credentials import from_secret
+
+
+def environment(app: AppOptions, *, tracking_uri: pulumi.Input[str]) -> list[core.v1.EnvVarArgs]:
+    """Environment variables of the head and of the workers.
+
+    Args:
+        app: The registered model and the default data set.
+        tracking_uri: Address of MLflow inside the cluster.
+    """
+    values = {
+        "MLFLOW_TRACKING_URI": tracking_uri,
+        "MANTA_MODEL_NAME": app.model_name,
+        "MANTA_DATASET": app.dataset,
+        "HOME": "/tmp",  # noqa: S108  (the only folder that the image's user may write to)
+        "RAY_AUTH_MODE": "token",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        # The replicas count their requests themselves. HAProxy would log one line per request to a Python process,
+        # which needs a quarter of a response's time to read the line.
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        # The replica handles each request in one thread, without a handover between two event loops.
+        "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+        # A client that stops sending mid-body would hold a request slot of a replica; HAProxy drops it after 30 s.
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.MIDDLEWARE_IMPORT_PATH,
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    secret_keys = {
+        "MLFLOW_TRACKING_USERNAME": (names.MLFLOW_SECRET, names.USERNAME_KEY),
+        "MLFLOW_TRACKING_PASSWORD": (names.MLFLOW_SECRET, names.PASSWORD_KEY),
+        "MANTA_SERVE_TOKENS": (names.SERVE_SECRET, names.SERVE_SECRET_KEY),
+    }
+    return [
+        *(core.v1.EnvVarArgs(name=name, value=value) for name, value in sorted(values.items())),
+        *(
+            core.v1.EnvVarArgs(name=name, value_from=from_secret(secret, key))
+            for name, (secret, key) in sorted(secret_keys.items())
+        ),
+    ]

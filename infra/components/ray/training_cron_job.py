@@ -1,0 +1,130 @@
+"""Scheduled training: a CronJob that submits a training job to Ray and waits for its end.
+
+The promotion gate of the training job decides whether the new model version serves.
+"""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pulumi
+from pulumi_kubernetes import batch, core, meta
+
+from infra import labels, names
+from infra.components.ray import pod_security
+from infra.config.options import ScheduleOptions
+from infra.credentials import from_secret
+
+WORK_DIR: Final = "/work"
+"""An empty folder: the job runs the code in the image, and `manta train` uploads nothing."""
+SCRATCH_DIR: Final = "/tmp"  # noqa: S108  (a volume of the pod)
+TIME_ZONE: Final = "Etc/UTC"
+"""Without a time zone, Kubernetes would use that of its controller manager."""
+STARTING_DEADLINE_S: Final = 600
+"""A run that the CronJob controller could not start within this time is skipped."""
+HISTORY_LIMIT: Final = 3
+"""Finished Jobs of each outcome that Kubernetes keeps for inspection."""
+GRACE_PERIOD_S: Final = 60
+"""Time for the submitter to stop its Ray job when the deadline of the run has passed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingCronJobArgs:
+    """What to train, when, and on which Ray cluster."""
+
+    namespace: pulumi.Input[str]
+    schedule: ScheduleOptions
+    image: pulumi.Input[str]
+    """The Ray image, which contains the `manta` command."""
+    image_pull_secrets: Sequence[core.v1.LocalObjectReferenceArgs]
+    ray_service_name: str
+    stack: str
+    """Name of the stack, for the tags of the MLflow run."""
+    after: pulumi.Resource
+    """The RayService: a run that starts before the RayService exists would fail."""
+
+
+class TrainingCronJob(pulumi.ComponentResource):
+    """The CronJob, if the stack sets a schedule."""
+
+    def __init__(self, name: str, args: TrainingCronJobArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        # The type token is part of the URN: another token would replace the resource in existing stacks.
+        super().__init__("manta:index:Schedule", name, None, opts)
+        if args.schedule.train_schedule:
+            batch.v1.CronJob(
+                f"{name}-train",
+                metadata=meta.v1.ObjectMetaArgs(
+                    name=names.SCHEDULE,
+                    namespace=args.namespace,
+                    labels=labels.of(labels.SCHEDULE),
+                ),
+                spec=_cron_job(args),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[args.after]),
+            )
+        self.register_outputs({})
+
+
+def _cron_job(args: TrainingCronJobArgs) -> batch.v1.CronJobSpecArgs:
+    metadata = meta.v1.ObjectMetaArgs(labels=labels.of(labels.SCHEDULE))
+    return batch.v1.CronJobSpecArgs(
+        schedule=args.schedule.train_schedule,
+        time_zone=TIME_ZONE,
+        concurrency_policy="Forbid",
+        starting_deadline_seconds=STARTING_DEADLINE_S,
+        successful_jobs_history_limit=HISTORY_LIMIT,
+        failed_jobs_history_limit=HISTORY_LIMIT,
+        job_template=batch.v1.JobTemplateSpecArgs(
+            metadata=metadata,
+            spec=batch.v1.JobSpecArgs(
+                # A failed training would fail again on the same data; the schedule starts the next run anyway.
+                backoff_limit=0,
+                active_deadline_seconds=args.schedule.train_deadline_minutes * 60,
+                template=core.v1.PodTemplateSpecArgs(metadata=metadata, spec=_pod(args)),
+            ),
+        ),
+    )
+
+
+def _pod(args: TrainingCronJobArgs) -> core.v1.PodSpecArgs:
+    return core.v1.PodSpecArgs(
+        restart_policy="Never",
+        termination_grace_period_seconds=GRACE_PERIOD_S,
+        automount_service_account_token=False,
+        enable_service_links=False,
+        image_pull_secrets=args.image_pull_secrets,
+        security_context=pod_security.POD,
+        containers=[_container(args)],
+        volumes=[
+            core.v1.VolumeArgs(name="work", empty_dir=core.v1.EmptyDirVolumeSourceArgs()),
+            core.v1.VolumeArgs(name="scratch", empty_dir=core.v1.EmptyDirVolumeSourceArgs()),
+        ],
+    )
+
+
+def _container(args: TrainingCronJobArgs) -> core.v1.ContainerArgs:
+    jobs_api = f"http://{names.head_service(args.ray_service_name)}:{names.DASHBOARD_PORT}"
+    return core.v1.ContainerArgs(
+        name=names.SCHEDULE,
+        image=args.image,
+        image_pull_policy="IfNotPresent",
+        # `manta train` survives a dropped connection, exits with the job's exit code, and stops the job on SIGTERM.
+        command=["manta", "train", "--address", jobs_api],
+        args=shlex.split(args.schedule.train_options),
+        working_dir=WORK_DIR,
+        env=[
+            core.v1.EnvVarArgs(name="HOME", value=SCRATCH_DIR),
+            core.v1.EnvVarArgs(name="MANTA_STACK", value=args.stack),
+            core.v1.EnvVarArgs(name="MANTA_USER", value=names.SCHEDULE),
+            core.v1.EnvVarArgs(name="RAY_AUTH_TOKEN", value_from=from_secret(names.RAY_SECRET, names.RAY_SECRET_KEY)),
+        ],
+        security_context=pod_security.container(read_only_root_filesystem=True),
+        resources=core.v1.ResourceRequirementsArgs(
+            requests={"cpu": "50m", "memory": "192Mi"},
+            limits={"memory": "512Mi"},
+        ),
+        volume_mounts=[
+            core.v1.VolumeMountArgs(name="work", mount_path=WORK_DIR),
+            core.v1.VolumeMountArgs(name="scratch", mount_path=SCRATCH_DIR),
+        ],
+    )

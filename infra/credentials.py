@@ -1,0 +1,79 @@
+"""Passwords and tokens: supplied by the configuration or generated, and stored in Kubernetes Secrets only."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import pulumi
+import pulumi_random as random
+from pulumi_kubernetes import core, meta
+from pydantic import SecretStr
+
+from infra import labels
+
+LENGTH: Final = 40
+"""Characters of a generated secret: 238 bits, letters and digits only, so that no reader has to quote it."""
+CHECKSUM_LENGTH: Final = 16
+"""Hexadecimal digits of a checksum: enough to detect a change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretReference:
+    """A Kubernetes Secret as other resources refer to it."""
+
+    resource: core.v1.Secret
+    """For the `depends_on` of resources that read the Secret by its name."""
+    checksum: pulumi.Output[str]
+    """Digest of the content, for pod annotations: a changed Secret by itself restarts no pod."""
+
+
+def secret_value(name: str, supplied: SecretStr, opts: pulumi.ResourceOptions | None = None) -> pulumi.Output[str]:
+    """Return the supplied secret, or generate a secret, which stays encrypted in the stack's state."""
+    if supplied.get_secret_value():
+        return pulumi.Output.secret(supplied.get_secret_value())
+    generated = random.RandomPassword(name, length=LENGTH, special=False, opts=opts)
+    return pulumi.Output.secret(generated.result)
+
+
+def kubernetes_secret(
+    name: str,
+    secret_name: str,
+    *,
+    namespace: pulumi.Input[str],
+    component: str,
+    content: Mapping[str, pulumi.Input[str]],
+    opts: pulumi.ResourceOptions,
+) -> SecretReference:
+    """Register a Kubernetes Secret.
+
+    The checksum is not secret: a supplied value has at least `vocabulary.SECRET_MIN_LENGTH` characters and a
+    generated value has more, so the checksum reveals nothing about them.
+
+    Args:
+        name: Name of the Pulumi resource.
+        secret_name: Name of the Secret in the cluster.
+        namespace: Namespace of the Secret.
+        component: Platform component that the labels name.
+        content: Values by key.
+        opts: Options of the Pulumi resource.
+    """
+    secret = core.v1.Secret(
+        name,
+        metadata=meta.v1.ObjectMetaArgs(name=secret_name, namespace=namespace, labels=labels.of(component)),
+        string_data=content,
+        opts=opts,
+    )
+    digest = pulumi.Output.unsecret(pulumi.Output.all(**content).apply(checksum))
+    return SecretReference(resource=secret, checksum=digest)
+
+
+def checksum(content: Mapping[str, str]) -> str:
+    """Digest of the content of a Secret."""
+    text = "\0".join(f"{key}\0{content[key]}" for key in sorted(content))
+    return hashlib.sha256(text.encode()).hexdigest()[:CHECKSUM_LENGTH]
+
+
+def from_secret(secret_name: str, key: str) -> core.v1.EnvVarSourceArgs:
+    """Source of an environment variable: one key of a Secret."""
+    return core.v1.EnvVarSourceArgs(secret_key_ref=core.v1.SecretKeySelectorArgs(name=secret_name, key=key))
