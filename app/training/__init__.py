@@ -1,1 +1,1 @@
-"""The training job: options, fitting, provenance, and registration in MLflow."""
+"""The training job: options, data, search, fit, evaluation, and registration in MLflow."""

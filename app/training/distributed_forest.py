@@ -1,8 +1,8 @@
-"""A forest fitted in slices over a Ray cluster, bit for bit the one that a single `fit` of scikit-learn gives.
+"""Fitting a forest in slices on a Ray cluster, bit for bit equal to one `fit` of scikit-learn.
 
-scikit-learn draws one seed a tree, in the order of the trees, and a warm start skips the seeds of the trees that are
-there. So a worker that is told of `first` trees fits the ones behind them as if it had fitted those, too. Which
-cluster it is, and when it has CPUs, is decided in `app.training.ray_cluster`.
+scikit-learn draws one seed per tree, in the order of the trees, and a warm start skips the seeds of the trees that
+exist. So a worker can fit the trees after the first `offset` ones as if it had fitted those too.
+`app.training.ray_cluster` connects to the cluster and waits for a free CPU.
 """
 
 import warnings
@@ -20,96 +20,100 @@ from sklearn.tree import BaseDecisionTree
 from sklearn.utils import compute_class_weight
 
 from app.errors import ParameterError, PlatformError
-from app.training.ray_cluster import Cluster
+from app.training.ray_cluster import RayWorkers
 
-Forest = TypeVar("Forest", RandomForestClassifier, RandomForestRegressor, ExtraTreesClassifier, ExtraTreesRegressor)
+ForestModel = TypeVar(
+    "ForestModel", RandomForestClassifier, RandomForestRegressor, ExtraTreesClassifier, ExtraTreesRegressor
+)
 
-RETRIES: Final = 5
-"""How often a slice is fitted again after its worker was lost, before the fit gives up."""
+MAX_RETRIES: Final = 5
+"""How often Ray fits a slice again after its worker was lost."""
 
-SPLIT: Final = 2
-"""A slice is what is left, by this and by the lanes: large slices first, single trees last, so that no lane waits long
-for another's last one."""
+SLICES_PER_TASK: Final = 2
+"""A slice has the trees that are left, divided by this number times the parallel tasks. The first slices are large and
+the last ones are single trees, so that no task waits long for the last slice of another one."""
 
 
 def fit(
-    forest: Forest,
+    forest: ForestModel,
     features: pd.DataFrame,
     target: pd.Series,
     *,
-    cluster: Cluster,
-    on_trees: Callable[[int], None] = lambda _: None,
-) -> Forest:
-    """Fit a forest over the cluster that this process is connected to.
+    workers: RayWorkers,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> ForestModel:
+    """Fit a forest on the connected Ray cluster.
 
-    The rows are put into the object store once, as float32; workers on a node share that one copy. A slice whose
-    worker is lost is fitted again.
+    The rows go into Ray's object store once, as float32, and all workers on a node share that copy. Ray fits a slice
+    again if its worker is lost.
 
     Args:
-        forest: Its parameters; it is not changed. `random_state` is a number, and `warm_start` is off.
-        features: Shape (rows, columns), numbers that are finite in float32.
-        target: Shape (rows,), labels or, for a regressor, numbers.
-        cluster: What may run side by side.
-        on_trees: Told the number of trees fitted so far, as slices come in.
+        forest: An unfitted forest, which stays unchanged. `random_state` must be a number, and `warm_start` off.
+        features: Shape (rows, columns), finite in float32.
+        target: Shape (rows,), labels of a classifier or numbers of a regressor.
+        workers: The CPUs of the cluster.
+        on_progress: Called with the number of fitted trees each time that slices are done.
 
     Returns:
         A fitted copy, equal to `clone(forest).fit(features, target)` in every tree and attribute.
 
     Raises:
         ParameterError: The forest has no fixed seed, or is to be warm-started.
-        PlatformError: A slice was lost with its worker too often.
+        PlatformError: The worker of a slice was lost more than `MAX_RETRIES` times.
         ValueError: scikit-learn refuses the parameters.
     """
-    _check(forest, target)
+    _check_forest(forest, target)
     rows = np.ascontiguousarray(features, dtype=np.float32)
-    template, labels = encoded(forest, target)
-    shared = ray.put(rows)
-    rows = ray.get(shared)  # a view of the shared copy; the one made above is freed
-    references = (ray.put(template), shared, ray.put(labels))
-    remote = ray.remote(num_cpus=cluster.share, max_retries=RETRIES)(fit_slice)
-    pending = {
-        remote.remote(*references, first, count): (first, count)
-        for first, count in slices(forest.n_estimators, cluster.lanes)
+    template, labels = encode(forest, target)
+    rows_reference = ray.put(rows)
+    rows = ray.get(rows_reference)  # a view of the shared copy, which frees the local one
+    data = (ray.put(template), rows_reference, ray.put(labels))
+    fit_remote = ray.remote(num_cpus=workers.cpus_per_task, max_retries=MAX_RETRIES)(fit_slice)
+    offset_of_task = {
+        fit_remote.remote(*data, offset, count): offset
+        for offset, count in tree_slices(forest.n_estimators, workers.parallel_tasks)
     }
-    fitted: dict[int, list[BaseDecisionTree]] = {}
+    trees_by_offset: dict[int, list[BaseDecisionTree]] = {}
     try:
-        while pending:
-            done, _ = ray.wait(list(pending))
-            for reference in done:
-                first, _count = pending.pop(reference)
-                fitted[first] = ray.get(reference)
-            on_trees(sum(map(len, fitted.values())))
+        while offset_of_task:
+            done, _ = ray.wait(list(offset_of_task))
+            for task in done:
+                trees_by_offset[offset_of_task.pop(task)] = ray.get(task)
+            on_progress(sum(map(len, trees_by_offset.values())))
     except (NodeDiedError, OutOfMemoryError, WorkerCrashedError) as error:
         raise PlatformError(
-            f"A worker was lost {RETRIES + 1} times while it fitted the same trees: {str(error).splitlines()[0]}",
-            next_step="Give the workers more memory, or take fewer rows or --max-depth.",
+            f"A worker was lost {MAX_RETRIES + 1} times while it fitted the same trees: {str(error).splitlines()[0]}",
+            next_step="Give the workers more memory, or use fewer rows or a smaller --max-depth.",
         ) from error
     except RayTaskError as error:
-        raise error.as_instanceof_cause() from error  # type: ignore[no-untyped-call]
+        raise error.as_instanceof_cause() from error  # type: ignore[no-untyped-call] # Ray's API has no types
     finally:
-        for reference in pending:
-            ray.cancel(reference, force=True)
-    trees = [tree for first in sorted(fitted) for tree in fitted[first]]
-    return assembled(forest, trees, pd.DataFrame(rows, columns=features.columns, copy=False), target)
+        for task in offset_of_task:
+            ray.cancel(task, force=True)
+    trees = [tree for offset in sorted(trees_by_offset) for tree in trees_by_offset[offset]]
+    return assemble(forest, trees, pd.DataFrame(rows, columns=features.columns, copy=False), target)
 
 
-def slices(trees: int, lanes: int) -> Iterator[tuple[int, int]]:
-    """Cut trees into slices for lanes that run side by side.
+def tree_slices(tree_count: int, parallel_tasks: int) -> Iterator[tuple[int, int]]:
+    """Divide the trees of a forest into slices.
 
     Yields:
-        The number of trees before a slice, and the number in it.
+        The number of trees before a slice, and the number of trees in it.
     """
-    first = 0
-    while first < trees:
-        count = max(1, (trees - first) // (SPLIT * lanes))
-        yield first, count
-        first += count
+    offset = 0
+    while offset < tree_count:
+        count = max(1, (tree_count - offset) // (SLICES_PER_TASK * parallel_tasks))
+        yield offset, count
+        offset += count
 
 
-def encoded(forest: Forest, target: pd.Series) -> tuple[Forest, np.ndarray]:
-    """The forest and its target as workers take them: labels as their positions among the sorted classes.
+def encode(forest: ForestModel, target: pd.Series) -> tuple[ForestModel, np.ndarray]:
+    """Replace labels by their index among the sorted classes, which is also what trees store.
 
-    Numbers lie in shared memory; labels of text would be copied into every worker. Trees hold positions anyway.
+    Ray's workers share an array of numbers. An array of strings would be copied into every worker.
+
+    Returns:
+        A forest with the class weights of the new labels, and the labels of shape (rows,). A regressor's target stays.
     """
     if not is_classifier(forest):
         return clone(forest), np.ascontiguousarray(target, dtype=np.float64)
@@ -122,43 +126,45 @@ def encoded(forest: Forest, target: pd.Series) -> tuple[Forest, np.ndarray]:
 
 
 def fit_slice(
-    template: Any,  # noqa: ANN401 - one of the four forests
+    template: Any,  # noqa: ANN401 - a TypeVar needs the forest in the return type
     rows: np.ndarray,
     labels: np.ndarray,
-    first: int,
+    offset: int,
     count: int,
 ) -> list[BaseDecisionTree]:
-    """Fit `count` trees of a forest as if the `first` ones before them had been fitted, too.
+    """Fit `count` trees of a forest as if the `offset` trees before them were fitted too.
 
     Args:
-        template: The forest's parameters, from `encoded`.
-        rows: Shape (rows, columns), float32, may be read-only.
-        labels: Shape (rows,), from `encoded`.
-        first: Trees before the slice.
-        count: Trees in it.
+        template: The forest from `encode`.
+        rows: Shape (rows, columns), float32; may be read-only.
+        labels: Shape (rows,), from `encode`.
+        offset: Number of trees before the slice.
+        count: Number of trees in the slice.
     """
-    part = clone(template).set_params(n_estimators=first + count, warm_start=True, oob_score=False, n_jobs=1)
-    part.estimators_ = [None] * first
-    with _expected_warnings():
-        part.fit(rows, labels)
-    trees: list[BaseDecisionTree] = part.estimators_[first:]
+    forest = clone(template).set_params(n_estimators=offset + count, warm_start=True, oob_score=False, n_jobs=1)
+    forest.estimators_ = [None] * offset
+    with _ignore_warm_start_warnings():
+        forest.fit(rows, labels)
+    trees: list[BaseDecisionTree] = forest.estimators_[offset:]
     return trees
 
 
-def assembled(forest: Forest, trees: list[BaseDecisionTree], features: pd.DataFrame, target: pd.Series) -> Forest:
-    """The forest that holds these trees, with every attribute that its own `fit` gives it.
+def assemble(
+    forest: ForestModel, trees: list[BaseDecisionTree], features: pd.DataFrame, target: pd.Series
+) -> ForestModel:
+    """Put trees together into a forest with every attribute that one `fit` sets.
 
-    With all trees there, a warm-started `fit` fits none: it only checks the data, and sets the classes, the weights
-    and the out-of-bag scores.
+    A warm-started `fit` of a forest that has all its trees fits none. It only checks the data, and sets the classes,
+    the weights and the out-of-bag scores.
     """
     whole = clone(forest).set_params(warm_start=True)
     whole.estimators_ = trees
-    with _expected_warnings():
+    with _ignore_warm_start_warnings():
         whole.fit(features, target)
     return whole.set_params(warm_start=False)
 
 
-def _check(forest: Forest, target: pd.Series) -> None:
+def _check_forest(forest: ForestModel, target: pd.Series) -> None:
     if isinstance(forest.random_state, bool) or not isinstance(forest.random_state, int | np.integer):
         raise ParameterError(
             f"A forest with random_state={forest.random_state!r} cannot be fitted in slices.",
@@ -167,14 +173,14 @@ def _check(forest: Forest, target: pd.Series) -> None:
         )
     if forest.warm_start or np.ndim(target) != 1:
         raise ParameterError(
-            "A forest is fitted in slices from its first tree on, for one output.",
+            "A forest that is warm-started or has several outputs cannot be fitted in slices.",
             next_step="Turn warm_start off, and give one column as the target.",
         )
 
 
 @contextmanager
-def _expected_warnings() -> Iterator[None]:
-    """Leave out what scikit-learn says of warm starts: here all trees see the same rows, and no tree is missing."""
+def _ignore_warm_start_warnings() -> Iterator[None]:
+    """Ignore scikit-learn's warnings about warm starts: here all trees see the same rows, and no tree is missing."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "class_weight presets", UserWarning)
         warnings.filterwarnings("ignore", "Warm-start fitting without increasing", UserWarning)

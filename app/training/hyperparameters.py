@@ -1,6 +1,6 @@
-"""The parameters of a forest, and the space that a search takes them from.
+"""The parameters of a random forest, and the search space for them.
 
-What a search does with the space is decided in `app.training.search.tuner`.
+`app.training.search.tuner` searches the space.
 """
 
 import json
@@ -14,8 +14,8 @@ Criterion = Literal["gini", "entropy", "log_loss"]
 ClassWeight = Literal["balanced", "balanced_subsample"]
 
 
-class Forest(BaseModel):
-    """Parameters of scikit-learn's `RandomForestClassifier`, by its own names and with its defaults."""
+class ForestParameters(BaseModel):
+    """Parameters of scikit-learn's `RandomForestClassifier`, with its names and defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,107 +29,119 @@ class Forest(BaseModel):
 
 
 class Range(BaseModel):
-    """Numbers from `low` to `high`, both among them; whole ones where the parameter is a whole number."""
+    """An inclusive range of numbers; integers if the parameter is an integer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     low: int | float
     high: int | float
     log: bool = False
-    """Whether small numbers are tried as often as large ones."""
+    """Whether values are sampled on a logarithmic scale."""
 
 
-Space = dict[str, Range | list[Any]]
-"""By name of a parameter: a range, or a list of values to choose from."""
+SearchSpace = dict[str, Range | list[Any]]
+"""For each parameter name, a range or a list of choices."""
 
-DEFAULT_SPACE: Final[Space] = {
+DEFAULT_SPACE: Final[SearchSpace] = {
     "max_features": Range(low=0.05, high=1.0, log=True),
     "min_samples_leaf": Range(low=1, high=20, log=True),
     "criterion": ["gini", "entropy"],
     "class_weight": [None, "balanced"],
     "max_samples": Range(low=0.3, high=1.0),
 }
-"""What `--trials` searches unless `--space` says otherwise. The number of trees is not in it: more are never worse. Nor
-is the depth: the rows of a leaf bound it."""
+"""Search space of `--trials` without `--space`. It does not contain the number of trees, because more trees are never
+worse in expectation, nor the depth, because `min_samples_leaf` limits it."""
 
-EXAMPLE: Final = '{"max_depth": {"low": 4, "high": 40, "log": true}, "criterion": ["gini", "entropy"]}'
+EXAMPLE_SPACE: Final = '{"max_depth": {"low": 4, "high": 40, "log": true}, "criterion": ["gini", "entropy"]}'
 
-_SPACE: Final[TypeAdapter[Space]] = TypeAdapter(Space)
+_SPACE_ADAPTER: Final[TypeAdapter[SearchSpace]] = TypeAdapter(SearchSpace)
 
 
-def parse_space(text: str | None) -> Space:
-    """Read a space from JSON; None gives the default one.
+def parse_space(text: str | None) -> SearchSpace:
+    """Parse a search space from JSON; None gives the default space.
 
     Raises:
-        ParameterError: It is not of the form, names a parameter that a forest does not have, or holds values that
-            cannot be sampled.
+        ParameterError: The text is not a valid search space, names an unknown parameter, or contains values that a
+            forest does not accept.
     """
     if text is None:
         return DEFAULT_SPACE
     try:
-        space = _SPACE.validate_python(json.loads(text))
+        space = _SPACE_ADAPTER.validate_python(json.loads(text))
     except (json.JSONDecodeError, ValidationError) as error:
         raise ParameterError(
-            f"The space {text!r} cannot be read.",
+            f"The search space {text!r} cannot be read.",
             allowed="a JSON object that gives each parameter a range or a list of choices",
-            next_step=f"For example: --space '{EXAMPLE}'",
+            next_step=f"For example: --space '{EXAMPLE_SPACE}'",
         ) from error
     if not space:
-        raise ParameterError("The space is empty.", next_step=f"For example: --space '{EXAMPLE}'")
+        raise ParameterError("The search space is empty.", next_step=f"For example: --space '{EXAMPLE_SPACE}'")
     for name, domain in space.items():
         _check_domain(name, domain)
     return space
 
 
-def is_whole(name: str) -> bool:
-    """Whether a parameter is a whole number."""
+def is_integer(name: str) -> bool:
+    """Whether a parameter takes integers."""
     return name in {"n_estimators", "max_depth", "min_samples_leaf"}
 
 
-def defaults_in(space: Space, *, columns: int) -> dict[str, Any] | None:
-    """scikit-learn's own parameters as a point of the space; None where the space does not hold them.
+def default_point(space: SearchSpace, *, feature_count: int) -> dict[str, Any] | None:
+    """Return scikit-learn's default parameters as a point of the space; None if the space does not contain them.
 
     Args:
-        space: The space.
-        columns: Features of the data, whose square root is the default of `max_features`.
+        space: The search space.
+        feature_count: Number of features; the default of `max_features` is its square root.
     """
-    plain = Forest().model_dump() | {"max_features": columns**0.5 / columns, "max_samples": 1.0}
-    point = {name: plain[name] for name in space}
-    return point if all(_holds(domain, point[name]) for name, domain in space.items()) else None
+    # The space has numbers where scikit-learn's defaults are "sqrt" and None.
+    defaults = ForestParameters().model_dump() | {
+        "max_features": feature_count**0.5 / feature_count,
+        "max_samples": 1.0,
+    }
+    point = {name: defaults[name] for name in space}
+    return point if all(_contains(domain, point[name]) for name, domain in space.items()) else None
 
 
-def _holds(domain: Range | list[Any], value: Any) -> bool:  # noqa: ANN401 - a parameter's value
+def _contains(domain: Range | list[Any], value: Any) -> bool:  # noqa: ANN401 - a parameter's value
     if isinstance(domain, list):
         return value in domain
     return value is not None and domain.low <= value <= domain.high
 
 
 def _check_domain(name: str, domain: Range | list[Any]) -> None:
-    """Refuse what cannot be sampled, and values that a forest does not take."""
-    if name not in Forest.model_fields:
-        raise ParameterError(f"A forest has no parameter {name!r}.", allowed=", ".join(Forest.model_fields))
-    if isinstance(domain, list):
-        values: list[Any] = domain
-        fault = "is an empty list" if not domain else ""
-    else:
-        values = [domain.low, domain.high]
-        is_wrong_log = domain.log and domain.low <= 0
-        fault = "is logarithmic and starts at or below 0" if is_wrong_log else ""
-        if domain.low >= domain.high:
-            fault = f"is empty: {domain.low} is not below {domain.high}"
-        elif name in {"criterion", "class_weight"}:
-            fault = "is a range, and its values are words"
-        elif is_whole(name) and any(value % 1 for value in values):
-            fault = "has bounds that are no whole numbers"
+    """Check that a domain can be sampled and that a forest accepts its values.
+
+    Raises:
+        ParameterError: It cannot, or it does not.
+    """
+    if name not in ForestParameters.model_fields:
+        raise ParameterError(f"A forest has no parameter {name!r}.", allowed=", ".join(ForestParameters.model_fields))
+    fault = _domain_fault(name, domain)
     if fault:
         raise ParameterError(
-            f"The space of {name} {fault}, so that it cannot be sampled.", next_step=f"For example: --space '{EXAMPLE}'"
+            f"The search space of {name} {fault}.", next_step=f"For example: --space '{EXAMPLE_SPACE}'"
         )
+    values: list[Any] = domain if isinstance(domain, list) else [domain.low, domain.high]
     for value in values:
         try:
-            Forest.model_validate({name: value})
+            ForestParameters.model_validate({name: value})
         except ValidationError as error:
-            said = error.errors(include_url=False)[-1]["msg"]
+            message = error.errors(include_url=False)[-1]["msg"]
             raise ParameterError(
-                f"The space of {name} holds {value!r}, which a forest does not take: {said}."
+                f"The search space of {name} contains {value!r}, which a forest does not accept: {message}."
             ) from error
+
+
+def _domain_fault(name: str, domain: Range | list[Any]) -> str:
+    """Say why a domain cannot be sampled; empty if it can."""
+    if isinstance(domain, list):
+        return "is an empty list" if not domain else ""
+    if domain.low >= domain.high:
+        return f"is empty: {domain.low} is not below {domain.high}"
+    if name in {"criterion", "class_weight"}:
+        return "is a range, but the parameter takes one of a list of words"
+    if is_integer(name) and (domain.low % 1 or domain.high % 1):
+        return "has bounds that are not integers"
+    if domain.log and domain.low <= 0:
+        return "is logarithmic, but starts at or below 0"
+    return ""

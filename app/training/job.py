@@ -1,7 +1,7 @@
-"""The training job: read, hold out, search, fit, and hand over to the registry.
+"""The training job: read the data, hold out rows, search parameters, fit the forest, and register it.
 
-Where the rows come from is decided in `app.training.data.sources`, how the forest is fitted over a cluster in
-`app.training.distributed_forest`, and what becomes of it in `app.training.registration`.
+`app.training.data.sources` reads the rows, `app.training.distributed_forest` fits the forest on a cluster, and
+`app.training.registration` registers it.
 """
 
 import logging
@@ -18,169 +18,191 @@ from app.command import run_command, single_command_app
 from app.errors import MantaError, PlatformError
 from app.models.registry import Registry
 from app.settings import Settings, settings
-from app.training import distributed_forest, options, provenance, ray_cluster, registration, run_tags
-from app.training.data import sources, split
-from app.training.evaluation.promotion_gate import HeldOut, Terms
-from app.training.hyperparameters import Forest
-from app.training.ray_cluster import Cluster
-from app.training.registration import Candidate, Result
+from app.training import distributed_forest, provenance, ray_cluster, registration, run_tags
+from app.training.command_line import create_command
+from app.training.data import sources
+from app.training.data.sources import Dataset
+from app.training.data.split import Split, check_folds, split_dataset
+from app.training.evaluation.promotion_gate import GateConfig, HeldOutRows
+from app.training.hyperparameters import ForestParameters
+from app.training.options import DEFAULT_FOLDS, TrainOptions
+from app.training.ray_cluster import RayWorkers
+from app.training.registration import FittedForest, TrainingResult
 
 log = logging.getLogger("manta.train")
 
-HELP: Final = "Train a random forest, judge it on held-out rows and register it in MLflow."
+HELP: Final = "Train a random forest, compare it with the champion on held-out rows, and register it in MLflow."
 
 DIGEST_LENGTH: Final = 36
-"""MLflow's limit for the digest of a data set; the whole fingerprint is a tag."""
+"""MLflow's limit for the digest of a data set. The complete fingerprint is a tag."""
 
-SMALL: Final = 2_000_000
-"""Rows times trees up to which a forest is fitted in this process: a cluster's workers first import for seconds."""
+LOCAL_FIT_LIMIT: Final = 2_000_000
+"""Rows times trees up to which a forest is fitted in this process, because a new Ray worker needs seconds to import
+scikit-learn."""
 
-PROGRESS_S: Final = 2.0
-"""The shortest pause between two lines of progress."""
+PROGRESS_INTERVAL_S: Final = 2.0
+"""Shortest interval between two log lines of progress."""
+
+SYNTHETIC_WIDTH: Final = 50
+SYNTHETIC_HEIGHT: Final = 25
+SYNTHETIC_STEPS: Final = 100
+"""Defaults of `--width`, `--height` and `--steps`."""
 
 
-def plan(chosen: options.TrainOptions, defaults: Settings) -> tuple[sources.Dataset, Forest]:
-    """Read the data that the options name, and settle the forest's parameters.
+def read_inputs(options: TrainOptions, settings: Settings) -> tuple[Dataset, ForestParameters]:
+    """Read the data set that the options name, and return it with the parameters of the forest.
 
-    `--synthetic` derives both from width, height and steps, as the original of this project did.
+    With `--synthetic`, both depend on `--width`, `--height` and `--steps`, as in the original of this project.
 
     Raises:
-        ParameterError: There is no such bundled data set.
+        ParameterError: The bundled data set does not exist.
         DataError: The data cannot be used.
     """
-    if chosen.synthetic:
-        width, height, steps = (
-            default if given is None else given
-            for given, default in ((chosen.width, 50), (chosen.height, 25), (chosen.steps, 100))
-        )
-        derived = {"max_depth": max(2, height), "max_features": min(1.0, 0.3 + steps / 500)}
-        rows = sources.make_synthetic(n_samples=min(5000, 500 + 10 * steps), seed=chosen.seed)
-        return rows, Forest.model_validate({"n_estimators": max(10, width)} | derived | chosen.forest())
-    parameters = Forest.model_validate(chosen.forest())
-    if chosen.data is not None and chosen.target is not None:
-        return sources.read_file(chosen.data, target=chosen.target), parameters
-    return sources.load_bundled(chosen.dataset or defaults.dataset), parameters
+    if options.synthetic:
+        return _make_synthetic_inputs(options)
+    parameters = ForestParameters.model_validate(options.forest_parameters())
+    if options.data is not None and options.target is not None:
+        return sources.read_file(options.data, target=options.target), parameters
+    return sources.load_bundled(options.dataset or settings.dataset), parameters
 
 
-def train(chosen: options.TrainOptions, configured: Settings) -> Result:
-    """Fit a forest, judge it and register it.
+def train(options: TrainOptions, settings: Settings) -> TrainingResult:
+    """Fit a forest, evaluate it and register it.
 
     Args:
-        chosen: Options, checked.
-        configured: Where MLflow and Ray are, and the names to register under.
+        options: Checked options.
+        settings: Addresses of MLflow and Ray, experiment and registered model.
 
     Raises:
         DataError: The data cannot be used; no run is started.
-        PlatformError: The cluster has no free CPU, or loses its workers.
-        RegistryUnavailableError: MLflow does not answer. If the forest was fitted by then it is kept, and the message
+        PlatformError: The cluster has no free CPU, or its workers are lost.
+        RegistryUnavailableError: MLflow does not answer. If the forest was already fitted it is saved, and the message
             says how to register it.
     """
-    dataset, parameters = plan(chosen, configured)
-    parts = split.split_dataset(dataset, test_size=chosen.test_size, seed=chosen.seed)
-    if chosen.trials is not None:
-        split.check_folds(parts, chosen.folds or options.FOLDS)
+    dataset, parameters = read_inputs(options, settings)
+    split = split_dataset(dataset, test_size=options.test_size, seed=options.seed)
+    if options.trials is not None:
+        check_folds(split, options.folds or DEFAULT_FOLDS)
     log.info("%s: %d rows, %d features", dataset.name, *dataset.features.shape)
-    registry = Registry(configured)
-    with _cluster_for(chosen, configured, parameters, rows=len(parts.train_target)) as workers:
+    registry = Registry(settings)
+    with _connect_if_needed(options, settings, parameters, row_count=len(split.train_target)) as workers:
         tags = {
-            **provenance.origin(chosen, configured),
+            **provenance.origin_tags(options, settings),
             run_tags.DATA_SOURCE: dataset.source,
             run_tags.DATA_FINGERPRINT: dataset.fingerprint,
             **dataset.tags,
-            **provenance.changed(registry, configured.experiment, dataset),
+            **provenance.data_change_tags(registry, settings.experiment, dataset),
         }
-        candidate = None
+        forest = None
         try:
-            with registry.run(configured.experiment, tags=tags, run_id=chosen.resume) as run_id:
-                log.info("run %s in %s", run_id, configured.mlflow_tracking_uri)
+            with registry.run(settings.experiment, tags=tags, run_id=options.resume) as run_id:
+                log.info("run %s in %s", run_id, settings.mlflow_tracking_uri)
                 _log_dataset(dataset)
-                if chosen.trials is not None and workers is not None:
+                if options.trials is not None and workers is not None:
                     from app.training.search import tuner  # noqa: PLC0415 - Ray Tune takes half a second to import
 
-                    parameters = tuner.best(chosen, parameters, parts, workers, registry=registry, run_id=run_id)
-                candidate = _candidate(chosen, parameters, parts, workers, dataset=dataset.name, tags=tags)
-                return registration.publish(candidate, registry, model_name=configured.model_name, run_id=run_id)
+                    parameters = tuner.search(options, parameters, split, workers, registry=registry, run_id=run_id)
+                forest = _fit(options, parameters, split, workers, dataset=dataset.name, tags=tags)
+                return registration.register(forest, registry, model_name=settings.model_name, run_id=run_id)
         except MantaError as error:
-            if candidate is None:
+            if forest is None:
                 raise
-            how = registration.kept(candidate, run_id=run_id, configured=configured)
-            raise type(error)(error.detail, allowed=error.allowed, next_step=how) from error
+            next_step = registration.save_for_later(forest, run_id=run_id, settings=settings)
+            raise type(error)(error.detail, allowed=error.allowed, next_step=next_step) from error
 
 
-def _candidate(
-    chosen: options.TrainOptions,
-    parameters: Forest,
-    parts: split.Split,
-    workers: Cluster | None,
-    *,
-    dataset: str,
-    tags: dict[str, str],
-) -> Candidate:
-    """Fit the forest, and put together what judges it."""
-    started = time.perf_counter()
-    model = _fit(parameters, parts, workers, seed=chosen.seed)
-    fit_s = time.perf_counter() - started
-    log.info("%d trees fitted in %.2f s", parameters.n_estimators, fit_s)
-    return Candidate(
-        model=model,
-        rows=HeldOut(
-            features=parts.test_features,
-            target=parts.test_target,
-            shares=parts.train_target.value_counts(normalize=True).to_dict(),
-            how=f"{chosen.test_size:g} of the rows, seed {chosen.seed}",
-        ),
-        terms=Terms(metric=chosen.metric, margin=chosen.margin, force=chosen.force),
-        promote=not chosen.no_promote,
-        dataset=dataset,
-        tags=tags,
-        params=parameters.model_dump() | {"dataset": dataset, "test_size": chosen.test_size, "seed": chosen.seed},
-        fit_s=fit_s,
-    )
+def _make_synthetic_inputs(options: TrainOptions) -> tuple[Dataset, ForestParameters]:
+    width = SYNTHETIC_WIDTH if options.width is None else options.width
+    height = SYNTHETIC_HEIGHT if options.height is None else options.height
+    steps = SYNTHETIC_STEPS if options.steps is None else options.steps
+    dataset = sources.make_synthetic(n_samples=min(5000, 500 + 10 * steps), seed=options.seed)
+    parameters = {
+        "n_estimators": max(10, width),
+        "max_depth": max(2, height),
+        "max_features": min(1.0, 0.3 + steps / 500),
+    }
+    return dataset, ForestParameters.model_validate(parameters | options.forest_parameters())
 
 
-def _cluster_for(
-    chosen: options.TrainOptions, configured: Settings, parameters: Forest, *, rows: int
-) -> AbstractContextManager[Cluster | None]:
-    """The cluster that the job runs in, where the work is worth it."""
-    if configured.ray_address and (chosen.trials is not None or not _is_small(parameters, rows)):
-        return ray_cluster.connected(configured.ray_address, timeout_s=chosen.timeout)
-    if chosen.trials is not None:
+def _connect_if_needed(
+    options: TrainOptions, settings: Settings, parameters: ForestParameters, *, row_count: int
+) -> AbstractContextManager[RayWorkers | None]:
+    """Connect to the Ray cluster for a search or a large fit; a small fit needs no cluster."""
+    is_search = options.trials is not None
+    if settings.ray_address and (is_search or not _is_local_fit(parameters, row_count)):
+        return ray_cluster.connect(settings.ray_address, timeout_s=options.timeout)
+    if is_search:
         raise PlatformError(
-            "A search runs on a Ray cluster, and RAY_ADDRESS names none.",
+            "A search needs a Ray cluster, and RAY_ADDRESS is not set.",
             next_step="Submit it as a job: manta train --trials 30, or ray job submit.",
         )
     return nullcontext()
 
 
-def _is_small(parameters: Forest, rows: int) -> bool:
-    return rows * parameters.n_estimators <= SMALL
+def _is_local_fit(parameters: ForestParameters, row_count: int) -> bool:
+    return row_count * parameters.n_estimators <= LOCAL_FIT_LIMIT
 
 
-def _fit(parameters: Forest, parts: split.Split, workers: Cluster | None, *, seed: int) -> RandomForestClassifier:
-    """The forest, by the cluster's workers or by the cores of this process: it is the same, bit for bit."""
+def _fit(
+    options: TrainOptions,
+    parameters: ForestParameters,
+    split: Split,
+    workers: RayWorkers | None,
+    *,
+    dataset: str,
+    tags: dict[str, str],
+) -> FittedForest:
+    """Fit the forest, and collect what the gate and the registry need."""
+    start_s = time.perf_counter()
+    model = _fit_model(parameters, split, workers, seed=options.seed)
+    fit_s = time.perf_counter() - start_s
+    log.info("%d trees fitted in %.2f s", parameters.n_estimators, fit_s)
+    return FittedForest(
+        model=model,
+        rows=HeldOutRows(
+            features=split.test_features,
+            target=split.test_target,
+            class_shares=split.train_target.value_counts(normalize=True).to_dict(),
+            split_description=f"{options.test_size:g} of the rows, seed {options.seed}",
+        ),
+        gate=GateConfig(metric=options.metric, margin=options.margin, force=options.force),
+        promote=not options.no_promote,
+        dataset=dataset,
+        tags=tags,
+        params=parameters.model_dump() | {"dataset": dataset, "test_size": options.test_size, "seed": options.seed},
+        fit_s=fit_s,
+    )
+
+
+def _fit_model(
+    parameters: ForestParameters, split: Split, workers: RayWorkers | None, *, seed: int
+) -> RandomForestClassifier:
+    """Fit the forest on the cluster, or in this process with all cores. The forest is the same, bit for bit."""
     model = RandomForestClassifier(**parameters.model_dump(), random_state=seed)
-    if workers is None or _is_small(parameters, len(parts.train_target)):
-        model.set_params(n_jobs=-1).fit(parts.train_features, parts.train_target)
+    if workers is None or _is_local_fit(parameters, len(split.train_target)):
+        model.set_params(n_jobs=-1).fit(split.train_features, split.train_target)
         return model.set_params(n_jobs=None)
-    said = time.monotonic()
+    last_log_s = time.monotonic()
 
-    def tell(trees: int) -> None:
-        nonlocal said
-        if time.monotonic() - said >= PROGRESS_S:
-            said = time.monotonic()
-            log.info("%d of %d trees", trees, parameters.n_estimators)
+    def log_progress(fitted_trees: int) -> None:
+        nonlocal last_log_s
+        if time.monotonic() - last_log_s >= PROGRESS_INTERVAL_S:
+            last_log_s = time.monotonic()
+            log.info("%d of %d trees", fitted_trees, parameters.n_estimators)
 
-    return distributed_forest.fit(model, parts.train_features, parts.train_target, cluster=workers, on_trees=tell)
+    return distributed_forest.fit(
+        model, split.train_features, split.train_target, workers=workers, on_progress=log_progress
+    )
 
 
-def _log_dataset(dataset: sources.Dataset) -> None:
-    """Record the data's source, schema and digest as an input of the run; the rows themselves are not uploaded."""
-    is_location = "://" in dataset.source or sources.is_local_file(dataset.source)
+def _log_dataset(dataset: Dataset) -> None:
+    """Log source, schema and digest of the data as an input of the run; the rows are not uploaded."""
+    is_file_or_url = "://" in dataset.source or sources.is_local_file(dataset.source)
     table = dataset.features.assign(**{str(dataset.target.name): dataset.target})
     mlflow.log_input(
         from_pandas(
             table,
-            source=dataset.source if is_location else CodeDatasetSource(tags={"function": dataset.source}),
+            source=dataset.source if is_file_or_url else CodeDatasetSource(tags={"function": dataset.source}),
             targets=str(dataset.target.name),
             name=dataset.name,
             digest=dataset.fingerprint[:DIGEST_LENGTH],
@@ -189,12 +211,12 @@ def _log_dataset(dataset: sources.Dataset) -> None:
     )
 
 
-def run(chosen: options.TrainOptions) -> None:
+def run(options: TrainOptions) -> None:
     """Train, and print the result as the last line."""
-    registration.start_log()
-    registration.show(train(chosen, settings()))
+    registration.configure_logging()
+    registration.print_result(train(options, settings()))
 
 
 def main() -> None:
     """Run `python -m app.train`."""
-    run_command(single_command_app(options.command(run, help_text=HELP)))
+    run_command(single_command_app(create_command(run, help_text=HELP)))

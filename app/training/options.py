@@ -1,25 +1,20 @@
-"""The options of a training run, shared by the job itself and by the command that submits it."""
+"""The options of a training run, and which of them can be used together.
 
-from collections.abc import Callable
-from typing import Annotated, Final
+`app.training.command_line` gives them help texts and ranges.
+"""
 
-import typer
+from typing import Final
+
 from pydantic import BaseModel, ConfigDict
 
 from app.errors import ParameterError
 from app.training.hyperparameters import ClassWeight, Criterion, parse_space
 
-DATA: Final = "Data"
-FOREST: Final = "Forest"
-GATE: Final = "Gate"
-SEARCH: Final = "Search"
-SYNTHETIC: Final = "Synthetic data (sets the forest too)"
-
 METRICS: Final = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", "brier")
-"""What `--metric` takes: the figures of `app.training.evaluation.report`."""
+"""Choices of `--metric`: the metrics of `app.training.evaluation.report`."""
 
-FOLDS: Final = 5
-"""Parts of the training rows, of which a trial leaves each out once to score it."""
+DEFAULT_FOLDS: Final = 5
+"""Folds of the cross-validation of a trial."""
 
 DATA_SOURCES: Final = ("dataset", "data", "synthetic")
 """Options that say where the rows come from; at most one of them is set."""
@@ -36,15 +31,11 @@ FOREST_OPTIONS: Final = {
     "class_weight": "class_weight",
     "max_samples": "max_samples",
 }
-"""Options of the forest, and scikit-learn's names for them."""
+"""Options of the forest, and scikit-learn's names of these parameters."""
 
 
 class TrainOptions(BaseModel):
-    """What a training run is asked to do; None stands for the default that `app.training.job` decides.
-
-    Raises:
-        ParameterError: From `check`, where two options exclude each other.
-    """
+    """The options of a training run. For an option that is None, `app.training.job` uses the default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,7 +66,28 @@ class TrainOptions(BaseModel):
     timeout: float = 600.0
 
     def check(self) -> None:
-        """Refuse options that exclude each other, before anything is read or submitted."""
+        """Check that the options can be used together, before any data is read or a job is submitted.
+
+        Raises:
+            ParameterError: Two options exclude each other, or an option needs another one.
+        """
+        self._check_data()
+        self._check_gate()
+        self._check_search()
+
+    def forest_parameters(self) -> dict[str, object]:
+        """Return the forest's parameters that are set, by scikit-learn's names."""
+        parameters = {parameter: getattr(self, option) for option, parameter in FOREST_OPTIONS.items()}
+        return {name: value for name, value in parameters.items() if value is not None}
+
+    def argv(self) -> list[str]:
+        """Return the command-line arguments that give these options."""
+        arguments: list[str] = []
+        for name, value in self.model_dump(exclude_defaults=True).items():
+            arguments += [flag(name)] if value is True else [flag(name), str(value)]
+        return arguments
+
+    def _check_data(self) -> None:
         sources = [flag(name) for name in DATA_SOURCES if getattr(self, name)]
         if len(sources) > 1:
             raise ParameterError(
@@ -83,23 +95,16 @@ class TrainOptions(BaseModel):
             )
         if (self.data is None) != (self.target is None):
             raise ParameterError(
-                "--data and --target belong together.", next_step="Give the file and its column of labels."
+                "--data and --target belong together.", next_step="Give the file and its column with the labels."
             )
         excluded = ("trees", "max_depth", "max_features") if self.synthetic else ("width", "height", "steps")
-        given = [flag(name) for name in excluded if getattr(self, name) is not None]
-        if given:
+        flags = self._flags_that_are_set(excluded)
+        if flags:
             raise ParameterError(
-                f"{', '.join(given)} cannot be used {'with' if self.synthetic else 'without'} --synthetic.",
-                next_step="--width, --height and --steps set both synthetic data and forest; --trees, --max-depth "
-                "and --max-features set the forest for every other data.",
+                f"{', '.join(flags)} cannot be used {'with' if self.synthetic else 'without'} --synthetic.",
+                next_step="With --synthetic, use --width, --height and --steps, which set the data and the forest. "
+                "Without it, use --trees, --max-depth and --max-features.",
             )
-        self._check_gate()
-        self._check_search()
-
-    def forest(self) -> dict[str, object]:
-        """The forest's parameters that were given, by scikit-learn's names."""
-        given = {theirs: getattr(self, ours) for ours, theirs in FOREST_OPTIONS.items()}
-        return {name: value for name, value in given.items() if value is not None}
 
     def _check_gate(self) -> None:
         if self.metric not in METRICS:
@@ -108,133 +113,31 @@ class TrainOptions(BaseModel):
             raise ParameterError("--no-promote and --force were given together.", next_step="Drop one.")
 
     def _check_search(self) -> None:
-        needless = [flag(name) for name in SEARCH_OPTIONS[1:] if getattr(self, name) is not None]
-        if self.trials is None and needless:
+        dependent = self._flags_that_are_set(SEARCH_OPTIONS[1:])
+        if self.trials is None and dependent:
             raise ParameterError(
-                f"{', '.join(needless)} cannot be used without --trials.", next_step="Say how many: --trials 30."
+                f"{', '.join(dependent)} cannot be used without --trials.",
+                next_step="Give the number of trials: --trials 30.",
             )
         space = parse_space(self.space)
-        both = [flag(ours) for ours, theirs in FOREST_OPTIONS.items() if getattr(self, ours) and theirs in space]
-        if self.trials is not None and self.space is not None and both:
+        in_both = [
+            flag(option) for option, parameter in FOREST_OPTIONS.items() if getattr(self, option) and parameter in space
+        ]
+        if self.trials is not None and self.space is not None and in_both:
             raise ParameterError(
-                f"{', '.join(both)} is given, and --space searches it, too.", next_step="Drop it here or there."
+                f"{', '.join(in_both)} is given, and --space searches it too.",
+                next_step="Drop the option, or the parameter in --space.",
             )
-        if self.trials is not None and set(space) <= self.forest().keys():
+        if self.trials is not None and set(space) <= self.forest_parameters().keys():
             raise ParameterError(
-                "Every parameter of the space is given, so that nothing is left to search.",
-                next_step="Drop --trials, or the option of a parameter that is to be searched.",
+                "An option sets every parameter of the search space, so there is nothing to search.",
+                next_step="Drop --trials, or drop the option of a parameter that you want to search.",
             )
 
-    def argv(self) -> list[str]:
-        """The command line that gives these options again."""
-        words: list[str] = []
-        for name, value in self.model_dump(exclude_defaults=True).items():
-            words += [flag(name)] if value is True else [flag(name), str(value)]
-        return words
-
-
-DEFAULTS: Final = TrainOptions()
+    def _flags_that_are_set(self, names: tuple[str, ...]) -> list[str]:
+        return [flag(name) for name in names if getattr(self, name) is not None]
 
 
 def flag(name: str) -> str:
-    """The option's name on the command line."""
+    """Return the command-line name of an option."""
     return "--" + name.replace("_", "-")
-
-
-def command(run: Callable[[TrainOptions], None], *, help_text: str) -> Callable[..., None]:
-    """Make a command that takes every training option and hands them, checked, to `run`."""
-
-    def train(
-        dataset: Annotated[
-            str | None,
-            typer.Option(help="Bundled real data: breast-cancer, digits or wine.", rich_help_panel=DATA),
-        ] = None,
-        data: Annotated[
-            str | None,
-            typer.Option(help="CSV or Parquet file: path, http(s) URL or dvc:PATH@REV.", rich_help_panel=DATA),
-        ] = None,
-        target: Annotated[
-            str | None, typer.Option(help="Column of --data that holds the labels.", rich_help_panel=DATA)
-        ] = None,
-        test_size: Annotated[
-            float, typer.Option(min=0.01, max=0.99, help="Share of the rows held out.", rich_help_panel=DATA)
-        ] = DEFAULTS.test_size,
-        trees: Annotated[
-            int | None, typer.Option(min=1, max=10_000, help="Trees; 100 by default.", rich_help_panel=FOREST)
-        ] = None,
-        max_depth: Annotated[
-            int | None, typer.Option(min=1, max=1_000, help="Levels a tree; no limit.", rich_help_panel=FOREST)
-        ] = None,
-        max_features: Annotated[
-            float | None,
-            typer.Option(min=0.01, max=1, help="Share of features a split; square root.", rich_help_panel=FOREST),
-        ] = None,
-        min_samples_leaf: Annotated[
-            int | None, typer.Option(min=1, max=1_000_000, help="Rows a leaf; 1 by default.", rich_help_panel=FOREST)
-        ] = None,
-        criterion: Annotated[
-            Criterion | None, typer.Option(help="What a split betters; gini by default.", rich_help_panel=FOREST)
-        ] = None,
-        class_weight: Annotated[
-            ClassWeight | None, typer.Option(help="Weights of classes; all alike.", rich_help_panel=FOREST)
-        ] = None,
-        max_samples: Annotated[
-            float | None,
-            typer.Option(min=0.001, max=1, help="Rows drawn a tree, as a share; all.", rich_help_panel=FOREST),
-        ] = None,
-        seed: Annotated[
-            int, typer.Option(min=0, max=2**32 - 1, help="Of split, forest and search.", rich_help_panel=FOREST)
-        ] = DEFAULTS.seed,
-        metric: Annotated[
-            str, typer.Option(help=f"What gate and search compare: {', '.join(METRICS)}.", rich_help_panel=GATE)
-        ] = DEFAULTS.metric,
-        margin: Annotated[
-            float, typer.Option(min=0, help="By how much a model must beat the champion.", rich_help_panel=GATE)
-        ] = DEFAULTS.margin,
-        no_promote: Annotated[  # noqa: FBT002 - a flag on the command line
-            bool, typer.Option("--no-promote", help="Let the gate judge, and change nothing.", rich_help_panel=GATE)
-        ] = False,
-        force: Annotated[  # noqa: FBT002
-            bool, typer.Option("--force", help="Promote whatever the gate says.", rich_help_panel=GATE)
-        ] = False,
-        trials: Annotated[
-            int | None,
-            typer.Option(min=1, max=10_000, help="Search the forest's parameters first.", rich_help_panel=SEARCH),
-        ] = None,
-        folds: Annotated[
-            int | None,
-            typer.Option(
-                min=2, max=20, help=f"Folds of the training rows; {FOLDS} by default.", rich_help_panel=SEARCH
-            ),
-        ] = None,
-        space: Annotated[
-            str | None, typer.Option(help="JSON: a range or choices for each parameter.", rich_help_panel=SEARCH)
-        ] = None,
-        resume: Annotated[
-            str | None, typer.Option(help="Id of a run whose search was cut off.", rich_help_panel=SEARCH)
-        ] = None,
-        timeout: Annotated[
-            float, typer.Option(min=0, help="Seconds to wait for a free CPU of the cluster.")
-        ] = DEFAULTS.timeout,
-        synthetic: Annotated[  # noqa: FBT002
-            bool, typer.Option("--synthetic", help="Make a two-class problem.", rich_help_panel=SYNTHETIC)
-        ] = False,
-        width: Annotated[
-            int | None,
-            typer.Option(min=1, max=10_000, help="Trees, at least 10; 50 by default.", rich_help_panel=SYNTHETIC),
-        ] = None,
-        height: Annotated[
-            int | None,
-            typer.Option(min=1, max=1_000, help="Levels, at least 2; 25 by default.", rich_help_panel=SYNTHETIC),
-        ] = None,
-        steps: Annotated[
-            int | None,
-            typer.Option(min=0, max=100_000, help="Rows and features; 100 by default.", rich_help_panel=SYNTHETIC),
-        ] = None,
-    ) -> None:
-        options = TrainOptions(**{name: value for name, value in locals().items() if name != "run"})
-        options.check()
-        run(options)
-
-    train.__doc__ = help_text
-    return train

@@ -1,4 +1,4 @@
-"""Where a model comes from: the commit and packages that made it, and a fingerprint that tells it from another."""
+"""The origin of a model: commit, options and package versions as tags of the run, and a fingerprint of the forest."""
 
 import hashlib
 import logging
@@ -20,49 +20,49 @@ from app.training.options import TrainOptions
 log = logging.getLogger("manta.train")
 
 PACKAGES: Final = ("mlflow", "numpy", "pandas", "ray", "scikit-learn", "skops")
-"""Packages whose versions decide what a fit gives."""
+"""Packages whose versions can change the result of a fit."""
 
 
-def packages() -> dict[str, str]:
-    """Installed versions by package."""
+def package_versions() -> dict[str, str]:
+    """Return the installed version of each package in `PACKAGES`."""
     return {name: version(name) for name in PACKAGES}
 
 
-def origin(chosen: TrainOptions, configured: Settings) -> dict[str, str]:
-    """Tags of a run that say who made it from what, so that `manta reproduce` can make it again.
+def origin_tags(options: TrainOptions, settings: Settings) -> dict[str, str]:
+    """Return the tags of a run that `manta reproduce` needs to train the same model again.
 
     Args:
-        chosen: Options of the run.
-        configured: What the process was told of commit, user and stack.
+        options: Options of the run.
+        settings: Commit, user and stack, if they are set in the environment.
     """
-    told = {run_tags.USER: configured.user, run_tags.STACK: configured.stack}
+    submitter = {run_tags.USER: settings.user, run_tags.STACK: settings.stack}
     return {
-        run_tags.COMMIT: configured.git_commit or git_commit(Path(__file__).parent),
-        run_tags.ARGUMENTS: shlex.join(chosen.argv()),
-        **{name: value for name, value in told.items() if value},
-        **{f"{run_tags.PACKAGE_PREFIX}{name}": number for name, number in packages().items()},
+        run_tags.COMMIT: settings.git_commit or git_commit(Path(__file__).parent),
+        run_tags.ARGUMENTS: shlex.join(options.argv()),
+        **{name: value for name, value in submitter.items() if value},
+        **{f"{run_tags.PACKAGE_PREFIX}{name}": number for name, number in package_versions().items()},
     }
 
 
-def changed(registry: Registry, experiment: str, dataset: Dataset) -> dict[str, str]:
-    """Say so where data of the same name was another one in the last run on it.
+def data_change_tags(registry: Registry, experiment: str, dataset: Dataset) -> dict[str, str]:
+    """Compare the data with that of the last run on data of the same name.
 
     Returns:
-        The tag `data.changed_since` with the id of that run, or nothing.
+        The tag `data.changed_since` with the id of that run if the fingerprints differ, else nothing.
 
     Raises:
         RegistryUnavailableError: MLflow does not answer.
     """
-    last = registry.last_run(experiment, dataset.name)
-    before = last.data.tags.get(run_tags.DATA_FINGERPRINT) if last is not None else None
-    if last is None or before in {None, dataset.fingerprint}:
+    last_run = registry.last_run(experiment, dataset.name)
+    last_fingerprint = last_run.data.tags.get(run_tags.DATA_FINGERPRINT) if last_run is not None else None
+    if last_run is None or last_fingerprint in {None, dataset.fingerprint}:
         return {}
-    log.info("%s is not the data that it was in the last run on it, %s", dataset.name, last.info.run_id)
-    return {run_tags.DATA_CHANGED_SINCE: last.info.run_id}
+    log.info("the data of %s changed since the last run on it, %s", dataset.name, last_run.info.run_id)
+    return {run_tags.DATA_CHANGED_SINCE: last_run.info.run_id}
 
 
-def fingerprint(forest: RandomForestClassifier) -> str:
-    """SHA-256, in hex, over every node of every tree in order: equal only for forests that are equal bit for bit."""
+def forest_fingerprint(forest: RandomForestClassifier) -> str:
+    """Return the SHA-256, in hex, over every node of every tree in order: equal only for bit-for-bit equal forests."""
     digest = hashlib.sha256(repr(forest.classes_.tolist()).encode())
     for tree in forest.estimators_:
         nodes = tree.tree_.__getstate__()["nodes"]

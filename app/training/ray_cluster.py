@@ -1,6 +1,6 @@
-"""The Ray cluster that a training job runs on: whether there is one, and when it has a CPU free.
+"""The connection of a training job to a Ray cluster, and the wait for a free CPU.
 
-What runs there is decided in `app.training.distributed_forest` and `app.training.search.tuner`.
+`app.training.distributed_forest` and `app.training.search.tuner` run tasks on the cluster.
 """
 
 import logging
@@ -17,33 +17,36 @@ from app.errors import PlatformError
 
 log = logging.getLogger("manta.train")
 
-NOTICE_S: Final = 10.0
-"""Pause between two lines that say what is being waited for."""
+WAIT_LOG_INTERVAL_S: Final = 10.0
+"""Interval between log lines while the job waits for a free CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cluster:
-    """What a connected cluster has for a job."""
+class RayWorkers:
+    """The CPUs of a Ray cluster that a job is connected to."""
 
-    cpus: float
-    """CPUs of all its nodes, busy ones among them."""
-    share: float
-    """CPUs that one piece of work asks for. One; half of one where no node has two, because on such a worker the
-    replica that serves takes the other half."""
+    total_cpus: float
+    """CPUs of all nodes, free and busy."""
+    cpus_per_task: float
+    """CPUs that one task reserves: 1, or 0.5 if no node has two CPUs. On a node with one CPU the serving replica
+    reserves the other half."""
 
     @property
-    def lanes(self) -> int:
-        """Pieces of work that may run side by side."""
-        return max(1, int(self.cpus / self.share))
+    def parallel_tasks(self) -> int:
+        """Number of tasks that can run at the same time."""
+        return max(1, int(self.total_cpus / self.cpus_per_task))
 
 
 @contextmanager
-def connected(address: str, *, timeout_s: float) -> Iterator[Cluster]:
-    """Connect to a cluster and wait for a free CPU; a first worker has then started.
+def connect(address: str, *, timeout_s: float) -> Iterator[RayWorkers]:
+    """Connect to a Ray cluster, wait until it has run a first task, and disconnect at the end.
 
     Args:
-        address: What Ray's `RAY_ADDRESS` says.
-        timeout_s: The longest to wait for a CPU.
+        address: Address of the cluster, as in `RAY_ADDRESS`.
+        timeout_s: Longest time to wait for a free CPU.
+
+    Yields:
+        The CPUs of the cluster.
 
     Raises:
         PlatformError: Ray does not answer, or no CPU became free in time.
@@ -53,54 +56,61 @@ def connected(address: str, *, timeout_s: float) -> Iterator[Cluster]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise PlatformError(
             f"Ray at {address} does not answer: {str(error).splitlines()[0]}",
-            next_step="Check that it runs; without RAY_ADDRESS the forest is fitted in this process.",
+            next_step="Check that Ray runs. Without RAY_ADDRESS the forest is fitted in this process.",
         ) from error
     try:
-        yield _ready(timeout_s)
+        yield _wait_for_cpu(timeout_s)
     finally:
         ray.shutdown()
 
 
-def _ready(timeout_s: float) -> Cluster:
-    """The cluster once it has run a first task; until then say why that waits."""
-    probe = None
-    started = said = time.monotonic()
+def _wait_for_cpu(timeout_s: float) -> RayWorkers:
+    """Wait until the cluster has run a first task, and log the reason for the wait."""
+    task = None
+    start_s = last_log_s = time.monotonic()
     while True:
-        cluster = _measured()
-        if probe is None:
-            probe = ray.remote(num_cpus=cluster.share)(_import_scikit_learn).remote()
+        workers = _read_workers()
+        if task is None:
+            task = ray.remote(num_cpus=workers.cpus_per_task)(_import_scikit_learn).remote()
         try:
-            done, _ = ray.wait([probe], timeout=min(1.0, max(0.0, started + timeout_s - time.monotonic())))
+            done, _ = ray.wait([task], timeout=min(1.0, max(0.0, start_s + timeout_s - time.monotonic())))
         except RayError as error:
-            raise PlatformError(f"Ray was lost: {error}", next_step="Submit the job again.") from error
-        if done:
-            return _measured()
-        now = time.monotonic()
-        if now - started >= timeout_s:
-            ray.cancel(probe, force=True)
             raise PlatformError(
-                f"No CPU became free within {timeout_s:g} s: {_why(cluster)}.",
-                next_step="End what holds them, add workers, or wait longer with --timeout.",
+                f"The connection to Ray was lost: {error}", next_step="Submit the job again."
+            ) from error
+        if done:
+            return _read_workers()
+        now_s = time.monotonic()
+        if now_s - start_s >= timeout_s:
+            ray.cancel(task, force=True)
+            raise PlatformError(
+                f"No CPU became free within {timeout_s:g} s: {_describe_cpus(workers)}.",
+                next_step="Stop the jobs that use the CPUs, add workers, or wait longer with --timeout.",
             )
-        if now - said >= NOTICE_S:
-            said = now
-            log.info("waiting for a %s: %s", "CPU" if _free() < cluster.share else "worker", _why(cluster))
+        if now_s - last_log_s >= WAIT_LOG_INTERVAL_S:
+            last_log_s = now_s
+            resource = "CPU" if _free_cpus() < workers.cpus_per_task else "worker"
+            log.info("waiting for a %s: %s", resource, _describe_cpus(workers))
 
 
 def _import_scikit_learn() -> None:
-    """What every piece of work starts with, and takes longest the first time."""
+    """Import what every task needs; the first import in a worker process takes seconds."""
     import sklearn.ensemble  # noqa: F401, PLC0415
 
 
-def _measured() -> Cluster:
-    sizes = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    return Cluster(cpus=sum(sizes), share=1.0 if max(sizes, default=0.0) >= 2 else 0.5)  # noqa: PLR2004
+def _read_workers() -> RayWorkers:
+    nodes = ray.nodes()  # type: ignore[no-untyped-call] # Ray's API has no types
+    cpus = [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
+    return RayWorkers(total_cpus=sum(cpus), cpus_per_task=1.0 if max(cpus, default=0.0) >= 2 else 0.5)  # noqa: PLR2004
 
 
-def _free() -> float:
-    resources: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+def _free_cpus() -> float:
+    resources: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call] # Ray's API has no types
     return resources.get("CPU", 0.0)
 
 
-def _why(cluster: Cluster) -> str:
-    return f"{_free():g} of the cluster's {cluster.cpus:g} CPUs are free, and {cluster.share:g} on one node is needed"
+def _describe_cpus(workers: RayWorkers) -> str:
+    return (
+        f"{_free_cpus():g} of the cluster's {workers.total_cpus:g} CPUs are free, "
+        f"and {workers.cpus_per_task:g} on one node is needed"
+    )

@@ -1,8 +1,8 @@
-"""A fitted forest brought into the registry: scores, plots, the gate's decision, a version, and perhaps the alias.
+"""Registering a fitted forest: metrics, plots, the gate's decision, a model version, and the alias `champion`.
 
-How it was fitted is decided in `app.training.job`, and what is good enough in
-`app.training.evaluation.promotion_gate`. What cannot be registered because MLflow is gone is kept in a folder, from
-which `python -m app.training.registration FOLDER` registers it later.
+`app.training.job` fits the forest. `app.training.evaluation.promotion_gate` decides whether it is good enough. If
+MLflow does not answer, the forest is saved in a folder; `python -m app.training.registration FOLDER` registers it
+later.
 """
 
 import json
@@ -25,44 +25,46 @@ from app.errors import DataError, ModelNotFoundError
 from app.models import artifact
 from app.models.registry import GATE_TAG, HELD_OUT_TAG, PASSED, Registry
 from app.settings import Settings, settings
-from app.training import provenance, run_tags
-from app.training.evaluation import promotion_gate, report
-from app.training.evaluation.promotion_gate import HeldOut, Terms
-from app.training.evaluation.resampled_metrics import Answers
+from app.training import run_tags
+from app.training.evaluation import report
+from app.training.evaluation.promotion_gate import GateConfig, GateDecision, HeldOutRows, judge
+from app.training.evaluation.resampled_metrics import ClassProbabilities
+from app.training.provenance import forest_fingerprint
 
 log = logging.getLogger("manta.train")
 
 EXAMPLE_ROWS: Final = 5
-"""Held-out rows that are stored beside the model, with its answers, for checks at load."""
+"""Held-out rows that are stored with the model, with their labels, and checked at each load."""
 
 MODEL_FILE: Final = "model.skops"
 ROWS_FILE: Final = "held_out.parquet"
 RECORD_FILE: Final = "record.json"
-LABELS: Final = "labels"
-"""Column of the labels in `ROWS_FILE`; the features' columns are numbered there."""
+LABELS_COLUMN: Final = "labels"
+"""Column of the labels in `ROWS_FILE`. The feature columns are numbered there, so that no name can collide."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """A fitted forest, and all that is needed to judge and register it."""
+class FittedForest:
+    """A fitted forest, and everything that the gate and the registry need."""
 
     model: RandomForestClassifier
-    rows: HeldOut
-    terms: Terms
+    rows: HeldOutRows
+    gate: GateConfig
     promote: bool
-    """Whether the alias moves if the gate is passed."""
+    """Whether the alias `champion` moves if the model passes the gate."""
     dataset: str
     """Name of the data set."""
     tags: dict[str, str]
-    """Of the run: where data and code came from."""
+    """Tags of the run."""
     params: dict[str, Any]
-    """Of the run."""
+    """MLflow parameters of the run."""
     fit_s: float
+    """Duration of the fit, in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a run made; the job's last line of output is this as JSON."""
+class TrainingResult:
+    """The result of a training run. The last line of the job's output is this as JSON, with these names."""
 
     run_id: str
     model_name: str
@@ -70,97 +72,105 @@ class Result:
     gate: str
     """`passed` or `failed`."""
     reason: str
-    """The gate's decision in a sentence."""
+    """Explanation of the gate's decision."""
     promoted: bool
-    """Whether the version is the champion now."""
+    """Whether the version is now the champion."""
     metrics: dict[str, float]
-    """Scores on the held-out rows."""
+    """Metrics on the held-out rows."""
     fingerprint: str
-    """Of the forest: the same data, parameters and seed give the same."""
+    """Fingerprint of the forest: equal data, parameters and seed give an equal fingerprint."""
     fit_s: float
 
 
-def publish(candidate: Candidate, registry: Registry, *, model_name: str, run_id: str) -> Result:
-    """Score, log, judge and register a forest in the active run, and make it the champion if it passes.
+def register(forest: FittedForest, registry: Registry, *, model_name: str, run_id: str) -> TrainingResult:
+    """Evaluate a forest, log it in the active run, register it, and make it the champion if it passes the gate.
 
     Args:
-        candidate: The forest.
-        registry: Where it goes.
-        model_name: The registered model.
-        run_id: The active run.
+        forest: The fitted forest.
+        registry: Where the model is registered.
+        model_name: Name of the registered model.
+        run_id: Id of the active run.
 
     Raises:
-        RegistryUnavailableError: MLflow does not answer; what it has got so far stays there.
+        RegistryUnavailableError: MLflow does not answer; what was logged before stays in MLflow.
     """
-    model, rows = candidate.model, candidate.rows
+    model, rows = forest.model, forest.rows
     truth = rows.target.to_numpy()
-    answers = Answers(classes=model.classes_, probabilities=model.predict_proba(rows.features))
-    scores = report.metrics(answers, truth)
-    mlflow.log_params(candidate.params)
-    mlflow.log_metrics(scores | {"fit_s": candidate.fit_s})
-    for name, figure in report.plots(answers, truth):
-        mlflow.log_figure(figure, name)
-    fingerprint = provenance.fingerprint(model)
-    uri = artifact.log(model, example=rows.features.head(EXAMPLE_ROWS), labels=rows.target.head(EXAMPLE_ROWS))
-    decision = _decide(candidate, answers, registry, model_name)
-    made = {GATE_TAG: decision.verdict, run_tags.MODEL_FINGERPRINT: fingerprint} | decision.tags()
-    mlflow.log_metrics(decision.scores())
-    mlflow.set_tags(made)
+    predicted = ClassProbabilities(classes=model.classes_, probabilities=model.predict_proba(rows.features))
+    metrics = report.compute_metrics(predicted, truth)
+    mlflow.log_params(forest.params)
+    mlflow.log_metrics(metrics | {"fit_s": forest.fit_s})
+    for file_name, figure in report.draw_plots(predicted, truth):
+        mlflow.log_figure(figure, file_name)
+    fingerprint = forest_fingerprint(model)
+    model_uri = artifact.log(model, example=rows.features.head(EXAMPLE_ROWS), labels=rows.target.head(EXAMPLE_ROWS))
+    decision = _judge_against_current_champion(forest, predicted, registry, model_name)
+    tags = {GATE_TAG: decision.verdict, run_tags.MODEL_FINGERPRINT: fingerprint} | decision.tags()
+    mlflow.log_metrics(decision.metrics())
+    mlflow.set_tags(tags)
     version = registry.register(
         model_name,
-        model_uri=uri,
-        description=f"Random forest of {model.n_estimators} trees on {candidate.dataset}: "
-        f"{candidate.terms.metric} {decision.challenger_score:.4f} on {len(truth)} held-out rows.",
-        tags=made | {run_tags.DATA_FINGERPRINT: candidate.tags[run_tags.DATA_FINGERPRINT], HELD_OUT_TAG: rows.how},
+        model_uri=model_uri,
+        description=f"Random forest with {model.n_estimators} trees on {forest.dataset}: "
+        f"{forest.gate.metric} {decision.challenger_score:.4f} on {len(truth)} held-out rows.",
+        tags=tags
+        | {
+            run_tags.DATA_FINGERPRINT: forest.tags[run_tags.DATA_FINGERPRINT],
+            HELD_OUT_TAG: rows.split_description,
+        },
     )
-    promoted = candidate.promote and decision.verdict == PASSED
-    if promoted:
+    is_promoted = forest.promote and decision.verdict == PASSED
+    if is_promoted:
         registry.promote(version)
     log.info(
         "gate %s: %s Version %s is %s.",
         decision.verdict,
         decision.reason,
         version.version,
-        "the champion now" if promoted else "registered, and the champion stays as it is",
+        "the champion now" if is_promoted else "registered; the champion does not change",
     )
-    return Result(
+    return TrainingResult(
         run_id=run_id,
         model_name=model_name,
         version=str(version.version),
         gate=decision.verdict,
         reason=decision.reason,
-        promoted=promoted,
-        metrics=scores,
+        promoted=is_promoted,
+        metrics=metrics,
         fingerprint=fingerprint,
-        fit_s=round(candidate.fit_s, 3),
+        fit_s=round(forest.fit_s, 3),
     )
 
 
-def keep(candidate: Candidate, *, run_id: str, folder: Path) -> None:
-    """Write a forest into a folder that exists, with all that `restore` needs."""
-    rows = candidate.rows
-    skops.io.dump(candidate.model, folder / MODEL_FILE)
+def save(forest: FittedForest, *, run_id: str, folder: Path) -> None:
+    """Write a forest into an existing folder, with everything that `restore` needs."""
+    rows = forest.rows
+    skops.io.dump(forest.model, folder / MODEL_FILE)
     table = rows.features.set_axis([str(index) for index in range(rows.features.shape[1])], axis=1)
-    table.assign(**{LABELS: rows.target}).to_parquet(folder / ROWS_FILE)
+    table.assign(**{LABELS_COLUMN: rows.target}).to_parquet(folder / ROWS_FILE)
     record = {
         "run_id": run_id,
         "columns": list(rows.features.columns),
-        "shares": list(rows.shares.items()),
-        "how": rows.how,
-        "terms": asdict(candidate.terms),
-        **{name: getattr(candidate, name) for name in ("promote", "dataset", "tags", "params", "fit_s")},
+        "shares": list(rows.class_shares.items()),
+        "how": rows.split_description,
+        "terms": asdict(forest.gate),
+        "promote": forest.promote,
+        "dataset": forest.dataset,
+        "tags": forest.tags,
+        "params": forest.params,
+        "fit_s": forest.fit_s,
     }
     (folder / RECORD_FILE).write_text(json.dumps(record))
 
 
-def restore(folder: Path) -> tuple[Candidate, str]:
-    """Read a forest that was kept, without running code from it.
+def restore(folder: Path) -> tuple[FittedForest, str]:
+    """Read a forest that `save` wrote, without running code from the folder.
 
     Returns:
-        The forest, and the id of the run that made it.
+        The forest, and the id of its run.
 
     Raises:
-        DataError: The folder holds none.
+        DataError: The folder does not contain a saved forest.
     """
     try:
         record = json.loads((folder / RECORD_FILE).read_text())
@@ -168,86 +178,97 @@ def restore(folder: Path) -> tuple[Candidate, str]:
         model = skops.io.load(folder / MODEL_FILE, trusted=artifact.TRUSTED_TYPES)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{folder} holds no model that training kept: {error}", next_step="Give the folder that training named."
+            f"{folder} does not contain a model that training saved: {error}",
+            next_step="Give the folder that the training job printed.",
         ) from error
-    labels = table[LABELS]
-    rows = HeldOut(
-        features=table.drop(columns=LABELS).set_axis(record["columns"], axis=1),
+    labels = table[LABELS_COLUMN]
+    rows = HeldOutRows(
+        features=table.drop(columns=LABELS_COLUMN).set_axis(record["columns"], axis=1),
         target=labels if pd.api.types.is_numeric_dtype(labels) else labels.astype(object),
-        shares=dict(record["shares"]),
-        how=record["how"],
+        class_shares=dict(record["shares"]),
+        split_description=record["how"],
     )
-    return Candidate(
+    forest = FittedForest(
         model=model,
         rows=rows,
-        terms=Terms(**record["terms"]),
-        **{name: record[name] for name in ("promote", "dataset", "tags", "params", "fit_s")},
-    ), record["run_id"]
+        gate=GateConfig(**record["terms"]),
+        promote=record["promote"],
+        dataset=record["dataset"],
+        tags=record["tags"],
+        params=record["params"],
+        fit_s=record["fit_s"],
+    )
+    return forest, record["run_id"]
 
 
-def kept(candidate: Candidate, *, run_id: str, configured: Settings) -> str:
-    """Keep a forest in a new folder of its own, and say how it is registered from there."""
+def save_for_later(forest: FittedForest, *, run_id: str, settings: Settings) -> str:
+    """Save a forest in a new folder.
+
+    Returns:
+        The next step of the error: where the model is, and the command that registers it.
+    """
     folder = Path(tempfile.mkdtemp(prefix="manta-kept-"))
-    keep(candidate, run_id=run_id, folder=folder)
-    name, uri = configured.model_name, configured.mlflow_tracking_uri
-    words = [
-        f"MLFLOW_TRACKING_URI={uri}",
-        f"MANTA_MODEL_NAME={name}",
+    save(forest, run_id=run_id, folder=folder)
+    command = [
+        f"MLFLOW_TRACKING_URI={settings.mlflow_tracking_uri}",
+        f"MANTA_MODEL_NAME={settings.model_name}",
         sys.executable,
         "-m",
         "app.training.registration",
         str(folder),
     ]
-    return f"The model is kept in {folder}. Once MLflow answers, register it on this machine: {shlex.join(words)}"
+    return f"The model is saved in {folder}. Once MLflow answers, register it on this machine: {shlex.join(command)}"
 
 
-def publish_kept(folder: Path, configured: Settings) -> Result:
-    """Register a forest that was kept, in the run that made it; in a new one if MLflow no longer has that run.
+def register_saved(folder: Path, settings: Settings) -> TrainingResult:
+    """Register a saved forest in its run, or in a new run if MLflow no longer has that run.
 
     Raises:
-        DataError: The folder holds none.
+        DataError: The folder does not contain a saved forest.
         RegistryUnavailableError: MLflow does not answer.
     """
-    candidate, run_id = restore(folder)
-    registry = Registry(configured)
+    forest, run_id = restore(folder)
     try:
-        return _publish_in(candidate, registry, configured, run_id=run_id)
+        return _register_in_run(forest, settings, run_id=run_id)
     except ModelNotFoundError:
-        return _publish_in(candidate, registry, configured, run_id=None)
+        return _register_in_run(forest, settings, run_id=None)
 
 
-def _publish_in(candidate: Candidate, registry: Registry, configured: Settings, *, run_id: str | None) -> Result:
-    with registry.run(configured.experiment, tags=candidate.tags, run_id=run_id) as active:
-        return publish(candidate, registry, model_name=configured.model_name, run_id=active)
+def _register_in_run(forest: FittedForest, settings: Settings, *, run_id: str | None) -> TrainingResult:
+    registry = Registry(settings)
+    with registry.run(settings.experiment, tags=forest.tags, run_id=run_id) as active_run_id:
+        return register(forest, registry, model_name=settings.model_name, run_id=active_run_id)
 
 
-def _decide(candidate: Candidate, answers: Answers, registry: Registry, model_name: str) -> promotion_gate.Decision:
-    """The gate's decision against a champion that was still the champion when it was made."""
+def _judge_against_current_champion(
+    forest: FittedForest, predicted: ClassProbabilities, registry: Registry, model_name: str
+) -> GateDecision:
+    """Judge a forest, and judge it again if another version became the champion meanwhile."""
     champion = registry.champion(model_name)
     while True:
-        decision = promotion_gate.judge(answers, candidate.rows, candidate.terms, registry=registry, champion=champion)
-        latest = registry.champion(model_name)
-        if (latest and latest.version) == (champion and champion.version):
+        decision = judge(predicted, forest.rows, forest.gate, registry=registry, champion=champion)
+        current = registry.champion(model_name)
+        if (current and current.version) == (champion and champion.version):
             return decision
-        champion = latest
+        champion = current
 
 
-def start_log() -> None:
-    """Send the steps of a run to the job's output, and nobody else's below warnings."""
+def configure_logging() -> None:
+    """Log the steps of a training run, and only warnings of other libraries."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     log.setLevel(logging.INFO)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
 
 
-def show(result: Result) -> None:
-    """Print a result as the last line of the output."""
+def print_result(result: TrainingResult) -> None:
+    """Print a result as JSON, as the last line of the output."""
     print(json.dumps(asdict(result)), flush=True)  # noqa: T201 - the job's output
 
 
-def main(folder: Annotated[Path, typer.Argument(help="Folder that a training run named.")]) -> None:
-    """Register a model that was kept because MLflow did not answer."""
-    start_log()
-    show(publish_kept(folder, settings()))
+def main(folder: Annotated[Path, typer.Argument(help="Folder that the training job printed.")]) -> None:
+    """Register a model that was saved because MLflow did not answer."""
+    configure_logging()
+    print_result(register_saved(folder, settings()))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from app.cli.main import cli
 from app.command import EXIT_FAILED, EXIT_INTERRUPTED, single_command_app
 from app.settings import Settings
 from app.training import job as training
-from app.training import options
+from app.training.command_line import create_command
 from scripts.reference.markdown import code, interval, listed, table
 from scripts.reference.markdown import page as markdown_page
 
@@ -56,7 +56,7 @@ def subcommands(group: object) -> dict[str, TyperCommand]:
 
 def _options_of_the_job(submitter: TyperCommand) -> str:
     """How the options of the training job differ from those of the command that submits it."""
-    job = get_command(single_command_app(options.command(training.run, help_text=training.HELP)))
+    job = get_command(single_command_app(create_command(training.run, help_text=training.HELP)))
     own = {each.name for each in job.params}
     missing = [option for each in submitter.params if each.name not in own for option in each.opts]
     return f"It takes the options of [`manta train`](#manta-train), except {listed(missing)}."

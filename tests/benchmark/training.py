@@ -27,7 +27,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from app.training import distributed_forest, provenance
 from app.training.data import sources
-from app.training.ray_cluster import Cluster
+from app.training.ray_cluster import RayWorkers
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "benchmarks"
 OBJECT_STORE_BYTES: Final = 2 * 1024**3
@@ -71,8 +71,8 @@ def main() -> None:
         logging_level=logging.WARNING,
         _node_ip_address="127.0.0.1",
     )
-    cluster = Cluster(cpus=cores, share=1)
-    measured = [_measure(size, cluster) for size in (QUICK if is_quick else SIZES)]
+    workers = RayWorkers(total_cpus=cores, cpus_per_task=1)
+    measured = [_measure(size, workers) for size in (QUICK if is_quick else SIZES)]
     report = {
         "cores": cores,
         "python": platform.python_version(),
@@ -88,7 +88,7 @@ def main() -> None:
         (FOLDER / "training.md").write_text(text)
 
 
-def _measure(size: Size, cluster: Cluster) -> dict[str, Any]:
+def _measure(size: Size, workers: RayWorkers) -> dict[str, Any]:
     dataset = sources.make_synthetic(n_samples=size.rows, seed=1)
     model = RandomForestClassifier(size.trees, random_state=SEED)
 
@@ -97,8 +97,8 @@ def _measure(size: Size, cluster: Cluster) -> dict[str, Any]:
 
     contenders: dict[str, Callable[[], RandomForestClassifier]] = {
         "n_jobs=1": alone(1),
-        f"n_jobs={cluster.lanes}": alone(cluster.lanes),
-        "slices": lambda: distributed_forest.fit(model, dataset.features, dataset.target, cluster=cluster),
+        f"n_jobs={workers.parallel_tasks}": alone(workers.parallel_tasks),
+        "slices": lambda: distributed_forest.fit(model, dataset.features, dataset.target, workers=workers),
     }
     contenders["slices"]()  # the workers have imported scikit-learn, as they have once a job waited for a CPU
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -108,7 +108,7 @@ def _measure(size: Size, cluster: Cluster) -> dict[str, Any]:
             started = time.perf_counter()
             fitted = fit()
             seconds[name].append(time.perf_counter() - started)
-            prints.add(provenance.fingerprint(fitted))
+            prints.add(provenance.forest_fingerprint(fitted))
             del fitted
     peaks = {}
     for name, fit in contenders.items():

@@ -14,7 +14,7 @@ from app.cli.jobs.destination import Cluster
 from app.cli.jobs.ray_jobs_api import Job, JobError, Ray
 from app.command import EXIT_INTERRUPTED
 from app.settings import settings
-from app.training import options
+from app.training.command_line import create_command
 from app.training.options import TrainOptions
 
 HELP: Final = """Train a random forest as a Ray job, evaluate it on held-out rows and register it in MLflow.
@@ -30,7 +30,7 @@ WHERE: Final = "Where"
 def command() -> Callable[..., None]:
     """The command: every option of a training run, and where it is to run."""
     chosen: list[TrainOptions] = []
-    of_job = options.command(chosen.append, help_text=HELP)
+    of_job = create_command(chosen.append, help_text=HELP)
 
     def train(
         *,

@@ -1,1 +1,1 @@
-"""Metrics of a model on held-out rows, and the gate that compares two models."""
+"""Evaluation: metrics and plots of a model, and the comparison with the champion."""

@@ -1,8 +1,7 @@
-"""The gate: whether a newly trained model takes the place of the one that serves.
+"""The promotion gate: the decision whether a newly trained model replaces the champion.
 
-Both answer the same held-out rows. The rows are drawn again, with replacement and within each class, a thousand times,
-and both are scored on every draw: the interval of their difference says how much of it is luck. How the decision is
-recorded and carried out is decided in `app.training.registration`.
+Both models predict the same held-out rows. A paired bootstrap, stratified by class, gives a confidence interval for the
+difference of their scores. `app.training.registration` records the decision and moves the alias.
 """
 
 from collections.abc import Iterator
@@ -16,46 +15,47 @@ from mlflow.entities.model_registry import ModelVersion
 from app.errors import ModelRefusedError
 from app.models.predictor import compile_model
 from app.models.registry import FAILED, HELD_OUT_TAG, PASSED, Registry
-from app.training.evaluation.resampled_metrics import LOSSES, Answers, weighted
+from app.training.evaluation.resampled_metrics import LOSSES, ClassProbabilities, weighted_metric
 
-DRAWS: Final = 1000
-"""Resamples of the held-out rows."""
+RESAMPLES: Final = 1000
+"""Number of bootstrap resamples of the held-out rows."""
 
-PERCENTILES: Final = (2.5, 97.5)
-"""Ends of the interval."""
+INTERVAL_PERCENTILES: Final = (2.5, 97.5)
+"""Percentiles of the differences that bound the confidence interval."""
 
-NAMES_SHOWN: Final = 5
-"""Columns that a message lists before it ends in dots."""
+COLUMNS_SHOWN: Final = 5
+"""Most columns that a message lists."""
 
 MOST_FREQUENT: Final = "answering the most frequent class"
+"""Opponent of a model if there is no champion to compare with."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """The rows on which both are judged."""
+class HeldOutRows:
+    """The held-out rows on which the models are compared."""
 
     features: pd.DataFrame
     target: pd.Series
-    shares: dict[str, float] | dict[int, float]
-    """Share of each class among the training rows: all that a dummy knows."""
-    how: str
-    """How they were held out; a model whose rows were held out alike has not seen them."""
+    class_shares: dict[str, float] | dict[int, float]
+    """Share of each class among the training rows, for the prediction of the most frequent class."""
+    split_description: str
+    """Test size and seed of the split. A model with the same description was not trained on these rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
-    """What a model has to do."""
+class GateConfig:
+    """What a model must achieve to pass."""
 
     metric: str
     margin: float
-    """By how much it must be better, in units of the metric."""
+    """The lower end of the confidence interval must be above this, in units of the metric."""
     force: bool
-    """Whether it passes whatever comes out."""
+    """Whether the model passes even if it loses the comparison."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
-    """What the gate found; scores and interval are None where there was nothing to compare."""
+class GateDecision:
+    """The decision of the gate. A score is None if the models could not be compared."""
 
     verdict: str
     metric: str
@@ -64,95 +64,114 @@ class Decision:
     challenger_score: float
     opponent_score: float | None = None
     difference: float | None = None
-    """By how much the challenger is better; of a loss, by how much it is lower."""
+    """How much better the new model is; positive is better, also for a loss."""
     low: float | None = None
+    """Lower end of the confidence interval of the difference."""
     high: float | None = None
+    """Upper end of the confidence interval of the difference."""
     reason: str = ""
-    """One sentence for a person."""
+    """Explanation for the user, in one or more sentences."""
 
     def tags(self) -> dict[str, str]:
-        """The decision as tags of a run and a version."""
+        """The decision as tags of a run and of a model version."""
         return {f"gate.{name}": str(value) for name, value in asdict(self).items() if value is not None}
 
-    def scores(self) -> dict[str, float]:
-        """The decision's numbers as metrics of a run."""
+    def metrics(self) -> dict[str, float]:
+        """The numbers of the decision as metrics of a run."""
         names = ("challenger_score", "opponent_score", "difference", "low", "high", "margin")
         return {f"gate_{name}": getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
-class _IncomparableError(Exception):
-    """The champion cannot answer the held-out rows, so that nobody can say who is better."""
+class _NotComparableError(Exception):
+    """The champion cannot predict the held-out rows; the message completes "the champion, ..."."""
 
 
 def judge(
-    answers: Answers, rows: HeldOut, terms: Terms, *, registry: Registry, champion: ModelVersion | None
-) -> Decision:
-    """Compare a new model with the champion, or with a dummy where no champion can serve.
+    predicted: ClassProbabilities,
+    rows: HeldOutRows,
+    config: GateConfig,
+    *,
+    registry: Registry,
+    champion: ModelVersion | None,
+) -> GateDecision:
+    """Compare a new model with the champion.
 
-    Against a champion the lower end of the interval must be above the margin; a first model must be better than
-    answering the most frequent class. A champion that this release cannot load holds nothing up. One that takes other
-    columns or knows none of the classes solves another problem: then only `force` replaces it.
+    - With a champion, the lower end of the confidence interval must be above the margin.
+    - Without a champion, or if this release cannot load the champion, the model must be better than answering the most
+      frequent class.
+    - A champion that needs other columns, has no class in common or gives no probabilities solves another problem. The
+      model then passes only with `force`.
 
     Args:
-        answers: What the new model says of the held-out rows.
+        predicted: The new model's predictions for the held-out rows.
         rows: The held-out rows.
-        terms: What it has to do.
-        registry: Where the champion is.
-        champion: The version to beat, if any.
+        config: What the new model must achieve.
+        registry: Where the champion is stored.
+        champion: The version to compare with, if any.
 
     Raises:
-        RegistryUnavailableError: The champion cannot be fetched.
+        RegistryUnavailableError: The champion cannot be downloaded.
     """
-    opponent, note = MOST_FREQUENT, ""
-    theirs = _dummy(rows)
+    if champion is None:
+        decision = _compare(predicted, _most_frequent_class(rows), rows, config, opponent=MOST_FREQUENT, note="")
+        return _apply_force(decision, config)
+    champion_name = f"version {champion.version}, the champion"
+    try:
+        champion_predicted, note = _predict_with_champion(champion, rows, registry)
+        decision = _compare(predicted, champion_predicted, rows, config, opponent=champion_name, note=note)
+    except ModelRefusedError as error:
+        note = f"{champion_name}, cannot serve here: {error.detail}"
+        decision = _compare(predicted, _most_frequent_class(rows), rows, config, opponent=MOST_FREQUENT, note=note)
+    except _NotComparableError as error:
+        truth = rows.target.to_numpy()
+        score = weighted_metric(config.metric, predicted, truth)(np.ones(len(truth)))
+        decision = GateDecision(
+            verdict=FAILED,
+            metric=config.metric,
+            margin=config.margin,
+            opponent=champion_name,
+            challenger_score=score,
+            reason=f"{config.metric} is {score:.4f}; {champion_name}, {error}, so the two cannot be compared. "
+            "--force replaces it.",
+        )
+    return _apply_force(decision, config)
+
+
+def _compare(
+    challenger: ClassProbabilities,
+    opponent_predicted: ClassProbabilities,
+    rows: HeldOutRows,
+    config: GateConfig,
+    *,
+    opponent: str,
+    note: str,
+) -> GateDecision:
     truth = rows.target.to_numpy()
-    if champion is not None:
-        label = f"version {champion.version}, the champion"
-        try:
-            theirs, note = _champion(champion, rows, registry)
-            opponent = label
-        except ModelRefusedError as error:
-            note = f"{label}, cannot serve here: {error.detail}"
-        except _IncomparableError as error:
-            ours = weighted(terms.metric, answers, truth)(np.ones(len(truth)))
-            return _forced(
-                Decision(
-                    verdict=FAILED,
-                    metric=terms.metric,
-                    margin=terms.margin,
-                    opponent=label,
-                    challenger_score=ours,
-                    reason=f"{terms.metric} is {ours:.4f}; {label}, {error}, so the two cannot be compared. "
-                    "--force replaces it.",
-                ),
-                terms,
-            )
-    return _forced(_compared(answers, theirs, truth, terms, opponent=opponent, note=note), terms)
-
-
-def _compared(ours: Answers, theirs: Answers, truth: np.ndarray, terms: Terms, *, opponent: str, note: str) -> Decision:
-    mine, other = (weighted(terms.metric, answers, truth) for answers in (ours, theirs))
-    sign = -1 if terms.metric in LOSSES else 1
-    whole = np.ones(len(truth))
-    score, other_score = mine(whole), other(whole)
-    difference = sign * (score - other_score)
-    draws = [sign * (mine(weights) - other(weights)) for weights in _draws(truth)]
-    low, high = (float(end) for end in np.percentile(draws, PERCENTILES))
-    passed = difference > 0 if opponent == MOST_FREQUENT else low > terms.margin
+    challenger_metric = weighted_metric(config.metric, challenger, truth)
+    opponent_metric = weighted_metric(config.metric, opponent_predicted, truth)
+    sign = -1 if config.metric in LOSSES else 1
+    equal_weights = np.ones(len(truth))
+    score, opponent_score = challenger_metric(equal_weights), opponent_metric(equal_weights)
+    difference = sign * (score - opponent_score)
+    resampled = [
+        sign * (challenger_metric(weights) - opponent_metric(weights)) for weights in _bootstrap_weights(truth)
+    ]
+    low, high = (float(bound) for bound in np.percentile(resampled, INTERVAL_PERCENTILES))
+    has_passed = difference > 0 if opponent == MOST_FREQUENT else low > config.margin
     reason = (
-        f"{terms.metric} is {score:.4f} on {len(truth)} held-out rows, against {other_score:.4f} of {opponent}: "
+        f"{config.metric} is {score:.4f} on {len(truth)} held-out rows, against {opponent_score:.4f} of {opponent}: "
         f"difference {difference:+.4f}, 95% interval {low:+.4f} to {high:+.4f}, which "
-        + ("passes" if passed else "does not pass")
-        + (" above 0." if opponent == MOST_FREQUENT else f" a margin of {terms.margin:g}.")
+        + ("passes" if has_passed else "does not pass")
+        + (" above 0." if opponent == MOST_FREQUENT else f" a margin of {config.margin:g}.")
         + (f" Note: {note}." if note else "")
     )
-    return Decision(
-        verdict=PASSED if passed else FAILED,
-        metric=terms.metric,
-        margin=terms.margin,
+    return GateDecision(
+        verdict=PASSED if has_passed else FAILED,
+        metric=config.metric,
+        margin=config.margin,
         opponent=opponent,
         challenger_score=score,
-        opponent_score=other_score,
+        opponent_score=opponent_score,
         difference=difference,
         low=low,
         high=high,
@@ -160,48 +179,59 @@ def _compared(ours: Answers, theirs: Answers, truth: np.ndarray, terms: Terms, *
     )
 
 
-def _draws(truth: np.ndarray) -> Iterator[np.ndarray]:
-    """How often each row is drawn, shape (rows,), resample by resample: the same in every run."""
+def _bootstrap_weights(truth: np.ndarray) -> Iterator[np.ndarray]:
+    """Draw the rows of each class with replacement.
+
+    Yields:
+        For each resample, how often each row is drawn; shape (rows,). Every run yields the same weights.
+    """
     generator = np.random.default_rng(0)
-    groups = [np.flatnonzero(truth == label) for label in np.unique(truth)]
-    for _ in range(DRAWS):
+    rows_by_class = [np.flatnonzero(truth == label) for label in np.unique(truth)]
+    for _ in range(RESAMPLES):
         weights = np.empty(len(truth))
-        for rows in groups:
+        for rows in rows_by_class:
             weights[rows] = np.bincount(generator.integers(len(rows), size=len(rows)), minlength=len(rows))
         yield weights
 
 
-def _dummy(rows: HeldOut) -> Answers:
-    shares = dict(sorted(rows.shares.items()))
+def _most_frequent_class(rows: HeldOutRows) -> ClassProbabilities:
+    """Predict every row with the class shares of the training rows."""
+    shares = dict(sorted(rows.class_shares.items()))
     classes = np.array(list(shares), dtype=rows.target.dtype)
-    return Answers(classes=classes, probabilities=np.tile(list(shares.values()), (len(rows.target), 1)))
+    return ClassProbabilities(classes=classes, probabilities=np.tile(list(shares.values()), (len(rows.target), 1)))
 
 
-def _champion(champion: ModelVersion, rows: HeldOut, registry: Registry) -> tuple[Answers, str]:
-    """What the champion says of the rows, and what to know about it.
+def _predict_with_champion(
+    champion: ModelVersion, rows: HeldOutRows, registry: Registry
+) -> tuple[ClassProbabilities, str]:
+    """Predict the held-out rows with the champion.
+
+    Returns:
+        The predictions, and a note for the reason of the decision.
 
     Raises:
-        ModelRefusedError: It must not be loaded.
-        _IncomparableError: It cannot answer these rows.
+        ModelRefusedError: This release cannot load the champion.
+        _NotComparableError: The champion cannot predict these rows.
     """
     stored = registry.fetch(champion)
     predictor = compile_model(stored, label=f"{champion.name} version {champion.version}")
-    wanted = stored.columns.names
-    missing = [name for name in wanted if name not in rows.features.columns]
+    columns = stored.columns.names
+    missing = [name for name in columns if name not in rows.features.columns]
     if missing:
-        listed = ", ".join(map(repr, missing[:NAMES_SHOWN])) + (", ..." if len(missing) > NAMES_SHOWN else "")
-        raise _IncomparableError(f"takes columns that these rows do not have ({listed})")
-    _, probabilities = predictor.predict(rows.features[wanted].to_numpy())
+        shown = ", ".join(map(repr, missing[:COLUMNS_SHOWN])) + (", ..." if len(missing) > COLUMNS_SHOWN else "")
+        raise _NotComparableError(f"takes columns that these rows do not have ({shown})")
+    _, probabilities = predictor.predict(rows.features[columns].to_numpy())
     if probabilities is None:
-        raise _IncomparableError("gives no probabilities")
+        raise _NotComparableError("gives no probabilities")
     if set(predictor.classes).isdisjoint(rows.target):
-        raise _IncomparableError("knows none of these rows' classes")
-    held_out_alike = registry.tags(champion).get(HELD_OUT_TAG) == rows.how
-    note = "" if held_out_alike else "it may have been trained on some of these rows, which flatters it"
-    return Answers(classes=np.array(predictor.classes, dtype=rows.target.dtype), probabilities=probabilities), note
+        raise _NotComparableError("knows none of these rows' classes")
+    has_same_split = registry.tags(champion).get(HELD_OUT_TAG) == rows.split_description
+    note = "" if has_same_split else "it may have been trained on some of these rows, which flatters it"
+    classes = np.array(predictor.classes, dtype=rows.target.dtype)
+    return ClassProbabilities(classes=classes, probabilities=probabilities), note
 
 
-def _forced(decision: Decision, terms: Terms) -> Decision:
-    if not terms.force or decision.verdict == PASSED:
+def _apply_force(decision: GateDecision, config: GateConfig) -> GateDecision:
+    if not config.force or decision.verdict == PASSED:
         return decision
     return replace(decision, verdict=PASSED, reason=f"{decision.reason} It passes by --force.")

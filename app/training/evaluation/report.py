@@ -1,6 +1,6 @@
-"""How good a classifier is on rows that it has not seen: figures and plots.
+"""Metrics and plots of a classifier on the held-out test set.
 
-Which of two models is to serve is decided in `app.training.evaluation.promotion_gate`, by the scores of
+`app.training.evaluation.promotion_gate` decides which model serves, with the metrics of
 `app.training.evaluation.resampled_metrics`.
 """
 
@@ -21,23 +21,23 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from app.training.evaluation.resampled_metrics import Answers
+from app.training.evaluation.resampled_metrics import ClassProbabilities
 
-mpl.use("Agg")  # figures go to files: a job has no display
+mpl.use("Agg")  # a job has no display
 
 
-def metrics(answers: Answers, target: np.ndarray) -> dict[str, float]:
-    """Score a classifier.
+def compute_metrics(predicted: ClassProbabilities, target: np.ndarray) -> dict[str, float]:
+    """Compute the metrics of a classifier.
 
     Args:
-        answers: What it says of the rows.
-        target: Shape (rows,), the true labels, every class among them.
+        predicted: Predictions for the rows.
+        target: Shape (rows,), the true labels; every class occurs.
 
     Returns:
-        Accuracy, balanced accuracy, F1 and ROC AUC (for more than two classes the unweighted mean over classes, one
-        against the rest), log loss and Brier score (0 is perfect; at most 2).
+        Accuracy, balanced accuracy, macro F1, ROC AUC (for more than two classes: one-vs-rest, macro average), log
+        loss, and Brier score (0 is perfect, 2 is the maximum).
     """
-    probabilities, labels, classes = answers.probabilities, answers.labels, answers.classes
+    probabilities, labels, classes = predicted.probabilities, predicted.labels, predicted.classes
     is_binary = len(classes) == 2  # noqa: PLR2004
     scores = probabilities[:, 1] if is_binary else probabilities
     return {
@@ -50,41 +50,41 @@ def metrics(answers: Answers, target: np.ndarray) -> dict[str, float]:
     }
 
 
-def plots(answers: Answers, target: np.ndarray) -> Iterator[tuple[str, Figure]]:
-    """Draw the confusion matrix, the ROC curve and the calibration curve of a classifier.
+def draw_plots(predicted: ClassProbabilities, target: np.ndarray) -> Iterator[tuple[str, Figure]]:
+    """Draw the confusion matrix, the ROC curves and the calibration curves of a classifier.
 
     Args:
-        answers: What it says of the rows.
+        predicted: Predictions for the rows.
         target: Shape (rows,), the true labels.
 
     Yields:
-        File name and figure of each plot. With more than two classes a curve stands for each class against the rest.
+        File name and figure of each plot. With more than two classes there is one curve per class, one-vs-rest.
     """
-    figure, axes = _figure("Confusion matrix")
-    ConfusionMatrixDisplay.from_predictions(target, answers.labels, labels=answers.classes, ax=axes, colorbar=False)
+    figure, axes = _create_figure("Confusion matrix")
+    ConfusionMatrixDisplay.from_predictions(target, predicted.labels, labels=predicted.classes, ax=axes, colorbar=False)
     yield "confusion_matrix.png", figure
 
-    one_against_rest = [
-        (str(label), (target == label).astype(int), answers.probabilities[:, column])
-        for column, label in enumerate(answers.classes)
+    one_vs_rest = [
+        (str(label), (target == label).astype(int), predicted.probabilities[:, column])
+        for column, label in enumerate(predicted.classes)
     ]
-    # With two classes the second curve would mirror the first.
-    curves = one_against_rest[1:] if len(one_against_rest) == 2 else one_against_rest  # noqa: PLR2004
+    # With two classes the second curve would mirror the first one.
+    curves = one_vs_rest[1:] if len(one_vs_rest) == 2 else one_vs_rest  # noqa: PLR2004
 
-    figure, axes = _figure("ROC")
-    for label, truth, scores in curves:
-        RocCurveDisplay.from_predictions(truth, scores, name=label, ax=axes)
+    figure, axes = _create_figure("ROC")
+    for label, is_class, scores in curves:
+        RocCurveDisplay.from_predictions(is_class, scores, name=label, ax=axes)
     axes.plot([0, 1], [0, 1], linestyle=":", color="grey")
     yield "roc.png", figure
 
-    figure, axes = _figure("Calibration")
-    for label, truth, scores in curves:
-        CalibrationDisplay.from_predictions(truth, np.clip(scores, 0, 1), n_bins=10, name=label, ax=axes)
+    figure, axes = _create_figure("Calibration")
+    for label, is_class, scores in curves:
+        CalibrationDisplay.from_predictions(is_class, np.clip(scores, 0, 1), n_bins=10, name=label, ax=axes)
     yield "calibration.png", figure
 
 
-def _figure(title: str) -> tuple[Figure, mpl.axes.Axes]:
-    """A figure that no global state keeps alive, unlike pyplot's."""
+def _create_figure(title: str) -> tuple[Figure, mpl.axes.Axes]:
+    """Create a figure without pyplot, whose global state would keep the figure in memory."""
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title)

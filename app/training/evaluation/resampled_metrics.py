@@ -1,6 +1,6 @@
-"""What a classifier says of rows, and the scores of rows of which each counts more than once, or not at all.
+"""Class probabilities of a classifier, and metrics on bootstrap resamples.
 
-The figures and plots of a whole set of rows are in `app.training.evaluation.report`.
+`app.training.evaluation.report` computes metrics and plots on the whole test set.
 """
 
 from collections.abc import Callable
@@ -10,83 +10,93 @@ from typing import Final
 import numpy as np
 
 LOSSES: Final = frozenset({"brier", "log_loss"})
-"""Metrics of which less is better."""
+"""Metrics for which lower is better."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
-    """What a classifier says of rows."""
+class ClassProbabilities:
+    """The class probabilities that a classifier predicts for some rows."""
 
     classes: np.ndarray
-    """The labels, sorted."""
+    """Shape (classes,), the labels, sorted."""
     probabilities: np.ndarray
     """Shape (rows, classes), float64."""
 
     @property
     def labels(self) -> np.ndarray:
-        """Shape (rows,), the most probable class of each row."""
+        """The most probable class of each row, shape (rows,)."""
         labels: np.ndarray = self.classes[self.probabilities.argmax(axis=1)]
         return labels
 
 
-def weighted(metric: str, answers: Answers, target: np.ndarray) -> Callable[[np.ndarray], float]:
-    """The score of rows of which each counts as often as its weight says.
+def weighted_metric(metric: str, predicted: ClassProbabilities, target: np.ndarray) -> Callable[[np.ndarray], float]:
+    """Prepare a metric that can be computed many times with different row weights.
 
-    scikit-learn's own functions sort and check the rows each time, which a thousand draws of a million rows cannot pay.
+    scikit-learn's functions sort and check the rows at every call. For a thousand resamples of a million rows that is
+    too slow.
 
     Args:
-        metric: One of those that `metrics` gives.
-        answers: What a classifier says of the rows. Classes that the rows do not have count as wrong.
+        metric: A key of `report.compute_metrics`.
+        predicted: Predictions for the rows. A predicted class that `target` does not have counts as wrong.
         target: Shape (rows,), the true labels.
 
     Returns:
-        A function of weights, shape (rows,), every class with a positive sum of them.
+        A function from row weights, shape (rows,), to the metric. The weights of every class must sum to more than 0.
     """
-    classes, truth = np.unique(target, return_inverse=True)
-    width = len(classes)
-    position = {label: index for index, label in enumerate(classes.tolist())}
-    known = [position.get(label, width) for label in answers.classes.tolist()]
-    said = np.array(known)[answers.probabilities.argmax(axis=1)]
+    classes, true_index = np.unique(target, return_inverse=True)
+    class_count = len(classes)
+    index_of_class = {label: index for index, label in enumerate(classes.tolist())}
+    # Every predicted class that the target does not have gets the index `class_count`.
+    column_index = [index_of_class.get(label, class_count) for label in predicted.classes.tolist()]
+    predicted_index = np.array(column_index)[predicted.probabilities.argmax(axis=1)]
     if metric in {"accuracy", "balanced_accuracy", "f1"}:
-        return _of_labels(metric, truth, said, width)
-    spread = np.zeros((len(truth), width + 1))
-    for column, index in enumerate(known):
-        spread[:, index] += answers.probabilities[:, column]
+        return _label_metric(metric, true_index, predicted_index, class_count)
+    probabilities = np.zeros((len(true_index), class_count + 1))
+    for column, index in enumerate(column_index):
+        probabilities[:, index] += predicted.probabilities[:, column]
     if metric == "roc_auc":
-        curves = [_area(spread[:, index], truth == index) for index in ([1] if width == 2 else range(width))]  # noqa: PLR2004
-        return lambda weights: float(np.mean([curve(weights) for curve in curves]))
+        positive_classes = [1] if class_count == 2 else range(class_count)  # noqa: PLR2004
+        areas = [_roc_auc(probabilities[:, index], true_index == index) for index in positive_classes]
+        return lambda weights: float(np.mean([area(weights) for area in areas]))
+    rows = np.arange(len(true_index))
     if metric == "brier":
-        spread[np.arange(len(truth)), truth] -= 1
-        loss = (spread**2).sum(axis=1)
+        probabilities[rows, true_index] -= 1
+        loss = (probabilities**2).sum(axis=1)
     else:
-        loss = -np.log(np.clip(spread[np.arange(len(truth)), truth], np.finfo(np.float64).eps, 1))
+        loss = -np.log(np.clip(probabilities[rows, true_index], np.finfo(np.float64).eps, 1))
     return lambda weights: float(np.average(loss, weights=weights))
 
 
-def _of_labels(metric: str, truth: np.ndarray, said: np.ndarray, width: int) -> Callable[[np.ndarray], float]:
-    is_right = truth == said
+def _label_metric(
+    metric: str, true_index: np.ndarray, predicted_index: np.ndarray, class_count: int
+) -> Callable[[np.ndarray], float]:
+    is_correct = true_index == predicted_index
 
     def score(weights: np.ndarray) -> float:
         if metric == "accuracy":
-            return float(np.average(is_right, weights=weights))
-        right = np.bincount(truth[is_right], weights[is_right], minlength=width)
-        there = np.bincount(truth, weights, minlength=width)
+            return float(np.average(is_correct, weights=weights))
+        true_positives = np.bincount(true_index[is_correct], weights[is_correct], minlength=class_count)
+        true_counts = np.bincount(true_index, weights, minlength=class_count)
         if metric == "balanced_accuracy":
-            return float(np.mean(right / there))
-        claimed = np.bincount(said, weights, minlength=width)[:width]
-        return float(np.mean(2 * right / (there + claimed)))
+            return float(np.mean(true_positives / true_counts))
+        predicted_counts = np.bincount(predicted_index, weights, minlength=class_count)[:class_count]
+        return float(np.mean(2 * true_positives / (true_counts + predicted_counts)))
 
     return score
 
 
-def _area(scores: np.ndarray, is_positive: np.ndarray) -> Callable[[np.ndarray], float]:
-    """The area under the ROC curve: how often a positive row has the higher score; an equal one counts half."""
-    levels, level = np.unique(scores, return_inverse=True)
+def _roc_auc(scores: np.ndarray, is_positive: np.ndarray) -> Callable[[np.ndarray], float]:
+    """Prepare the area under the ROC curve.
+
+    The area is the share of pairs of a positive and a negative row in which the positive row has the higher score; a
+    pair with equal scores counts half.
+    """
+    distinct_scores, score_index = np.unique(scores, return_inverse=True)
 
     def area(weights: np.ndarray) -> float:
-        positive = np.bincount(level, weights * is_positive, minlength=len(levels))
-        negative = np.bincount(level, weights * ~is_positive, minlength=len(levels))
-        lower = np.cumsum(negative) - negative / 2
-        return float(positive @ lower / (positive.sum() * negative.sum()))
+        positives = np.bincount(score_index, weights * is_positive, minlength=len(distinct_scores))
+        negatives = np.bincount(score_index, weights * ~is_positive, minlength=len(distinct_scores))
+        lower_negatives = np.cumsum(negatives) - negatives / 2
+        return float(positives @ lower_negatives / (positives.sum() * negatives.sum()))
 
     return area

@@ -1,1 +1,1 @@
-"""The hyperparameter search: the tuner, its objective, and its runs in MLflow."""
+"""The hyperparameter search: the tuner, its objective, and its trials in MLflow."""

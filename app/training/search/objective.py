@@ -1,7 +1,6 @@
-"""One trial of a search: parameters scored by cross-validation.
+"""The objective of a search: the cross-validated score of a set of parameters.
 
-Workers import this module and no more, because each does it anew. What is tried is decided in
-`app.training.search.tuner`.
+Each Ray worker imports this module, so it imports little. `app.training.search.tuner` chooses the parameters.
 """
 
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from ray import tune
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedKFold
 
-from app.training.evaluation.resampled_metrics import Answers, weighted
+from app.training.evaluation.resampled_metrics import ClassProbabilities, weighted_metric
 
 
 def score_folds(
@@ -20,27 +19,28 @@ def score_folds(
     *,
     rows: np.ndarray,
     labels: np.ndarray,
-    fixed: dict[str, Any],
+    fixed_parameters: dict[str, Any],
     metric: str,
     folds: int,
     seed: int,
     report: Callable[[dict[str, float]], object] = tune.report,
 ) -> None:
-    """One trial: fit on all folds but one and score that one, in turn; report the mean after each.
+    """Cross-validate one trial, and report the mean score after each fold.
 
     Args:
-        config: The parameters that are tried.
+        config: Parameters of this trial.
         rows: Shape (rows, columns), float32.
-        labels: Shape (rows,), positions of the classes.
-        fixed: The other parameters.
-        metric: What the score is.
-        folds: Parts of the rows, the same ones for every trial.
-        seed: Of folds and forests.
-        report: Takes each mean.
+        labels: Shape (rows,), class indices.
+        fixed_parameters: Parameters that are the same in every trial.
+        metric: Metric of the score.
+        folds: Number of folds; every trial has the same folds.
+        seed: Seed of the folds and of the forests.
+        report: Called with the mean score as `{"score": mean}`.
     """
     scores = []
-    for fitted, scored in StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels):
-        model = RandomForestClassifier(**fixed | config, random_state=seed, n_jobs=1).fit(rows[fitted], labels[fitted])
-        answers = Answers(classes=model.classes_, probabilities=model.predict_proba(rows[scored]))
-        scores.append(weighted(metric, answers, labels[scored])(np.ones(len(scored))))
+    for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels):
+        model = RandomForestClassifier(**fixed_parameters | config, random_state=seed, n_jobs=1)
+        model.fit(rows[train], labels[train])
+        predicted = ClassProbabilities(classes=model.classes_, probabilities=model.predict_proba(rows[test]))
+        scores.append(weighted_metric(metric, predicted, labels[test])(np.ones(len(test))))
         report({"score": float(np.mean(scores))})

@@ -1,6 +1,6 @@
-"""The trials of a search as nested runs in MLflow: written as they go on, and read again by a search that resumes.
+"""The trials of a search as nested runs in MLflow: written during the search, and read when a search resumes.
 
-Which trials there are is decided in `app.training.search.tuner`.
+`app.training.search.tuner` chooses the parameters of the trials.
 """
 
 import json
@@ -13,138 +13,145 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking import SEARCH_MAX_RESULTS_THRESHOLD
 from ray.tune import Callback
-from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.experiment import Trial
 
 log = logging.getLogger("manta.train")
 
 PARENT_TAG: Final = "mlflow.parentRunId"
-"""MLflow's own tag of a nested run."""
+"""MLflow's tag of a nested run."""
 
 CONFIG_TAG: Final = "search.config"
-"""Tag of a nested run: its parameters as JSON, because MLflow's own parameters are text."""
+"""Tag of a nested run: its parameters as JSON, because MLflow stores parameters as text."""
 
 STATE_TAG: Final = "search.state"
-"""Tag of a nested run that has ended: one of the next two."""
+"""Tag of a nested run that has ended: `COMPLETE` or `STOPPED`."""
 
 COMPLETE: Final = "complete"
-STOPPED: Final = "stopped early"
+"""State of a trial that scored every fold."""
 
-SCORE: Final = "cv_score"
-"""Metric of a nested run: the mean over the folds so far, one step a fold."""
+STOPPED: Final = "stopped early"
+"""State of a trial that was stopped early, because other trials were better."""
+
+SCORE_METRIC: Final = "cv_score"
+"""Metric of a nested run: the mean score over the folds so far, one step per fold."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
-    """Parameters that were tried, and how they did."""
+class TrialResult:
+    """The parameters and the score of a trial that has ended."""
 
     config: dict[str, Any]
     score: float
     """Mean over the folds that were scored."""
     is_complete: bool
-    """Whether that was all of them; otherwise it was stopped early, because others did better."""
+    """Whether every fold was scored; otherwise the trial was stopped early."""
 
 
-def ended(client: MlflowClient, parent: Run) -> list[Trial]:
-    """The trials of a run that have ended; those that a crash cut off are marked as killed.
+def read_ended_trials(client: MlflowClient, parent: Run) -> list[TrialResult]:
+    """Read the trials of a run that have ended, and mark trials that a crash interrupted as killed.
 
     Raises:
         MlflowException: MLflow does not answer.
     """
-    found = []
-    of_parent = f"tags.`{PARENT_TAG}` = '{parent.info.run_id}'"
-    nested = client.search_runs([parent.info.experiment_id], of_parent, max_results=SEARCH_MAX_RESULTS_THRESHOLD)
-    for run in nested:
+    results = []
+    nested_runs = client.search_runs(
+        [parent.info.experiment_id],
+        f"tags.`{PARENT_TAG}` = '{parent.info.run_id}'",
+        max_results=SEARCH_MAX_RESULTS_THRESHOLD,
+    )
+    for run in nested_runs:
         tags = run.data.tags
-        if STATE_TAG in tags and CONFIG_TAG in tags and SCORE in run.data.metrics:
-            found.append(
-                Trial(
+        if STATE_TAG in tags and CONFIG_TAG in tags and SCORE_METRIC in run.data.metrics:
+            results.append(
+                TrialResult(
                     config=json.loads(tags[CONFIG_TAG]),
-                    score=run.data.metrics[SCORE],
+                    score=run.data.metrics[SCORE_METRIC],
                     is_complete=tags[STATE_TAG] == COMPLETE,
                 )
             )
         elif run.info.status == "RUNNING":
             client.set_terminated(run.info.run_id, "KILLED")
-    return found
+    return results
 
 
-class Recorder(Callback):
-    """Writes what Ray Tune reports into nested runs.
+class TrialRecorder(Callback):
+    """Ray Tune callback that records each trial as a nested run in MLflow.
 
-    A search outlives MLflow: what cannot be written is left out, and the log says so.
+    The search continues when MLflow does not answer; what could not be recorded is logged.
 
     Args:
-        client: MLflow's.
+        client: MLflow's client.
         parent: The run of the search.
-        folds: Scores that a trial reports if it is not stopped early.
-        earlier: Trials that have ended before.
-        wanted: Trials in all.
+        folds: Scores that a trial reports unless it is stopped early.
+        earlier_count: Trials that ended before this search resumed.
+        total_count: Trials in all, the earlier ones included.
     """
 
-    def __init__(self, client: MlflowClient, parent: Run, *, folds: int, earlier: int, wanted: int) -> None:
-        self.trials: list[Trial] = []
-        """Those that have ended here."""
+    def __init__(self, client: MlflowClient, parent: Run, *, folds: int, earlier_count: int, total_count: int) -> None:
+        self.results: list[TrialResult] = []
+        """Trials that have ended since this search started or resumed."""
+        self.folds = folds
         self._client = client
         self._parent = parent
-        self.folds = folds
-        self._earlier = earlier
-        self._wanted = wanted
-        self._runs: dict[str, str] = {}
+        self._earlier_count = earlier_count
+        self._total_count = total_count
+        self._run_ids: dict[str, str] = {}
 
-    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_info: object) -> None:
-        """Open the trial's run, the first time that it starts."""
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_info: object) -> None:
+        """Create the trial's run when the trial starts for the first time."""
         del iteration, trials
-        if trial.trial_id in self._runs:
+        if trial.trial_id in self._run_ids:
             return
         tags = {
             PARENT_TAG: self._parent.info.run_id,
-            "mlflow.runName": f"trial {self._earlier + len(self._runs) + 1}",
+            "mlflow.runName": f"trial {self._earlier_count + len(self._run_ids) + 1}",
             CONFIG_TAG: json.dumps(trial.config),
         }
         try:
             run_id = self._client.create_run(self._parent.info.experiment_id, tags=tags).info.run_id
-            self._runs[trial.trial_id] = run_id
+            self._run_ids[trial.trial_id] = run_id
             for name, value in trial.config.items():
                 self._client.log_param(run_id, name, value)
         except MlflowException as error:
-            _say(error)
+            _log_failure(error)
 
     def on_trial_result(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **_info: object
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_info: object
     ) -> None:
-        """Write the mean over the folds so far."""
+        """Record the mean score over the folds so far."""
         del iteration, trials
         try:
-            if trial.trial_id in self._runs:
+            if trial.trial_id in self._run_ids:
                 step = result["training_iteration"]
-                self._client.log_metric(self._runs[trial.trial_id], SCORE, result["score"], step=step)
+                self._client.log_metric(self._run_ids[trial.trial_id], SCORE_METRIC, result["score"], step=step)
         except MlflowException as error:
-            _say(error)
+            _log_failure(error)
 
-    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_info: object) -> None:
-        """Close the run of a trial that has scored all folds, or that was stopped early."""
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **_info: object) -> None:
+        """End the run of a trial that scored every fold or was stopped early."""
         del iteration, trials
-        last = trial.last_result
-        is_complete = last["training_iteration"] >= self.folds
-        self.trials.append(Trial(config=dict(trial.config), score=last["score"], is_complete=is_complete))
+        last_result = trial.last_result
+        is_complete = last_result["training_iteration"] >= self.folds
+        result = TrialResult(config=dict(trial.config), score=last_result["score"], is_complete=is_complete)
+        self.results.append(result)
         state = COMPLETE if is_complete else STOPPED
         log.info(
             "trial %d of %d, %s: %.4f with %s",
-            self._earlier + len(self.trials),
-            self._wanted,
+            self._earlier_count + len(self.results),
+            self._total_count,
             state,
-            last["score"],
-            ", ".join(f"{name} {_short(value)}" for name, value in trial.config.items()),
+            result.score,
+            ", ".join(f"{name} {_format(value)}" for name, value in result.config.items()),
         )
-        self._close(trial, "FINISHED", state)
+        self._end_run(trial, "FINISHED", state)
 
-    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_info: object) -> None:
-        """Close the run of a trial that failed."""
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_info: object) -> None:
+        """End the run of a trial that failed."""
         del iteration, trials
-        self._close(trial, "FAILED", None)
+        self._end_run(trial, "FAILED", None)
 
-    def _close(self, trial: TuneTrial, status: str, state: str | None) -> None:
-        run_id = self._runs.get(trial.trial_id)
+    def _end_run(self, trial: Trial, status: str, state: str | None) -> None:
+        run_id = self._run_ids.get(trial.trial_id)
         if run_id is None:
             return
         try:
@@ -152,12 +159,12 @@ class Recorder(Callback):
                 self._client.set_tag(run_id, STATE_TAG, state)
             self._client.set_terminated(run_id, status)
         except MlflowException as error:
-            _say(error)
+            _log_failure(error)
 
 
-def _say(error: MlflowException) -> None:
-    log.warning("a trial is not in MLflow: %s", str(error).splitlines()[0][:200])
+def _log_failure(error: MlflowException) -> None:
+    log.warning("a trial could not be recorded in MLflow: %s", str(error).splitlines()[0][:200])
 
 
-def _short(value: object) -> str:
+def _format(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,7 +1,6 @@
-"""The search for a forest's parameters: trials by Ray Tune and Optuna, cross-validated on the training rows alone.
+"""The hyperparameter search with Ray Tune and Optuna, cross-validated on the training rows only.
 
-What a trial may try is decided in `app.training.hyperparameters`, and how trials are recorded in
-`app.training.search.trial_runs`.
+`app.training.hyperparameters` defines the search space. `app.training.search.trial_runs` records the trials.
 """
 
 import json
@@ -28,147 +27,181 @@ from app.errors import ParameterError, PlatformError
 from app.models.registry import Registry
 from app.training.data.split import Split
 from app.training.evaluation.resampled_metrics import LOSSES
-from app.training.hyperparameters import Forest, Range, Space, defaults_in, is_whole, parse_space
-from app.training.options import FOLDS, TrainOptions
-from app.training.ray_cluster import Cluster
+from app.training.hyperparameters import (
+    ForestParameters,
+    Range,
+    SearchSpace,
+    default_point,
+    is_integer,
+    parse_space,
+)
+from app.training.options import DEFAULT_FOLDS, TrainOptions
+from app.training.ray_cluster import RayWorkers
 from app.training.search.objective import score_folds
-from app.training.search.trial_runs import Recorder, Trial, ended
+from app.training.search.trial_runs import TrialRecorder, TrialResult, read_ended_trials
 
 log = logging.getLogger("manta.train")
 
-KEPT_SHARE: Final = 2
-"""After one fold, two and four, a trial goes on if it is among the better half of those that came so far."""
+REDUCTION_FACTOR: Final = 2
+"""After one, two and four folds a trial continues if it is in the better half of the trials so far."""
 
-RETRIES: Final = 3
+MAX_RETRIES: Final = 3
 """How often a trial starts again after its worker was lost."""
 
-TERMS_TAG: Final = "search.terms"
-"""Tag of a run: what its search was asked for, so that no other one resumes it."""
+CONDITIONS_TAG: Final = "search.terms"
+"""Tag of a run: the conditions of its search, so that only a search with the same conditions resumes it."""
 
 
-def best(
-    chosen: TrainOptions, fixed: Forest, parts: Split, workers: Cluster, *, registry: Registry, run_id: str
-) -> Forest:
-    """Search the space and give the parameters that did best over all folds.
+def search(
+    options: TrainOptions,
+    parameters: ForestParameters,
+    split: Split,
+    workers: RayWorkers,
+    *,
+    registry: Registry,
+    run_id: str,
+) -> ForestParameters:
+    """Search the space, and return the parameters with the best score over all folds.
 
     Args:
-        chosen: How many trials, over which space, by which metric.
-        fixed: Parameters that are given; those of the space are searched all the same unless an option set them.
-        parts: Of which only the training rows are looked at.
-        workers: The cluster that runs trials side by side.
-        registry: Where the nested runs go.
-        run_id: The run of the search. If it holds trials already they count, and Optuna learns from them.
+        options: Number of trials, search space and metric.
+        parameters: Parameters without a search. The search replaces those in the space, unless an option sets them.
+        split: The data; the search uses only the training rows.
+        workers: The CPUs of the cluster, which runs trials in parallel.
+        registry: Where the nested runs are recorded.
+        run_id: The run of the search. Trials that it already has count, and Optuna learns from them.
 
     Raises:
-        ParameterError: The run to resume searched something else.
-        PlatformError: No trial came to its end.
+        ParameterError: The run to resume searched with other options.
+        PlatformError: No trial scored every fold.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     client = MlflowClient(tracking_uri=registry.uri)
     parent = client.get_run(run_id)
-    space = {name: domain for name, domain in parse_space(chosen.space).items() if name not in chosen.forest()}
-    folds, wanted = chosen.folds or FOLDS, chosen.trials or 0
-    _check_terms(client, parent.data.tags, run_id, _terms(chosen, fixed, space, parts, folds))
-    earlier = ended(client, parent)
+    option_parameters = options.forest_parameters()
+    space = {name: domain for name, domain in parse_space(options.space).items() if name not in option_parameters}
+    folds, trial_count = options.folds or DEFAULT_FOLDS, options.trials or 0
+    _check_conditions(client, parent.data.tags, run_id, _conditions(options, parameters, space, split, folds))
+    earlier = read_ended_trials(client, parent)
     log.info(
-        "%d of %d trials are done; a search that is cut off goes on with --resume %s", len(earlier), wanted, run_id
+        "%d of %d trials are done; a search that is cut off goes on with --resume %s",
+        len(earlier),
+        trial_count,
+        run_id,
     )
-    recorder = Recorder(client, parent, folds=folds, earlier=len(earlier), wanted=wanted)
-    if len(earlier) < wanted:
-        # The first trial is scikit-learn's own forest, so that the search ends no worse than it.
-        start = defaults_in(space, columns=parts.train_features.shape[1])
-        mode = "min" if chosen.metric in LOSSES else "max"
-        searcher = OptunaSearch(
-            {name: distribution(name, domain) for name, domain in space.items()},
-            metric="score",
-            mode=mode,
-            # With the same seed a resumed search would propose what was tried already.
-            seed=(chosen.seed + len(earlier)) % 2**32,
-            points_to_evaluate=[start] if start is not None and not earlier else None,
-        )
-        for trial in earlier:
-            searcher.add_evaluated_point(trial.config, trial.score, pruned=not trial.is_complete)
-        _run(_objective(chosen, fixed, parts, folds), searcher, recorder, workers, trials=wanted - len(earlier))
-    sign = -1 if chosen.metric in LOSSES else 1
-    complete = [trial for trial in [*earlier, *recorder.trials] if trial.is_complete]
+    recorder = TrialRecorder(client, parent, folds=folds, earlier_count=len(earlier), total_count=trial_count)
+    if len(earlier) < trial_count:
+        searcher = _searcher(options, space, earlier, feature_count=split.train_features.shape[1])
+        objective = _objective(options, parameters, split, folds)
+        _run_trials(objective, searcher, recorder, workers, count=trial_count - len(earlier))
+    sign = -1 if options.metric in LOSSES else 1
+    complete = [trial for trial in [*earlier, *recorder.results] if trial.is_complete]
     if not complete:
         raise PlatformError(
-            "No trial came to its end.", next_step=f"See Ray's log of the workers, then go on with --resume {run_id}."
+            "No trial scored every fold.",
+            next_step=f"See Ray's log of the workers, then continue with --resume {run_id}.",
         )
-    winner: Trial = max(complete, key=lambda trial: sign * trial.score)
-    log.info("the best of %d trials has %s %.4f", len(earlier) + len(recorder.trials), chosen.metric, winner.score)
-    return Forest.model_validate(fixed.model_dump() | winner.config)
+    best = max(complete, key=lambda trial: sign * trial.score)
+    log.info("the best of %d trials has %s %.4f", len(earlier) + len(recorder.results), options.metric, best.score)
+    return ForestParameters.model_validate(parameters.model_dump() | best.config)
 
 
 def distribution(name: str, domain: Range | list[Any]) -> BaseDistribution:
-    """What Optuna draws a parameter from."""
+    """Return the Optuna distribution of a parameter."""
     if isinstance(domain, list):
         return CategoricalDistribution(domain)
-    if is_whole(name):
+    if is_integer(name):
         return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
     return FloatDistribution(float(domain.low), float(domain.high), log=domain.log)
 
 
-def _objective(chosen: TrainOptions, fixed: Forest, parts: Split, folds: int) -> Callable[..., None]:
-    """A trial with its data in the object store, once for all."""
+def _searcher(
+    options: TrainOptions, space: SearchSpace, earlier: list[TrialResult], *, feature_count: int
+) -> OptunaSearch:
+    """Create Optuna's searcher, and add the earlier trials to it."""
+    # The first trial has scikit-learn's default parameters, so the best trial is at least as good as the defaults.
+    defaults = default_point(space, feature_count=feature_count)
+    searcher = OptunaSearch(
+        {name: distribution(name, domain) for name, domain in space.items()},
+        metric="score",
+        mode="min" if options.metric in LOSSES else "max",
+        # With the same seed a resumed search would propose the parameters of the earlier trials again.
+        seed=(options.seed + len(earlier)) % 2**32,
+        points_to_evaluate=[defaults] if defaults is not None and not earlier else None,
+    )
+    for trial in earlier:
+        searcher.add_evaluated_point(trial.config, trial.score, pruned=not trial.is_complete)
+    return searcher
+
+
+def _objective(options: TrainOptions, parameters: ForestParameters, split: Split, folds: int) -> Callable[..., None]:
+    """Bind the objective to its data, which goes into Ray's object store once."""
     objective: Callable[..., None] = tune.with_parameters(
         score_folds,
-        rows=np.ascontiguousarray(parts.train_features, dtype=np.float32),
-        labels=np.unique(parts.train_target, return_inverse=True)[1],
-        fixed=fixed.model_dump(),
-        metric=chosen.metric,
+        rows=np.ascontiguousarray(split.train_features, dtype=np.float32),
+        labels=np.unique(split.train_target, return_inverse=True)[1],
+        fixed_parameters=parameters.model_dump(),
+        metric=options.metric,
         folds=folds,
-        seed=chosen.seed,
+        seed=options.seed,
     )
     return objective
 
 
-def _run(
-    objective: Callable[..., None], searcher: OptunaSearch, recorder: Recorder, workers: Cluster, *, trials: int
+def _run_trials(
+    objective: Callable[..., None], searcher: OptunaSearch, recorder: TrialRecorder, workers: RayWorkers, *, count: int
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="manta-search-") as folder:
         tune.Tuner(
-            tune.with_resources(objective, {"cpu": workers.share}),
+            tune.with_resources(objective, {"cpu": workers.cpus_per_task}),
             tune_config=tune.TuneConfig(
                 metric="score",
                 mode=searcher.mode,
                 search_alg=searcher,
-                scheduler=ASHAScheduler(max_t=recorder.folds, grace_period=1, reduction_factor=KEPT_SHARE),
-                num_samples=trials,
-                max_concurrent_trials=workers.lanes,
+                scheduler=ASHAScheduler(max_t=recorder.folds, grace_period=1, reduction_factor=REDUCTION_FACTOR),
+                num_samples=count,
+                max_concurrent_trials=workers.parallel_tasks,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 storage_path=folder,
-                callbacks=[recorder, JsonLoggerCallback()],  # type: ignore[no-untyped-call]
-                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                callbacks=[recorder, JsonLoggerCallback()],  # type: ignore[no-untyped-call] # Ray's API has no types
+                failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
                 verbose=0,
             ),
         ).fit()
 
 
-def _terms(chosen: TrainOptions, fixed: Forest, space: Space, parts: Split, folds: int) -> dict[str, Any]:
-    """All that decides what a trial's score means."""
+def _conditions(
+    options: TrainOptions, parameters: ForestParameters, space: SearchSpace, split: Split, folds: int
+) -> dict[str, Any]:
+    """Return everything that the score of a trial depends on, except the parameters of the trial."""
     return {
-        "space": {name: d if isinstance(d, list) else d.model_dump() for name, d in sorted(space.items())},
-        "fixed": fixed.model_dump(exclude=set(space)),
-        "metric": chosen.metric,
+        "space": {
+            name: domain if isinstance(domain, list) else domain.model_dump() for name, domain in sorted(space.items())
+        },
+        "fixed": parameters.model_dump(exclude=set(space)),
+        "metric": options.metric,
         "folds": folds,
-        "seed": chosen.seed,
-        "test_size": chosen.test_size,
-        "training_rows": len(parts.train_target),
+        "seed": options.seed,
+        "test_size": options.test_size,
+        "training_rows": len(split.train_target),
     }
 
 
-def _check_terms(client: MlflowClient, tags: dict[str, str], run_id: str, terms: dict[str, Any]) -> None:
-    """Remember what the run searches, or make sure that it is what it searched before."""
-    if TERMS_TAG not in tags:
-        client.set_tag(run_id, TERMS_TAG, json.dumps(terms))
+def _check_conditions(client: MlflowClient, tags: dict[str, str], run_id: str, conditions: dict[str, Any]) -> None:
+    """Record the conditions of a new search, or check that a resumed search has the recorded ones.
+
+    Raises:
+        ParameterError: The resumed search has other conditions.
+    """
+    if CONDITIONS_TAG not in tags:
+        client.set_tag(run_id, CONDITIONS_TAG, json.dumps(conditions))
         return
-    before = json.loads(tags[TERMS_TAG])
-    differing = [name for name in terms if terms[name] != before.get(name)]
+    recorded = json.loads(tags[CONDITIONS_TAG])
+    differing = [name for name in conditions if conditions[name] != recorded.get(name)]
     if differing:
         raise ParameterError(
-            f"The run {run_id} searched with another {' and '.join(differing)}, so that its trials do not count here.",
+            f"The run {run_id} searched with another {' and '.join(differing)}, so its trials cannot be used here.",
             next_step="Give the same options as before, or drop --resume.",
         )

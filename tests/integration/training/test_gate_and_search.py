@@ -148,7 +148,7 @@ def test_trees_that_were_lost_with_their_worker_are_fitted_again_the_same(platfo
     alone = RandomForestClassifier(300, max_depth=3, random_state=42, n_jobs=-1)
     alone.fit(parts.train_features, parts.train_target)
     assert killed
-    assert result((local.folder / "lost.log").read_text())["fingerprint"] == provenance.fingerprint(alone)
+    assert result((local.folder / "lost.log").read_text())["fingerprint"] == provenance.forest_fingerprint(alone)
 
 
 def test_a_cluster_without_free_cpus_is_waited_for_with_the_reason(local: Local, platform: Started) -> None:
@@ -205,7 +205,7 @@ def test_a_model_survives_a_registry_that_goes_away(local: Local, registry: Mlfl
     assert registry.get_model_version(MODEL_NAME, again["version"]).run_id == again["run_id"]
     parts = split.split_dataset(sources.load_bundled("wine"), test_size=0.2, seed=42)
     alone = RandomForestClassifier(12, random_state=42).fit(parts.train_features, parts.train_target)
-    assert again["fingerprint"] == provenance.fingerprint(alone)
+    assert again["fingerprint"] == provenance.forest_fingerprint(alone)
 
 
 def _runs_training(process: psutil.Process) -> bool:

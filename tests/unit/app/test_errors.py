@@ -7,11 +7,11 @@ def error() -> MantaError:
     return FeaturesError("Row 1 is wide.", allowed="2 values", next_step="Shorten it.", row=1)
 
 
-def test_an_error_says_what_was_given_what_is_allowed_and_what_to_do() -> None:
+def test_the_text_of_an_error_is_the_detail_the_allowed_values_and_the_next_step() -> None:
     assert str(error()) == "Row 1 is wide. Allowed: 2 values. Shorten it."
 
 
-def test_an_error_is_a_problem_document() -> None:
+def test_an_error_becomes_a_problem_document() -> None:
     assert error().problem("/predict") == {
         "type": "urn:manta:problem:unusable-features",
         "title": "Unusable features",
@@ -24,8 +24,8 @@ def test_an_error_is_a_problem_document() -> None:
     }
 
 
-def test_an_error_keeps_its_parts_between_processes() -> None:
-    again = pickle.loads(pickle.dumps(error()))  # noqa: S301 - as Ray does it
+def test_an_error_keeps_every_field_when_it_is_pickled() -> None:
+    unpickled = pickle.loads(pickle.dumps(error()))  # noqa: S301 - Ray pickles errors
 
-    assert type(again) is FeaturesError
-    assert again.problem("/predict") == error().problem("/predict")
+    assert type(unpickled) is FeaturesError
+    assert unpickled.problem("/predict") == error().problem("/predict")

@@ -19,39 +19,41 @@ from sklearn.ensemble import (
 
 from app.errors import ParameterError
 from app.training import distributed_forest
-from app.training.ray_cluster import Cluster
+from app.training.ray_cluster import RayWorkers
 
-VALUES, CODES = make_classification(300, 8, n_informative=5, n_classes=3, random_state=0)
+VALUES, CLASS_INDICES = make_classification(300, 8, n_informative=5, n_classes=3, random_state=0)
 ROWS = pd.DataFrame(VALUES, columns=list("abcdefgh"))
-LABELS = pd.Series(np.array(["x", "y", "z"], dtype=object)[CODES])
+LABELS = pd.Series(np.array(["x", "y", "z"], dtype=object)[CLASS_INDICES])
 
 
-def fitted_in_slices(model: Any, target: pd.Series) -> Any:  # noqa: ANN401 - one of the four forests
-    """The forest as workers fit it, from arrays that nobody may write to."""
-    template, labels = distributed_forest.encoded(model, target)
+def fit_in_slices(model: Any, target: pd.Series) -> Any:  # noqa: ANN401 - one of the four forests
+    """Fit the forest as Ray workers do, from read-only arrays."""
+    template, labels = distributed_forest.encode(model, target)
     rows = np.ascontiguousarray(ROWS, dtype=np.float32)
     rows.flags.writeable = labels.flags.writeable = False
     trees = [
         tree
-        for first, count in distributed_forest.slices(model.n_estimators, 2)
-        for tree in distributed_forest.fit_slice(template, rows, labels, first, count)
+        for offset, count in distributed_forest.tree_slices(model.n_estimators, 2)
+        for tree in distributed_forest.fit_slice(template, rows, labels, offset, count)
     ]
-    return distributed_forest.assembled(model, trees, pd.DataFrame(rows, columns=ROWS.columns, copy=False), target)
+    return distributed_forest.assemble(model, trees, pd.DataFrame(rows, columns=ROWS.columns, copy=False), target)
 
 
-def parts(fitted: Any) -> dict[str, Any]:  # noqa: ANN401
-    """Everything that a fitted forest holds, arrays as their bytes."""
+def attributes(forest: Any) -> dict[str, Any]:  # noqa: ANN401 - one of the four forests
+    """Every attribute of a fitted forest and of its trees, arrays as bytes."""
 
-    def plain(value: object) -> object:
+    def comparable(value: object) -> object:
         return (value.dtype.str, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else repr(value)
 
-    trees = [tree.tree_.__getstate__() for tree in fitted.estimators_]
-    held = {name: plain(value) for name, value in vars(fitted).items() if name not in {"estimators_", "classes_"}}
-    return held | {
-        "classes_": getattr(fitted, "classes_", np.array([])).tolist(),
-        "nodes": [[state["nodes"][field].tobytes() for field in state["nodes"].dtype.names] for state in trees],
-        "values": [state["values"].tobytes() for state in trees],
-        "trees": [tree.get_params() for tree in fitted.estimators_],
+    states = [tree.tree_.__getstate__() for tree in forest.estimators_]
+    scalars = {
+        name: comparable(value) for name, value in vars(forest).items() if name not in {"estimators_", "classes_"}
+    }
+    return scalars | {
+        "classes_": getattr(forest, "classes_", np.array([])).tolist(),
+        "nodes": [[state["nodes"][field].tobytes() for field in state["nodes"].dtype.names] for state in states],
+        "values": [state["values"].tobytes() for state in states],
+        "trees": [tree.get_params() for tree in forest.estimators_],
     }
 
 
@@ -70,20 +72,20 @@ def parts(fitted: Any) -> dict[str, Any]:  # noqa: ANN401
     ],
     ids=str,
 )
-def test_a_forest_in_slices_is_that_of_one_fit_bit_for_bit(model: Any) -> None:  # noqa: ANN401
+def test_a_forest_fitted_in_slices_is_equal_to_one_fit_bit_for_bit(model: Any) -> None:  # noqa: ANN401
     model = clone(model).set_params(n_estimators=23, random_state=3)
     target = LABELS if is_classifier(model) else ROWS["a"] * 2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # too few trees for an out-of-bag score of every row
-        alone = clone(model).fit(ROWS, target)
+        single_fit = clone(model).fit(ROWS, target)
 
-        sliced = fitted_in_slices(model, target)
+        sliced_fit = fit_in_slices(model, target)
 
-    assert parts(sliced) == parts(alone)
+    assert attributes(sliced_fit) == attributes(single_fit)
 
 
-def test_the_parts_of_scikit_learn_that_slices_lean_on_are_those_that_were_checked() -> None:
-    used = [
+def test_the_scikit_learn_code_that_slices_depend_on_has_not_changed() -> None:
+    functions = [
         _forest.BaseForest.fit,
         _forest._parallel_build_trees,
         _forest._generate_sample_indices,
@@ -92,21 +94,22 @@ def test_the_parts_of_scikit_learn_that_slices_lean_on_are_those_that_were_check
         _base._set_random_states,
     ]
 
-    digest = hashlib.sha256("".join(map(inspect.getsource, used)).encode()).hexdigest()[:16]
+    digest = hashlib.sha256("".join(map(inspect.getsource, functions)).encode()).hexdigest()[:16]
 
     assert digest == "1d70c1cf3a10efbf", (
-        "scikit-learn changed how a forest draws its seeds or warm-starts. See that a slice still skips one draw a "
-        "tree, that a fit without new trees sets every attribute, and that the test above passes; then set the digest."
+        "scikit-learn changed how a forest draws its seeds or warm-starts. Check that a slice still skips one draw per "
+        "tree, that a fit without new trees sets every attribute, and that the test above passes. "
+        "Then update the digest."
     )
 
 
-@pytest.mark.parametrize(("trees", "lanes"), [(1, 1), (1, 16), (7, 2), (100, 2), (100, 3), (1000, 64)])
-def test_slices_cover_every_tree_once_and_end_with_single_ones(trees: int, lanes: int) -> None:
-    cut = list(distributed_forest.slices(trees, lanes))
+@pytest.mark.parametrize(("tree_count", "parallel_tasks"), [(1, 1), (1, 16), (7, 2), (100, 2), (100, 3), (1000, 64)])
+def test_slices_contain_every_tree_once_and_end_with_a_single_tree(tree_count: int, parallel_tasks: int) -> None:
+    slices = list(distributed_forest.tree_slices(tree_count, parallel_tasks))
 
-    assert [tree for first, count in cut for tree in range(first, first + count)] == list(range(trees))
-    assert cut[-1][1] == 1
-    assert len(cut) >= min(trees, 2 * lanes)
+    assert [tree for offset, count in slices for tree in range(offset, offset + count)] == list(range(tree_count))
+    assert slices[-1][1] == 1
+    assert len(slices) >= min(tree_count, 2 * parallel_tasks)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +119,10 @@ def test_slices_cover_every_tree_once_and_end_with_single_ones(trees: int, lanes
         (RandomForestClassifier(random_state=np.random.RandomState(1)), "Give a seed"),
         (RandomForestClassifier(random_state=1, warm_start=True), "Turn warm_start off"),
     ],
-    ids=["no seed", "a generator", "a warm start"],
+    ids=["no seed", "a random generator", "a warm start"],
 )
-def test_a_forest_that_slices_cannot_repeat_is_refused(model: RandomForestClassifier, message: str) -> None:
+def test_a_forest_without_a_fixed_seed_or_with_a_warm_start_is_refused(
+    model: RandomForestClassifier, message: str
+) -> None:
     with pytest.raises(ParameterError, match=message):
-        distributed_forest.fit(model, ROWS, LABELS, cluster=Cluster(cpus=2, share=1))
+        distributed_forest.fit(model, ROWS, LABELS, workers=RayWorkers(total_cpus=2, cpus_per_task=1))

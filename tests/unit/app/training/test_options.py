@@ -4,24 +4,25 @@ from typer.testing import CliRunner
 from app.command import single_command_app
 from app.errors import ParameterError
 from app.settings import Settings
-from app.training import job, options
-from app.training.hyperparameters import Forest
+from app.training import job
+from app.training.command_line import create_command
+from app.training.hyperparameters import ForestParameters
 from app.training.options import TrainOptions
 
 
 def parse(*argv: str) -> TrainOptions:
-    """The options that a command line gives."""
-    seen: list[TrainOptions] = []
-    answer = CliRunner().invoke(single_command_app(options.command(seen.append, help_text="Train.")), list(argv))
-    if answer.exception and not isinstance(answer.exception, SystemExit):
-        raise answer.exception
-    assert answer.exit_code == 0, answer.output
-    return seen[0]
+    """Parse a command line into options."""
+    parsed: list[TrainOptions] = []
+    result = CliRunner().invoke(single_command_app(create_command(parsed.append, help_text="Train.")), list(argv))
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return parsed[0]
 
 
-def test_the_command_line_of_options_gives_the_same_options_again() -> None:
+def test_options_survive_the_round_trip_through_a_command_line() -> None:
     space = '{"max_depth": {"low": 2, "high": 9}}'
-    chosen = TrainOptions(
+    options = TrainOptions(
         data="x y.csv",
         target="a b",
         trees=7,
@@ -38,10 +39,10 @@ def test_the_command_line_of_options_gives_the_same_options_again() -> None:
         timeout=5,
     )
 
-    assert parse(*chosen.argv()) == chosen
+    assert parse(*options.argv()) == options
 
 
-def test_a_flag_survives_the_command_line() -> None:
+def test_a_flag_becomes_an_argument_without_a_value() -> None:
     assert parse("--synthetic", "--width", "12").argv() == ["--synthetic", "--width", "12"]
 
 
@@ -57,10 +58,10 @@ def test_a_flag_survives_the_command_line() -> None:
         (["--metric", "auc"], "no metric 'auc'. Allowed: accuracy, balanced_accuracy"),
         (["--force", "--no-promote"], "--no-promote and --force were given together"),
         (["--folds", "3", "--space", "{}"], "--folds, --space cannot be used without --trials"),
-        (["--trials", "3", "--criterion", "gini", "--space", '{"criterion": ["gini"]}'], "--space searches it, too"),
+        (["--trials", "3", "--criterion", "gini", "--space", '{"criterion": ["gini"]}'], "--space searches it too"),
     ],
 )
-def test_options_that_exclude_each_other_are_refused(argv: list[str], message: str) -> None:
+def test_options_that_cannot_be_used_together_are_refused(argv: list[str], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         parse(*argv)
 
@@ -78,33 +79,33 @@ def test_options_that_exclude_each_other_are_refused(argv: list[str], message: s
         ["--steps", "many", "--synthetic"],
     ],
 )
-def test_a_value_outside_its_range_is_a_wrong_command_line(argv: list[str]) -> None:
-    answer = CliRunner().invoke(single_command_app(options.command(lambda _: None, help_text="Train.")), argv)
+def test_a_value_outside_its_range_exits_with_code_2(argv: list[str]) -> None:
+    result = CliRunner().invoke(single_command_app(create_command(lambda _: None, help_text="Train.")), argv)
 
-    assert answer.exit_code == 2
-    assert argv[0] in answer.output
+    assert result.exit_code == 2
+    assert argv[0] in result.output
 
 
 @pytest.mark.parametrize(
-    ("chosen", "trees", "depth", "features", "rows"),
+    ("options", "tree_count", "max_depth", "max_features", "row_count"),
     [
         (TrainOptions(synthetic=True), 50, 25, 0.5, 1500),
         (TrainOptions(synthetic=True, width=1, height=1, steps=0), 10, 2, 0.3, 500),
         (TrainOptions(synthetic=True, width=70, height=9, steps=1000), 70, 9, 1.0, 5000),
     ],
 )
-def test_width_height_and_steps_mean_what_they_meant_in_the_original(
-    chosen: TrainOptions, trees: int, depth: int, features: float, rows: int
+def test_width_height_and_steps_set_the_synthetic_data_and_the_forest(
+    options: TrainOptions, tree_count: int, max_depth: int, max_features: float, row_count: int
 ) -> None:
-    dataset, forest = job.plan(chosen, Settings())
+    dataset, parameters = job.read_inputs(options, Settings())
 
-    assert (forest.n_estimators, forest.max_depth) == (trees, depth)
-    assert forest.max_features == pytest.approx(features)
-    assert len(dataset.target) == rows
+    assert (parameters.n_estimators, parameters.max_depth) == (tree_count, max_depth)
+    assert parameters.max_features == pytest.approx(max_features)
+    assert len(dataset.target) == row_count
 
 
-def test_the_configured_data_set_is_the_default() -> None:
-    dataset, forest = job.plan(TrainOptions(), Settings(dataset="wine"))
+def test_the_data_set_in_the_settings_is_the_default() -> None:
+    dataset, parameters = job.read_inputs(TrainOptions(), Settings(dataset="wine"))
 
     assert dataset.name == "wine"
-    assert forest == Forest(n_estimators=100, max_depth=None, max_features="sqrt")
+    assert parameters == ForestParameters(n_estimators=100, max_depth=None, max_features="sqrt")

@@ -6,21 +6,27 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from app.errors import DataError
-from app.training import provenance, registration
-from app.training.evaluation.promotion_gate import HeldOut, Terms
-from app.training.registration import Candidate
+from app.training import registration
+from app.training.evaluation.promotion_gate import GateConfig, HeldOutRows
+from app.training.provenance import forest_fingerprint
+from app.training.registration import FittedForest
 
 FEATURES = pd.DataFrame(np.random.default_rng(1).normal(size=(40, 2)), columns=["a b", "labels"], index=range(5, 45))
 
 
 @pytest.mark.parametrize("labels", [("yes", "no"), (1, 0)], ids=["text", "numbers"])
-def test_what_is_kept_comes_back_as_it_was(tmp_path: Path, labels: tuple[str | int, str | int]) -> None:
+def test_a_saved_forest_is_restored_unchanged(tmp_path: Path, labels: tuple[str | int, str | int]) -> None:
     target = pd.Series([labels[value > 0] for value in FEATURES["a b"]], index=FEATURES.index, name="sold")
     target = target.astype(object) if isinstance(labels[0], str) else target
-    candidate = Candidate(
+    forest = FittedForest(
         model=RandomForestClassifier(5, random_state=1).fit(FEATURES, target),
-        rows=HeldOut(features=FEATURES, target=target, shares=target.value_counts(normalize=True).to_dict(), how="h"),
-        terms=Terms(metric="f1", margin=0.01, force=True),
+        rows=HeldOutRows(
+            features=FEATURES,
+            target=target,
+            class_shares=target.value_counts(normalize=True).to_dict(),
+            split_description="0.2 of the rows",
+        ),
+        gate=GateConfig(metric="f1", margin=0.01, force=True),
         promote=False,
         dataset="houses",
         tags={"data.fingerprint": "f"},
@@ -28,18 +34,19 @@ def test_what_is_kept_comes_back_as_it_was(tmp_path: Path, labels: tuple[str | i
         fit_s=1.5,
     )
 
-    registration.keep(candidate, run_id="r", folder=tmp_path)
-    again, run_id = registration.restore(tmp_path)
+    registration.save(forest, run_id="r", folder=tmp_path)
+    restored, run_id = registration.restore(tmp_path)
 
     assert run_id == "r"
-    assert provenance.fingerprint(again.model) == provenance.fingerprint(candidate.model)
-    pd.testing.assert_frame_equal(again.rows.features, FEATURES)
-    pd.testing.assert_series_equal(again.rows.target, target, check_names=False)
-    assert again.rows.shares == candidate.rows.shares
-    others = ("terms", "promote", "dataset", "tags", "params", "fit_s")
-    assert [getattr(again, name) for name in others] == [getattr(candidate, name) for name in others]
+    assert forest_fingerprint(restored.model) == forest_fingerprint(forest.model)
+    pd.testing.assert_frame_equal(restored.rows.features, FEATURES)
+    pd.testing.assert_series_equal(restored.rows.target, target, check_names=False)
+    assert restored.rows.class_shares == forest.rows.class_shares
+    assert restored.rows.split_description == forest.rows.split_description
+    other_fields = ("gate", "promote", "dataset", "tags", "params", "fit_s")
+    assert [getattr(restored, name) for name in other_fields] == [getattr(forest, name) for name in other_fields]
 
 
-def test_a_folder_that_holds_nothing_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no model that training kept"):
+def test_a_folder_without_a_saved_forest_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not contain a model that training saved"):
         registration.restore(tmp_path)

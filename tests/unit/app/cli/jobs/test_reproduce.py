@@ -2,7 +2,7 @@ import pytest
 
 from app.cli.jobs.reproduce import Recipe, ReproductionError, check_packages, compare
 from app.training.data.dvc import DvcLocation
-from app.training.provenance import packages
+from app.training.provenance import package_versions
 
 COMMIT = "c" * 40
 TAGS = {
@@ -10,7 +10,7 @@ TAGS = {
     "train.arguments": "--dataset wine --trees 7",
     "data.fingerprint": "d1",
     "model.fingerprint": "m1",
-    "package.numpy": packages()["numpy"],
+    "package.numpy": package_versions()["numpy"],
     "data.source": "somewhere",
 }
 FOUND = {"n_estimators": "300", "max_depth": "None", "max_features": "0.3", "criterion": "entropy", "dataset": "wine"}
@@ -26,7 +26,7 @@ def test_a_recipe_is_commit_options_packages_and_what_must_come_out() -> None:
 
     assert made.commit == COMMIT
     assert made.arguments == ("--dataset", "wine", "--trees", "7")
-    assert made.packages == {"numpy": packages()["numpy"]}
+    assert made.packages == {"numpy": package_versions()["numpy"]}
     assert made.fingerprints == {"data.fingerprint": "d1", "model.fingerprint": "m1"}
 
 
@@ -79,7 +79,7 @@ def test_other_versions_of_packages_are_named_with_those_that_are_here() -> None
     with pytest.raises(ReproductionError) as refused:
         check_packages(made)
 
-    assert f"numpy 1.0.0 (here {packages()['numpy']}), nowhere 2.0 (here missing)" in str(refused.value)
+    assert f"numpy 1.0.0 (here {package_versions()['numpy']}), nowhere 2.0 (here missing)" in str(refused.value)
     assert f"git show {COMMIT}:requirements/app.txt" in str(refused.value)
 
 

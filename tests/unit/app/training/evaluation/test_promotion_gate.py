@@ -13,31 +13,34 @@ from app.errors import ModelRefusedError
 from app.models.artifact import Artifact
 from app.models.registry import HELD_OUT_TAG, Registry
 from app.models.signature import Column, Columns
-from app.training.evaluation import promotion_gate
-from app.training.evaluation.promotion_gate import HeldOut, Terms
-from app.training.evaluation.resampled_metrics import Answers
+from app.training.evaluation.promotion_gate import MOST_FREQUENT, GateConfig, GateDecision, HeldOutRows, judge
+from app.training.evaluation.resampled_metrics import ClassProbabilities
 
 GENERATOR = np.random.default_rng(7)
-FEATURES = pd.DataFrame(GENERATOR.normal(size=(300, 3)), columns=list("abc"))
+COLUMNS = ["a", "b", "c"]
+FEATURES = pd.DataFrame(GENERATOR.normal(size=(300, 3)), columns=COLUMNS)
 TARGET = pd.Series(np.where(FEATURES["a"] + FEATURES["b"] > 0, "yes", "no"), dtype=object)
-HOW = "0.2 of the rows, seed 42"
-ROWS = HeldOut(features=FEATURES, target=TARGET, shares={"yes": 0.4, "no": 0.6}, how=HOW)
+SPLIT = "0.2 of the rows, seed 42"
+ROWS = HeldOutRows(features=FEATURES, target=TARGET, class_shares={"yes": 0.4, "no": 0.6}, split_description=SPLIT)
 CHAMPION = ModelVersion(name="m", version="3", creation_timestamp=0)
-TERMS = Terms(metric="balanced_accuracy", margin=0.0, force=False)
+CONFIG = GateConfig(metric="balanced_accuracy", margin=0.0, force=False)
+FORCE = GateConfig(metric="accuracy", margin=0.0, force=True)
 
 
-class Champions:
-    """A registry that holds one version."""
+class FakeRegistry:
+    """A registry that has one version."""
 
-    def __init__(self, model: ClassifierMixin, columns: list[str], *, how: str = HOW, refused: str = "") -> None:
+    def __init__(
+        self, model: ClassifierMixin, columns: list[str] = COLUMNS, *, split: str = SPLIT, refusal: str = ""
+    ) -> None:
         self.model = model
         self.columns = columns
-        self.how = how
-        self.refused = refused
+        self.split = split
+        self.refusal = refusal
 
     def fetch(self, _version: ModelVersion) -> Artifact:
-        if self.refused:
-            raise ModelRefusedError(self.refused)
+        if self.refusal:
+            raise ModelRefusedError(self.refusal)
         example = FEATURES.reindex(columns=self.columns, fill_value=0.0).head(2)
         return Artifact(
             model=self.model,
@@ -49,70 +52,64 @@ class Champions:
         )
 
     def tags(self, _version: ModelVersion) -> dict[str, str]:
-        return {HELD_OUT_TAG: self.how}
+        return {HELD_OUT_TAG: self.split}
 
 
-def answers(model: ClassifierMixin) -> Answers:
-    return Answers(classes=model.classes_, probabilities=model.predict_proba(FEATURES))
+def tree(depth: int, columns: list[str] = COLUMNS, target: pd.Series = TARGET) -> DecisionTreeClassifier:
+    return DecisionTreeClassifier(max_depth=depth, random_state=1).fit(FEATURES[columns], target)
 
 
-def tree(depth: int, columns: list[str] | None = None, target: pd.Series = TARGET) -> DecisionTreeClassifier:
-    rows = FEATURES[columns] if columns else FEATURES
-    return DecisionTreeClassifier(max_depth=depth, random_state=1).fit(rows, target)
+def decide(challenger: ClassifierMixin, registry: FakeRegistry | None, config: GateConfig = CONFIG) -> GateDecision:
+    """Judge a model against the version of a registry, or without a champion."""
+    predicted = ClassProbabilities(classes=challenger.classes_, probabilities=challenger.predict_proba(FEATURES))
+    champion = CHAMPION if registry is not None else None
+    return judge(predicted, ROWS, config, registry=cast("Registry", registry), champion=champion)
 
 
-def judged(challenger: ClassifierMixin, champions: Champions | None, terms: Terms = TERMS) -> promotion_gate.Decision:
-    version = CHAMPION if champions is not None else None
-    return promotion_gate.judge(
-        answers(challenger), ROWS, terms, registry=cast("Registry", champions), champion=version
-    )
-
-
-OTHER = FEATURES.set_axis(["a", "x", "y"], axis=1)
+RENAMED_FEATURES = FEATURES.set_axis(["a", "x", "y"], axis=1)
 GOOD, POOR = tree(12), tree(1)
 
 
 @pytest.mark.parametrize("metric", ["balanced_accuracy", "roc_auc", "log_loss", "brier"])
-def test_the_better_model_passes_and_the_worse_one_does_not(metric: str) -> None:
-    terms = Terms(metric=metric, margin=0.0, force=False)
+def test_a_better_model_passes_and_a_worse_model_fails(metric: str) -> None:
+    config = GateConfig(metric=metric, margin=0.0, force=False)
 
-    up = judged(GOOD, Champions(POOR, list("abc")), terms)
-    down = judged(POOR, Champions(GOOD, list("abc")), terms)
+    better = decide(GOOD, FakeRegistry(POOR), config)
+    worse = decide(POOR, FakeRegistry(GOOD), config)
 
-    assert (up.verdict, down.verdict) == ("passed", "failed")
-    assert up.difference is not None
-    assert up.low is not None
-    assert up.high is not None
-    assert 0 < up.low < up.difference < up.high
-    assert down.difference == pytest.approx(-up.difference)
-    assert (up.challenger_score, up.opponent_score) == (down.opponent_score, down.challenger_score)
-    assert "version 3, the champion" in up.reason
+    assert (better.verdict, worse.verdict) == ("passed", "failed")
+    assert better.difference is not None
+    assert better.low is not None
+    assert better.high is not None
+    assert 0 < better.low < better.difference < better.high
+    assert worse.difference == pytest.approx(-better.difference)
+    assert (better.challenger_score, better.opponent_score) == (worse.opponent_score, worse.challenger_score)
+    assert "version 3, the champion" in better.reason
 
 
-def test_the_same_model_again_does_not_pass() -> None:
-    decision = judged(GOOD, Champions(GOOD, list("abc")))
+def test_a_model_equal_to_the_champion_fails() -> None:
+    decision = decide(GOOD, FakeRegistry(GOOD))
 
     assert (decision.verdict, decision.difference, decision.low, decision.high) == ("failed", 0, 0, 0)
 
 
-def test_a_better_model_fails_a_margin_beyond_the_interval() -> None:
-    low = judged(GOOD, Champions(POOR, list("abc"))).low or 0
+def test_a_better_model_fails_if_the_margin_is_above_the_lower_end_of_the_interval() -> None:
+    low = decide(GOOD, FakeRegistry(POOR)).low or 0
 
-    inside, beyond = (
-        judged(GOOD, Champions(POOR, list("abc")), Terms(metric=TERMS.metric, margin=margin, force=False))
+    below, above = (
+        decide(GOOD, FakeRegistry(POOR), GateConfig(metric=CONFIG.metric, margin=margin, force=False))
         for margin in (low - 0.001, low + 0.001)
     )
 
-    assert (inside.verdict, beyond.verdict) == ("passed", "failed")
+    assert (below.verdict, above.verdict) == ("passed", "failed")
 
 
-def test_the_interval_holds_the_spread_of_fresh_samples() -> None:
+def test_the_interval_matches_a_plain_bootstrap_with_another_seed() -> None:
     better, worse = tree(4), tree(3)
-    decision = judged(better, Champions(worse, list("abc")))
-    fresh = np.random.default_rng(1)
-    is_right = [(model.predict(FEATURES) == TARGET).to_numpy() for model in (better, worse)]
-    samples = fresh.integers(300, size=(2000, 300))
-    differences = (is_right[0][samples] - 1.0 * is_right[1][samples]).mean(axis=1)
+    decision = decide(better, FakeRegistry(worse))
+    is_correct = [(model.predict(FEATURES) == TARGET).to_numpy() for model in (better, worse)]
+    resamples = np.random.default_rng(1).integers(300, size=(2000, 300))
+    differences = (is_correct[0][resamples] - 1.0 * is_correct[1][resamples]).mean(axis=1)
 
     low, high = np.percentile(differences, (2.5, 97.5))
 
@@ -120,18 +117,18 @@ def test_the_interval_holds_the_spread_of_fresh_samples() -> None:
     assert decision.high == pytest.approx(high, abs=0.015)
 
 
-def test_the_first_model_has_to_beat_the_most_frequent_class() -> None:
-    nothing = DecisionTreeClassifier(max_depth=1).fit(FEATURES * 0, TARGET)
+def test_the_first_model_must_be_better_than_the_most_frequent_class() -> None:
+    constant_model = DecisionTreeClassifier(max_depth=1).fit(FEATURES * 0, TARGET)
 
-    first, dull = judged(POOR, None), judged(nothing, None)
+    better, equal = decide(POOR, None), decide(constant_model, None)
 
-    assert (first.verdict, first.opponent_score) == ("passed", 0.5)
-    assert (dull.verdict, dull.difference) == ("failed", 0)
-    assert "the most frequent class" in first.reason
+    assert (better.verdict, better.opponent_score) == ("passed", 0.5)
+    assert (equal.verdict, equal.difference) == ("failed", 0)
+    assert "the most frequent class" in better.reason
 
 
-def test_force_passes_and_says_what_was_found() -> None:
-    decision = judged(POOR, Champions(GOOD, list("abc")), Terms(metric="accuracy", margin=0.0, force=True))
+def test_force_passes_a_worse_model_and_the_reason_keeps_the_comparison() -> None:
+    decision = decide(POOR, FakeRegistry(GOOD), FORCE)
 
     assert decision.verdict == "passed"
     assert "does not pass" in decision.reason
@@ -140,53 +137,53 @@ def test_force_passes_and_says_what_was_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("champions", "message"),
+    ("registry", "message"),
     [
         (
-            Champions(DecisionTreeClassifier().fit(OTHER, TARGET), list(OTHER)),
+            FakeRegistry(DecisionTreeClassifier().fit(RENAMED_FEATURES, TARGET), list(RENAMED_FEATURES)),
             "columns that these rows do not have ('x', 'y')",
         ),
-        (Champions(tree(2, target=TARGET.map({"yes": "1", "no": "0"})), list("abc")), "none of these rows' classes"),
-        (Champions(RidgeClassifier().fit(FEATURES, TARGET), list("abc")), "no probabilities"),
+        (FakeRegistry(tree(2, target=TARGET.map({"yes": "1", "no": "0"}))), "none of these rows' classes"),
+        (FakeRegistry(RidgeClassifier().fit(FEATURES, TARGET)), "no probabilities"),
     ],
     ids=["other columns", "other classes", "no probabilities"],
 )
-def test_a_champion_of_another_problem_stays_unless_forced(champions: Champions, message: str) -> None:
-    decision = judged(GOOD, champions)
-    forced = judged(GOOD, champions, Terms(metric="accuracy", margin=0.0, force=True))
+def test_a_champion_that_cannot_be_compared_stays_without_force(registry: FakeRegistry, message: str) -> None:
+    decision = decide(GOOD, registry)
+    forced = decide(GOOD, registry, FORCE)
 
     assert (decision.verdict, decision.opponent_score, decision.low) == ("failed", None, None)
     assert forced.verdict == "passed"
     assert message in decision.reason
 
 
-def test_a_champion_of_fewer_columns_is_asked_about_those() -> None:
+def test_a_champion_with_fewer_columns_predicts_from_its_columns() -> None:
     columns = ["b", "a"]
 
-    decision = judged(GOOD, Champions(tree(2, columns), columns))
+    decision = decide(GOOD, FakeRegistry(tree(2, columns), columns))
 
     expected = (tree(2, columns).predict(FEATURES[columns]) == TARGET).groupby(TARGET).mean().mean()
     assert decision.opponent_score == pytest.approx(expected)
 
 
-def test_a_champion_that_cannot_serve_holds_nothing_up() -> None:
-    decision = judged(GOOD, Champions(GOOD, list("abc"), refused="It was fitted by scikit-learn 0.9."))
+def test_a_champion_that_cannot_be_loaded_is_replaced_by_a_model_that_beats_the_most_frequent_class() -> None:
+    decision = decide(GOOD, FakeRegistry(GOOD, refusal="It was fitted by scikit-learn 0.9."))
 
     assert decision.verdict == "passed"
-    assert decision.opponent == promotion_gate.MOST_FREQUENT
+    assert decision.opponent == MOST_FREQUENT
     assert "cannot serve here: It was fitted by scikit-learn 0.9" in decision.reason
 
 
-@pytest.mark.parametrize(("how", "is_noted"), [(HOW, False), ("0.2 of the rows, seed 1", True)])
-def test_a_champion_that_may_know_the_rows_is_noted(how: str, is_noted: bool) -> None:  # noqa: FBT001
-    decision = judged(GOOD, Champions(POOR, list("abc"), how=how))
+@pytest.mark.parametrize(("split", "has_note"), [(SPLIT, False), ("0.2 of the rows, seed 1", True)])
+def test_the_reason_says_if_the_champion_may_have_been_trained_on_the_rows(split: str, has_note: bool) -> None:  # noqa: FBT001
+    decision = decide(GOOD, FakeRegistry(POOR, split=split))
 
-    assert ("may have been trained on some of these rows" in decision.reason) == is_noted
+    assert ("may have been trained on some of these rows" in decision.reason) == has_note
 
 
-def test_the_record_holds_both_scores_and_the_interval() -> None:
-    decision = judged(GOOD, Champions(POOR, list("abc")))
+def test_tags_and_metrics_have_both_scores_and_the_interval() -> None:
+    decision = decide(GOOD, FakeRegistry(POOR))
 
     tags = {"gate.challenger_score", "gate.opponent_score", "gate.low", "gate.high", "gate.margin", "gate.reason"}
     assert tags <= decision.tags().keys()
-    assert decision.scores()["gate_difference"] == decision.difference
+    assert decision.metrics()["gate_difference"] == decision.difference

@@ -3,43 +3,47 @@ import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
 
 from app.training.evaluation import report
-from app.training.evaluation.resampled_metrics import Answers, weighted
+from app.training.evaluation.resampled_metrics import ClassProbabilities, weighted_metric
 from app.training.options import METRICS
 
 
-def answers_and_truth(classes: int) -> tuple[Answers, np.ndarray]:
-    """Answers that are often right, with many equal probabilities."""
-    generator = np.random.default_rng(classes)
-    labels = np.array(["a", "b", "c"][:classes], dtype=object)
-    truth = generator.integers(classes, size=200)
-    drawn = np.round(generator.dirichlet(np.ones(classes), 200) * 10 + np.eye(classes)[truth] * 3) + 0.5
-    return Answers(classes=labels, probabilities=drawn / drawn.sum(axis=1, keepdims=True)), labels[truth]
+def predictions(class_count: int) -> tuple[ClassProbabilities, np.ndarray]:
+    """Predictions that are often correct, with many equal probabilities, and the true labels."""
+    generator = np.random.default_rng(class_count)
+    classes = np.array(["a", "b", "c"][:class_count], dtype=object)
+    true_index = generator.integers(class_count, size=200)
+    weights = np.round(generator.dirichlet(np.ones(class_count), 200) * 10 + np.eye(class_count)[true_index] * 3) + 0.5
+    predicted = ClassProbabilities(classes=classes, probabilities=weights / weights.sum(axis=1, keepdims=True))
+    return predicted, classes[true_index]
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("class_count", [2, 3])
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_weighted_score_is_that_of_scikit_learn_on_the_rows_drawn_as_often(metric: str, classes: int) -> None:
-    answers, truth = answers_and_truth(classes)
+def test_a_weighted_metric_equals_the_metric_of_scikit_learn_on_repeated_rows(metric: str, class_count: int) -> None:
+    predicted, truth = predictions(class_count)
     weights = np.random.default_rng(0).integers(0, 4, size=200)
-    drawn = np.repeat(np.arange(200), weights)
+    repeated = np.repeat(np.arange(200), weights)
 
-    score = weighted(metric, answers, truth)
+    score = weighted_metric(metric, predicted, truth)
 
-    again = Answers(classes=answers.classes, probabilities=answers.probabilities[drawn])
-    assert score(np.ones(200)) == pytest.approx(report.metrics(answers, truth)[metric], abs=1e-12)
-    assert score(weights.astype(float)) == pytest.approx(report.metrics(again, truth[drawn])[metric], abs=1e-12)
+    resampled = ClassProbabilities(classes=predicted.classes, probabilities=predicted.probabilities[repeated])
+    expected = report.compute_metrics(predicted, truth)[metric]
+    expected_resampled = report.compute_metrics(resampled, truth[repeated])[metric]
+    assert score(np.ones(200)) == pytest.approx(expected, abs=1e-12)
+    assert score(weights.astype(float)) == pytest.approx(expected_resampled, abs=1e-12)
 
 
-def test_a_class_that_the_rows_do_not_have_counts_as_wrong() -> None:
-    answers, truth = answers_and_truth(3)
-    rows = truth != "c"
-    some, there = Answers(classes=answers.classes, probabilities=answers.probabilities[rows]), truth[rows]
+def test_a_predicted_class_that_the_target_does_not_have_counts_as_wrong() -> None:
+    predicted, truth = predictions(3)
+    is_known = truth != "c"
+    truth = truth[is_known]
+    predicted = ClassProbabilities(classes=predicted.classes, probabilities=predicted.probabilities[is_known])
 
-    found = {metric: weighted(metric, some, there)(np.ones(len(there))) for metric in METRICS}
+    scores = {metric: weighted_metric(metric, predicted, truth)(np.ones(len(truth))) for metric in METRICS}
 
-    assert "c" in some.labels
-    assert found["accuracy"] == pytest.approx(accuracy_score(there, some.labels))
-    assert found["log_loss"] == pytest.approx(log_loss(there, some.probabilities, labels=some.classes))
-    expected = brier_score_loss(there, some.probabilities, labels=some.classes, scale_by_half=False)
-    assert found["brier"] == pytest.approx(expected)
-    assert all(0 <= found[metric] <= 1 for metric in ("balanced_accuracy", "f1", "roc_auc"))
+    brier = brier_score_loss(truth, predicted.probabilities, labels=predicted.classes, scale_by_half=False)
+    assert "c" in predicted.labels
+    assert scores["accuracy"] == pytest.approx(accuracy_score(truth, predicted.labels))
+    assert scores["log_loss"] == pytest.approx(log_loss(truth, predicted.probabilities, labels=predicted.classes))
+    assert scores["brier"] == pytest.approx(brier)
+    assert all(0 <= scores[metric] <= 1 for metric in ("balanced_accuracy", "f1", "roc_auc"))

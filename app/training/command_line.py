@@ -1,0 +1,175 @@
+"""The command line of a training run, for the job itself and for the command that submits it.
+
+`app.training.options` checks which options can be used together.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Final
+
+import typer
+
+from app.training.hyperparameters import ClassWeight, Criterion
+from app.training.options import DEFAULT_FOLDS, METRICS, TrainOptions
+
+DATA_PANEL: Final = "Data"
+FOREST_PANEL: Final = "Forest"
+GATE_PANEL: Final = "Gate"
+SEARCH_PANEL: Final = "Search"
+SYNTHETIC_PANEL: Final = "Synthetic data (also sets the forest)"
+
+DEFAULTS: Final = TrainOptions()
+
+
+def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Callable[..., None]:
+    """Create a command that takes every training option, checks the options and passes them to `run`."""
+
+    def train(
+        dataset: Annotated[
+            str | None,
+            typer.Option(help="Bundled data set: breast-cancer, digits or wine.", rich_help_panel=DATA_PANEL),
+        ] = None,
+        data: Annotated[
+            str | None,
+            typer.Option(help="CSV or Parquet file: path, http(s) URL or dvc:PATH@REV.", rich_help_panel=DATA_PANEL),
+        ] = None,
+        target: Annotated[
+            str | None, typer.Option(help="Column of --data with the labels.", rich_help_panel=DATA_PANEL)
+        ] = None,
+        test_size: Annotated[
+            float,
+            typer.Option(min=0.01, max=0.99, help="Share of the rows in the test set.", rich_help_panel=DATA_PANEL),
+        ] = DEFAULTS.test_size,
+        trees: Annotated[
+            int | None,
+            typer.Option(min=1, max=10_000, help="Number of trees (default: 100).", rich_help_panel=FOREST_PANEL),
+        ] = None,
+        max_depth: Annotated[
+            int | None,
+            typer.Option(
+                min=1, max=1_000, help="Maximum tree depth (default: unlimited).", rich_help_panel=FOREST_PANEL
+            ),
+        ] = None,
+        max_features: Annotated[
+            float | None,
+            typer.Option(
+                min=0.01,
+                max=1,
+                help="Share of the features to consider at each split (default: their square root).",
+                rich_help_panel=FOREST_PANEL,
+            ),
+        ] = None,
+        min_samples_leaf: Annotated[
+            int | None,
+            typer.Option(
+                min=1,
+                max=1_000_000,
+                help="Minimum number of rows in a leaf (default: 1).",
+                rich_help_panel=FOREST_PANEL,
+            ),
+        ] = None,
+        criterion: Annotated[
+            Criterion | None, typer.Option(help="Split criterion (default: gini).", rich_help_panel=FOREST_PANEL)
+        ] = None,
+        class_weight: Annotated[
+            ClassWeight | None,
+            typer.Option(help="Class weights (default: all classes weigh 1).", rich_help_panel=FOREST_PANEL),
+        ] = None,
+        max_samples: Annotated[
+            float | None,
+            typer.Option(
+                min=0.001,
+                max=1,
+                help="Share of the rows to draw for each tree (default: as many as there are rows).",
+                rich_help_panel=FOREST_PANEL,
+            ),
+        ] = None,
+        seed: Annotated[
+            int,
+            typer.Option(
+                min=0, max=2**32 - 1, help="Seed of the split, the forest and the search.", rich_help_panel=FOREST_PANEL
+            ),
+        ] = DEFAULTS.seed,
+        metric: Annotated[
+            str,
+            typer.Option(help=f"Metric of the gate and the search: {', '.join(METRICS)}.", rich_help_panel=GATE_PANEL),
+        ] = DEFAULTS.metric,
+        margin: Annotated[
+            float,
+            typer.Option(min=0, help="Minimum improvement over the champion.", rich_help_panel=GATE_PANEL),
+        ] = DEFAULTS.margin,
+        no_promote: Annotated[  # noqa: FBT002 - a flag on the command line
+            bool,
+            typer.Option(
+                "--no-promote", help="Register the version, but do not change the champion.", rich_help_panel=GATE_PANEL
+            ),
+        ] = False,
+        force: Annotated[  # noqa: FBT002 - a flag on the command line
+            bool,
+            typer.Option("--force", help="Promote the version even if the gate fails.", rich_help_panel=GATE_PANEL),
+        ] = False,
+        trials: Annotated[
+            int | None,
+            typer.Option(
+                min=1,
+                max=10_000,
+                help="Search the forest's parameters first, with this many trials.",
+                rich_help_panel=SEARCH_PANEL,
+            ),
+        ] = None,
+        folds: Annotated[
+            int | None,
+            typer.Option(
+                min=2,
+                max=20,
+                help=f"Cross-validation folds of a trial (default: {DEFAULT_FOLDS}).",
+                rich_help_panel=SEARCH_PANEL,
+            ),
+        ] = None,
+        space: Annotated[
+            str | None,
+            typer.Option(
+                help="Search space as JSON: a range or a list of choices for each parameter.",
+                rich_help_panel=SEARCH_PANEL,
+            ),
+        ] = None,
+        resume: Annotated[
+            str | None,
+            typer.Option(help="Id of the run whose search was interrupted.", rich_help_panel=SEARCH_PANEL),
+        ] = None,
+        timeout: Annotated[
+            float, typer.Option(min=0, help="Seconds to wait for a free CPU on the cluster.")
+        ] = DEFAULTS.timeout,
+        synthetic: Annotated[  # noqa: FBT002 - a flag on the command line
+            bool,
+            typer.Option(
+                "--synthetic", help="Train on a generated two-class problem.", rich_help_panel=SYNTHETIC_PANEL
+            ),
+        ] = False,
+        width: Annotated[
+            int | None,
+            typer.Option(
+                min=1, max=10_000, help="Number of trees, at least 10 (default: 50).", rich_help_panel=SYNTHETIC_PANEL
+            ),
+        ] = None,
+        height: Annotated[
+            int | None,
+            typer.Option(
+                min=1, max=1_000, help="Maximum tree depth, at least 2 (default: 25).", rich_help_panel=SYNTHETIC_PANEL
+            ),
+        ] = None,
+        steps: Annotated[
+            int | None,
+            typer.Option(
+                min=0,
+                max=100_000,
+                help="Sets the number of rows and the share of features at each split (default: 100).",
+                rich_help_panel=SYNTHETIC_PANEL,
+            ),
+        ] = None,
+    ) -> None:
+        options = TrainOptions(**{name: value for name, value in locals().items() if name != "run"})
+        options.check()
+        run(options)
+
+    train.__doc__ = help_text
+    return train
