@@ -1,4 +1,4 @@
-"""Marks each test by the folder it stands in."""
+"""Marks each test with the name of its folder below tests/."""
 
 import gc
 from pathlib import Path
@@ -9,23 +9,23 @@ TESTS = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test the mark of its tier: unit, integration, e2e or benchmark."""
+    """Mark every test as unit, integration, e2e or benchmark."""
     for item in items:
-        tier = item.path.relative_to(TESTS).parts[0]
-        item.add_marker(getattr(pytest.mark, tier))
+        folder = item.path.relative_to(TESTS).parts[0]
+        item.add_marker(getattr(pytest.mark, folder))
 
 
 def pytest_collection() -> None:
-    """Collect no garbage among what imports make: it stays."""
+    """Switch garbage collection off during collection, because imported modules stay in memory."""
     gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Leave what imports made out of every later collection: a fifth of the unit tier's time went there."""
+    """Exclude the imported modules from garbage collection, which took a fifth of the time of the unit tests."""
     gc.freeze()
     gc.enable()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a failed end-to-end stack be looked at."""
+    """Add the option that keeps the stack of a failed end-to-end test for inspection."""
     parser.addoption("--keep-failed", action="store_true", help="keep the stack of a failed end-to-end test")

@@ -22,7 +22,7 @@ from app.cli.endpoints import Target
 from app.cli.ports import free_ports
 from tests.benchmark import forest
 from tests.support import fleet_models
-from tests.support.local import Local, clean_environment
+from tests.support.local import LocalFolder, clean_environment
 from tests.support.ray_cluster import Process
 from tests.support.waiting import wait_until
 
@@ -77,9 +77,9 @@ def manta(
         where the platform answers.
     """
     os.environ["PYTHONPATH"] = str(ROOT)  # the constant application is found there
-    local = Local(folder)
+    local = LocalFolder(folder)
     rows, labels = forest.rows()
-    with local.started():
+    with local.run_platform():
         target = local.target
         version = fleet_models.register(target.mlflow_url, model, rows, labels)
         client = httpx.Client(timeout=150)
@@ -114,7 +114,7 @@ def manta(
             wait_until(
                 lambda: _versions(client, target.api_url) == [version] * replicas,
                 what=f"{replicas} replicas",
-                limit_s=START_LIMIT_S,
+                timeout_s=START_LIMIT_S,
             )
             wait_until(lambda: client.post(constant.url, content=b"").is_success, what="the constant application")
 
@@ -211,7 +211,7 @@ def _running(
     process = Process(list(map(str, argv)), environment, folder / "server.log")
     process.start()
     try:
-        wait_until(lambda: httpx.get(health, timeout=5).is_success, what=str(folder), limit_s=START_LIMIT_S)
+        wait_until(lambda: httpx.get(health, timeout=5).is_success, what=str(folder), timeout_s=START_LIMIT_S)
         yield
     finally:
         process.stop()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.benchmark import report
-from tests.support.local import MANTA, Local, clean_environment
+from tests.support.local import MANTA, LocalFolder, clean_environment
 
 ROUNDS: Final = 5
 OPTIONS: Final = ("--dataset", "none-such")
@@ -67,11 +67,11 @@ def main() -> None:
 
 def _rounds(folder: Path) -> dict[str, list[tuple[float, float]]]:
     """The times of each round, by command."""
-    local, work = Local(folder / "platform"), folder / "work"
+    local, work = LocalFolder(folder / "platform"), folder / "work"
     for made in (local.folder, work):
         made.mkdir()
     (work / "houses.csv").write_text("rooms,sold\n1,yes\n")
-    with local.started():
+    with local.run_platform():
         address, token = local.target.ray_url, local.target.ray_token
         commands = {
             "manta train": [str(MANTA), "train", *OPTIONS, "--address", address],

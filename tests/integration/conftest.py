@@ -1,28 +1,28 @@
-"""One platform for all tests of this tier, started as a user starts it."""
+"""One local platform for all integration tests, started as a user starts it."""
 
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from tests.support.local import Local, Started
+from tests.support.local import LocalFolder, RunningPlatform
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Local:
-    return Local(tmp_path_factory.mktemp("local"))
+def local(tmp_path_factory: pytest.TempPathFactory) -> LocalFolder:
+    return LocalFolder(tmp_path_factory.mktemp("local"))
 
 
 @pytest.fixture(scope="session")
-def platform(local: Local) -> Iterator[Started]:
-    """`manta local`, ready: a first model is trained and loaded."""
-    with local.started() as started:
-        yield started
+def platform(local: LocalFolder) -> Iterator[RunningPlatform]:
+    """A running `manta local` that has trained and loaded a first model."""
+    with local.run_platform() as running:
+        yield running
 
 
 @pytest.fixture
-def api(platform: Started, local: Local) -> Iterator[httpx.Client]:
-    """A client of the application's HTTP API, with the token."""
+def api(platform: RunningPlatform, local: LocalFolder) -> Iterator[httpx.Client]:
+    """An HTTP client of the service, with the token."""
     assert platform.process.poll() is None, platform.output
     target = local.target
     with httpx.Client(base_url=target.api_url, headers=target.serve_headers, timeout=60) as client:

@@ -16,7 +16,7 @@ import yaml
 from pulumi import automation
 
 from tests.support.tools import Tools
-from tests.support.waiting import until
+from tests.support.waiting import wait_for
 
 PROJECT: Final = Path(__file__).parents[2]
 PASSPHRASE: Final = "of a throw-away stack"  # noqa: S105
@@ -100,7 +100,7 @@ class LiveStack:
             return when()
 
         try:
-            until(at, has_come, timeout_s=MOMENT_S)
+            wait_for(at, has_come, timeout_s=MOMENT_S)
         finally:
             _kill(update)
         self._stack.cancel()

@@ -1,4 +1,4 @@
-"""Starts `manta local` as a user does, and finds out what it started."""
+"""Runs `manta` commands and the local platform in a folder, as a user does."""
 
 import os
 import re
@@ -19,27 +19,27 @@ from tests.support.waiting import wait_until
 
 MANTA = Path(sys.executable).parent / "manta"
 READY_LINE = "Ctrl-C ends the platform."
-READY_LIMIT_S = 240.0
-END_LIMIT_S = 60.0
+START_TIMEOUT_S = 240.0
+STOP_TIMEOUT_S = 60.0
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment of this process without what would point a command elsewhere."""
+    """The environment of this process without the variables that configure manta, MLflow or Ray."""
     return {name: value for name, value in os.environ.items() if not re.match(r"MANTA_|MLFLOW_|RAY_", name)}
 
 
 @dataclass(frozen=True)
-class Local:
-    """A folder in which the platform of one machine is used."""
+class LocalFolder:
+    """A folder in which a test runs `manta` commands and the local platform."""
 
     folder: Path
 
     @property
     def target(self) -> Target:
-        """Where the platform that was last started here answers."""
+        """The endpoints of the platform that was last started in this folder."""
         return Target.read(self.folder / STATE)
 
-    def run(self, *argv: str, stdin: str = "", timeout_s: float = READY_LIMIT_S) -> subprocess.CompletedProcess[str]:
+    def run(self, *argv: str, stdin: str = "", timeout_s: float = START_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
         """Run a `manta` command in the folder."""
         return subprocess.run(
             [MANTA, *argv],
@@ -53,38 +53,38 @@ class Local:
         )
 
     @contextmanager
-    def started(self, *argv: str) -> Iterator["Started"]:
-        """Run `manta local` until it is ready, and end it as Ctrl-C does."""
+    def run_platform(self, *argv: str) -> Iterator["RunningPlatform"]:
+        """Start `manta local`, wait until it is ready, and stop it with Ctrl-C at the end."""
         ray, mlflow, serve = free_ports(3)
         ports = ["--ray-port", str(ray), "--mlflow-port", str(mlflow), "--serve-port", str(serve)]
-        output = self.folder / "local.log"
-        with output.open("w") as log:
+        log = self.folder / "local.log"
+        with log.open("w") as output:
             process = subprocess.Popen(
                 [MANTA, "local", *ports, *argv],
                 cwd=self.folder,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 stdin=subprocess.DEVNULL,
                 env=clean_environment(),
                 start_new_session=True,
             )
-        started = Started(process, output)
+        platform = RunningPlatform(process, log)
         try:
             wait_until(
-                lambda: READY_LINE in started.output or process.poll() is not None,
+                lambda: READY_LINE in platform.output or process.poll() is not None,
                 what="the platform",
-                limit_s=READY_LIMIT_S,
+                timeout_s=START_TIMEOUT_S,
             )
-            assert process.poll() is None, started.output
-            yield started
+            assert process.poll() is None, platform.output
+            yield platform
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
-            process.wait(timeout=END_LIMIT_S)
+            process.wait(timeout=STOP_TIMEOUT_S)
 
 
 @dataclass(frozen=True)
-class Started:
+class RunningPlatform:
     """A running `manta local`."""
 
     process: subprocess.Popen[bytes]
@@ -92,9 +92,9 @@ class Started:
 
     @property
     def output(self) -> str:
-        """What it has printed so far."""
+        """Everything that it has printed so far."""
         return self.log.read_text()
 
     def descendants(self) -> set[psutil.Process]:
-        """Every process that it started and that still runs, its watcher among them."""
+        """Every running process that it started, directly or not, including its watcher."""
         return set(psutil.Process(self.process.pid).children(recursive=True))

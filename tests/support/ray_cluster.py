@@ -83,7 +83,7 @@ class Cluster:
         wait_until(
             lambda: httpx.get(f"{self.mlflow_url}/health", timeout=5, verify=PLAIN).is_success,
             what="MLflow",
-            limit_s=START_LIMIT_S,
+            timeout_s=START_LIMIT_S,
         )
 
     def start_ray(self) -> None:
@@ -96,7 +96,7 @@ class Cluster:
 
     def scale(self, replicas: int, *, beside: Sequence[dict[str, Any]] = ()) -> None:
         """Ask Serve for a number of replicas, and for other applications beside them."""
-        wait_until(lambda: self.details() is not None, what="Ray's dashboard", limit_s=START_LIMIT_S)
+        wait_until(lambda: self.details() is not None, what="Ray's dashboard", timeout_s=START_LIMIT_S)
         deployment = {
             "name": names.DEPLOYMENT,
             "num_replicas": replicas,
@@ -129,7 +129,7 @@ class Cluster:
             is_running = [replica["state"] for replica in listed] == ["RUNNING"] * replicas
             return is_running and self.killed.isdisjoint(replica["replica_id"] for replica in listed)
 
-        wait_until(is_settled, what=f"{replicas} running replicas", limit_s=START_LIMIT_S)
+        wait_until(is_settled, what=f"{replicas} running replicas", timeout_s=START_LIMIT_S)
 
     def details(self) -> dict[str, Any]:
         url = f"{self.dashboard_url}/api/serve/applications/"

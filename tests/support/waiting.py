@@ -1,4 +1,4 @@
-"""Waits for a state of the world, and says what was there instead."""
+"""Waits for a condition, and fails with what was seen instead."""
 
 import time
 from collections.abc import Callable
@@ -6,33 +6,45 @@ from typing import TypeVar
 
 import httpx
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
+
+POLL_INTERVAL_S = 0.1
 
 
-def until(what: str, ask: Callable[[], Found | None], *, timeout_s: float, pause_s: float = 1) -> Found:
-    """Ask again until there is an answer.
+def wait_for(what: str, poll: Callable[[], Result | None], *, timeout_s: float, interval_s: float = 1) -> Result:
+    """Poll until the result is true, and return it.
+
+    Args:
+        what: Name of the condition, for the error.
+        poll: Returns None or another false value while the condition does not hold.
+        timeout_s: Longest time to wait.
+        interval_s: Pause between two polls.
 
     Raises:
-        AssertionError: There was none in time.
+        AssertionError: The condition did not hold in time.
     """
-    deadline = time.monotonic() + timeout_s
+    deadline_s = time.monotonic() + timeout_s
     while True:
-        found = ask()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} took more than {timeout_s:.0f} s; last seen: {found!r}")
-        time.sleep(pause_s)
+        result = poll()
+        if result:
+            return result
+        if time.monotonic() > deadline_s:
+            raise AssertionError(f"{what} took more than {timeout_s:.0f} s; last result: {result!r}")
+        time.sleep(interval_s)
 
 
-def wait_until(look: Callable[[], object], *, what: str, limit_s: float = 60.0) -> None:
-    """Look again and again until the answer is true; a server that does not answer yet counts as false."""
-    end = time.monotonic() + limit_s
+def wait_until(condition: Callable[[], object], *, what: str, timeout_s: float = 60.0) -> None:
+    """Poll until a condition is true. A server that does not answer counts as false.
+
+    Raises:
+        AssertionError: The condition did not hold in time.
+    """
+    deadline_s = time.monotonic() + timeout_s
     while True:
         try:
-            if look():
+            if condition():
                 return
         except httpx.HTTPError as error:
             what = f"{what} ({error!r})" if repr(error) not in what else what
-        assert time.monotonic() < end, f"still waiting for {what} after {limit_s} s"
-        time.sleep(0.1)
+        assert time.monotonic() < deadline_s, f"still waiting for {what} after {timeout_s} s"
+        time.sleep(POLL_INTERVAL_S)

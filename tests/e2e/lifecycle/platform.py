@@ -16,7 +16,7 @@ from app.cli.ports import free_ports
 from tests.support.live_stack import LiveStack
 from tests.support.load import Load
 from tests.support.tools import Tools
-from tests.support.waiting import until
+from tests.support.waiting import wait_for
 
 SELECTORS: Final = {
     "head": "ray.io/node-type=head",
@@ -78,7 +78,7 @@ def load_model(stack: LiveStack) -> dict[str, Any]:
         # The service may be busy: it follows what training has just promoted.
         return None if answer.get("type") == "urn:manta:problem:load-in-progress" else answer
 
-    return until("a load", loaded, timeout_s=COMMAND_TIMEOUT_S)
+    return wait_for("a load", loaded, timeout_s=COMMAND_TIMEOUT_S)
 
 
 def predict(stack: LiveStack) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def wait_for_one_cluster(machine: Tools, stack: LiveStack) -> None:
         now = {part: pods(machine, stack, part) for part in SELECTORS}
         return len(now["head"]) == 1 and all(is_ready(pod) for part in now.values() for pod in part.values())
 
-    until("one cluster", is_one, timeout_s=COMMAND_TIMEOUT_S)
+    wait_for("one cluster", is_one, timeout_s=COMMAND_TIMEOUT_S)
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
@@ -187,7 +187,7 @@ def kill(machine: Tools, stack: LiveStack, part: str, *, timeout_s: float) -> fl
         is_whole = len(now) == len(before) and all(is_ready(pod) for pod in now.values())
         return is_whole and victim["uid"] not in now and serves(outputs)
 
-    until(f"a new {part}", replaced, timeout_s=timeout_s)
+    wait_for(f"a new {part}", replaced, timeout_s=timeout_s)
     return time.monotonic() - started
 
 

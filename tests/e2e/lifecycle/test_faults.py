@@ -8,7 +8,7 @@ from tests.e2e.lifecycle import platform
 from tests.e2e.lifecycle.platform import DESTROY_S, RECOVERY_S, Figure
 from tests.support.live_stack import LiveStack
 from tests.support.tools import Tools
-from tests.support.waiting import until
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -73,4 +73,4 @@ def _destroy(stack: LiveStack, machine: Tools, figure: Figure, *, after: str) ->
 
     figure(f"destroy after {after}: {duration_s:.0f} s")
     assert duration_s < DESTROY_S
-    until("a clean cluster", lambda: not platform.leftovers(machine, stack), timeout_s=60)
+    wait_for("a clean cluster", lambda: not platform.leftovers(machine, stack), timeout_s=60)

@@ -12,7 +12,7 @@ from tests.e2e.lifecycle import platform
 from tests.e2e.lifecycle.platform import DESTROY_S, RECOVERY_S, Figure
 from tests.support.live_stack import LiveStack
 from tests.support.tools import Tools
-from tests.support.waiting import until
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -66,11 +66,11 @@ def test_the_doctor_finds_nothing_wrong_with_any_part(stack: LiveStack) -> None:
 def test_a_tunnel_comes_back_after_its_pod_was_killed(stack: LiveStack, machine: Tools, figure: Figure) -> None:
     with platform.forwarding(stack) as ports:
         for name, port in ports.items():
-            until(f"the tunnel to {name}", partial(platform.answers, port), timeout_s=RECOVERY_S)
+            wait_for(f"the tunnel to {name}", partial(platform.answers, port), timeout_s=RECOVERY_S)
         ready_s = platform.kill(machine, stack, "mlflow", timeout_s=RECOVERY_S)
         started = time.monotonic()
 
-        until("the tunnel to MLflow", lambda: platform.answers(ports["mlflow"]), timeout_s=RECOVERY_S)
+        wait_for("the tunnel to MLflow", lambda: platform.answers(ports["mlflow"]), timeout_s=RECOVERY_S)
 
     figure(f"tunnel: pod ready after {ready_s:.0f} s, tunnel {time.monotonic() - started:.1f} s later")
 
@@ -143,6 +143,6 @@ def test_destroy_leaves_nothing_but_the_crds(stack: LiveStack, machine: Tools, f
 
     figure(f"destroy: {duration_s:.0f} s")
     assert duration_s < DESTROY_S
-    until("a clean cluster", lambda: not platform.leftovers(machine, stack), timeout_s=60)
+    wait_for("a clean cluster", lambda: not platform.leftovers(machine, stack), timeout_s=60)
     crds = json.loads(machine.kubectl("get", "crds", "-o", "json"))["items"]
     assert "rayservices.ray.io" in {crd["metadata"]["name"] for crd in crds}

@@ -19,7 +19,7 @@ from app.cli.endpoints import Target
 from app.cli.jobs.ray_jobs_api import STREAM_FROM, Job, JobError, Ray, State, Submission
 from app.training.data.sources import load_bundled
 from tests.support.cutting import cutting
-from tests.support.local import MANTA, Local, Started, clean_environment
+from tests.support.local import MANTA, LocalFolder, RunningPlatform, clean_environment
 from tests.support.waiting import wait_until
 
 LINES = 400
@@ -29,7 +29,7 @@ COUNT = f"python -uc 'import time\nfor i in range({LINES}): print(i, \"é\" * (i
 
 
 @pytest.fixture
-def target(platform: Started, local: Local) -> Target:
+def target(platform: RunningPlatform, local: LocalFolder) -> Target:
     assert platform.process.poll() is None, platform.output
     return local.target
 
@@ -81,7 +81,7 @@ def test_a_job_from_another_folder_brings_its_data_and_does_what_ray_job_submit_
     options = ["--data", "cells.csv", "--target", "diagnosis", "--trees", "10"]
     plain = ["ray", "job", "submit", "--address", target.ray_url, "--working-dir", ".", "--"]
 
-    by_manta = Local(tmp_path).run("train", *options, "--address", target.ray_url, "--token", target.ray_token)
+    by_manta = LocalFolder(tmp_path).run("train", *options, "--address", target.ray_url, "--token", target.ray_token)
     by_ray = subprocess.run(
         [str(MANTA.parent / plain[0]), *plain[1:], "python", "-m", "app.train", *options],
         cwd=tmp_path,
@@ -143,7 +143,7 @@ def test_a_stack_is_found_by_its_outputs_and_reached_by_a_tunnel_of_its_own(
     work = tmp_path / "work"
     work.mkdir()
 
-    ended = Local(work).run("train", "--stack", "dev", "--dataset", "breast-cancer", "--trees", "5")
+    ended = LocalFolder(work).run("train", "--stack", "dev", "--dataset", "breast-cancer", "--trees", "5")
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "leads to head:8265" in ended.stderr
@@ -167,7 +167,7 @@ def job_info(target: Target, said: str) -> dict[str, Any]:
 
 
 @contextmanager
-def training(local: Local, log: Path, stdin: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
+def training(local: LocalFolder, log: Path, stdin: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
     """`manta train`, whose job runs."""
     with log.open("w") as out:
         process = subprocess.Popen(
@@ -179,19 +179,21 @@ def training(local: Local, log: Path, stdin: int = subprocess.DEVNULL) -> Iterat
             env=clean_environment(),
         )
     try:
-        wait_until(lambda: "Running entrypoint" in log.read_text(), what="the job", limit_s=60)
+        wait_until(lambda: "Running entrypoint" in log.read_text(), what="the job", timeout_s=60)
         yield process
     finally:
         process.kill()
         process.wait()
 
 
-def test_ctrl_c_in_a_terminal_asks_and_stops_the_job_when_told_to(target: Target, local: Local, tmp_path: Path) -> None:
+def test_ctrl_c_in_a_terminal_asks_and_stops_the_job_when_told_to(
+    target: Target, local: LocalFolder, tmp_path: Path
+) -> None:
     log = tmp_path / "log"
     terminal, theirs = pty.openpty()
     with training(local, log, theirs) as process:
         process.send_signal(signal.SIGINT)
-        wait_until(lambda: "go on (g)?" in log.read_text(), what="the question", limit_s=30)
+        wait_until(lambda: "go on (g)?" in log.read_text(), what="the question", timeout_s=30)
         os.write(terminal, b"s\n")
 
         code = process.wait(timeout=60)
@@ -204,7 +206,7 @@ def test_ctrl_c_in_a_terminal_asks_and_stops_the_job_when_told_to(target: Target
 
 
 def test_ctrl_c_without_a_terminal_stops_watching_and_says_how_to_go_on(
-    target: Target, local: Local, tmp_path: Path
+    target: Target, local: LocalFolder, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
     with training(local, log) as process:
@@ -215,12 +217,12 @@ def test_ctrl_c_without_a_terminal_stops_watching_and_says_how_to_go_on(
     assert code == 130
     assert f"ray job logs --follow --address {target.ray_url} manta-" in log.read_text()
     wait_until(
-        lambda: State.model_validate(job_info(target, log.read_text())).has_ended, what="the job's end", limit_s=90
+        lambda: State.model_validate(job_info(target, log.read_text())).has_ended, what="the job's end", timeout_s=90
     )
     assert job_info(target, log.read_text())["status"] == "SUCCEEDED"
 
 
-def test_sigterm_stops_the_job(target: Target, local: Local, tmp_path: Path) -> None:
+def test_sigterm_stops_the_job(target: Target, local: LocalFolder, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with training(local, log) as process:
         process.terminate()
@@ -229,6 +231,6 @@ def test_sigterm_stops_the_job(target: Target, local: Local, tmp_path: Path) -> 
 
     assert code == 143
     wait_until(
-        lambda: State.model_validate(job_info(target, log.read_text())).has_ended, what="the job's end", limit_s=60
+        lambda: State.model_validate(job_info(target, log.read_text())).has_ended, what="the job's end", timeout_s=60
     )
     assert job_info(target, log.read_text())["status"] == "STOPPED"

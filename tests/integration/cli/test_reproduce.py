@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from app.errors import DataError
 from app.settings import empty_environment
 from app.training.data import dvc
-from tests.support.local import MANTA, Local, Started
+from tests.support.local import MANTA, LocalFolder, RunningPlatform
 
 ROOT = Path(__file__).parents[3]
 ROWS = 60
@@ -71,13 +71,13 @@ class Clone:
 
 
 @pytest.fixture(scope="module")
-def clone(platform: Started, local: Local, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def clone(platform: RunningPlatform, local: LocalFolder, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     assert platform.process.poll() is None, platform.output
     return Clone(tmp_path_factory.mktemp("reproduce"), local.target.mlflow_url)
 
 
 @pytest.fixture(scope="module")
-def tags(local: Local) -> Any:  # noqa: ANN401 - a function
+def tags(local: LocalFolder) -> Any:  # noqa: ANN401 - a function
     client = MlflowClient(tracking_uri=local.target.mlflow_url)
     return lambda run_id: client.get_run(run_id).data.tags
 

@@ -8,21 +8,23 @@ import httpx
 import pytest
 
 from app.training.data.sources import load_bundled
-from tests.support.local import Local, Started, clean_environment
+from tests.support.local import LocalFolder, RunningPlatform, clean_environment
 
 
 @pytest.mark.usefixtures("platform")
 class TestCommands:
     """Commands against the running platform, found through the folder's state."""
 
-    def test_status_shows_every_part_up(self, local: Local) -> None:
+    def test_status_shows_every_part_up(self, local: LocalFolder) -> None:
         ended = local.run("status", "--json")
 
         parts = json.loads(ended.stdout)
         assert ended.returncode == 0
         assert {name: part["is_up"] for name, part in parts.items()} == {"ray": True, "mlflow": True, "serve": True}
 
-    def test_predict_answers_a_csv_whose_columns_stand_in_another_order(self, local: Local, tmp_path: Path) -> None:
+    def test_predict_answers_a_csv_whose_columns_stand_in_another_order(
+        self, local: LocalFolder, tmp_path: Path
+    ) -> None:
         dataset = load_bundled("breast-cancer")
         rows = dataset.features.head(20)[dataset.features.columns[::-1]].assign(diagnosis="?")
         rows.to_csv(tmp_path / "rows.csv", index=False)
@@ -35,7 +37,7 @@ class TestCommands:
         assert [line.split(",")[0] for line in lines] == dataset.target.head(20).tolist()
         assert "ignored, since the model does not know them: diagnosis" in ended.stderr
 
-    def test_predict_answers_json_from_standard_input(self, local: Local) -> None:
+    def test_predict_answers_json_from_standard_input(self, local: LocalFolder) -> None:
         row = load_bundled("breast-cancer").features.iloc[0].tolist()
 
         ended = local.run("predict", "-", stdin=json.dumps([row]))
@@ -53,7 +55,7 @@ class TestCommands:
         ],
     )
     def test_predict_refuses_what_it_cannot_use_without_a_traceback(
-        self, local: Local, content: str, message: str
+        self, local: LocalFolder, content: str, message: str
     ) -> None:
         ended = local.run("predict", "-", stdin=content)
 
@@ -62,20 +64,20 @@ class TestCommands:
         assert "Traceback" not in ended.stderr
         assert ended.stdout == ""
 
-    def test_load_of_an_unknown_version_fails_and_says_so(self, local: Local) -> None:
+    def test_load_of_an_unknown_version_fails_and_says_so(self, local: LocalFolder) -> None:
         ended = local.run("load", "--version", "999")
 
         assert ended.returncode == 1
         assert "There is no version 999" in ended.stderr
 
-    def test_load_serves_the_version_that_is_named(self, local: Local) -> None:
+    def test_load_serves_the_version_that_is_named(self, local: LocalFolder) -> None:
         ended = local.run("load", "--version", "1")
 
         assert ended.returncode == 0, ended.stderr
         assert "RandomForestClassifierModel version 1 serves" in ended.stdout
 
 
-def test_the_printed_curl_commands_work_as_they_stand(platform: Started, local: Local) -> None:
+def test_the_printed_curl_commands_work_as_they_stand(platform: RunningPlatform, local: LocalFolder) -> None:
     commands = re.findall(r"^  (curl .*)$", platform.output, re.MULTILINE)
 
     answers = [
@@ -96,7 +98,7 @@ def test_the_printed_curl_commands_work_as_they_stand(platform: Started, local: 
     assert predict["predictions"][0] in {"malignant", "benign"}
 
 
-def test_everything_listens_on_loopback_alone_but_for_what_serve_binds_itself(platform: Started) -> None:
+def test_everything_listens_on_loopback_alone_but_for_what_serve_binds_itself(platform: RunningPlatform) -> None:
     exposed = {
         (process.name(), connection.laddr.port)
         for process in platform.descendants()
@@ -119,7 +121,7 @@ def _grpc_status(port: int) -> grpc.StatusCode:
     return code
 
 
-def test_ray_refuses_who_has_no_token(platform: Started, local: Local) -> None:
+def test_ray_refuses_who_has_no_token(platform: RunningPlatform, local: LocalFolder) -> None:
     assert platform.process.poll() is None
 
     answer = httpx.get(local.target.ray_url + "/api/jobs/", timeout=10)
@@ -128,7 +130,7 @@ def test_ray_refuses_who_has_no_token(platform: Started, local: Local) -> None:
 
 
 def test_commands_without_a_platform_say_how_to_start_one(tmp_path: Path) -> None:
-    nobody = Local(tmp_path)
+    nobody = LocalFolder(tmp_path)
     (tmp_path / ".manta").mkdir()
     addresses = {f"{name}_url": "http://127.0.0.1:9" for name in ("ray", "mlflow", "serve")}
     (tmp_path / ".manta" / "platform.json").write_text(json.dumps(addresses))
@@ -143,7 +145,7 @@ def test_commands_without_a_platform_say_how_to_start_one(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("command", ["local", "train", "load", "predict", "status"])
 def test_help_shows_an_example(tmp_path: Path, command: str) -> None:
-    ended = Local(tmp_path).run(command, "--help")
+    ended = LocalFolder(tmp_path).run(command, "--help")
 
     assert ended.returncode == 0
     assert f"Example: manta {command}" in ended.stdout

@@ -18,8 +18,8 @@ from sklearn.ensemble import RandomForestClassifier
 
 from app.names import MODEL_NAME
 from app.training.data.sources import load_bundled
-from tests.support.local import Local, Started
-from tests.support.waiting import until, wait_until
+from tests.support.local import LocalFolder, RunningPlatform
+from tests.support.waiting import wait_for, wait_until
 
 ROWS = load_bundled("breast-cancer").features
 UNDER_WAY, QUEUED = 64, 1024
@@ -38,7 +38,7 @@ def served(api: httpx.Client) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def registry(platform: Started, local: Local) -> MlflowClient:
+def registry(platform: RunningPlatform, local: LocalFolder) -> MlflowClient:
     assert platform.process.poll() is None
     mlflow.set_tracking_uri(local.target.mlflow_url)
     mlflow.set_experiment("foreign")
@@ -164,7 +164,7 @@ def test_a_pickled_model_is_refused_and_never_unpickled(api: httpx.Client, regis
 
 @pytest.mark.usefixtures("served")
 def test_a_model_of_another_scikit_learn_is_refused_with_both_versions(
-    api: httpx.Client, registry: MlflowClient, local: Local
+    api: httpx.Client, registry: MlflowClient, local: LocalFolder
 ) -> None:
     source = registry.get_model_version(MODEL_NAME, "1")
     artifacts = local.folder / ".manta" / "artifacts"
@@ -179,7 +179,7 @@ def test_a_model_of_another_scikit_learn_is_refused_with_both_versions(
     assert re.search(r"scikit-learn 0\.24\.1.*scikit-learn 1\.", answer.json()["detail"])
 
 
-def test_a_replica_that_dies_comes_back_with_the_champion(api: httpx.Client, platform: Started) -> None:
+def test_a_replica_that_dies_comes_back_with_the_champion(api: httpx.Client, platform: RunningPlatform) -> None:
     assert api.post("/model/load", json={"version": "1"}).is_success
     before = api.get("/model").json()["replicas"]
     replicas = [process for process in platform.descendants() if process.name().startswith("ray::ServeReplica:manta")]
@@ -194,7 +194,7 @@ def test_a_replica_that_dies_comes_back_with_the_champion(api: httpx.Client, pla
             return False
         return answer.is_success and answer.json()["replicas"] != before and answer.json()["model_loaded"]
 
-    wait_until(is_back, what="a new replica", limit_s=120)
+    wait_until(is_back, what="a new replica", timeout_s=120)
 
     assert api.get("/model").json()["model_info"]["version"] == "1"
 
@@ -219,7 +219,7 @@ def test_every_path_but_the_documented_is_a_problem_document(api: httpx.Client) 
     assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
 
 
-def test_requests_are_counted_by_path_and_status(api: httpx.Client, local: Local) -> None:
+def test_requests_are_counted_by_path_and_status(api: httpx.Client, local: LocalFolder) -> None:
     assert api.post("/predict", json={"features": ROWS.head(1).to_numpy().tolist()}).is_success
     assert api.post("/predict", json={}).status_code == 422
 
@@ -270,7 +270,7 @@ def test_beyond_its_queue_the_service_says_at_once_when_to_ask_again(api: httpx.
                 return None
             return answer if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else None
 
-        answer = until("a refusal", refusal, timeout_s=30)
+        answer = wait_for("a refusal", refusal, timeout_s=30)
         assert answer.headers["retry-after"] == "1"
 
     wait_until(lambda: api.post("/predict", json=message).is_success, what="predictions")

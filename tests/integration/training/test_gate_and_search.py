@@ -22,14 +22,14 @@ from app.names import MODEL_NAME
 from app.training import provenance
 from app.training.data import sources, split
 from tests.support.cut_registry import Door
-from tests.support.local import MANTA, Local, Started, clean_environment
+from tests.support.local import MANTA, LocalFolder, RunningPlatform, clean_environment
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def registry(platform: Started, local: Local) -> Iterator[MlflowClient]:
+def registry(platform: RunningPlatform, local: LocalFolder) -> Iterator[MlflowClient]:
     """MLflow's client; the first version is the champion before and after."""
     assert platform.process.poll() is None
     client = MlflowClient(tracking_uri=local.target.mlflow_url)
@@ -43,7 +43,7 @@ def result(output: str) -> dict[str, Any]:
     return last
 
 
-def trained(local: Local, *argv: str) -> dict[str, Any]:
+def trained(local: LocalFolder, *argv: str) -> dict[str, Any]:
     ended = local.run("train", *argv)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return result(ended.stdout)
@@ -61,7 +61,7 @@ def trials(client: MlflowClient, run_id: str) -> list[Run]:
 class TestGate:
     """One after another: a worse model stays out, and `--force` lets it in until a better one comes."""
 
-    def test_a_worse_model_does_not_become_the_champion(self, local: Local, registry: MlflowClient) -> None:
+    def test_a_worse_model_does_not_become_the_champion(self, local: LocalFolder, registry: MlflowClient) -> None:
         registry.set_registered_model_alias(MODEL_NAME, "champion", "1")
 
         worse = trained(local, "--trees", "1", "--max-depth", "1")
@@ -76,14 +76,16 @@ class TestGate:
         assert version.tags["gate.opponent"] == "version 1, the champion"
 
     def test_force_makes_it_the_champion_and_the_service_follows(
-        self, local: Local, registry: MlflowClient, api: httpx.Client
+        self, local: LocalFolder, registry: MlflowClient, api: httpx.Client
     ) -> None:
         worse = trained(local, "--trees", "1", "--max-depth", "1", "--force")
 
         assert (worse["gate"], worse["promoted"], champion(registry)) == ("passed", True, worse["version"])
         wait_until(lambda: api.get("/model").json()["model_info"]["version"] == worse["version"], what="the service")
 
-    def test_a_better_model_takes_its_place_unless_told_otherwise(self, local: Local, registry: MlflowClient) -> None:
+    def test_a_better_model_takes_its_place_unless_told_otherwise(
+        self, local: LocalFolder, registry: MlflowClient
+    ) -> None:
         before = champion(registry)
 
         looked = trained(local, "--trees", "60", "--metric", "brier", "--no-promote")
@@ -94,12 +96,14 @@ class TestGate:
         assert (taken["gate"], taken["promoted"], champion(registry)) == ("passed", True, taken["version"])
 
 
-def test_a_search_that_was_killed_goes_on_where_it_was(platform: Started, local: Local, registry: MlflowClient) -> None:
+def test_a_search_that_was_killed_goes_on_where_it_was(
+    platform: RunningPlatform, local: LocalFolder, registry: MlflowClient
+) -> None:
     argv = ["train", "--trials", "10", "--trees", "300", "--folds", "4", "--metric", "roc_auc", "--no-promote"]
     with (local.folder / "search.log").open("w") as log:
         cut_off = subprocess.Popen([MANTA, *argv], cwd=local.folder, stdout=log, stderr=log, env=clean_environment())
     output = local.folder / "search.log"
-    wait_until(lambda: "trial 3 of 10" in output.read_text(), what="three trials", limit_s=120)
+    wait_until(lambda: "trial 3 of 10" in output.read_text(), what="three trials", timeout_s=120)
     [driver] = [process for process in platform.descendants() if _runs_training(process)]
     driver.send_signal(signal.SIGKILL)
     assert cut_off.wait(timeout=60) != 0
@@ -125,7 +129,9 @@ def test_a_search_that_was_killed_goes_on_where_it_was(platform: Started, local:
     assert result(resumed.stdout)["run_id"] == run_id
 
 
-def test_trees_that_were_lost_with_their_worker_are_fitted_again_the_same(platform: Started, local: Local) -> None:
+def test_trees_that_were_lost_with_their_worker_are_fitted_again_the_same(
+    platform: RunningPlatform, local: LocalFolder
+) -> None:
     rows = sources.make_synthetic(n_samples=20_000, seed=1)
     rows.features.assign(sold=rows.target).to_parquet(local.folder / "rows.parquet")
     argv = ["train", "--data", "rows.parquet", "--target", "sold", "--trees", "300", "--max-depth", "3", "--no-promote"]
@@ -140,7 +146,7 @@ def test_trees_that_were_lost_with_their_worker_are_fitted_again_the_same(platfo
 
     with (local.folder / "lost.log").open("w") as log:
         running = subprocess.Popen([MANTA, *argv], cwd=local.folder, stdout=log, stderr=log, env=clean_environment())
-    wait_until(kill_one, what="a worker that fits", limit_s=120)
+    wait_until(kill_one, what="a worker that fits", timeout_s=120)
     assert running.wait(timeout=200) == 0, (local.folder / "lost.log").read_text()
 
     dataset = sources.read_file(str(local.folder / "rows.parquet"), target="sold")
@@ -151,7 +157,9 @@ def test_trees_that_were_lost_with_their_worker_are_fitted_again_the_same(platfo
     assert result((local.folder / "lost.log").read_text())["fingerprint"] == provenance.forest_fingerprint(alone)
 
 
-def test_a_cluster_without_free_cpus_is_waited_for_with_the_reason(local: Local, platform: Started) -> None:
+def test_a_cluster_without_free_cpus_is_waited_for_with_the_reason(
+    local: LocalFolder, platform: RunningPlatform
+) -> None:
     assert platform.process.poll() is None
     hold = "ray.get(ray.remote(num_cpus=ray.cluster_resources()['CPU'])(lambda: time.sleep(300)).remote())"
     client = JobSubmissionClient(local.target.ray_url, headers=local.target.ray_headers)
@@ -174,7 +182,7 @@ def test_a_cluster_without_free_cpus_is_waited_for_with_the_reason(local: Local,
     wait_until(lambda: client.get_job_status(holder).is_terminal(), what="the end of the holder")
 
 
-def test_a_model_survives_a_registry_that_goes_away(local: Local, registry: MlflowClient, tmp_path: Path) -> None:
+def test_a_model_survives_a_registry_that_goes_away(local: LocalFolder, registry: MlflowClient, tmp_path: Path) -> None:
     before = len(registry.search_model_versions(f"name='{MODEL_NAME}'"))
     door = Door(local.target.mlflow_url, closes_at="/runs/log-batch")
     with door.listening() as url:

@@ -8,16 +8,16 @@ import pytest
 from mlflow import MlflowClient
 
 from app.names import MODEL_NAME
-from tests.support.local import Local, Started
+from tests.support.local import LocalFolder, RunningPlatform
 
 
 @pytest.fixture(scope="module")
-def registry(platform: Started, local: Local) -> MlflowClient:
+def registry(platform: RunningPlatform, local: LocalFolder) -> MlflowClient:
     assert platform.process.poll() is None
     return MlflowClient(tracking_uri=local.target.mlflow_url)
 
 
-def trained(local: Local, *argv: str) -> dict[str, Any]:
+def trained(local: LocalFolder, *argv: str) -> dict[str, Any]:
     """The result of a training job: its last line of output."""
     ended = local.run("train", *argv)
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -26,7 +26,7 @@ def trained(local: Local, *argv: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def wine(registry: MlflowClient, local: Local) -> dict[str, Any]:
+def wine(registry: MlflowClient, local: LocalFolder) -> dict[str, Any]:
     """The result of a job on the wine data."""
     assert registry
     return trained(local, "--dataset", "wine", "--trees", "20", "--seed", "3")
@@ -54,7 +54,7 @@ def test_a_run_records_how_the_model_came_about(registry: MlflowClient, wine: di
 
 
 def test_a_version_is_registered_with_signature_example_and_pins(
-    registry: MlflowClient, wine: dict[str, Any], local: Local
+    registry: MlflowClient, wine: dict[str, Any], local: LocalFolder
 ) -> None:
     version = registry.get_model_version(MODEL_NAME, wine["version"])
     mlflow.set_tracking_uri(local.target.mlflow_url)
@@ -74,7 +74,7 @@ def test_the_scores_are_of_held_out_rows_and_plausible(wine: dict[str, Any]) -> 
     assert 0 <= wine["metrics"]["brier"] < 0.3
 
 
-def test_the_same_seed_gives_the_same_forest_bit_for_bit(local: Local, wine: dict[str, Any]) -> None:
+def test_the_same_seed_gives_the_same_forest_bit_for_bit(local: LocalFolder, wine: dict[str, Any]) -> None:
     again = trained(local, "--dataset", "wine", "--trees", "20", "--seed", "3")
     other = trained(local, "--dataset", "wine", "--trees", "20", "--seed", "4")
 
@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_forest_bit_for_bit(local: Local, wine: dic
     assert other["fingerprint"] != wine["fingerprint"]
 
 
-def test_a_file_beside_the_user_is_trained_on(local: Local, registry: MlflowClient) -> None:
+def test_a_file_beside_the_user_is_trained_on(local: LocalFolder, registry: MlflowClient) -> None:
     rows = "\n".join(f"{i},{i % 7},{'yes' if i % 3 else 'no'}" for i in range(60))
     (local.folder / "houses.csv").write_text(f"rooms,area,sold\n{rows}\n")
 
@@ -101,7 +101,7 @@ def test_a_file_beside_the_user_is_trained_on(local: Local, registry: MlflowClie
     ],
 )
 def test_a_job_that_cannot_train_fails_and_registers_nothing(
-    local: Local, registry: MlflowClient, argv: list[str], message: str
+    local: LocalFolder, registry: MlflowClient, argv: list[str], message: str
 ) -> None:
     (Path(local.folder) / "bad.csv").write_text("a,city,sold\n1,Rome,yes\n2,Oslo,no\n")
     before = len(registry.search_model_versions(f"name='{MODEL_NAME}'"))

@@ -60,7 +60,7 @@ class Traffic:
             self.faults.append(f"version {version} answered after {settled_before} was everywhere")
 
     def wait_for(self, enough: int) -> None:
-        wait_until(lambda: self.sent >= enough, what=f"{enough} requests", limit_s=300)
+        wait_until(lambda: self.sent >= enough, what=f"{enough} requests", timeout_s=300)
 
     async def during(self, change: Callable[[], Coroutine[None, None, None]]) -> None:
         """Send until all requests are answered and the change is done."""
