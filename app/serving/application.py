@@ -1,14 +1,14 @@
-"""The Ray Serve application: one deployment whose replicas hold the model and answer HTTP.
+"""The Ray Serve application: one deployment, whose replicas hold the model and answer HTTP requests.
 
-Its import path is `app.serving.application:build`; the same builder serves on one machine and in a RayService.
+Its import path is `app.serving.application:build`, both on one machine and in a RayService.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import ray
 from fastapi import FastAPI
+from mlflow.entities.model_registry import ModelVersion
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve.config import BackpressureConfig
@@ -16,37 +16,37 @@ from ray.serve.schema import LoggingConfig
 
 from app import names
 from app.models.registry import Registry
-from app.serving import metrics, routes
-from app.serving.fleet.alias_follower import Follower
+from app.serving import routes
+from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.load import Fleet
+from app.serving.fleet.protocol import AliasReading, Claim, FleetMember, LoadId, Refusal
 from app.serving.fleet.replica import Replica
-from app.serving.fleet.replica_group import ServePeers
+from app.serving.fleet.replica_group import ServeReplicaGroup
+from app.serving.metrics import ReplicaMetrics
 from app.serving.requests.limits import (
     MAX_BODY_BYTES,
     MAX_ONGOING_REQUESTS,
     MAX_QUEUED_REQUESTS,
     MAX_ROWS,
     RETRY_AFTER_S,
-    Limits,
+    RequestLimits,
 )
+from app.serving.schemas import ReplicaInfo
 from app.settings import settings
 
-Steps = dict[str, Callable[..., Awaitable[object]]]
-
 GRACEFUL_SHUTDOWN_TIMEOUT_S: Final = 60
-"""The longest that a replica which stops may take to finish the requests that it has."""
+"""How long a replica that stops may take to finish its requests in progress."""
 
-
-OPTIONS: Final[dict[str, Any]] = {
+DEPLOYMENT_OPTIONS: Final[dict[str, Any]] = {
     "max_ongoing_requests": MAX_ONGOING_REQUESTS,
     "max_queued_requests": MAX_QUEUED_REQUESTS,
     "backpressure_config": BackpressureConfig(retry_after_s=RETRY_AFTER_S),
-    # Ray's measures count requests by path and status. A line for each would cost as much as the answer, and at level
-    # INFO Serve makes it even where the access log is off.
+    # Ray's metrics count requests by path and status. One log line for each request would cost as much time as the
+    # prediction. At level INFO Serve formats that line even if the access log is off.
     "logging_config": LoggingConfig(enable_access_log=False, log_level="WARNING"),
     "graceful_shutdown_timeout_s": GRACEFUL_SHUTDOWN_TIMEOUT_S,
 }
-"""What Serve is told of the deployment wherever it runs; its config says how many replicas there are."""
+"""Options of the deployment on every platform. The Serve config sets the number of replicas."""
 
 
 class ServeArgs(BaseModel):
@@ -57,66 +57,75 @@ class ServeArgs(BaseModel):
     model_name: str = Field(
         default_factory=lambda: settings().model_name,
         pattern=names.MODEL_NAME_PATTERN,
-        description="Registered model whose champion serves.",
+        description="Registered model to serve.",
     )
-    max_rows: int = Field(default=MAX_ROWS, ge=1, description="The most rows of one prediction request.")
-    max_body_bytes: int = Field(default=MAX_BODY_BYTES, ge=1024, description="The most bytes of one request.")
+    max_rows: int = Field(default=MAX_ROWS, ge=1, description="Maximum rows of one prediction request.")
+    max_body_bytes: int = Field(
+        default=MAX_BODY_BYTES, ge=1024, description="Maximum size of one request body, in bytes."
+    )
 
 
-class ModelServer:
-    """One replica: it is ready once it serves what the fleet should, or knows that there is nothing to serve yet."""
+class ModelServer(FleetMember):
+    """One replica of the deployment: the HTTP API, and the methods that the other replicas call."""
 
     def __init__(self, args: ServeArgs) -> None:
         logging.getLogger(names.SERVING_LOG).setLevel(logging.INFO)
         self._args = args
         context = serve.get_replica_context()
-        measures = metrics.Measures()
+        metrics = ReplicaMetrics()
         self._replica = Replica(
             Registry(settings()),
             model_name=args.model_name,
             name=context.replica_id.unique_id,
-            on_swap=measures.swapped,
-            on_refusal=measures.refused,
+            on_swap=metrics.record_swap,
+            on_refusal=metrics.record_refusal,
         )
-        self._fleet = Fleet(self._replica, ServePeers(context.app_name, names.DEPLOYMENT))
-        self._follower = Follower(self._fleet)
+        self._fleet = Fleet(self._replica, ServeReplicaGroup(context.app_name, names.DEPLOYMENT))
+        self._follower = AliasFollower(self._fleet)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        """Make the ingress of this replica, after its constructor."""
-        configured = settings()
+        """Build the HTTP API of this replica. Serve calls this after the constructor."""
+        config = settings()
         resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
-        return routes.create(
+        return routes.create_api(
             self._fleet,
             self._follower,
-            limits=Limits(rows=self._args.max_rows, body_bytes=self._args.max_body_bytes),
-            access=routes.Access(
-                tokens=configured.serve_tokens,
-                predict_needs_token=configured.predict_needs_token,
-                webhook_secret=configured.webhook_secret,
+            limits=RequestLimits(rows=self._args.max_rows, body_bytes=self._args.max_body_bytes),
+            access=routes.AccessRules(
+                tokens=config.serve_tokens,
+                predict_needs_token=config.predict_needs_token,
+                webhook_secret=config.webhook_secret,
             ),
             threads=max(1, int(resources.get("CPU", 1))),
         )
 
-    async def answer(self, step: str, *args: object) -> object:
-        """Do what another replica, or this one, asks all of them for.
+    async def claim(self, load: LoadId) -> Claim:
+        """See `Replica.claim`."""
+        return await self._replica.claim(load)
 
-        Args:
-            step: One of the steps below.
-            args: What the step takes.
-        """
-        steps: Steps = {
-            "claim": self._replica.claim,
-            "prepare": self._replica.prepare,
-            "commit": self._replica.commit,
-            "release": self._replica.release,
-            "report": self._replica.report,
-            "heard": self._follower.heard,
-        }
-        return await steps[step](*args)
+    async def prepare(self, load: LoadId, version: ModelVersion) -> ReplicaInfo | Claim:
+        """See `Replica.prepare`."""
+        return await self._replica.prepare(load, version)
+
+    async def commit(self, load: LoadId, version: ModelVersion) -> ReplicaInfo:
+        """See `Replica.commit`."""
+        return await self._replica.commit(load, version)
+
+    async def release(self, load: LoadId, refusal: Refusal | None) -> None:
+        """See `Replica.release`."""
+        await self._replica.release(load, refusal)
+
+    async def report(self) -> ReplicaInfo:
+        """Return what this replica serves."""
+        return self._replica.info
+
+    async def on_alias_seen(self, reading: AliasReading) -> None:
+        """See `AliasFollower.on_alias_seen`."""
+        await self._follower.on_alias_seen(reading)
 
 
 def build(args: ServeArgs) -> serve.Application:
     """Build the Serve application from the arguments of its config."""
-    deployment = serve.deployment(name=names.DEPLOYMENT, **OPTIONS)
+    deployment = serve.deployment(name=names.DEPLOYMENT, **DEPLOYMENT_OPTIONS)
     application: serve.Application = deployment(serve.ingress()(ModelServer)).bind(args)
     return application

@@ -10,9 +10,9 @@ from mlflow.types import DataType
 
 from app import errors
 from app.models.signature import Columns
-from app.serving.fleet.replica import Replica, Served
+from app.serving.fleet.replica import Replica, ServedModel
 from app.serving.requests.json_rows import LARGEST
-from app.serving.requests.limits import Limits
+from app.serving.requests.limits import RequestLimits
 from app.serving.schemas import LoadRequest, PredictRequest, PredictRows, Problem
 
 
@@ -61,7 +61,7 @@ POSITION_SCHEMAS: Final = KIND_SCHEMAS | {DataType.boolean: {"enum": [0, 1]}}
 """Values by position, which are numbers always."""
 
 
-def install(api: FastAPI, replica: Replica, limits: Limits) -> None:
+def install(api: FastAPI, replica: Replica, limits: RequestLimits) -> None:
     """Make the API's document follow what the replica serves."""
 
     def document() -> dict[str, Any]:
@@ -113,7 +113,7 @@ def predict_schema(*, columns: Columns | None, rows: int) -> dict[str, Any]:
     return {"oneOf": [by_position, by_name]}
 
 
-def _examples(served: Served) -> list[dict[str, Any]]:
+def _examples(served: ServedModel) -> list[dict[str, Any]]:
     """The first row of the version's own example, in each form that it takes."""
     columns = served.predictor.columns
     values = served.example.features[0]

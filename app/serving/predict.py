@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.serving import schemas
-from app.serving.fleet.alias_follower import Follower
+from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.replica import Replica
 from app.serving.requests import body, json_rows, npy_rows
-from app.serving.requests.limits import Limits
+from app.serving.requests.limits import RequestLimits
 
 INLINE_WALKS: Final = 100_000
 """Walks of a row down a tree, about a millisecond of them, that are not worth another thread."""
@@ -37,7 +37,7 @@ class Predictions:
         threads: Batches that are answered at once, beside the small ones, which the event loop answers itself.
     """
 
-    def __init__(self, replica: Replica, follower: Follower, *, limits: Limits, threads: int) -> None:
+    def __init__(self, replica: Replica, follower: AliasFollower, *, limits: RequestLimits, threads: int) -> None:
         self._replica = replica
         self._follower = follower
         self._limits = limits
@@ -50,8 +50,8 @@ class Predictions:
             MantaError: The body cannot be used, or no model is served.
         """
         content, kind = await body.read(request, max_bytes=self._limits.body_bytes, kinds=READERS)
-        await self._follower.confirm()
-        served = self._replica.require()
+        await self._follower.check_before_first_request()
+        served = self._replica.require_served()
         predictor = served.predictor
         read = READERS.get(kind, json_rows.read)
         rows = read(content, columns=predictor.columns, max_rows=self._limits.rows)

@@ -20,11 +20,11 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors import MantaError, UnauthorizedError
 from app.serving import docs_pages, openapi, schemas, webhook
-from app.serving.fleet.alias_follower import Follower
+from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.load import Fleet
 from app.serving.predict import Predictions
 from app.serving.requests import body
-from app.serving.requests.limits import Limits
+from app.serving.requests.limits import RequestLimits
 from app.serving.schemas import Health, LoadRequest, LoadResponse, ModelInfo, ModelStatus, PredictResponse
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -40,7 +40,7 @@ LOAD_FORM: Final = '{"name": string, "version": string} or {"name": string, "ali
 
 
 @dataclass(frozen=True, kw_only=True)
-class Access:
+class AccessRules:
     """What a client must bring."""
 
     tokens: Sequence[SecretStr]
@@ -78,7 +78,9 @@ class Api(FastAPI):
         await response(scope, receive, send)
 
 
-def create(fleet: Fleet, follower: Follower, *, limits: Limits, access: Access, threads: int = 1) -> FastAPI:
+def create_api(
+    fleet: Fleet, follower: AliasFollower, *, limits: RequestLimits, access: AccessRules, threads: int = 1
+) -> FastAPI:
     """Make the API of one replica.
 
     Args:
@@ -168,7 +170,7 @@ def create(fleet: Fleet, follower: Follower, *, limits: Limits, access: Access, 
     return api
 
 
-def _receive_webhooks(api: FastAPI, follower: Follower, *, limits: Limits, secret: SecretStr) -> None:
+def _receive_webhooks(api: FastAPI, follower: AliasFollower, *, limits: RequestLimits, secret: SecretStr) -> None:
     """Look at the alias at once when MLflow says that it was moved."""
 
     @api.post("/model/webhook", status_code=HTTPStatus.ACCEPTED, responses=openapi.WEBHOOK_PROBLEMS)

@@ -1,9 +1,9 @@
 """docs/reference/http-api.md: every route, message and problem, from the OpenAPI document of the application."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Concatenate, Final
 
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -11,11 +11,12 @@ from pydantic import SecretStr
 from app import errors, names
 from app.models.registry import Registry
 from app.serving import routes as app_routes
-from app.serving.fleet.alias_follower import Follower
-from app.serving.fleet.load import Answer, Fleet
+from app.serving.fleet.alias_follower import AliasFollower
+from app.serving.fleet.load import Fleet
+from app.serving.fleet.protocol import Answer, Args, FleetMember
 from app.serving.fleet.replica import Replica
 from app.serving.requests import body
-from app.serving.requests.limits import MAX_ONGOING_REQUESTS, MAX_QUEUED_REQUESTS, RETRY_AFTER_S, Limits
+from app.serving.requests.limits import MAX_ONGOING_REQUESTS, MAX_QUEUED_REQUESTS, RETRY_AFTER_S, RequestLimits
 from app.serving.schemas import Problem
 from app.settings import Settings
 from scripts.reference.json_schema import fields
@@ -79,16 +80,22 @@ def page() -> str:
     return markdown_page("HTTP API", source="the FastAPI application in app/", blocks=blocks)
 
 
-class _NoPeers:
-    """The peers of a replica that is part of no fleet."""
+class _EmptyGroup:
+    """The replica group of a replica that is not deployed."""
 
-    async def ask(self, step: str, *args: object, kind: type[Answer], timeout_s: float) -> list[Answer]:
-        """Nobody answers."""
-        del step, args, kind, timeout_s
+    async def broadcast(
+        self,
+        method: Callable[Concatenate[FleetMember, Args], Awaitable[Answer]],
+        timeout_s: float,
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> list[Answer]:
+        """Call no replica."""
+        del method, timeout_s, args, kwargs
         return []
 
-    async def running(self) -> int:
-        """No replica runs."""
+    async def count_running(self) -> int:
+        """Count no replica."""
         return 0
 
 
@@ -98,10 +105,10 @@ def _application() -> FastAPI:
     replica = Replica(
         registry, model_name=names.MODEL_NAME, name="", on_swap=lambda *_: None, on_refusal=lambda *_: None
     )
-    fleet = Fleet(replica, _NoPeers())
+    fleet = Fleet(replica, _EmptyGroup())
     secret = SecretStr("secret")
-    access = app_routes.Access(tokens=[secret], predict_needs_token=False, webhook_secret=secret)
-    return app_routes.create(fleet, Follower(fleet), limits=Limits(), access=access)
+    access = app_routes.AccessRules(tokens=[secret], predict_needs_token=False, webhook_secret=secret)
+    return app_routes.create_api(fleet, AliasFollower(fleet), limits=RequestLimits(), access=access)
 
 
 def _route(route: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[str]:
@@ -150,7 +157,7 @@ def _problem_types(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[st
 
 
 def _limits() -> Iterator[tuple[str, ...]]:
-    limits = Limits()
+    limits = RequestLimits()
     yield "Rows of one prediction request", f"{limits.rows:,}", "413"
     yield "Bytes of a request body", f"{limits.body_bytes:,}", "413"
     yield "Requests in progress in a replica", f"{MAX_ONGOING_REQUESTS:,}", "The request waits."

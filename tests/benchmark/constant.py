@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.serving.application import OPTIONS
+from app.serving.application import DEPLOYMENT_OPTIONS
 
 BODY: Final = (
     b'{"predictions":["high"],"probabilities":[[0.7946666666666666,0.20533333333333334]],"model_version":"2",'
@@ -34,5 +34,5 @@ class Constant:
         return answer
 
 
-deployment = serve.deployment(name="Constant", ray_actor_options={"num_cpus": 0}, **OPTIONS)
+deployment = serve.deployment(name="Constant", ray_actor_options={"num_cpus": 0}, **DEPLOYMENT_OPTIONS)
 application: Final = deployment(serve.ingress()(Constant)).bind()

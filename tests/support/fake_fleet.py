@@ -1,7 +1,9 @@
-"""Replicas in one process that ask each other directly, over a registry in memory."""
+"""A fleet in one process: replicas that call each other directly, with a registry in memory."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Concatenate
 
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
@@ -11,9 +13,11 @@ from app.errors import ModelNotFoundError, ModelRefusedError, PlatformError, Reg
 from app.models.artifact import Artifact
 from app.models.registry import Registry
 from app.models.signature import Column, Columns
-from app.serving.fleet.alias_follower import Follower
-from app.serving.fleet.load import Answer, Fleet
+from app.serving.fleet.alias_follower import AliasFollower
+from app.serving.fleet.load import Fleet
+from app.serving.fleet.protocol import AliasReading, Answer, Args, Claim, FleetMember, LoadId, Refusal
 from app.serving.fleet.replica import Replica
+from app.serving.schemas import ReplicaInfo
 from app.settings import Settings
 
 MODEL = "m"
@@ -26,11 +30,11 @@ ARTIFACT = Artifact(
     example_probabilities=None,
     example_labels=[],
 )
-"""What every version holds."""
+"""The artifact of every version."""
 
 
 class FakeRegistry(Registry):
-    """Versions 1 to 9 of one model, and an alias."""
+    """A registry in memory: any version number exists, and `refused` versions cannot be loaded."""
 
     def __init__(self) -> None:
         super().__init__(Settings(mlflow_tracking_uri="http://127.0.0.1:9"))
@@ -45,7 +49,7 @@ class FakeRegistry(Registry):
         self.reads += 1
         number = self.alias if alias else version
         if number is None:
-            raise ModelNotFoundError("There is none.")
+            raise ModelNotFoundError("There is no such alias.")
         return ModelVersion(name=name, version=number, creation_timestamp=0)
 
     def fetch(self, version: ModelVersion) -> Artifact:
@@ -62,42 +66,62 @@ class FakeRegistry(Registry):
 
 
 @dataclass
-class Member:
-    """One replica, and what runs on it."""
+class Member(FleetMember):
+    """One replica of the fake fleet."""
 
     replica: Replica
     fleet: Fleet
-    follower: Follower
+    follower: AliasFollower
     is_lost: bool = False
 
-    async def answer(self, step: str, *args: object) -> object:
-        owner = self.follower if step == "heard" else self.replica
-        answered: object = await getattr(owner, step)(*args)
-        return answered
+    async def claim(self, load: LoadId) -> Claim:
+        return await self.replica.claim(load)
+
+    async def prepare(self, load: LoadId, version: ModelVersion) -> ReplicaInfo | Claim:
+        return await self.replica.prepare(load, version)
+
+    async def commit(self, load: LoadId, version: ModelVersion) -> ReplicaInfo:
+        return await self.replica.commit(load, version)
+
+    async def release(self, load: LoadId, refusal: Refusal | None) -> None:
+        await self.replica.release(load, refusal)
+
+    async def report(self) -> ReplicaInfo:
+        return self.replica.info
+
+    async def on_alias_seen(self, reading: AliasReading) -> None:
+        await self.follower.on_alias_seen(reading)
 
 
 @dataclass
-class FakePeers:
-    """All members that are not lost; a lost one neither answers nor is listed."""
+class FakeReplicaGroup:
+    """All members that are not lost. A lost member does not answer and does not count as running."""
 
     members: list[Member] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    """Names of the methods that were broadcast."""
     is_away: bool = False
 
-    async def ask(self, step: str, *args: object, kind: type[Answer], timeout_s: float) -> list[Answer]:
+    async def broadcast(
+        self,
+        method: Callable[Concatenate[FleetMember, Args], Awaitable[Answer]],
+        timeout_s: float,
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> list[Answer]:
         if self.is_away:
             raise PlatformError("The replicas do not answer.")
-        self.asked.append(step)
+        name = method.__name__
+        self.calls.append(name)
         live = [member for member in self.members if not member.is_lost]
         async with asyncio.timeout(timeout_s):
-            answers = await asyncio.gather(*(member.answer(step, *args) for member in live))
-        return [answer for answer in answers if isinstance(answer, kind)]
+            return list(await asyncio.gather(*(getattr(member, name)(*args, **kwargs) for member in live)))
 
-    async def running(self) -> int:
+    async def count_running(self) -> int:
         return len([member for member in self.members if not member.is_lost])
 
     def add(self, registry: Registry) -> Member:
-        """A replica that is not started yet."""
+        """Add a replica that is not started yet."""
         replica = Replica(
             registry,
             model_name=MODEL,
@@ -106,10 +130,10 @@ class FakePeers:
             on_refusal=lambda _: None,
         )
         fleet = Fleet(replica, self)
-        member = Member(replica, fleet, Follower(fleet))
+        member = Member(replica, fleet, AliasFollower(fleet))
         self.members.append(member)
         return member
 
     def versions(self) -> list[str | None]:
-        """What the members serve."""
-        return [member.replica.info.version for member in self.members if not member.is_lost]
+        """The version that each live member serves."""
+        return [member.replica.served_version for member in self.members if not member.is_lost]

@@ -1,4 +1,4 @@
-"""The registry's alias `champion` followed by the fleet: at a replica's start, by polling, and when MLflow says so.
+"""Keeps the fleet on the registry's alias `champion`: at the start of a replica, by polling, and after a webhook.
 
 How a version gets onto every replica is decided in `app.serving.fleet.load`.
 """
@@ -15,22 +15,23 @@ from mlflow.entities.model_registry import ModelVersion
 from app import names
 from app.errors import LoadInProgressError, MantaError, ModelRefusedError, PlatformError, RegistryUnavailableError
 from app.serving.fleet.load import ANSWER_TIMEOUT_S, Fleet
+from app.serving.fleet.protocol import AliasReading, FleetMember
 from app.serving.schemas import ReplicaInfo
 
 log = logging.getLogger(names.SERVING_LOG)
 
-POLL_S: Final = (2.0, 3.5)
-"""Range of the pause between two looks at the alias. Whoever looks first tells the others, who then wait anew, so that
-MLflow gets less than one request a second from a fleet of any size."""
+POLL_INTERVAL_S: Final = (2.0, 3.5)
+"""Range of the pause between two reads of the alias. The replica that reads it first tells the others, and they start
+their pause again. MLflow gets less than one request a second from a fleet of any size."""
 
 REFUSED_RETRY_S: Final = 60
-"""How long a refused version is left alone: what refused it may have been a full disk."""
+"""How long a refused version is not tried again. The cause may be temporary, such as a full disk."""
 
-CONFIRM_TIMEOUT_S: Final = 5
-"""The longest that a replica's first request waits for another look at what the fleet serves."""
+FIRST_REQUEST_CHECK_TIMEOUT_S: Final = 5
+"""Limit for the check that the first request to a replica waits for."""
 
 
-class Follower:
+class AliasFollower:
     """Keeps one replica, and through it the fleet, on the champion.
 
     Args:
@@ -39,147 +40,155 @@ class Follower:
 
     def __init__(self, fleet: Fleet) -> None:
         self.trouble = ""
-        """Why nobody knows at present which version is the champion; empty if that is known."""
+        """Why the champion is not known at present; empty if it is known."""
         self._fleet = fleet
         self._replica = fleet.replica
-        self._due = 0.0
+        self._next_poll_s = 0.0
         self._polling: asyncio.Task[None] | None = None
-        self._confirming: asyncio.Task[None] | None = None
+        self._first_request_check: asyncio.Task[None] | None = None
         self._catching_up: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Return once this replica serves what the fleet should, or knows that there is nothing to serve yet."""
+        """Load the version that the fleet serves, and start polling. Returns once this replica is ready.
+
+        A replica is ready when it serves the fleet's version, or when it knows that there is no version to serve yet.
+        """
         while True:
             try:
-                await self._adopt()
+                await self._load_fleet_version()
                 break
             except (RegistryUnavailableError, ModelRefusedError) as error:
                 self.trouble = str(error)
-                log.error("not ready until MLflow's alias names a version that may serve: %s", error)  # noqa: TRY400 - said every few seconds
-            await asyncio.sleep(_pause())
+                log.error("not ready until MLflow's alias names a version that can serve: %s", error)  # noqa: TRY400 - repeated every few seconds
+            await asyncio.sleep(_poll_interval_s())
         self.trouble = ""
         self._polling = asyncio.create_task(self._poll_forever())
 
     async def stop(self) -> None:
-        """Follow no more."""
-        for task in (self._polling, self._confirming, self._catching_up):
+        """Stop following the alias."""
+        for task in (self._polling, self._first_request_check, self._catching_up):
             if task is not None:
                 task.cancel()
 
-    async def confirm(self) -> None:
-        """Before the first request is answered, look again at what the fleet serves.
+    async def check_before_first_request(self) -> None:
+        """Before the first request is answered, check once more which version the fleet serves.
 
-        Between this replica's start and its first request the fleet may have moved on without it. From that request
-        on it is among the running replicas, which a load waits for.
+        The fleet may have moved to another version between this replica's start and its first request. After that
+        request the replica counts as running, and a load waits for it.
         """
-        if self._confirming is None:
-            self._confirming = asyncio.create_task(self._confirm())
-        if not self._confirming.done():
-            await asyncio.shield(self._confirming)
+        if self._first_request_check is None:
+            self._first_request_check = asyncio.create_task(self._check_fleet_version())
+        if not self._first_request_check.done():
+            await asyncio.shield(self._first_request_check)
 
     async def poll(self) -> None:
-        """Look at the alias, move the fleet to it if it was moved, and tell the others what was seen."""
-        self._postpone()
+        """Read the alias, tell the other replicas what it names, and move the fleet if the alias has moved."""
+        self._postpone_poll()
         try:
             champion = await asyncio.to_thread(self._replica.registry.champion, self._replica.model_name)
         except RegistryUnavailableError as error:
             log.warning("the champion cannot be looked up: %s", error)
-            await self._tell(None, is_served=False, trouble=str(error))
+            await self._broadcast_alias(AliasReading(champion=None, is_served=False, trouble=str(error)))
             return
         number = str(champion.version) if champion else None
-        is_served = number == self._replica.info.version
-        await self._tell(champion, is_served=is_served, trouble="")
-        if champion is None or is_served or self._is_refused(str(champion.version)):
+        is_served = number == self._replica.served_version
+        await self._broadcast_alias(AliasReading(champion=champion, is_served=is_served, trouble=""))
+        if champion is None or is_served or self._was_refused_recently(str(champion.version)):
             return
         try:
             await self._fleet.move(champion, promote=False)
         except LoadInProgressError:
-            log.info("version %s: another load is under way", number)
+            log.info("version %s: another load is in progress", number)
         except MantaError as error:
-            log.warning("the fleet stays where it is: %s", error)
+            log.warning("the fleet keeps its version: %s", error)
 
-    async def heard(self, champion: ModelVersion | None, is_served: bool, trouble: str) -> None:  # noqa: FBT001 - travels
-        """Take note of what a replica saw when it looked at the alias.
+    async def on_alias_seen(self, reading: AliasReading) -> None:
+        """Handle what a replica learned when it read the alias.
 
-        Args:
-            champion: The version that the alias names.
-            is_served: Whether that replica serves it; if this one does not, it is the one that was left behind.
-            trouble: Why the alias could not be seen.
+        If that replica serves the champion and this one does not, this one fell behind and loads the champion itself.
         """
-        self._postpone()
-        self.trouble = trouble
-        if champion is None or not is_served or self._replica.info.version == str(champion.version):
+        self._postpone_poll()
+        self.trouble = reading.trouble
+        champion = reading.champion
+        if champion is None or not reading.is_served or self._replica.served_version == str(champion.version):
             return
         if self._catching_up is None or self._catching_up.done():
             self._catching_up = asyncio.create_task(self._catch_up(champion))
 
-    async def _adopt(self) -> None:
-        """Serve the champion, unless the fleet serves another version, because it refused it or is about to move."""
+    async def _load_fleet_version(self) -> None:
+        """Load the champion, or the version that the fleet serves instead.
+
+        A fleet that serves another version has refused the champion, or is about to move to it.
+        """
         replica = self._replica
         champion = await asyncio.to_thread(replica.registry.champion, replica.model_name)
-        served = Counter(peer.version for peer in await self._others() if peer.version is not None)
+        served = Counter(info.version for info in await self._other_replicas() if info.version is not None)
         number = str(champion.version) if champion else None
         if served and number not in served:
             [(number, _)] = served.most_common(1)
             champion = await asyncio.to_thread(replica.registry.find, replica.model_name, version=number)
         if champion is None:
-            log.info("%r has no champion yet: answering 503 until a version is loaded", replica.model_name)
+            log.info("%r has no champion yet: predictions get 503 until a version is loaded", replica.model_name)
             return
-        await replica.take(champion)
+        await replica.load(champion)
 
-    async def _others(self) -> list[ReplicaInfo]:
-        """What the other replicas serve; nothing at the start of a cluster, or while Serve's controller is away."""
+    async def _other_replicas(self) -> list[ReplicaInfo]:
+        """Ask the other replicas what they serve.
+
+        Returns:
+            Nothing when the cluster starts, or while Serve's controller does not answer.
+        """
         try:
-            if await self._fleet.peers.running() == 0:
+            if await self._fleet.group.count_running() == 0:
                 return []
-            answers = await self._fleet.peers.ask("report", kind=ReplicaInfo, timeout_s=ANSWER_TIMEOUT_S)
+            infos = await self._fleet.group.broadcast(FleetMember.report, ANSWER_TIMEOUT_S)
         except PlatformError as error:
             log.warning("%s", error)
             return []
-        return [answer for answer in answers if answer.replica != self._replica.name]
+        return [info for info in infos if info.replica != self._replica.name]
 
-    async def _confirm(self) -> None:
+    async def _check_fleet_version(self) -> None:
         try:
-            await asyncio.wait_for(self._adopt(), CONFIRM_TIMEOUT_S)
+            await asyncio.wait_for(self._load_fleet_version(), FIRST_REQUEST_CHECK_TIMEOUT_S)
         except (MantaError, TimeoutError) as error:
-            log.warning("serving what was loaded at the start: %s", error)
+            log.warning("this replica serves the version that it loaded at its start: %s", error)
 
     async def _catch_up(self, champion: ModelVersion) -> None:
-        """Load what the others serve already."""
-        if self._is_refused(str(champion.version)):
+        """Load the champion on this replica alone, because other replicas already serve it."""
+        if self._was_refused_recently(str(champion.version)):
             return
         try:
-            await self._replica.take(champion)
+            await self._replica.load(champion)
         except MantaError as error:
-            log.warning("left behind the fleet: %s", error)
+            log.warning("this replica fell behind the fleet and cannot catch up: %s", error)
 
-    async def _tell(self, champion: ModelVersion | None, *, is_served: bool, trouble: str) -> None:
+    async def _broadcast_alias(self, reading: AliasReading) -> None:
         try:
-            await self._fleet.peers.ask(
-                "heard", champion, is_served, trouble, kind=type(None), timeout_s=ANSWER_TIMEOUT_S
-            )
+            await self._fleet.group.broadcast(FleetMember.on_alias_seen, ANSWER_TIMEOUT_S, reading)
         except PlatformError as error:
             log.warning("%s", error)
-            self.trouble = trouble
+            self.trouble = reading.trouble
 
     async def _poll_forever(self) -> None:
-        self._postpone()
+        self._postpone_poll()
         while True:
-            await asyncio.sleep(max(0.0, self._due - time.monotonic()))
-            if time.monotonic() < self._due:
-                continue  # another replica looked meanwhile
+            await asyncio.sleep(max(0.0, self._next_poll_s - time.monotonic()))
+            if time.monotonic() < self._next_poll_s:
+                continue  # another replica has read the alias meanwhile
             try:
                 await self.poll()
-            except Exception:  # following goes on when one look fails in a way that nobody foresaw
-                log.exception("a look at the champion failed")
+            except Exception:  # an unexpected failure of one poll must not end the polling
+                log.exception("polling the champion failed")
 
-    def _postpone(self) -> None:
-        self._due = time.monotonic() + _pause()
+    def _postpone_poll(self) -> None:
+        self._next_poll_s = time.monotonic() + _poll_interval_s()
 
-    def _is_refused(self, version: str) -> bool:
+    def _was_refused_recently(self, version: str) -> bool:
         refusal = self._replica.refusal
-        return refusal is not None and refusal.version == version and time.monotonic() - refusal.at < REFUSED_RETRY_S
+        if refusal is None or refusal.version != version:
+            return False
+        return time.monotonic() - refusal.refused_at_s < REFUSED_RETRY_S
 
 
-def _pause() -> float:
-    return random.uniform(*POLL_S)  # noqa: S311 - spreads load, guards nothing
+def _poll_interval_s() -> float:
+    return random.uniform(*POLL_INTERVAL_S)  # noqa: S311 - spreads load; not used for security

@@ -1,9 +1,9 @@
-"""One model on every replica: a load claims all of them, prepares all, and then swaps all or none.
+"""A load: it claims every replica, prepares every replica, and then swaps all replicas or none.
 
-Any replica can run a load. Claims have no time limit: a claim counts for as long as the replica that runs its load
-says so, and one whose replica is gone binds nobody. What a replica does at each step is decided in
-`app.serving.fleet.replica`; how it is reached, in `app.serving.fleet.replica_group`; when the fleet follows the
-registry's alias by itself, in `app.serving.fleet.alias_follower`.
+Any replica can run a load. A claim has no time limit: it counts as long as a replica says that it runs the load, and a
+claim held by a dead replica expires. `app.serving.fleet.replica` implements the steps on one replica, and
+`app.serving.fleet.replica_group` calls them on all replicas. `app.serving.fleet.alias_follower` starts loads when the
+alias in the registry moves.
 """
 
 import asyncio
@@ -12,196 +12,181 @@ import time
 import uuid
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 from mlflow.entities.model_registry import ModelVersion
 
 from app import names
 from app.errors import LoadInProgressError, ModelRefusedError, PlatformError
-from app.serving.fleet.replica import PREPARE_TIMEOUT_S, Claim, Refusal, Replica, Ticket
+from app.serving.fleet.protocol import Claim, FleetMember, LoadId, Refusal, ReplicaGroup
+from app.serving.fleet.replica import PREPARE_TIMEOUT_S, Replica
 from app.serving.schemas import LoadRequest, ReplicaInfo
 
 log = logging.getLogger(names.SERVING_LOG)
 
 ANSWER_TIMEOUT_S: Final = 10
-"""The longest that replicas may take to answer what they know already."""
+"""Limit for calls that replicas answer from memory."""
 
 SETTLE_TIMEOUT_S: Final = 30
-"""The longest that a load waits for replicas that start, or whose loss Serve has not noticed yet, before it answers."""
+"""How long a commit waits for replicas that are starting, or that are lost without Serve having noticed it yet."""
 
-SETTLE_PAUSE_S: Final = 0.2
-"""Pause between two looks at whether every running replica has swapped."""
+SETTLE_INTERVAL_S: Final = 0.2
+"""Pause between two checks whether every running replica has swapped."""
 
-CLAIM_ROUNDS: Final = 3
-"""How often a load asks for the replicas when it finds claims of loads that nobody runs any more."""
-
-Answer = TypeVar("Answer")
-
-
-class Peers(Protocol):
-    """Every replica of the deployment, this one included."""
-
-    async def ask(self, step: str, *args: object, kind: type[Answer], timeout_s: float) -> list[Answer]:
-        """Ask every live replica for a step of `app.serving.fleet.replica`; a lost replica does not answer.
-
-        Raises:
-            PlatformError: They did not all answer in time, or Serve cannot say which there are.
-        """
-
-    async def running(self) -> int:
-        """How many replicas take requests, as Serve's controller sees it."""
+CLAIM_ATTEMPTS: Final = 3
+"""How often a load claims the replicas if it meets claims of loads that no replica runs any more."""
 
 
 class Fleet:
-    """Loads one version on every replica, or on none.
+    """Loads a model version on every replica, or on none.
 
     Args:
-        replica: The replica of this process, which runs the loads that reach it.
-        peers: All replicas.
+        replica: The replica of this process. It runs the loads that this process receives.
+        group: All replicas.
     """
 
-    def __init__(self, replica: Replica, peers: Peers) -> None:
+    def __init__(self, replica: Replica, group: ReplicaGroup) -> None:
         self.replica = replica
-        self.peers = peers
-        self._under_way: Ticket | None = None
+        self.group = group
         self._tasks: set[asyncio.Task[list[ReplicaInfo]]] = set()
 
-    async def load(self, wanted: LoadRequest) -> tuple[ModelVersion, list[ReplicaInfo]]:
-        """Serve another version on every replica and make it the champion; on any failure nothing changes.
+    async def load(self, request: LoadRequest) -> tuple[ModelVersion, list[ReplicaInfo]]:
+        """Serve another version on every replica and make it the champion. A failed load changes nothing.
 
         Returns:
             The version, and what each replica serves now.
 
         Raises:
-            LoadInProgressError: Another load is under way.
-            ModelNotFoundError: There is no such version.
-            ModelRefusedError: A replica must not serve it; the message names the replica and says why.
+            LoadInProgressError: Another load is in progress.
+            ModelNotFoundError: The version does not exist.
+            ModelRefusedError: A replica cannot serve the version. The message names the replica and the reason.
             RegistryUnavailableError: MLflow does not answer.
             PlatformError: The replicas do not answer.
         """
-        name = wanted.name or self.replica.model_name
+        name = request.name or self.replica.model_name
         registry = self.replica.registry
-        version = await asyncio.to_thread(registry.find, name, version=wanted.version, alias=wanted.alias)
-        self._check_name(version)
+        version = await asyncio.to_thread(registry.find, name, version=request.version, alias=request.alias)
+        self._check_model_name(version)
         return version, await self.move(version, promote=True)
 
     async def move(self, version: ModelVersion, *, promote: bool) -> list[ReplicaInfo]:
-        """Serve a version on every replica, or change nothing; a caller that goes away does not stop it halfway.
+        """Serve a version on every replica, or change nothing. Cancelling the caller does not stop the load.
 
         Args:
-            version: What to serve.
-            promote: Whether to point the alias at it, between the last check and the swap.
+            version: The version to serve.
+            promote: Whether to move the alias `champion` to the version, after all replicas are ready and before they
+                swap.
 
         Raises:
             LoadInProgressError, ModelRefusedError, RegistryUnavailableError, PlatformError: See `load`.
         """
-        if self._under_way is not None:
-            raise _in_progress(self._under_way)
-        ticket = Ticket(load_id=uuid.uuid4().hex, label=f"{version.name} version {version.version}")
-        self._under_way, self.replica.coordinates = ticket, ticket.load_id
-        task = asyncio.create_task(self._run(ticket, version, promote=promote))
+        if self.replica.running_load is not None:
+            raise _in_progress(self.replica.running_load)
+        load = LoadId(uuid=uuid.uuid4().hex, label=f"{version.name} version {version.version}")
+        self.replica.running_load = load
+        task = asyncio.create_task(self._run(load, version, promote=promote))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return await asyncio.shield(task)
 
     async def report(self) -> list[ReplicaInfo]:
-        """What every replica serves; only what this one does where the others do not answer."""
+        """Return what every replica serves, or only what this one serves if the replicas do not all answer."""
         try:
-            answers = await self.peers.ask("report", kind=ReplicaInfo, timeout_s=ANSWER_TIMEOUT_S)
+            infos = await self.group.broadcast(FleetMember.report, ANSWER_TIMEOUT_S)
         except PlatformError as error:
             log.warning("%s", error)
             return [self.replica.info]
-        return _sorted(answers)
+        return _sorted(infos)
 
-    async def _run(self, ticket: Ticket, version: ModelVersion, *, promote: bool) -> list[ReplicaInfo]:
-        refusal, begun = None, time.perf_counter()
+    async def _run(self, load: LoadId, version: ModelVersion, *, promote: bool) -> list[ReplicaInfo]:
+        refusal, started = None, time.perf_counter()
         try:
-            await self._claim(ticket)
+            await self._claim(load)
             try:
-                await self._prepare(ticket, version)
+                await self._prepare(load, version)
             except ModelRefusedError as error:
-                refusal = Refusal(version=str(version.version), reason=str(error), at=time.monotonic())
+                refusal = Refusal(version=str(version.version), reason=str(error), refused_at_s=time.monotonic())
                 raise
             prepared = time.perf_counter()
             if promote:
                 await asyncio.to_thread(self.replica.registry.promote, version)
-            moved = time.perf_counter()
-            served = await self._commit(ticket, version)
-            took = [
-                round(1000 * (end - start)) for start, end in pairwise((begun, prepared, moved, time.perf_counter()))
-            ]
-            what = "%s serves on %d replicas: %d ms to prepare it, %d ms to move the alias, %d ms to swap"
-            log.info(what, ticket.label, len(served), *took)
-            return served
+            promoted = time.perf_counter()
+            infos = await self._commit(load, version)
+            times = (started, prepared, promoted, time.perf_counter())
+            durations_ms = [round(1000 * (end - start)) for start, end in pairwise(times)]
+            message = "%s serves on %d replicas: %d ms to prepare it, %d ms to move the alias, %d ms to swap"
+            log.info(message, load.label, len(infos), *durations_ms)
+            return infos
         finally:
-            self._under_way = self.replica.coordinates = None
-            await self._release(ticket.load_id, refusal)
+            self.replica.running_load = None
+            await self._release(load, refusal)
 
-    async def _claim(self, ticket: Ticket) -> None:
-        """Win every replica, or leave them to the load that does.
+    async def _claim(self, load: LoadId) -> None:
+        """Claim every replica, or raise if another load has claimed the deciding one.
 
-        Of loads that ask at the same time, the one that holds the replica with the first name wins: each of them
-        sees who that is.
+        Of concurrent loads, the one that holds the replica with the alphabetically first name wins. Every load sees the
+        same claims, so all loads agree on the winner.
         """
-        for _ in range(CLAIM_ROUNDS):
-            claims = await self.peers.ask("claim", ticket, kind=Claim, timeout_s=ANSWER_TIMEOUT_S)
-            alive = {ticket.load_id} | {claim.coordinates for claim in claims}
-            dead = {claim.holder.load_id for claim in claims} - alive
-            if claims and not dead:
-                holder = min(claims, key=lambda claim: claim.replica).holder
-                if holder != ticket:
-                    raise _in_progress(holder)
+        for _ in range(CLAIM_ATTEMPTS):
+            claims = await self.group.broadcast(FleetMember.claim, ANSWER_TIMEOUT_S, load)
+            running_loads = {load} | {claim.running_load for claim in claims}
+            expired = {claim.holder for claim in claims} - running_loads
+            if claims and not expired:
+                winner = min(claims, key=lambda claim: claim.replica).holder
+                if winner != load:
+                    raise _in_progress(winner)
                 return
-            for load_id in dead:
-                await self._release(load_id, None)
-        raise PlatformError("The replicas could not be held for a load.", next_step="Ask again.")
+            for dead_load in expired:
+                await self._release(dead_load, None)
+        raise PlatformError("The replicas could not be claimed for the load.", next_step="Send the request again.")
 
-    async def _prepare(self, ticket: Ticket, version: ModelVersion) -> None:
-        answers = await self.peers.ask(
-            "prepare", ticket, version, kind=object, timeout_s=PREPARE_TIMEOUT_S + ANSWER_TIMEOUT_S
-        )
+    async def _prepare(self, load: LoadId, version: ModelVersion) -> None:
+        timeout_s = PREPARE_TIMEOUT_S + ANSWER_TIMEOUT_S
+        answers = await self.group.broadcast(FleetMember.prepare, timeout_s, load, version)
         for answer in answers:
             if isinstance(answer, Claim):
                 raise _in_progress(answer.holder)
         refused = [info for info in answers if isinstance(info, ReplicaInfo) and info.refused]
         if refused:
             raise ModelRefusedError(
-                f"Replica {refused[0].replica} cannot serve {ticket.label}: {refused[0].refused}",
-                next_step="Every replica serves what it served before, and the alias is where it was.",
+                f"Replica {refused[0].replica} cannot serve {load.label}: {refused[0].refused}",
+                next_step="Nothing has changed: every replica serves the version that it served before, and the alias "
+                "has not moved.",
             )
 
-    async def _commit(self, ticket: Ticket, version: ModelVersion) -> list[ReplicaInfo]:
-        """Swap every replica, and wait for those that began to take requests in the middle of it."""
-        end = time.monotonic() + SETTLE_TIMEOUT_S
+    async def _commit(self, load: LoadId, version: ModelVersion) -> list[ReplicaInfo]:
+        """Swap every replica, and wait for replicas that started during the load."""
+        timeout_s = PREPARE_TIMEOUT_S + ANSWER_TIMEOUT_S
+        deadline = time.monotonic() + SETTLE_TIMEOUT_S
         while True:
-            answers = await self.peers.ask(
-                "commit", ticket, version, kind=ReplicaInfo, timeout_s=PREPARE_TIMEOUT_S + ANSWER_TIMEOUT_S
-            )
-            everywhere = all(answer.version == str(version.version) for answer in answers)
-            if (everywhere and len(answers) >= await self.peers.running()) or time.monotonic() > end:
-                return _sorted(answers)
-            await asyncio.sleep(SETTLE_PAUSE_S)
+            infos = await self.group.broadcast(FleetMember.commit, timeout_s, load, version)
+            have_swapped = all(info.version == str(version.version) for info in infos)
+            if (have_swapped and len(infos) >= await self.group.count_running()) or time.monotonic() > deadline:
+                return _sorted(infos)
+            await asyncio.sleep(SETTLE_INTERVAL_S)
 
-    async def _release(self, load_id: str, refusal: Refusal | None) -> None:
-        """Free the replicas. One that does not hear it finds out that nobody runs the load when the next one asks."""
+    async def _release(self, load: LoadId, refusal: Refusal | None) -> None:
+        """End the claims of a load. If a replica misses this call, its claim expires at the next load."""
         try:
-            await self.peers.ask("release", load_id, refusal, kind=type(None), timeout_s=ANSWER_TIMEOUT_S)
+            await self.group.broadcast(FleetMember.release, ANSWER_TIMEOUT_S, load, refusal)
         except PlatformError as error:
             log.warning("%s", error)
 
-    def _check_name(self, version: ModelVersion) -> None:
-        """Refuse another registered model: a restarted replica would come back with the champion of its own."""
+    def _check_model_name(self, version: ModelVersion) -> None:
+        """Refuse another registered model: a replica that restarts would load its own model's champion."""
         if version.name != self.replica.model_name:
             raise ModelRefusedError(
-                f"This service serves {self.replica.model_name!r}, and {version.name!r} was asked for.",
+                f"This service serves the registered model {self.replica.model_name!r}, not {version.name!r}.",
                 allowed=self.replica.model_name,
-                next_step="Set MANTA_MODEL_NAME (in a stack: pulumi config set modelName) to serve another model.",
+                next_step="To serve another model, set MANTA_MODEL_NAME (in a stack: pulumi config set modelName).",
             )
 
 
-def _sorted(answers: Sequence[ReplicaInfo]) -> list[ReplicaInfo]:
-    return sorted(answers, key=lambda answer: answer.replica)
+def _sorted(infos: Sequence[ReplicaInfo]) -> list[ReplicaInfo]:
+    return sorted(infos, key=lambda info: info.replica)
 
 
-def _in_progress(ticket: Ticket) -> LoadInProgressError:
-    return LoadInProgressError(f"{ticket.label} is being loaded.", next_step="Wait until it answers, then ask again.")
+def _in_progress(load: LoadId) -> LoadInProgressError:
+    return LoadInProgressError(
+        f"{load.label} is being loaded.", next_step="Wait until that load has ended, then send the request again."
+    )

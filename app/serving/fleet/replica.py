@@ -1,7 +1,7 @@
-"""What one replica serves, and its part in a load of the whole fleet: it holds a claim, a prepared version, a refusal.
+"""One replica: the model version that it serves, and its part in a load of the whole fleet.
 
-Who asks it for each of these steps is decided in `app.serving.fleet.load`; how a version is looked up in
-`app.models.registry`.
+Who calls it at each step of a load is decided in `app.serving.fleet.load`. How a version is looked up and downloaded is
+decided in `app.models.registry`.
 """
 
 import asyncio
@@ -17,66 +17,38 @@ from app import names
 from app.errors import MantaError, ModelRefusedError, NoModelError
 from app.models.predictor import Predictor, compile_model
 from app.models.registry import Registry
+from app.serving.fleet.protocol import Claim, LoadId, Refusal
 from app.serving.schemas import Example, ReplicaInfo
 
 log = logging.getLogger(names.SERVING_LOG)
 
 PREPARE_TIMEOUT_S: Final = 120
-"""The longest that download, checks and compilation of a version may take on one replica."""
+"""Limit for the download, the checks and the compilation of a version on one replica."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Served:
-    """A version that is ready to answer."""
+class ServedModel:
+    """A model version that is ready to answer predictions."""
 
     version: ModelVersion
     predictor: Predictor
     example: Example
-    """The version's own input example."""
+    """The input example that was stored with the version."""
     loaded_in_ms: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ticket:
-    """One load of the fleet."""
-
-    load_id: str
-    label: str
-    """What messages call the version that is being loaded."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """What a replica answers to a load that asks for it."""
-
-    replica: str
-    holder: Ticket
-    """The load that this replica is held for: the one that asked, or one that asked before."""
-    coordinates: str | None
-    """The id of the load that this replica itself runs, if any: a ticket that nobody runs binds nobody."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refusal:
-    """Why a version may not serve."""
-
-    version: str
-    reason: str
-    at: float
-    """Time by the replica's monotonic clock."""
+    """Duration of download, checks and compilation."""
 
 
 class Replica:
     """The model that one process serves.
 
-    Its coroutines run on one event loop; only downloads and compilation leave it for a thread.
+    Its coroutines run on one event loop. Only download and compilation run in a thread.
 
     Args:
-        registry: Where versions come from.
+        registry: Client of the model registry.
         model_name: Registered model that serves.
-        name: What answers call this replica.
-        on_swap: Told the version's number after each swap.
-        on_refusal: Told the version's number whenever a version is refused.
+        name: Name of this replica in answers and messages.
+        on_swap: Called with the version number after each swap to another version.
+        on_refusal: Called with the version number whenever a version is refused.
     """
 
     def __init__(
@@ -91,145 +63,151 @@ class Replica:
         self.registry = registry
         self.model_name = model_name
         self.name = name
-        self.coordinates: str | None = None
-        """The id of the load that this replica runs for the fleet."""
+        self.running_load: LoadId | None = None
+        """The load that this replica runs for the fleet."""
         self.refusal: Refusal | None = None
-        """The last version that may not serve; forgotten at the next swap."""
-        self._served: Served | None = None
-        self._holder: Ticket | None = None
+        """The last version that was refused; None after the next swap."""
+        self._served: ServedModel | None = None
+        self._holder: LoadId | None = None
         self._is_preparing = False
-        self._prepared: Served | None = None
-        self._alone = asyncio.Lock()
+        self._prepared: ServedModel | None = None
+        self._load_lock = asyncio.Lock()
         self._on_swap = on_swap
         self._on_refusal = on_refusal
 
     @property
-    def served(self) -> Served | None:
-        """The version that answers now, or None before the first load."""
+    def served(self) -> ServedModel | None:
+        """The version that answers predictions, or None before the first load."""
         return self._served
 
     @property
+    def served_version(self) -> str | None:
+        """Number of the version that answers predictions, or None before the first load."""
+        return str(self._served.version.version) if self._served else None
+
+    @property
     def info(self) -> ReplicaInfo:
-        """What this replica serves, for answers."""
+        """The state of this replica, for `GET /model` and for the other replicas."""
         return ReplicaInfo(
             replica=self.name,
-            version=str(self._served.version.version) if self._served else None,
+            version=self.served_version,
             loaded_in_ms=self._served.loaded_in_ms if self._served else None,
             refused=f"version {self.refusal.version}: {self.refusal.reason}" if self.refusal else None,
         )
 
-    def require(self) -> Served:
-        """The version that answers now.
+    def require_served(self) -> ServedModel:
+        """Return the version that answers predictions.
 
         Raises:
-            NoModelError: There is none yet, or it was refused.
+            NoModelError: No version was loaded yet, or the only one was refused.
         """
         if self._served is None:
             raise NoModelError(
                 self.refusal.reason if self.refusal else f"No version of {self.model_name!r} was loaded yet.",
-                next_step="Train one with `manta train`, then POST /model/load.",
+                next_step="Train a model with `manta train`, then send POST /model/load.",
             )
         return self._served
 
-    async def claim(self, ticket: Ticket) -> Claim:
-        """Be held for a load, unless another one came first."""
+    async def claim(self, load: LoadId) -> Claim:
+        """Reserve this replica for a load, unless another load has claimed it before."""
         if self._holder is None:
-            self._holder = ticket
-        return Claim(replica=self.name, holder=self._holder, coordinates=self.coordinates)
+            self._holder = load
+        return Claim(replica=self.name, holder=self._holder, running_load=self.running_load)
 
-    async def prepare(self, ticket: Ticket, version: ModelVersion) -> ReplicaInfo | Claim:
-        """Make a version ready beside the one that serves.
+    async def prepare(self, load: LoadId, version: ModelVersion) -> ReplicaInfo | Claim:
+        """Make a version ready to serve, next to the version that serves.
 
-        A replica that is held for another load gives way, as long as that load has not begun to prepare here: of
-        loads that asked at the same time `app.serving.fleet.load` has chosen one by then.
+        A claim of another load gives way, unless that load has begun to prepare on this replica. By the time of this
+        call `app.serving.fleet.load` has decided which of several concurrent loads wins.
 
         Returns:
-            What serves still, where `refused` says why the version cannot serve here; or the other load's claim.
+            What this replica serves, with the reason in `refused` if the version cannot serve here. Or the claim of the
+            other load.
         """
-        if self._holder is not None and self._holder != ticket and self._is_preparing:
-            return Claim(replica=self.name, holder=self._holder, coordinates=self.coordinates)
-        self._holder, self._is_preparing = ticket, True
+        if self._holder is not None and self._holder != load and self._is_preparing:
+            return Claim(replica=self.name, holder=self._holder, running_load=self.running_load)
+        self._holder, self._is_preparing = load, True
         try:
-            prepared = await self._make(version)
+            prepared = await self._fetch_and_compile(version)
         except MantaError as error:
             return self.info.model_copy(update={"refused": str(error)})
-        if self._holder == ticket:
+        if self._holder == load:
             self._prepared = prepared
         return self.info.model_copy(update={"refused": None})
 
-    async def commit(self, ticket: Ticket, version: ModelVersion) -> ReplicaInfo:
-        """Serve what was prepared; a replica that came later, or lost its claim, loads the version now."""
-        if self._holder == ticket and self._prepared is not None:
+    async def commit(self, load: LoadId, version: ModelVersion) -> ReplicaInfo:
+        """Serve the prepared version. A replica that has prepared nothing for this load loads the version now."""
+        if self._holder == load and self._prepared is not None:
             self._swap(self._prepared)
-        elif self._number() != str(version.version):
+        elif self.served_version != str(version.version):
             try:
-                await self.take(version)
+                await self.load(version)
             except MantaError as error:
                 return self.info.model_copy(update={"refused": str(error)})
         return self.info
 
-    async def release(self, load_id: str, refusal: Refusal | None) -> None:
-        """Be free for the next load; what a load that failed had prepared is dropped."""
-        if self._holder is not None and self._holder.load_id == load_id:
+    async def release(self, load: LoadId, refusal: Refusal | None) -> None:
+        """End a load's claim, and drop what a failed load had prepared.
+
+        Args:
+            load: The load that ended.
+            refusal: Why its version was refused; None if it was not.
+        """
+        if self._holder == load:
             self._holder, self._is_preparing, self._prepared = None, False, None
         if refusal is not None:
-            self._refuse(refusal.version, refusal.reason)
+            self._record_refusal(refusal.version, refusal.reason)
 
-    async def report(self) -> ReplicaInfo:
-        """What this replica serves, for its peers."""
-        return self.info
-
-    async def take(self, version: ModelVersion) -> None:
-        """Serve a version that the fleet serves already, or the champion at a start; a refusal is kept and raised.
+    async def load(self, version: ModelVersion) -> None:
+        """Serve a version without a load of the fleet: at the start, or if the fleet already serves it.
 
         Raises:
-            ModelRefusedError: It must not serve; the message says why.
+            ModelRefusedError: The version cannot serve. The refusal is recorded.
             RegistryUnavailableError: MLflow does not answer.
         """
-        async with self._alone:
-            if self._number() == str(version.version):
+        async with self._load_lock:
+            if self.served_version == str(version.version):
                 return
             try:
-                self._swap(await self._make(version))
+                self._swap(await self._fetch_and_compile(version))
             except ModelRefusedError as error:
-                self._refuse(str(version.version), str(error))
+                self._record_refusal(str(version.version), str(error))
                 raise
 
-    def _number(self) -> str | None:
-        return str(self._served.version.version) if self._served else None
-
-    def _refuse(self, version: str, reason: str) -> None:
-        self.refusal = Refusal(version=version, reason=reason, at=time.monotonic())
+    def _record_refusal(self, version: str, reason: str) -> None:
+        self.refusal = Refusal(version=version, reason=reason, refused_at_s=time.monotonic())
         self._on_refusal(version)
-        log.error("version %s of %r may not serve: %s", version, self.model_name, reason)
+        log.error("version %s of %r cannot serve: %s", version, self.model_name, reason)
 
-    def _swap(self, ready: Served) -> None:
-        """Let a version answer from the next request on; requests under way keep the one that they began with."""
-        is_other = self._number() != str(ready.version.version)
-        self._served, self._prepared, self.refusal = ready, None, None
-        if is_other:
-            self._on_swap(str(ready.version.version))
-            log.info("%s version %s serves", ready.version.name, ready.version.version)
+    def _swap(self, model: ServedModel) -> None:
+        """Answer with another version from the next request on. Requests in progress finish with the old version."""
+        is_other_version = self.served_version != str(model.version.version)
+        self._served, self._prepared, self.refusal = model, None, None
+        if is_other_version:
+            self._on_swap(str(model.version.version))
+            log.info("%s version %s serves", model.version.name, model.version.version)
 
-    async def _make(self, version: ModelVersion) -> Served:
-        """Download, check and compile a version, one that serves already as well: its files may have changed."""
+    async def _fetch_and_compile(self, version: ModelVersion) -> ServedModel:
+        """Download, check and compile a version, even if it already serves: its files may have changed."""
         try:
-            return await asyncio.wait_for(asyncio.to_thread(self._compile, version), PREPARE_TIMEOUT_S)
+            return await asyncio.wait_for(
+                asyncio.to_thread(self._fetch_and_compile_in_thread, version), PREPARE_TIMEOUT_S
+            )
         except TimeoutError as error:
             raise ModelRefusedError(
                 f"{version.name} version {version.version} was not ready after {PREPARE_TIMEOUT_S} s.",
                 next_step="See this replica's log, and check that MLflow's artifact store answers.",
             ) from error
 
-    def _compile(self, version: ModelVersion) -> Served:
+    def _fetch_and_compile_in_thread(self, version: ModelVersion) -> ServedModel:
         started = time.perf_counter()
-        stored = self.registry.fetch(version)
-        predictor = compile_model(stored, label=f"{version.name} version {version.version}")
+        artifact = self.registry.fetch(version)
+        predictor = compile_model(artifact, label=f"{version.name} version {version.version}")
         elapsed_ms = round((time.perf_counter() - started) * 1000, 1)
         log.info("%s version %s is ready after %.0f ms", version.name, version.version, elapsed_ms)
-        return Served(
+        return ServedModel(
             version=version,
             predictor=predictor,
-            example=Example(features=stored.example.to_numpy().tolist(), labels=stored.example_labels),
+            example=Example(features=artifact.example.to_numpy().tolist(), labels=artifact.example_labels),
             loaded_in_ms=elapsed_ms,
         )

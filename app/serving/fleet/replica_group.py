@@ -1,11 +1,12 @@
-"""The replicas of a Ray Serve deployment, asked all at once.
+"""The replicas of a Ray Serve deployment, which one replica calls all at once.
 
-What they are asked for is decided in `app.serving.fleet.load`.
+Which methods are called, and when, is decided in `app.serving.fleet.load` and `app.serving.fleet.alias_follower`.
 """
 
 import asyncio
 import logging
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Concatenate, Final
 
 from ray import serve
 from ray.exceptions import RayActorError, RayError
@@ -14,20 +15,20 @@ from ray.serve.exceptions import RayServeException
 
 from app import names
 from app.errors import PlatformError
-from app.serving.fleet.load import Answer
+from app.serving.fleet.protocol import Answer, Args, FleetMember
 
 log = logging.getLogger(names.SERVING_LOG)
 
 RUNNING: Final = "RUNNING"
-"""Serve's word for a replica that takes requests."""
+"""Serve's state of a replica that takes requests."""
 
 
-class ServePeers:
-    """The replicas of a Ray Serve deployment.
+class ServeReplicaGroup:
+    """Implements `ReplicaGroup` for a Ray Serve deployment.
 
     Args:
         application: Name of the Serve application.
-        deployment: Name of the deployment, whose class has the method `answer`.
+        deployment: Name of the deployment. Its class is a `FleetMember`.
     """
 
     def __init__(self, application: str, deployment: str) -> None:
@@ -35,35 +36,45 @@ class ServePeers:
         self._deployment = deployment
         self._handle: handle.DeploymentHandle[object] | None = None
 
-    async def ask(self, step: str, *args: object, kind: type[Answer], timeout_s: float) -> list[Answer]:
-        """Broadcast a step; see `Peers.ask`."""
+    async def broadcast(
+        self,
+        method: Callable[Concatenate[FleetMember, Args], Awaitable[Answer]],
+        timeout_s: float,
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> list[Answer]:
+        """Call a method on every live replica; see `ReplicaGroup.broadcast`."""
+        # Serve takes the method's name. This is the only place that turns a typed method into a name.
+        name = method.__name__
         if self._handle is None:
             self._handle = serve.get_deployment_handle(self._deployment, self._application)
         try:
-            answers = await self._handle.broadcast("answer", step, *args).results_async(
+            answers = await self._handle.broadcast(name, *args, **kwargs).results_async(
                 timeout_s=timeout_s, return_exceptions=True
             )
         except (TimeoutError, RayError, RayServeException) as error:
-            raise _silent(f"{step}: {error}") from error
+            raise _incomplete(f"{name}: {error}") from error
         lost = [answer for answer in answers if isinstance(answer, RayActorError)]
         if lost:
-            log.warning("%d replicas were lost while asked to %s", len(lost), step)
+            log.warning("%d replicas were lost during %s", len(lost), name)
         failed = [answer for answer in answers if isinstance(answer, Exception) and answer not in lost]
         if failed:
-            raise _silent(f"{step}: {failed[0]}") from failed[0]
-        return [answer for answer in answers if isinstance(answer, kind)]
+            raise _incomplete(f"{name}: {failed[0]}") from failed[0]
+        # A cancelled call gives a CancelledError, which is no Exception. It counts as no answer, like a lost replica.
+        return [answer for answer in answers if not isinstance(answer, BaseException)]
 
-    async def running(self) -> int:
-        """Ask Serve's controller; see `Peers.running`."""
+    async def count_running(self) -> int:
+        """Ask Serve's controller for the running replicas; see `ReplicaGroup.count_running`."""
         try:
             status = await asyncio.to_thread(serve.status)
             deployment = status.applications[self._application].deployments[self._deployment]
         except (RayError, RayServeException, KeyError) as error:
-            raise _silent(str(error)) from error
+            raise _incomplete(str(error)) from error
         return sum(count for state, count in deployment.replica_states.items() if state == RUNNING)
 
 
-def _silent(reason: str) -> PlatformError:
+def _incomplete(reason: str) -> PlatformError:
     return PlatformError(
-        f"The replicas did not all answer: {reason}", next_step="Ask again; see the replicas' logs if it stays so."
+        f"Not all replicas answered: {reason}",
+        next_step="Send the request again. If it fails again, see the replicas' logs.",
     )

@@ -20,7 +20,7 @@ RETRY_AFTER_S: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class RequestLimits:
     """The largest request that a replica accepts."""
 
     rows: int = MAX_ROWS

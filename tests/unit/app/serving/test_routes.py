@@ -14,24 +14,27 @@ from starlette.types import Receive, Scope, Send
 
 from app.serving import middleware, routes
 from app.serving.fleet.replica import Replica
-from app.serving.requests.limits import Limits
+from app.serving.requests.limits import RequestLimits
 from app.settings import Settings
-from tests.support.fake_fleet import FakePeers, FakeRegistry
+from tests.support.fake_fleet import FakeRegistry, FakeReplicaGroup
 
-ACCESS = routes.Access(tokens=[SecretStr("old"), SecretStr("new")], predict_needs_token=True, webhook_secret=None)
-OPEN = routes.Access(tokens=[], predict_needs_token=False, webhook_secret=None)
+ACCESS = routes.AccessRules(tokens=[SecretStr("old"), SecretStr("new")], predict_needs_token=True, webhook_secret=None)
+OPEN = routes.AccessRules(tokens=[], predict_needs_token=False, webhook_secret=None)
 ROW = {"features": [[1.0]]}
 
 
 def ask(
-    scenario: Callable[[httpx.AsyncClient, FakeRegistry], Awaitable[httpx.Response]], access: routes.Access = ACCESS
+    scenario: Callable[[httpx.AsyncClient, FakeRegistry], Awaitable[httpx.Response]],
+    access: routes.AccessRules = ACCESS,
 ) -> httpx.Response:
     """Ask one replica, whose every door asks for a token unless said otherwise, and which has no champion."""
 
     async def run() -> httpx.Response:
         registry = FakeRegistry()
-        member = FakePeers().add(registry)
-        app = routes.create(member.fleet, member.follower, limits=Limits(rows=10, body_bytes=1000), access=access)
+        member = FakeReplicaGroup().add(registry)
+        app = routes.create_api(
+            member.fleet, member.follower, limits=RequestLimits(rows=10, body_bytes=1000), access=access
+        )
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         headers = {"Authorization": "Bearer new"}
         async with (
@@ -44,7 +47,7 @@ def ask(
 
 
 @pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["by FastAPI's way", "by the short one"])
-def test_a_prediction_before_any_load_is_a_problem_that_says_what_to_do(access: routes.Access) -> None:
+def test_a_prediction_before_any_load_is_a_problem_that_says_what_to_do(access: routes.AccessRules) -> None:
     answer = ask(lambda client, _: client.post("/predict", json=ROW), access)
 
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
@@ -52,11 +55,11 @@ def test_a_prediction_before_any_load_is_a_problem_that_says_what_to_do(access: 
 
 
 @pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["by FastAPI's way", "by the short one"])
-def test_a_defect_is_a_problem_too(access: routes.Access, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_is_a_problem_too(access: routes.AccessRules, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Replica) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Replica, "require", broken)
+    monkeypatch.setattr(Replica, "require_served", broken)
 
     answer = ask(lambda client, _: client.post("/predict", json=ROW), access)
 
@@ -65,7 +68,7 @@ def test_a_defect_is_a_problem_too(access: routes.Access, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["by FastAPI's way", "by the short one"])
-def test_a_client_that_hangs_up_in_its_body_is_no_defect(access: routes.Access) -> None:
+def test_a_client_that_hangs_up_in_its_body_is_no_defect(access: routes.AccessRules) -> None:
     scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b""}
     scope |= {"headers": [(b"authorization", b"Bearer new")]}
     sent = []
@@ -76,16 +79,20 @@ def test_a_client_that_hangs_up_in_its_body_is_no_defect(access: routes.Access) 
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    member = FakePeers().add(FakeRegistry())
-    app = routes.create(member.fleet, member.follower, limits=Limits(rows=10, body_bytes=1000), access=access)
+    member = FakeReplicaGroup().add(FakeRegistry())
+    app = routes.create_api(
+        member.fleet, member.follower, limits=RequestLimits(rows=10, body_bytes=1000), access=access
+    )
     asyncio.run(app(scope, receive, send))
 
     assert sent[0]["status"] == 499
 
 
 def test_serve_comes_to_the_busiest_route_first() -> None:
-    member = FakePeers().add(FakeRegistry())
-    app = routes.create(member.fleet, member.follower, limits=Limits(rows=10, body_bytes=1000), access=ACCESS)
+    member = FakeReplicaGroup().add(FakeRegistry())
+    app = routes.create_api(
+        member.fleet, member.follower, limits=RequestLimits(rows=10, body_bytes=1000), access=ACCESS
+    )
 
     assert getattr(app.routes[0], "path", "") == "/predict"
 

@@ -1,4 +1,4 @@
-"""What replicas settle among themselves, on one event loop; `tests/integration/fleet` has it with real processes."""
+"""The protocol between replicas on one event loop. `tests/integration/serving/fleet` tests it with real processes."""
 
 import asyncio
 from unittest import mock
@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import LoadInProgressError, ModelRefusedError, RegistryUnavailableError
-from app.serving.fleet.replica import Ticket
+from app.serving.fleet.protocol import FleetMember, LoadId
 from app.serving.schemas import LoadRequest, ReplicaInfo
-from tests.support.fake_fleet import FakePeers, FakeRegistry, Member
+from tests.support.fake_fleet import FakeRegistry, FakeReplicaGroup, Member
 
 
-async def fleet_of(count: int, *, serving: str = "1") -> tuple[FakePeers, FakeRegistry, list[Member]]:
-    peers, registry = FakePeers(), FakeRegistry()
-    members = [peers.add(registry) for _ in range(count)]
+async def fleet_of(count: int, *, serving: str = "1") -> tuple[FakeReplicaGroup, FakeRegistry, list[Member]]:
+    group, registry = FakeReplicaGroup(), FakeRegistry()
+    members = [group.add(registry) for _ in range(count)]
     await members[0].fleet.load(LoadRequest(version=serving))
-    return peers, registry, members
+    return group, registry, members
 
 
 async def try_load(member: Member, version: str) -> list[ReplicaInfo] | LoadInProgressError:
@@ -29,38 +29,38 @@ async def try_load(member: Member, version: str) -> list[ReplicaInfo] | LoadInPr
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=5, unique=True), st.permutations(range(5)))
-def test_of_loads_on_different_replicas_at_once_exactly_one_wins(at: list[int], order: list[int]) -> None:
+def test_exactly_one_of_several_concurrent_loads_wins(indices: list[int], order: list[int]) -> None:
     async def scenario() -> None:
-        peers, registry, members = await fleet_of(5)
-        peers.members = [members[index] for index in order]
+        group, registry, members = await fleet_of(5)
+        group.members = [members[index] for index in order]
 
-        answers = await asyncio.gather(*(try_load(members[index], str(index + 2)) for index in at))
+        results = await asyncio.gather(*(try_load(members[index], str(index + 2)) for index in indices))
 
-        [won] = [index for index, answer in zip(at, answers, strict=True) if isinstance(answer, list)]
-        assert peers.versions() == [str(won + 2)] * 5
-        assert registry.alias == str(won + 2)
-        assert {str(answer) for answer in answers if not isinstance(answer, list)} == {
-            f"m version {won + 2} is being loaded. Wait until it answers, then ask again."
+        [winner] = [index for index, result in zip(indices, results, strict=True) if isinstance(result, list)]
+        assert group.versions() == [str(winner + 2)] * 5
+        assert registry.alias == str(winner + 2)
+        assert {str(result) for result in results if not isinstance(result, list)} == {
+            f"m version {winner + 2} is being loaded. Wait until that load has ended, then send the request again."
         }
 
     asyncio.run(scenario())
 
 
-def test_claims_of_a_replica_that_is_gone_bind_nobody() -> None:
+def test_a_claim_held_by_a_dead_replica_expires() -> None:
     async def scenario() -> None:
-        peers, _, members = await fleet_of(3)
-        await peers.ask("claim", Ticket(load_id="gone", label="m version 7"), kind=object, timeout_s=1)
+        group, _, members = await fleet_of(3)
+        await group.broadcast(FleetMember.claim, 1, LoadId(uuid="dead", label="m version 7"))
 
         await members[2].fleet.load(LoadRequest(version="2"))
 
-        assert peers.versions() == ["2"] * 3
+        assert group.versions() == ["2"] * 3
 
     asyncio.run(scenario())
 
 
-def test_nothing_changes_when_the_alias_cannot_be_moved() -> None:
+def test_no_replica_changes_when_the_alias_cannot_be_moved() -> None:
     async def scenario() -> None:
-        peers, registry, members = await fleet_of(3)
+        group, registry, members = await fleet_of(3)
 
         failure = RegistryUnavailableError("MLflow does not answer.")
         with (
@@ -69,66 +69,66 @@ def test_nothing_changes_when_the_alias_cannot_be_moved() -> None:
         ):
             await members[0].fleet.load(LoadRequest(version="2"))
 
-        assert peers.versions() == ["1"] * 3
+        assert group.versions() == ["1"] * 3
         await members[1].fleet.load(LoadRequest(version="3"))
-        assert peers.versions() == ["3"] * 3
+        assert group.versions() == ["3"] * 3
 
     asyncio.run(scenario())
 
 
-def test_the_first_look_at_a_moved_alias_moves_the_whole_fleet() -> None:
+def test_the_first_poll_after_the_alias_moved_moves_the_whole_fleet() -> None:
     async def scenario() -> None:
-        peers, registry, members = await fleet_of(4)
+        group, registry, members = await fleet_of(4)
         registry.alias = "5"
 
         await members[3].follower.poll()
 
-        assert peers.versions() == ["5"] * 4
+        assert group.versions() == ["5"] * 4
 
     asyncio.run(scenario())
 
 
-def test_a_refused_champion_is_not_tried_again_at_every_look() -> None:
+def test_a_refused_champion_is_not_tried_again_at_the_next_poll() -> None:
     async def scenario() -> None:
-        peers, registry, members = await fleet_of(2)
+        group, registry, members = await fleet_of(2)
         registry.alias, registry.refused = "5", {"5"}
         await members[0].follower.poll()
-        peers.asked.clear()
+        group.calls.clear()
 
         await members[1].follower.poll()
 
-        assert peers.asked == ["heard"]
-        assert peers.versions() == ["1"] * 2
+        assert group.calls == ["on_alias_seen"]
+        assert group.versions() == ["1"] * 2
         assert "It is damaged" in str(members[1].replica.info.refused)
 
     asyncio.run(scenario())
 
 
-def test_a_replica_that_was_left_behind_hears_of_it_and_catches_up() -> None:
+def test_a_replica_that_missed_a_load_catches_up_after_another_replica_polls() -> None:
     async def scenario() -> None:
-        peers, registry, members = await fleet_of(2)
+        group, registry, members = await fleet_of(2)
         members[1].is_lost = True
         await members[0].fleet.load(LoadRequest(version="2"))
         members[1].is_lost = False
 
         await members[0].follower.poll()
         for _ in range(500):
-            if peers.versions() == ["2", "2"]:
+            if group.versions() == ["2", "2"]:
                 break
             await asyncio.sleep(0.01)
 
-        assert peers.versions() == ["2", "2"]
+        assert group.versions() == ["2", "2"]
         assert registry.alias == "2"
 
     asyncio.run(scenario())
 
 
-def test_a_replica_that_starts_waits_for_the_registry_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_starting_replica_waits_for_the_registry_and_reports_why(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        peers, registry = FakePeers(), FakeRegistry()
+        group, registry = FakeReplicaGroup(), FakeRegistry()
         registry.alias, registry.is_down = "4", True
-        member = peers.add(registry)
-        monkeypatch.setattr("app.serving.fleet.alias_follower.POLL_S", (0.01, 0.01))
+        member = group.add(registry)
+        monkeypatch.setattr("app.serving.fleet.alias_follower.POLL_INTERVAL_S", (0.01, 0.01))
 
         start = asyncio.create_task(member.follower.start())
         done, _ = await asyncio.wait({start}, timeout=0.2)
@@ -138,71 +138,71 @@ def test_a_replica_that_starts_waits_for_the_registry_and_says_why(monkeypatch: 
         await asyncio.wait_for(start, 10)
         await member.follower.stop()
 
-        assert peers.versions() == ["4"]
+        assert group.versions() == ["4"]
         assert member.follower.trouble == ""
 
     asyncio.run(scenario())
 
 
-def test_a_replica_that_starts_beside_a_refused_champion_serves_what_the_others_serve() -> None:
+def test_a_starting_replica_serves_the_version_of_the_others_if_they_refused_the_champion() -> None:
     async def scenario() -> None:
-        peers, registry, _ = await fleet_of(2)
+        group, registry, _ = await fleet_of(2)
         registry.alias, registry.refused = "5", {"5"}
 
-        newcomer = peers.add(registry)
+        newcomer = group.add(registry)
         await newcomer.follower.start()
         await newcomer.follower.stop()
 
-        assert peers.versions() == ["1"] * 3
+        assert group.versions() == ["1"] * 3
 
     asyncio.run(scenario())
 
 
-def test_the_first_request_of_a_replica_waits_until_it_serves_what_the_fleet_serves() -> None:
+def test_the_first_request_to_a_replica_waits_until_it_serves_the_version_of_the_fleet() -> None:
     async def scenario() -> None:
-        peers, registry, members = await fleet_of(2)
-        newcomer = peers.add(registry)
+        group, registry, members = await fleet_of(2)
+        newcomer = group.add(registry)
         newcomer.is_lost = True
         await newcomer.follower.start()
         await members[0].fleet.load(LoadRequest(version="2"))
         newcomer.is_lost = False
 
-        await newcomer.follower.confirm()
+        await newcomer.follower.check_before_first_request()
         await newcomer.follower.stop()
 
-        assert peers.versions() == ["2"] * 3
+        assert group.versions() == ["2"] * 3
 
     asyncio.run(scenario())
 
 
-def test_a_load_waits_for_a_replica_that_begins_to_take_requests_in_the_middle_of_it() -> None:
+def test_a_load_waits_for_a_replica_that_starts_during_the_load() -> None:
     async def scenario() -> None:
-        peers, registry, members = await fleet_of(2)
-        newcomer = peers.add(registry)
+        group, registry, members = await fleet_of(2)
+        newcomer = group.add(registry)
         newcomer.is_lost = True
 
-        def appear(_: object) -> None:
+        def start_newcomer(_: object) -> None:
             newcomer.is_lost = False
 
-        with mock.patch.object(registry, "promote", side_effect=appear):
-            _, listed = await members[0].fleet.load(LoadRequest(version="2"))
+        with mock.patch.object(registry, "promote", side_effect=start_newcomer):
+            _, infos = await members[0].fleet.load(LoadRequest(version="2"))
 
-        assert [replica.version for replica in listed] == ["2"] * 3
+        assert [info.version for info in infos] == ["2"] * 3
 
     asyncio.run(scenario())
 
 
-def test_a_load_is_refused_whole_when_one_replica_cannot() -> None:
+def test_no_replica_changes_when_one_replica_refuses() -> None:
     async def scenario() -> None:
-        peers, registry, members = await fleet_of(3)
-        own = FakeRegistry()
-        own.refused = {"2"}
-        members[1].replica.registry = own
+        group, registry, members = await fleet_of(3)
+        refusing_registry = FakeRegistry()
+        refusing_registry.refused = {"2"}
+        members[1].replica.registry = refusing_registry
 
         with pytest.raises(ModelRefusedError, match=r"Replica r1 cannot serve m version 2: It is damaged\."):
             await members[0].fleet.load(LoadRequest(version="2"))
 
-        assert peers.versions() == ["1"] * 3
+        assert group.versions() == ["1"] * 3
         assert registry.alias == "1"
 
     asyncio.run(scenario())
