@@ -1,1 +1,1 @@
-"""What a model is: its files, signature, place in the registry, and how it answers."""
+"""Models: their files, signature and place in the registry, and how they predict."""

@@ -1,6 +1,6 @@
-"""A model made ready to answer requests exactly as scikit-learn does.
+"""Prepares a stored model for predictions that equal scikit-learn's exactly.
 
-What may be loaded at all is decided in `app.models.artifact`.
+Which stored models may be read at all is decided in `app.models.artifact`.
 """
 
 from collections.abc import Iterator
@@ -17,158 +17,168 @@ from sklearn.tree._tree import TREE_LEAF, Tree
 
 from app.errors import ModelRefusedError
 from app.models.artifact import Artifact
-from app.models.forest_kernel import Forest
+from app.models.forest_kernel import FlatForest
 from app.models.signature import Columns
 
 FORESTS: Final = (ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor)
-"""Models that `app.models.forest_kernel` answers for."""
+"""Estimators that `app.models.forest_kernel` predicts for."""
 
 EXAMPLE_TOLERANCE: Final = 1e-9
-"""Relative difference allowed to the stored answers: nothing for trees, last bits for models that use BLAS."""
+"""Allowed relative difference from the stored predictions. Trees do not differ at all. Models that use BLAS may differ
+in the last bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """A model, checked, that answers rows in the form in which requests hold them."""
+    """A checked model that predicts rows in the form in which requests hold them."""
 
     model: BaseEstimator
     columns: Columns
-    takes_frame: bool
-    """Whether the model looks at the names of columns."""
-    forest: Forest | None = None
-    """The model's trees, where they give its answers in one pass; None where scikit-learn itself answers."""
+    needs_column_names: bool
+    """Whether the model needs a data frame, because it uses the names of the columns."""
+    forest: FlatForest | None = None
+    """The model's trees in compiled form; None if scikit-learn predicts."""
     labels: np.ndarray | None = None
-    """A classifier's labels, in the order of the probabilities' columns; None of a regressor."""
+    """Class labels, in the order of the columns of the probabilities; None for a regressor."""
 
     @property
     def classes(self) -> list[str | int]:
-        """The labels, in the order of the probabilities' columns; none where there are no probabilities."""
+        """Class labels, in the order of the columns of the probabilities; empty if the model gives no probabilities."""
         if not hasattr(self.model, "predict_proba"):
             return []
         labels: list[str | int] = self.model.classes_.tolist()
         return labels
 
     def predict(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Answer rows.
+        """Predict rows.
 
         Args:
-            rows: Shape (rows, columns), float64 and finite; of dtype object where a column holds text.
+            rows: Shape (rows, columns), finite float64; dtype object if a column holds text.
 
         Returns:
-            Predictions of shape (rows,), as scikit-learn's `predict` gives them, and a classifier's probabilities of
-            shape (rows, classes) in float64, or None.
+            Predictions of shape (rows,), as scikit-learn's `predict` returns them. Probabilities of shape
+            (rows, classes), float64, or None if the model gives none.
         """
-        answer = None if self.forest is None else self.forest.answer(rows)
-        if answer is not None:
-            largest, outputs = answer
+        result = None if self.forest is None else self.forest.predict(rows)
+        if result is not None:
+            largest, outputs = result
             return (outputs[:, 0], None) if self.labels is None else (self.labels[largest], outputs)
-        given = self._frame(rows) if self.takes_frame else rows
-        labels = self.model.predict(given)
-        return labels, self.model.predict_proba(given) if hasattr(self.model, "predict_proba") else None
+        features = self._to_frame(rows) if self.needs_column_names else rows
+        predictions = self.model.predict(features)
+        return predictions, self.model.predict_proba(features) if hasattr(self.model, "predict_proba") else None
 
-    def walks(self, rows: int) -> float:
-        """Walks down a tree that so many rows take; infinite where scikit-learn itself answers, at a cost unknown."""
+    def tree_walks(self, rows: int) -> float:
+        """Return how often rows walk down a tree; `inf` when scikit-learn predicts, because the cost is unknown."""
         return float("inf") if self.forest is None else rows * len(self.forest.roots)
 
-    def _frame(self, rows: np.ndarray) -> pd.DataFrame:
+    def _to_frame(self, rows: np.ndarray) -> pd.DataFrame:
         frame = pd.DataFrame(rows, columns=self.columns.names)
         return frame.astype({column.name: column.type.to_pandas() for column in self.columns})
 
 
-def compile_model(stored: Artifact, *, label: str) -> Predictor:
-    """Make a stored model ready, and let it answer its own input example.
+def compile_model(artifact: Artifact, *, label: str) -> Predictor:
+    """Check a stored model, compile its trees, and compare its predictions for its input example.
 
     Args:
-        stored: The model as `app.models.artifact` read it.
-        label: What messages call it.
+        artifact: The stored model.
+        label: Name of the model in error messages.
 
     Raises:
-        ModelRefusedError: Its trees are damaged, or it does not answer as it did when it was stored.
+        ModelRefusedError: A tree is damaged, or the predictions differ from those recorded when the model was stored.
     """
-    model = stored.model
-    for tree, width in _trees(model, None):
+    model = artifact.model
+    for tree, width in _iter_trees(model, None):
         if not (_is_sound(tree, width) if isinstance(tree, Tree) else _is_sound_histogram(tree, width)):
             raise ModelRefusedError(
-                f"{label} is damaged: a tree points outside itself.",
-                next_step="Load another version, or train again.",
+                f"{label} is damaged: a tree has an index outside its arrays.",
+                next_step="Load another version, or train the model again.",
             )
     if hasattr(model, "n_jobs"):
-        model.set_params(n_jobs=1)  # requests run side by side already, and this is the exact order of sums
-    takes_text = stored.columns.hold_text
+        model.set_params(n_jobs=1)  # requests already run in parallel, and one job sums the trees in a fixed order
+    holds_text = artifact.columns.hold_text
     predictor = Predictor(
         model=model,
-        columns=stored.columns,
-        takes_frame=hasattr(model, "feature_names_in_") or takes_text,
-        forest=None if takes_text else _flatten(model),
+        columns=artifact.columns,
+        needs_column_names=hasattr(model, "feature_names_in_") or holds_text,
+        forest=None if holds_text else _flatten(model),
         labels=model.classes_ if is_classifier(model) else None,
     )
-    if not _answers_as_stored(predictor, stored, label):
+    if not _reproduces_example(predictor, artifact, label):
         raise ModelRefusedError(
-            f"{label} does not answer its own input example as it did when it was stored.",
-            next_step="Train and register it again on this platform, or load another version.",
+            f"{label} does not predict its input example as it did when it was stored.",
+            next_step="Train and register the model again on this platform, or load another version.",
         )
     return predictor
 
 
-def _flatten(model: BaseEstimator) -> Forest | None:
-    """A forest with one output as arrays; None for any other model."""
+def _flatten(model: BaseEstimator) -> FlatForest | None:
+    """Compile a forest with one output; return None for any other model."""
     if type(model) not in FORESTS:
         return None
     trees = [getattr(member, "tree_", None) for member in model.estimators_]
     if not trees or not all(type(tree) is Tree for tree in trees):
         return None
     outputs = len(model.classes_) if is_classifier(model) else 1
-    return Forest.flatten(trees, width=model.n_features_in_, outputs=outputs)
+    return FlatForest.flatten(trees, width=model.n_features_in_, outputs=outputs)
 
 
-def _answers_as_stored(predictor: Predictor, stored: Artifact, label: str) -> bool:
-    rows = stored.example.to_numpy(dtype=object if stored.columns.hold_text else np.float64)
+def _reproduces_example(predictor: Predictor, artifact: Artifact, label: str) -> bool:
+    """Whether the predictor gives the answers that were recorded with the input example."""
+    rows = artifact.example.to_numpy(dtype=object if artifact.columns.hold_text else np.float64)
     try:
         predictions, probabilities = predictor.predict(rows)
     except (ValueError, TypeError, AttributeError, IndexError, KeyError, MemoryError) as error:
         raise ModelRefusedError(
-            f"{label} cannot answer its own input example: {error}", next_step="Load another version, or train again."
+            f"{label} cannot predict its input example: {error}",
+            next_step="Load another version, or train the model again.",
         ) from error
     if predictions.shape != (len(rows),):
         raise ModelRefusedError(
-            f"{label} answers with more than one value a row.",
+            f"{label} gives more than one prediction per row.",
             allowed="models with one output",
             next_step="Load another version.",
         )
-    expected = stored.example_predictions
-    if expected is not None:
-        is_number = predictions.dtype.kind == "f"
-        same = np.allclose(predictions, expected, rtol=EXAMPLE_TOLERANCE) if is_number else None
-        if same is False or (same is None and predictions.tolist() != expected):
-            return False
-    wanted = stored.example_probabilities
-    if wanted is None:
+    expected = artifact.example_predictions
+    if expected is not None and not _equal_predictions(predictions, expected):
+        return False
+    expected_probabilities = artifact.example_probabilities
+    if expected_probabilities is None:
         return True
     return (
         probabilities is not None
-        and probabilities.shape == wanted.shape
-        and np.allclose(probabilities, wanted, rtol=EXAMPLE_TOLERANCE)
+        and probabilities.shape == expected_probabilities.shape
+        and np.allclose(probabilities, expected_probabilities, rtol=EXAMPLE_TOLERANCE)
     )
 
 
-def _trees(part: object, width: int | None) -> Iterator[tuple[Tree | TreePredictor, int | None]]:
-    """Every tree inside an estimator, however deep its ensembles nest, with the number of features it is given.
+def _equal_predictions(predictions: np.ndarray, expected: list[str | int | float]) -> bool:
+    if predictions.dtype.kind == "f":
+        return np.allclose(predictions, expected, rtol=EXAMPLE_TOLERANCE)
+    return bool(predictions.tolist() == expected)
 
-    An ensemble hands its rows to its members as they are, or fewer of their columns; so no member may look beyond
-    what its ensemble takes, whatever it says of itself.
+
+def _iter_trees(part: object, width: int | None) -> Iterator[tuple[Tree | TreePredictor, int | None]]:
+    """Find every tree in an estimator, at any depth, with the number of features in the rows that it gets.
+
+    An ensemble passes its rows to its members with all columns or fewer. A member must therefore not read beyond the
+    columns of its ensemble, whatever its own `n_features_in_` says.
+
+    Args:
+        part: An estimator, a tree, or a container of them.
+        width: Number of features that `part` gets; None if it is not known.
     """
     if isinstance(part, Tree | TreePredictor):
         yield part, width
     elif isinstance(part, BaseEstimator):
-        own = getattr(part, "n_features_in_", None)
-        inner = own if width is None or own is None else min(width, own)
-        below = inner if isinstance(part, BaseEnsemble) or _holds_trees(part) else None
-        yield from _trees(list(vars(part).values()), below)
+        fitted_width = getattr(part, "n_features_in_", None)
+        part_width = fitted_width if width is None or fitted_width is None else min(width, fitted_width)
+        member_width = part_width if isinstance(part, BaseEnsemble) or _holds_trees(part) else None
+        yield from _iter_trees(list(vars(part).values()), member_width)
     elif isinstance(part, dict):
-        yield from _trees(list(part.values()), width)
+        yield from _iter_trees(list(part.values()), width)
     elif isinstance(part, list | tuple) or (isinstance(part, np.ndarray) and part.dtype == object):
         for item in part:
-            yield from _trees(item, width)
+            yield from _iter_trees(item, width)
 
 
 def _holds_trees(part: BaseEstimator) -> bool:
@@ -176,9 +186,9 @@ def _holds_trees(part: BaseEstimator) -> bool:
 
 
 def _is_sound(tree: Tree, width: int | None) -> bool:
-    """Whether no index leads native code outside the arrays, or round in a circle.
+    """Whether every index stays inside the arrays and every walk down the tree ends.
 
-    scikit-learn writes children behind their parent, so that a walk down always ends.
+    scikit-learn stores children after their parent. A tree that does the same has no cycle.
     """
     inner = tree.children_left != TREE_LEAF
     children = np.stack([tree.children_left, tree.children_right])[:, inner]
@@ -188,7 +198,7 @@ def _is_sound(tree: Tree, width: int | None) -> bool:
 
 
 def _is_sound_histogram(tree: TreePredictor, width: int | None) -> bool:
-    """The same for a tree of histogram gradient boosting, and for its sets of categories."""
+    """The same check for a tree of histogram gradient boosting, including its sets of categories."""
     nodes = tree.nodes
     inner = nodes["is_leaf"] == 0
     splits = nodes[inner]

@@ -1,7 +1,7 @@
-"""MLflow's model registry: the only module that speaks to it, for runs, versions, aliases and artifacts.
+"""The client of MLflow: runs, model versions, aliases and artifacts. No other module calls MLflow's registry.
 
-`app.models.artifact` decides which versions may serve. `app.serving.fleet.load` decides how the fleet moves between
-versions.
+`app.models.artifact` decides which versions may serve. `app.serving.fleet.load` decides how the fleet changes its
+version.
 """
 
 import tempfile
@@ -21,23 +21,23 @@ from app.models import artifact
 from app.settings import Settings
 
 GATE_TAG: Final = "gate"
-"""Tag of a version: `passed` or `failed`, as training found it on held-out rows."""
+"""Tag of a model version: the verdict of the promotion gate on held-out rows, `passed` or `failed`."""
 
 PASSED: Final = "passed"
 FAILED: Final = "failed"
 
 HELD_OUT_TAG: Final = "data.held_out"
-"""Tag of a version: which rows training held out."""
+"""Tag of a model version: which rows were held out of training."""
 
 NOT_FOUND_CODES: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"})
-"""MLflow's codes for a name, version or alias that it does not hold; a malformed one is among them."""
+"""MLflow's error codes for an unknown name, version or alias. The last one stands for a malformed name or version."""
 
 
 class Registry:
     """A client of one MLflow server.
 
     Args:
-        settings: Where MLflow answers. User and password, if any, are read by MLflow's client itself.
+        settings: Settings with the URL of MLflow. MLflow's client reads user and password from the environment.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -45,22 +45,22 @@ class Registry:
         self._client = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def find(self, name: str, *, version: str | None = None, alias: str | None = None) -> ModelVersion:
-        """Look up a version by its number or alias, or the newest that passed its gate.
+        """Look up a version by number or alias, or, without both, the newest version that passed its gate.
 
         Raises:
-            ModelNotFoundError: There is no such model, version or alias, or none that passed.
+            ModelNotFoundError: The model, version or alias does not exist, or no version passed its gate.
             RegistryUnavailableError: MLflow does not answer.
         """
         if version is not None:
             with self._errors(f"There is no version {version} of {name!r}.", next_step=_versions_hint(name)):
-                return _portable(self._client.get_model_version(name, version))
+                return _picklable(self._client.get_model_version(name, version))
         if alias is not None:
             with self._errors(f"{name!r} has no alias {alias!r}.", next_step=_versions_hint(name)):
-                return _portable(self._client.get_model_version_by_alias(name, alias))
+                return _picklable(self._client.get_model_version_by_alias(name, alias))
         return self._newest_passed(name)
 
     def champion(self, name: str) -> ModelVersion | None:
-        """The version that the alias `champion` names, or None where there is no model or no alias yet.
+        """Look up the version that the alias `champion` names; None if the model or the alias does not exist yet.
 
         Raises:
             RegistryUnavailableError: MLflow does not answer.
@@ -71,24 +71,25 @@ class Registry:
             return None
 
     def tags(self, version: ModelVersion) -> dict[str, str]:
-        """The tags of a version.
+        """Look up the tags of a version.
 
         Raises:
-            ModelNotFoundError: It was deleted meanwhile.
+            ModelNotFoundError: The version was deleted.
             RegistryUnavailableError: MLflow does not answer.
         """
         with self._errors(f"There is no version {version.version} of {version.name!r}."):
             return dict(self._client.get_model_version(version.name, version.version).tags)
 
     def fetch(self, version: ModelVersion) -> artifact.Artifact:
-        """Download a version and read it without running code from it.
+        """Download a version and read it without running code from its files.
 
         Raises:
-            ModelRefusedError: It must not serve; the message says why.
-            RegistryUnavailableError: MLflow, or the store behind it, does not answer.
+            ModelNotFoundError: The files of the version were deleted.
+            ModelRefusedError: The version cannot serve; see `app.models.artifact.read`.
+            RegistryUnavailableError: MLflow or its artifact store does not answer.
         """
         with tempfile.TemporaryDirectory(prefix="manta-model-") as folder:
-            with self._errors(f"The files of {version.name} version {version.version} are gone."):
+            with self._errors(f"The files of {version.name} version {version.version} were deleted."):
                 mlflow.artifacts.download_artifacts(
                     artifact_uri=f"models:/{version.name}/{version.version}",
                     dst_path=folder,
@@ -97,29 +98,29 @@ class Registry:
                 )
             return artifact.read(Path(folder), label=f"{version.name} version {version.version}")
 
-    def recorded(self, run_id: str) -> Run:
+    def get_run(self, run_id: str) -> Run:
         """Look up a run, with its tags and parameters.
 
         Raises:
-            ModelNotFoundError: There is no such run.
+            ModelNotFoundError: The run does not exist.
             RegistryUnavailableError: MLflow does not answer.
         """
-        with self._errors(f"There is no run {run_id!r}.", next_step="MLflow's page lists all runs with their ids."):
+        with self._errors(f"There is no run {run_id!r}.", next_step="See MLflow's page for the ids of all runs."):
             return self._client.get_run(run_id)
 
     def last_run(self, experiment: str, dataset: str) -> Run | None:
-        """The newest finished run on data of a name, or None where there is none.
+        """Look up the newest finished run of an experiment that used a data set; None if there is none.
 
         Raises:
             RegistryUnavailableError: MLflow does not answer.
         """
         quote = '"' if "'" in dataset else "'"
         with self._errors(f"The runs of {experiment!r} cannot be listed."):
-            found = self._client.get_experiment_by_name(experiment)
-            if found is None or quote in dataset:
+            stored_experiment = self._client.get_experiment_by_name(experiment)
+            if stored_experiment is None or quote in dataset:
                 return None
             runs = self._client.search_runs(
-                [found.experiment_id],
+                [stored_experiment.experiment_id],
                 filter_string=f"params.dataset = {quote}{dataset}{quote} AND attributes.status = 'FINISHED'",
                 max_results=1,
                 order_by=["attributes.start_time DESC"],
@@ -127,10 +128,10 @@ class Registry:
         return runs[0] if runs else None
 
     def promote(self, version: ModelVersion) -> None:
-        """Point the alias `champion` at a version.
+        """Move the alias `champion` to a version.
 
         Raises:
-            ModelNotFoundError: It was deleted meanwhile.
+            ModelNotFoundError: The version was deleted.
             RegistryUnavailableError: MLflow does not answer.
         """
         with self._errors(f"There is no version {version.version} of {version.name!r}."):
@@ -138,22 +139,22 @@ class Registry:
 
     @contextmanager
     def run(self, experiment: str, *, tags: Mapping[str, str], run_id: str | None = None) -> Iterator[str]:
-        """Open an MLflow run that `mlflow.log_*` writes to; it counts as failed if the block raises.
+        """Open an MLflow run for `mlflow.log_*`. If the block raises, the run is marked as failed.
 
         Args:
-            experiment: Experiment to put it into; made where it does not exist.
+            experiment: Experiment of the run. It is created if it does not exist.
             tags: Tags of the run.
-            run_id: A run to go on with; None makes one.
+            run_id: Run to continue; None creates a run.
 
         Yields:
             The run's id.
 
         Raises:
-            ModelNotFoundError: There is no such run.
+            ModelNotFoundError: The run does not exist.
             RegistryUnavailableError: MLflow does not answer, at the start or in the block.
         """
         missing = (
-            f"There is no run {run_id!r} in the experiment" if run_id else "Nothing can be put into the experiment"
+            f"There is no run {run_id!r} in the experiment" if run_id else "No run can be created in the experiment"
         )
         with self._errors(f"{missing} {experiment!r}."):
             mlflow.set_tracking_uri(self.uri)
@@ -162,13 +163,13 @@ class Registry:
                 yield str(active.info.run_id)
 
     def register(self, name: str, *, model_uri: str, description: str, tags: Mapping[str, str]) -> ModelVersion:
-        """Make a logged model the next version of a registered model.
+        """Register a logged model as the next version of a registered model.
 
         Args:
-            name: The registered model; it is made where it does not exist.
-            model_uri: What `log_model` gave back.
-            description: One line for MLflow's page.
-            tags: Tags of the version, the gate's verdict among them.
+            name: The registered model. It is created if it does not exist.
+            model_uri: URI of the logged model, from `app.models.artifact.log`.
+            description: One line that MLflow's page shows.
+            tags: Tags of the version, such as the verdict of the gate.
 
         Raises:
             RegistryUnavailableError: MLflow does not answer.
@@ -179,7 +180,7 @@ class Registry:
             return self._client.get_model_version(name, version.version)
 
     def _newest_passed(self, name: str) -> ModelVersion:
-        train = "Train and register one: manta train."
+        train = "Train and register a model: manta train."
         with self._errors(f"There is no registered model {name!r}.", next_step=train):
             self._client.get_registered_model(name)
             versions = self._client.search_model_versions(
@@ -188,18 +189,18 @@ class Registry:
         if not versions:
             raise ModelNotFoundError(
                 f"No version of {name!r} passed its gate.",
-                next_step=f"{train} Or name a version to load it all the same.",
+                next_step=f"{train} Or name a version to load it without the gate.",
             )
-        return _portable(versions[0])
+        return _picklable(versions[0])
 
     @contextmanager
     def _errors(self, missing: str, *, next_step: str = "") -> Iterator[None]:
-        """Turn MLflow's failures into ours: `missing` is said where MLflow answers that there is no such thing."""
+        """Convert MLflow's exceptions. `missing` is the message if MLflow answers that something does not exist."""
         try:
             yield
         except MlflowException as error:
             raise self._translated(error, missing, next_step) from error
-        except OSError as error:  # an artifact store that hangs up in the middle of a file
+        except OSError as error:  # the artifact store closed the connection during a download
             raise self._unavailable(str(error)) from error
 
     def _translated(self, error: MlflowException, missing: str, next_step: str) -> MantaError:
@@ -209,13 +210,14 @@ class Registry:
 
     def _unavailable(self, reason: str) -> RegistryUnavailableError:
         return RegistryUnavailableError(
-            f"MLflow at {self.uri} did not do what was asked: {reason}",
-            next_step="Check that it runs, and MLFLOW_TRACKING_URI, MLFLOW_TRACKING_USERNAME and its password.",
+            f"MLflow at {self.uri} failed to answer: {reason}",
+            next_step="Check that MLflow runs, and check MLFLOW_TRACKING_URI, MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD.",
         )
 
 
-def _portable(version: ModelVersion) -> ModelVersion:
-    """The same version with no more than what can travel between replicas: MLflow's own holds protocol buffers."""
+def _picklable(version: ModelVersion) -> ModelVersion:
+    """Copy the fields of a version that replicas send each other. MLflow's own object holds protocol buffers."""
     return ModelVersion(
         name=version.name,
         version=str(version.version),
@@ -226,4 +228,4 @@ def _portable(version: ModelVersion) -> ModelVersion:
 
 
 def _versions_hint(name: str) -> str:
-    return f"MLflow's page lists the models and their versions; `manta train` registers one as {name!r}."
+    return f"See MLflow's page for all models and versions, or register a version of {name!r}: manta train."

@@ -1,4 +1,4 @@
-"""The OpenAPI document of a replica: the form, limits and examples of requests to the model that it serves now."""
+"""The OpenAPI document of a replica: forms, limits and examples of requests to the model that it serves."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -11,19 +11,19 @@ from mlflow.types import DataType
 from app import errors
 from app.models.signature import Columns
 from app.serving.fleet.replica import Replica, ServedModel
-from app.serving.requests.json_rows import LARGEST
+from app.serving.requests.json_rows import MAX_FLOAT32
 from app.serving.requests.limits import RequestLimits
 from app.serving.schemas import LoadRequest, PredictRequest, PredictRows, Problem
 
 
-def _problems(*kinds: type[errors.MantaError]) -> dict[int | str, dict[str, Any]]:
-    """FastAPI's `responses` for errors: a problem document for each status."""
+def _problems(*error_classes: type[errors.MantaError]) -> dict[int | str, dict[str, Any]]:
+    """Build the value of FastAPI's `responses` for some errors: a problem document for each status."""
     titles: dict[int, list[str]] = {}
-    for kind in kinds:
-        titles.setdefault(kind.status, []).append(kind.title)
+    for error_class in error_classes:
+        titles.setdefault(error_class.status, []).append(error_class.title)
     return {
-        status: {"description": " or ".join(given), "content": {"application/problem+json": {"schema": PROBLEM}}}
-        for status, given in titles.items()
+        status: {"description": " or ".join(names), "content": {"application/problem+json": {"schema": PROBLEM}}}
+        for status, names in titles.items()
     }
 
 
@@ -47,24 +47,24 @@ LOAD_PROBLEMS: Final = _problems(
 WEBHOOK_PROBLEMS: Final = _problems(errors.UnauthorizedError, errors.TooLargeError, errors.MediaTypeError)
 
 
-WHOLE: Final = {"type": "integer", "minimum": -LARGEST, "maximum": LARGEST}
+WHOLE_NUMBER: Final = {"type": "integer", "minimum": -MAX_FLOAT32, "maximum": MAX_FLOAT32}
 
-KIND_SCHEMAS: Final[dict[DataType, dict[str, Any]]] = {
-    DataType.long: WHOLE,
-    DataType.integer: WHOLE,
+NAMED_VALUE_SCHEMAS: Final[dict[DataType, dict[str, Any]]] = {
+    DataType.long: WHOLE_NUMBER,
+    DataType.integer: WHOLE_NUMBER,
     DataType.boolean: {"type": "boolean"},
     DataType.string: {"type": "string"},
 }
-"""Values by name, where a column does not hold any number."""
+"""Schema of a value in a row by name, for column types that do not accept every number."""
 
-POSITION_SCHEMAS: Final = KIND_SCHEMAS | {DataType.boolean: {"enum": [0, 1]}}
-"""Values by position, which are numbers always."""
+POSITIONAL_VALUE_SCHEMAS: Final = NAMED_VALUE_SCHEMAS | {DataType.boolean: {"enum": [0, 1]}}
+"""Schema of a value in a row by position, which is always a number."""
 
 
 def install(api: FastAPI, replica: Replica, limits: RequestLimits) -> None:
-    """Make the API's document follow what the replica serves."""
+    """Let the API's OpenAPI document describe the model that the replica serves at the time of the request."""
 
-    def document() -> dict[str, Any]:
+    def openapi() -> dict[str, Any]:
         served = replica.served
         columns = served.predictor.columns if served else None
         schema = get_openapi(
@@ -81,45 +81,45 @@ def install(api: FastAPI, replica: Replica, limits: RequestLimits) -> None:
         )
         return schema
 
-    api.openapi = document  # type: ignore[method-assign]
+    # FastAPI's documentation replaces the method in the same way.
+    api.openapi = openapi  # type: ignore[method-assign]
 
 
 def predict_schema(*, columns: Columns | None, rows: int) -> dict[str, Any]:
-    """JSON schema of a prediction request: rows by position, or by the names of the columns.
+    """Build the JSON schema of a prediction request: rows by position, or rows by column name.
 
     Args:
-        columns: The model's features; None while no model is served.
-        rows: The most rows of one request.
+        columns: The model's columns; None if no model is served.
+        rows: Maximum number of rows.
     """
     by_position, by_name = PredictRequest.model_json_schema(), PredictRows.model_json_schema()
-    matrix, named = by_position["properties"]["features"], by_name["properties"]["rows"]
-    matrix["maxItems"] = named["maxItems"] = rows
-    number = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
+    matrix, named_rows = by_position["properties"]["features"], by_name["properties"]["rows"]
+    matrix["maxItems"] = named_rows["maxItems"] = rows
+    number = {"type": "number", "minimum": -MAX_FLOAT32, "maximum": MAX_FLOAT32}
     matrix["items"]["items"] |= number
     if columns is None:
         return {"oneOf": [by_position, by_name]}
-    kinds = [KIND_SCHEMAS.get(column.type, number) for column in columns]
-    named["items"] = {
+    value_schemas = [NAMED_VALUE_SCHEMAS.get(column.type, number) for column in columns]
+    named_rows["items"] = {
         "type": "object",
-        "properties": {column.name: kind for column, kind in zip(columns, kinds, strict=True)},
+        "properties": {column.name: schema for column, schema in zip(columns, value_schemas, strict=True)},
         "required": columns.names,
         "additionalProperties": False,
     }
     if columns.hold_text:
         return by_name
     matrix["items"] |= {"minItems": len(columns), "maxItems": len(columns)}
-    if any(kind != number for kind in kinds):
-        matrix["items"]["prefixItems"] = [POSITION_SCHEMAS.get(column.type, number) for column in columns]
+    if any(schema != number for schema in value_schemas):
+        matrix["items"]["prefixItems"] = [POSITIONAL_VALUE_SCHEMAS.get(column.type, number) for column in columns]
     return {"oneOf": [by_position, by_name]}
 
 
 def _examples(served: ServedModel) -> list[dict[str, Any]]:
-    """The first row of the version's own example, in each form that it takes."""
+    """Return the first row of the version's input example in each form that the model accepts."""
     columns = served.predictor.columns
     values = served.example.features[0]
     by_name = {"rows": [{column.name: value for column, value in zip(columns, values, strict=True)}]}
-    has_text = columns.hold_text
-    return [by_name] if has_text else [{"features": [values]}, by_name]
+    return [by_name] if columns.hold_text else [{"features": [values]}, by_name]
 
 
 def _json_body(schema: dict[str, Any], *, examples: Sequence[object], required: bool) -> dict[str, Any]:

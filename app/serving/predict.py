@@ -1,6 +1,6 @@
-"""The way of a request for predictions, from its bytes to the answer's.
+"""Answers a prediction request: reads the body, runs the model, writes the JSON.
 
-Which paths there are, and what every failure looks like, is decided in `app.serving.routes`.
+The paths of the API and the form of its errors are decided in `app.serving.routes`.
 """
 
 import asyncio
@@ -18,62 +18,62 @@ from app.serving.fleet.replica import Replica
 from app.serving.requests import body, json_rows, npy_rows
 from app.serving.requests.limits import RequestLimits
 
-INLINE_WALKS: Final = 100_000
-"""Walks of a row down a tree, about a millisecond of them, that are not worth another thread."""
+MAX_INLINE_TREE_WALKS: Final = 100_000
+"""Walks of a row down a tree that run on the event loop: about a millisecond. Larger batches run in a thread."""
 
 READERS: Final = {body.JSON: json_rows.read, body.NPY: npy_rows.read}
-"""What reads each type of body."""
+"""The reader of each content type."""
 
 _encoder: Final = msgspec.json.Encoder()
 
 
-class Predictions:
-    """Answers rows by what the replica serves.
+class PredictionHandler:
+    """Handles prediction requests with the model that the replica serves.
 
     Args:
-        replica: What serves.
-        follower: Asked before the first answer whether that is still what the fleet serves.
-        limits: The most rows and bytes of a request.
-        threads: Batches that are answered at once, beside the small ones, which the event loop answers itself.
+        replica: The replica that serves.
+        follower: Checks before the first answer that the replica serves the fleet's version.
+        limits: Maximum rows and bytes of a request.
+        threads: Number of large batches that run at the same time. Small batches run on the event loop.
     """
 
     def __init__(self, replica: Replica, follower: AliasFollower, *, limits: RequestLimits, threads: int) -> None:
         self._replica = replica
         self._follower = follower
         self._limits = limits
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="predict")
 
-    async def answer(self, request: Request) -> Response:
+    async def handle(self, request: Request) -> Response:
         """Answer a request.
 
         Raises:
             MantaError: The body cannot be used, or no model is served.
         """
-        content, kind = await body.read(request, max_bytes=self._limits.body_bytes, kinds=READERS)
+        content, content_type = await body.read(request, max_bytes=self._limits.body_bytes, content_types=READERS)
         await self._follower.check_before_first_request()
         served = self._replica.require_served()
         predictor = served.predictor
-        read = READERS.get(kind, json_rows.read)
+        read = READERS.get(content_type, json_rows.read)
         rows = read(content, columns=predictor.columns, max_rows=self._limits.rows)
-        if predictor.walks(len(rows)) <= INLINE_WALKS:
-            labels, probabilities = predictor.predict(rows)
+        if predictor.tree_walks(len(rows)) <= MAX_INLINE_TREE_WALKS:
+            predictions, probabilities = predictor.predict(rows)
         else:
             loop = asyncio.get_running_loop()
-            labels, probabilities = await loop.run_in_executor(self._threads, predictor.predict, rows)
-        return Response(encode(labels, probabilities, str(served.version.version)), media_type=body.JSON)
+            predictions, probabilities = await loop.run_in_executor(self._executor, predictor.predict, rows)
+        return Response(encode(predictions, probabilities, str(served.version.version)), media_type=body.JSON)
 
 
-def encode(labels: np.ndarray, probabilities: np.ndarray | None, version: str) -> bytes:
-    """A `PredictResponse` as JSON; every number is read back as the one that was written.
+def encode(predictions: np.ndarray, probabilities: np.ndarray | None, version: str) -> bytes:
+    """Write a `PredictResponse` as JSON. Reading a number back gives exactly the number that was written.
 
     Args:
-        labels: Shape (rows,), predictions.
+        predictions: Shape (rows,).
         probabilities: Shape (rows, classes), or None.
-        version: Of the model.
+        version: Number of the model version.
     """
     return _encoder.encode(
         {
-            "predictions": (labels.astype(np.int64) if labels.dtype.kind == "b" else labels).tolist(),
+            "predictions": (predictions.astype(np.int64) if predictions.dtype.kind == "b" else predictions).tolist(),
             "probabilities": None if probabilities is None else probabilities.tolist(),
             "model_version": version,
             "timestamp": schemas.now(),

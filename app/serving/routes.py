@@ -1,6 +1,6 @@
-"""The HTTP API of a replica: FastAPI routes over what the replica serves, and problem documents for what fails.
+"""The HTTP API of a replica: its FastAPI routes, and problem documents for every error.
 
-The messages are in `app.serving.schemas`; the OpenAPI document's examples and limits are made in `app.serving.openapi`.
+The messages are in `app.serving.schemas`, and the OpenAPI document is completed in `app.serving.openapi`.
 """
 
 import secrets
@@ -22,7 +22,7 @@ from app.errors import MantaError, UnauthorizedError
 from app.serving import docs_pages, openapi, schemas, webhook
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.load import Fleet
-from app.serving.predict import Predictions
+from app.serving.predict import PredictionHandler
 from app.serving.requests import body
 from app.serving.requests.limits import RequestLimits
 from app.serving.schemas import Health, LoadRequest, LoadResponse, ModelInfo, ModelStatus, PredictResponse
@@ -30,50 +30,51 @@ from app.serving.schemas import Health, LoadRequest, LoadResponse, ModelInfo, Mo
 PROBLEM_JSON: Final = "application/problem+json"
 
 PREDICT: Final = "/predict"
-"""The busiest path."""
+"""Path of predictions, by far the most frequent request."""
 
-GONE: Final = Response(status_code=499)
-"""For a client that hung up before it had sent its request: nobody reads it, and no log needs a traceback."""
+CLIENT_CLOSED_REQUEST: Final = Response(status_code=499)
+"""Answer if the client disconnects while it sends the body. It reaches no client, but avoids a traceback in the log."""
 
 LOAD_FORM: Final = '{"name": string, "version": string} or {"name": string, "alias": string}, or no body'
-"""The form of a load request, for messages."""
+"""The forms of a load request, for error messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccessRules:
-    """What a client must bring."""
+    """What a request must contain to be accepted."""
 
     tokens: Sequence[SecretStr]
-    """Bearer tokens that `/model/load` accepts, the old and the new while they change; with none it is open."""
+    """Bearer tokens that `/model/load` accepts. Several are listed while a token is being replaced. Empty: no token is
+    required."""
     predict_needs_token: bool
     webhook_secret: SecretStr | None
-    """What MLflow signs its deliveries with; without one there is no path for them."""
+    """Secret that MLflow signs webhook deliveries with. None: `/model/webhook` does not exist."""
 
 
 class Api(FastAPI):
-    """FastAPI with short cuts past its routing, which takes longer than a prediction."""
+    """FastAPI with direct handlers for some paths, because FastAPI's routing takes longer than a prediction."""
 
     def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - FastAPI's
         super().__init__(**kwargs)
-        self.shortcuts: dict[str, Callable[[Request], Awaitable[Response]]] = {}
-        """By their paths, what answers POST as its route would, and only raises what it knows."""
+        self.direct_handlers: dict[str, Callable[[Request], Awaitable[Response]]] = {}
+        """Handlers of POST requests by path. A handler answers exactly as the route of that path does."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer by the short cut of the path, if there is one, and by FastAPI otherwise."""
+        """Answer with the direct handler of the path, or with FastAPI if there is none."""
         path = scope["path"].removeprefix(scope.get("root_path", "")) if scope["type"] == "http" else ""
-        shortcut = self.shortcuts.get(path) if scope.get("method") == "POST" else None
-        if shortcut is None:
+        handler = self.direct_handlers.get(path) if scope.get("method") == "POST" else None
+        if handler is None:
             await super().__call__(scope, receive, send)
             return
         request = Request(scope, receive)
         try:
-            response = await shortcut(request)
+            response = await handler(request)
         except MantaError as error:
-            response = _expected(request, error)
+            response = _error_response(request, error)
         except ClientDisconnect:
-            response = GONE
+            response = CLIENT_CLOSED_REQUEST
         except Exception:
-            await _unexpected(request)(scope, receive, send)
+            await _defect_response(request)(scope, receive, send)
             raise
         await response(scope, receive, send)
 
@@ -81,14 +82,14 @@ class Api(FastAPI):
 def create_api(
     fleet: Fleet, follower: AliasFollower, *, limits: RequestLimits, access: AccessRules, threads: int = 1
 ) -> FastAPI:
-    """Make the API of one replica.
+    """Build the API of one replica.
 
     Args:
-        fleet: Loads a version on all replicas; its own replica serves.
-        follower: Started and stopped with the API, which answers nothing before.
-        limits: The most rows and bytes of a request.
-        access: What a client must bring.
-        threads: Large batches that are answered at once; the CPUs of the replica.
+        fleet: Loads a version on all replicas. `fleet.replica` is the replica that answers here.
+        follower: Starts and stops with the API. The API answers no request before it has started.
+        limits: Maximum rows and bytes of a request.
+        access: What a request must contain to be accepted.
+        threads: Number of large batches that run at the same time.
     """
 
     @asynccontextmanager
@@ -98,7 +99,7 @@ def create_api(
         await follower.stop()
 
     replica = fleet.replica
-    predictions = Predictions(replica, follower, limits=limits, threads=threads)
+    prediction_handler = PredictionHandler(replica, follower, limits=limits, threads=threads)
     api = Api(
         title="manta",
         version="1",
@@ -109,17 +110,17 @@ def create_api(
     )
     docs_pages.install(api)
     openapi.install(api, replica, limits)
-    _handle_errors(api)
+    _add_error_handlers(api)
     if not access.predict_needs_token:
-        api.shortcuts[PREDICT] = predictions.answer
-    authorised = [Depends(_bearer(access.tokens))] if access.tokens else []
+        api.direct_handlers[PREDICT] = prediction_handler.handle
+    token_check = [Depends(_bearer_check(access.tokens))] if access.tokens else []
 
-    @api.post("/model/load", dependencies=authorised, responses=openapi.LOAD_PROBLEMS)
+    @api.post("/model/load", dependencies=token_check, responses=openapi.LOAD_PROBLEMS)
     async def load(request: Request) -> LoadResponse:
-        """Serve a version on every replica and make it the champion, or change nothing and say who refused it."""
+        """Serve a version on every replica and make it the champion. If a replica refuses it, nothing changes."""
         content, _ = await body.read(request, max_bytes=limits.body_bytes)
-        wanted = body.parse(LoadRequest, content, form=LOAD_FORM) if content else LoadRequest()
-        version, replicas = await fleet.load(wanted)
+        load_request = body.parse(LoadRequest, content, form=LOAD_FORM) if content else LoadRequest()
+        version, replicas = await fleet.load(load_request)
         return LoadResponse(
             model_loaded=True,
             model_info=_info(version),
@@ -132,19 +133,19 @@ def create_api(
         PREDICT,
         response_model=PredictResponse,
         responses=openapi.PREDICT_PROBLEMS,
-        dependencies=authorised if access.predict_needs_token else [],
+        dependencies=token_check if access.predict_needs_token else [],
     )
     async def predict(request: Request) -> Response:
-        """Answer rows with predictions and, where the model is a classifier, probabilities.
+        """Predict rows. A classifier that gives probabilities returns them too.
 
-        Large batches are read faster as what `numpy.save` writes, with the content type `application/x-npy`: an array
-        of numbers of shape (rows, columns).
+        Large batches are faster in the format of `numpy.save`, with the content type `application/x-npy`: an array of
+        numbers of shape (rows, columns).
         """
-        return await predictions.answer(request)
+        return await prediction_handler.handle(request)
 
     @api.get("/model")
     async def model() -> ModelStatus:
-        """What every replica serves, and what it refused."""
+        """Return the served model, what each replica serves, and which version it refused."""
         replicas = await fleet.report()
         served = replica.served
         return ModelStatus(
@@ -160,22 +161,22 @@ def create_api(
 
     @api.get("/healthz")
     async def healthz() -> Health:
-        """Whether this replica answers; it does before any model is loaded, too."""
-        return Health(status="ok", model_version=replica.info.version, trouble=follower.trouble or None)
+        """Return whether this replica answers. It does so before a model is loaded too."""
+        return Health(status="ok", model_version=replica.served_version, trouble=follower.trouble or None)
 
     if access.webhook_secret is not None:
-        _receive_webhooks(api, follower, limits=limits, secret=access.webhook_secret)
-    # Serve goes through the routes, to name that of each request in its measures.
+        _add_webhook(api, follower, limits=limits, secret=access.webhook_secret)
+    # Serve's metrics search the routes of each request in order, so the most frequent one comes first.
     api.router.routes.sort(key=lambda route: getattr(route, "path", "") != PREDICT)
     return api
 
 
-def _receive_webhooks(api: FastAPI, follower: AliasFollower, *, limits: RequestLimits, secret: SecretStr) -> None:
-    """Look at the alias at once when MLflow says that it was moved."""
+def _add_webhook(api: FastAPI, follower: AliasFollower, *, limits: RequestLimits, secret: SecretStr) -> None:
+    """Add the path of MLflow's webhook, which makes the fleet read the alias at once."""
 
     @api.post("/model/webhook", status_code=HTTPStatus.ACCEPTED, responses=openapi.WEBHOOK_PROBLEMS)
-    async def moved(request: Request, tasks: BackgroundTasks) -> None:
-        """What MLflow's alias webhook delivers. It makes the fleet look; what it says is not taken on trust."""
+    async def on_webhook(request: Request, tasks: BackgroundTasks) -> None:
+        """Receive MLflow's alias webhook. The fleet reads the alias at once; the content of the event is not used."""
         content, _ = await body.read(request, max_bytes=limits.body_bytes)
         webhook.verify(request.headers, content, secret=secret)
         tasks.add_task(follower.poll)
@@ -191,33 +192,33 @@ def _info(version: ModelVersion) -> ModelInfo:
     )
 
 
-def _bearer(tokens: Sequence[SecretStr]) -> Callable[..., None]:
-    """A dependency that lets a request pass with one of the tokens; comparing takes the same time for any wrong one."""
+def _bearer_check(tokens: Sequence[SecretStr]) -> Callable[..., None]:
+    """Build a FastAPI dependency that requires one of the tokens. The comparison takes constant time."""
     accepted = [token.get_secret_value().encode() for token in tokens]
-    scheme = HTTPBearer(auto_error=False, description="The token of the stack output `serveToken`.")
+    scheme = HTTPBearer(auto_error=False, description="The stack output `serveToken`.")
 
     def check(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(scheme)]) -> None:
-        given = credentials.credentials.encode() if credentials else b""
-        matches = [secrets.compare_digest(given, token) for token in accepted]
+        received = credentials.credentials.encode() if credentials else b""
+        matches = [secrets.compare_digest(received, token) for token in accepted]
         if not any(matches):
             raise UnauthorizedError(
                 "The bearer token is not accepted." if credentials else "The request has no bearer token.",
-                next_step="Send the header `Authorization: Bearer TOKEN`; the stack output serveToken holds it.",
+                next_step="Send the header `Authorization: Bearer TOKEN`. The token is the stack output serveToken.",
             )
 
     return check
 
 
-def _handle_errors(api: FastAPI) -> None:
-    """Answer every failure with a problem document."""
+def _add_error_handlers(api: FastAPI) -> None:
+    """Answer every error with a problem document."""
 
     @api.exception_handler(MantaError)
-    async def expected(request: Request, error: MantaError) -> Response:
-        return _expected(request, error)
+    async def manta_error(request: Request, error: MantaError) -> Response:
+        return _error_response(request, error)
 
     @api.exception_handler(HTTPException)
-    async def routing(request: Request, error: HTTPException) -> Response:
-        """What Starlette refuses itself: an unknown path or a wrong method."""
+    async def http_exception(request: Request, error: HTTPException) -> Response:
+        """Answer what Starlette rejects: an unknown path or a wrong method."""
         members = {
             "type": "about:blank",
             "title": error.detail,
@@ -229,22 +230,22 @@ def _handle_errors(api: FastAPI) -> None:
         return _problem(members, error.status_code, dict(error.headers or {}))
 
     @api.exception_handler(ClientDisconnect)
-    async def gone(_: Request, __: Exception) -> Response:
-        return GONE
+    async def client_disconnect(_: Request, __: Exception) -> Response:
+        return CLIENT_CLOSED_REQUEST
 
     @api.exception_handler(Exception)
-    async def unexpected(request: Request, _: Exception) -> Response:
-        """A bug: Starlette raises it again after this answer, so that the replica's log holds the traceback."""
-        return _unexpected(request)
+    async def defect(request: Request, _: Exception) -> Response:
+        """Answer an unexpected exception. Starlette raises it again, so the replica's log has the traceback."""
+        return _defect_response(request)
 
 
-def _expected(request: Request, error: MantaError) -> Response:
+def _error_response(request: Request, error: MantaError) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthorizedError) else {}
     return _problem(error.problem(request.url.path), error.status, headers)
 
 
-def _unexpected(request: Request) -> Response:
-    error = MantaError("The request met a defect of the service.", next_step="See the replica's log.")
+def _defect_response(request: Request) -> Response:
+    error = MantaError("The service failed because of a defect.", next_step="See the replica's log.")
     return _problem(error.problem(request.url.path), error.status, {})
 
 

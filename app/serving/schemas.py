@@ -1,4 +1,4 @@
-"""The HTTP contract: what a request may hold and what an answer holds."""
+"""The messages of the HTTP API: JSON bodies of requests and answers."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
@@ -8,14 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app import names
 
 
-class Contract(BaseModel):
-    """Base of every message: immutable, and nothing beside what is documented."""
+class Message(BaseModel):
+    """Base class of the messages: immutable, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class LoadRequest(Contract):
-    """Which version to serve: by number, by alias, or, with neither, the newest that passed its gate."""
+class LoadRequest(Message):
+    """The version to load: by number, by alias, or, without both, the newest version that passed its gate."""
 
     model_config = ConfigDict(json_schema_extra={"not": {"required": ["version", "alias"]}})
 
@@ -24,36 +24,40 @@ class LoadRequest(Contract):
     alias: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")] | None = None
 
     @model_validator(mode="after")
-    def _one_choice(self) -> Self:
+    def _is_unambiguous(self) -> Self:
         if {"version", "alias"} <= self.model_fields_set:
-            raise ValueError("version and alias exclude each other: give one of them, or neither")
+            raise ValueError("version and alias exclude each other: send one of them, or neither")
         return self
 
 
-class ModelInfo(Contract):
-    """A registered version as MLflow describes it."""
+class ModelInfo(Message):
+    """A model version, as MLflow describes it."""
 
     name: str
+    """Name of the registered model."""
     version: str
+    """Number of the version."""
     stage: str
-    """MLflow's own field; stages are deprecated there in favour of aliases."""
+    """MLflow's stage. MLflow has deprecated stages in favor of aliases."""
     description: str
     creation_timestamp: datetime
 
 
-class ReplicaInfo(Contract):
+class ReplicaInfo(Message):
     """What one replica serves."""
 
     replica: str
+    """Name of the replica in Ray Serve."""
     version: str | None
+    """Number of the version; null before the first load."""
     loaded_in_ms: float | None
-    """Time from the request for the version until it could answer: download, checks and compilation."""
+    """Duration of download, checks and compilation, in milliseconds."""
     refused: str | None = None
-    """The version that was refused since the last swap, and why."""
+    """The version that was refused since the last swap, and the reason."""
 
 
-class LoadResponse(Contract):
-    """The version that answers from now on."""
+class LoadResponse(Message):
+    """The version that every replica serves now."""
 
     model_loaded: bool
     model_info: ModelInfo
@@ -62,73 +66,80 @@ class LoadResponse(Contract):
     replicas: list[ReplicaInfo]
 
 
-class Example(Contract):
-    """Rows that training held out, for a first request, and their true labels."""
+class Example(Message):
+    """A few held-out rows for a first request, and their true labels."""
 
     features: list[list[float | bool | str]]
     labels: list[str | int | float]
 
 
-class ModelStatus(Contract):
-    """What is served, and by whom."""
+class ModelStatus(Message):
+    """The model that is served, and what each replica serves."""
 
     model_loaded: bool
     model_info: ModelInfo | None
     columns: list[str]
-    """Names of the features, in the order in which `/predict` takes them."""
+    """Names of the features, in the order in which `/predict` expects them."""
     classes: list[str | int]
-    """Labels, in the order of the probabilities; none where the model answers without probabilities."""
+    """Class labels, in the order of the probabilities; empty if the model gives no probabilities."""
     example: Example | None
     mlflow_uri: str
     timestamp: datetime
     replicas: list[ReplicaInfo]
 
 
-class PredictRequest(Contract):
-    """Rows to answer: one list of finite numbers a row, each as long as the model has columns."""
+class PredictRequest(Message):
+    """Rows by position: each row is a list of finite numbers, one for each column of the model."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
     features: Annotated[list[Annotated[list[float], Field(min_length=1)]], Field(min_length=1)]
 
 
-class PredictRows(Contract):
-    """Rows to answer, each with a value for every column by its name, in any order."""
+class PredictRows(Message):
+    """Rows by name: each row has one value for each column of the model, in any order."""
 
     rows: Annotated[list[dict[str, Any]], Field(min_length=1)]
 
 
-class PredictResponse(Contract):
-    """One prediction a row, and of a classifier one list of probabilities."""
+class PredictResponse(Message):
+    """The predictions for the rows of a request."""
 
     predictions: list[str | int | float]
+    """One prediction per row."""
     probabilities: list[list[float]] | None
-    """In the order of `classes` on `GET /model`; null for a model that does not answer with them."""
+    """One list per row, in the order of `classes` on `GET /model`; null if the model gives no probabilities."""
     model_version: str
     timestamp: datetime
 
 
-class Health(Contract):
+class Health(Message):
     """Whether this replica answers, and what it serves."""
 
     status: str
     model_version: str | None
     trouble: str | None = None
-    """Why the champion cannot be looked up at present; the replica serves what it has."""
+    """Why the champion cannot be looked up at present. The replica keeps serving its version."""
 
 
 class Problem(BaseModel):
-    """An RFC 9457 problem document: what was given, what is allowed, and what to do next."""
+    """An RFC 9457 problem document."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     type: str
     title: str
     status: int
     detail: str
+    """What was given and why it cannot be used."""
     instance: str
+    """Path of the request."""
     allowed: str | None = None
+    """What is accepted."""
     next_step: str | None = None
+    """What to do next."""
 
 
 def now() -> datetime:
-    """The time of an answer, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)

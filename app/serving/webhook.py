@@ -1,6 +1,6 @@
-"""MLflow's webhooks: whether a delivery was signed with our secret, and not long ago.
+"""Verifies that a webhook delivery was signed by MLflow with the shared secret, and recently.
 
-What is signed, and how, is MLflow's `mlflow.webhooks.delivery`, after standardwebhooks.com.
+The signature is computed as in `mlflow.webhooks.delivery`, which follows standardwebhooks.com.
 """
 
 import base64
@@ -21,34 +21,35 @@ from pydantic import SecretStr
 from app.errors import UnauthorizedError
 
 TOLERANCE_S: Final = 300
-"""How old a delivery may be, or how far ahead MLflow's clock: an old one may have been recorded and sent again."""
+"""Maximum difference between a delivery's timestamp and this machine's clock. It limits how long an attacker can replay
+a recorded delivery."""
 
 
 def verify(headers: Mapping[str, str], body: bytes, *, secret: SecretStr) -> None:
-    """Refuse a delivery that MLflow did not sign.
+    """Check the signature and the timestamp of a delivery.
 
     Args:
-        headers: Of the request, by names in any case.
-        body: Of the request, as it came.
-        secret: What the webhook was made with.
+        headers: Headers of the request; the lookup ignores case.
+        body: Body of the request, unchanged.
+        secret: The secret that the webhook was created with.
 
     Raises:
-        UnauthorizedError: The signature is missing or another one, or the delivery is too old.
+        UnauthorizedError: The signature is missing or wrong, or the timestamp is too far from the current time.
     """
     delivery_id = headers.get(WEBHOOK_DELIVERY_ID_HEADER, "")
     timestamp = headers.get(WEBHOOK_TIMESTAMP_HEADER, "")
-    given = headers.get(WEBHOOK_SIGNATURE_HEADER, "")
-    signed = f"{delivery_id}.{timestamp}.".encode() + body
-    digest = hmac.new(secret.get_secret_value().encode(), signed, hashlib.sha256).digest()
+    signature = headers.get(WEBHOOK_SIGNATURE_HEADER, "")
+    signed_content = f"{delivery_id}.{timestamp}.".encode() + body
+    digest = hmac.new(secret.get_secret_value().encode(), signed_content, hashlib.sha256).digest()
     expected = f"{WEBHOOK_SIGNATURE_VERSION},{base64.b64encode(digest).decode()}"
-    if not hmac.compare_digest(given.encode(), expected.encode()):
+    if not hmac.compare_digest(signature.encode(), expected.encode()):
         raise UnauthorizedError(
             "The delivery is not signed with this service's secret.",
-            next_step="Make the webhook in MLflow with the secret of MANTA_WEBHOOK_SECRET.",
+            next_step="Create the webhook in MLflow with the secret in MANTA_WEBHOOK_SECRET.",
         )
     if not timestamp.isdecimal() or abs(time.time() - int(timestamp)) > TOLERANCE_S:
         raise UnauthorizedError(
-            f"The delivery is of the time {timestamp}.",
-            allowed=f"up to {TOLERANCE_S} s from now",
-            next_step="Check the clocks of MLflow's machine and this one.",
+            f"The delivery's timestamp is {timestamp}.",
+            allowed=f"at most {TOLERANCE_S} s from the current time",
+            next_step="Check that the clocks of MLflow's machine and of this machine agree.",
         )

@@ -90,7 +90,7 @@ def reproduce(
     from app.models.registry import Registry  # noqa: PLC0415 - MLflow takes a second and a half to import
 
     configured = settings().model_copy(update={"mlflow_tracking_uri": Target.find(settings()).mlflow_url})
-    run = Registry(configured).recorded(run_id)
+    run = Registry(configured).get_run(run_id)
     recipe = Recipe.of(run_id, run.data.tags, run.data.params)
     check_packages(recipe)
     with checkout(recipe.commit, repository) as tree, tempfile.TemporaryDirectory(prefix="manta-run-") as scratch:
@@ -98,7 +98,7 @@ def reproduce(
         typer.echo(f"training {recipe.commit[:12]} with {shlex.join(arguments)}", err=True)
         store = f"sqlite:///{scratch}/mlflow.db"
         made = _train(arguments, tree, store)
-        again = Registry(configured.model_copy(update={"mlflow_tracking_uri": store})).recorded(made).data.tags
+        again = Registry(configured.model_copy(update={"mlflow_tracking_uri": store})).get_run(made).data.tags
     compare(recipe, again)
     typer.echo(f"The model is the same, bit for bit: {recipe.fingerprints[run_tags.MODEL_FINGERPRINT]}")
 

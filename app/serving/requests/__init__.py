@@ -1,1 +1,1 @@
-"""A request body, JSON or npy, checked and turned into rows of numbers."""
+"""Request bodies: their limits, and their conversion from JSON or npy to rows of numbers."""

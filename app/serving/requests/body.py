@@ -1,4 +1,4 @@
-"""Reads the body of a request within its limit, and as one of the contract's messages."""
+"""Reads a request body within its size limit, and parses it as a message of `app.serving.schemas`."""
 
 import json
 from collections.abc import Collection
@@ -13,89 +13,95 @@ from app.errors import InvalidBodyError, MantaError, MediaTypeError, TooLargeErr
 JSON: Final = "application/json"
 
 NPY: Final = "application/x-npy"
-"""An array as `numpy.save` writes it."""
+"""Content type of an array in the format of `numpy.save`."""
 
-SHOWN: Final = 60
-"""Characters of a wrong value that a message repeats."""
+MAX_SHOWN_CHARACTERS: Final = 60
+"""Characters of an invalid value that an error message repeats."""
 
 Message = TypeVar("Message", bound=BaseModel)
 
 
-async def read(request: Request, *, max_bytes: int, kinds: Collection[str] = (JSON,)) -> tuple[bytes, str]:
-    """Read a body, and stop where it grows beyond the limit.
+async def read(request: Request, *, max_bytes: int, content_types: Collection[str] = (JSON,)) -> tuple[bytes, str]:
+    """Read a request body, and stop as soon as it exceeds the limit.
 
     Args:
-        request: Whose body is read.
-        max_bytes: The limit.
-        kinds: The content types that are taken.
+        request: The request.
+        max_bytes: Maximum size of the body, in bytes.
+        content_types: Accepted content types.
 
     Returns:
-        The body, and its content type without parameters; of an empty body whatever type the request gives.
+        The body and its content type without parameters. An empty body may have any content type.
 
     Raises:
-        MediaTypeError: There is a body, and it does not say that it is of such a type.
-        TooLargeError: It has more than `max_bytes`.
+        MediaTypeError: The body is not empty, and its content type is not accepted.
+        TooLargeError: The body exceeds `max_bytes`.
     """
     headers = dict(request.scope["headers"])
-    announced = headers.get(b"content-length", b"")
-    if announced.isdigit() and int(announced) > max_bytes:
+    content_length = headers.get(b"content-length", b"")
+    if content_length.isdigit() and int(content_length) > max_bytes:
         raise _too_large(max_bytes)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
-    given = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
-    if body and given not in kinds:
+    content_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+    if body and content_type not in content_types:
         raise MediaTypeError(
-            f"The body's content type is {given or 'not given'}.",
-            allowed=" or ".join(kinds),
+            f"The body's content type is {content_type or 'missing'}.",
+            allowed=" or ".join(content_types),
             next_step=f"Send the header `Content-Type: {JSON}`.",
         )
-    return bytes(body), given
+    return bytes(body), content_type
 
 
 def _too_large(max_bytes: int) -> TooLargeError:
     return TooLargeError(
-        "The request's body is too large.", allowed=f"up to {max_bytes} bytes", next_step="Send the rows in parts."
+        "The request body is too large.",
+        allowed=f"up to {max_bytes} bytes",
+        next_step="Split the rows over several requests.",
     )
 
 
-def parse(message: type[Message], body: bytes, *, form: str) -> Message:
-    """Read a body as a message of the contract.
+def parse(message_class: type[Message], body: bytes, *, form: str) -> Message:
+    """Parse a JSON body as a message.
 
     Args:
-        message: The message's model.
-        body: JSON.
-        form: The message's form in a line, for the error.
+        message_class: Pydantic model of the message.
+        body: The JSON text.
+        form: One line that shows the message's form, for the error.
 
     Raises:
-        InvalidBodyError: It is not JSON, or not of that form.
-        MantaError: Some other failure that `value_error` knows.
+        InvalidBodyError: The body is not JSON, or does not match the message.
     """
     try:
-        return message.model_validate_json(body)
+        return message_class.model_validate_json(body)
     except ValidationError as error:
-        raise explain(error.errors(include_url=False)[0], form=form) from error
+        raise invalid_body(error.errors(include_url=False)[0], form=form) from error
 
 
-def explain(fault: ErrorDetails, *, form: str) -> MantaError:
-    """The error that says which part of a body is at fault, and why."""
-    if fault["type"] == "json_invalid":
-        reason = fault["msg"].removeprefix("Invalid JSON: ")
+def invalid_body(details: ErrorDetails, *, form: str) -> MantaError:
+    """Build the error that names the invalid part of a body and the reason.
+
+    Args:
+        details: Pydantic's description of the first error.
+        form: One line that shows the valid form.
+    """
+    if details["type"] == "json_invalid":
+        reason = details["msg"].removeprefix("Invalid JSON: ")
         return InvalidBodyError(f"The body is not JSON: {reason}.", allowed=form, next_step="See /docs for an example.")
-    where = ".".join(map(str, fault["loc"])) or "The body"
-    match fault["type"]:
+    location = ".".join(map(str, details["loc"])) or "The body"
+    match details["type"]:
         case "missing":
-            what = "is missing"
+            problem = "is missing"
         case "extra_forbidden":
-            what = "is not known"
+            problem = "is not known"
         case _:
-            what = f"is {shown(fault.get('input'))}: {fault['msg'].removeprefix('Value error, ')}"
-    return InvalidBodyError(f"{where} {what}.", allowed=form, next_step="See /docs for an example.")
+            problem = f"is {shortened(details.get('input'))}: {details['msg'].removeprefix('Value error, ')}"
+    return InvalidBodyError(f"{location} {problem}.", allowed=form, next_step="See /docs for an example.")
 
 
-def shown(given: object) -> str:
-    """A wrong value as JSON, shortened."""
-    text = json.dumps(given)
-    return text if len(text) <= SHOWN else text[:SHOWN] + "..."
+def shortened(value: object) -> str:
+    """Format a value as JSON, cut to `MAX_SHOWN_CHARACTERS`."""
+    text = json.dumps(value)
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else text[:MAX_SHOWN_CHARACTERS] + "..."

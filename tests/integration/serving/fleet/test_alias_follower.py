@@ -49,7 +49,7 @@ def test_a_refused_champion_leaves_the_fleet_where_it_is_and_is_named(
 
     reason = f"version {versions.wrong}: Replica "
     wait_until(lambda: all(refusal.startswith(reason) for refusal in refusals()), what="the refusal on each replica")
-    assert all("does not answer its own input example" in refusal for refusal in refusals())
+    assert all("does not predict its input example" in refusal for refusal in refusals())
     assert cluster.versions() == [versions.first] * 4
     wait_until(lambda: len(measured(cluster, "manta_refused_versions")) >= 4, what="the refusal's measure")
     live = {replica["replica_id"] for replica in cluster.replicas()}

@@ -43,7 +43,7 @@ def test_a_version_with_other_answers_than_recorded_is_refused(cluster: Cluster,
     answer = cluster.load(versions.wrong)
 
     assert answer.status_code == 409
-    assert "does not answer its own input example" in answer.json()["detail"]
+    assert "does not predict its input example" in answer.json()["detail"]
     assert cluster.versions() == [versions.first] * 4
 
 

@@ -9,7 +9,7 @@ from sklearn.datasets import make_classification
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.tree._tree import Tree
 
-from app.models.forest_kernel import Forest
+from app.models.forest_kernel import FlatForest
 from tests.support.hard_rows import hard_rows
 
 VALUES, CLASSES = make_classification(300, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.2, random_state=1)
@@ -24,9 +24,9 @@ def fitted(model: BaseEstimator, *, rows: np.ndarray = VALUES, is_binary: bool =
     return model.set_params(n_estimators=7, random_state=3, n_jobs=1).fit(rows, np.nan_to_num(target))
 
 
-def flattened(model: BaseEstimator) -> Forest:
+def flattened(model: BaseEstimator) -> FlatForest:
     outputs = len(model.classes_) if hasattr(model, "classes_") else 1
-    forest = Forest.flatten([tree.tree_ for tree in model.estimators_], width=model.n_features_in_, outputs=outputs)
+    forest = FlatForest.flatten([tree.tree_ for tree in model.estimators_], width=model.n_features_in_, outputs=outputs)
     assert forest is not None
     return forest
 
@@ -49,7 +49,7 @@ def test_a_flat_forest_answers_as_scikit_learn_to_the_last_bit(name: str, size: 
     model = FORESTS[name]
     rows = hard_rows(model, max(SIZES), seed=4)[-size:] if size else np.empty((0, 5))
 
-    answer = flattened(model).answer(rows)
+    answer = flattened(model).predict(rows)
 
     assert answer is not None
     largest, outputs = answer
@@ -66,11 +66,11 @@ def test_rows_that_are_not_finite_in_float32_are_left_to_scikit_learn(value: flo
     rows = VALUES[:9].copy()
     rows[8, 4] = value
 
-    assert flattened(FORESTS["fitted with gaps"]).answer(rows) is None
+    assert flattened(FORESTS["fitted with gaps"]).predict(rows) is None
 
 
 def test_rows_of_another_width_are_left_to_scikit_learn() -> None:
-    assert flattened(FORESTS["regressor"]).answer(VALUES[:, :4]) is None
+    assert flattened(FORESTS["regressor"]).predict(VALUES[:, :4]) is None
 
 
 @pytest.mark.parametrize("threshold", [np.nan, np.inf, -np.inf, 1e300, -1e300, 1e-60, -1e-60, 0.0])
@@ -80,7 +80,7 @@ def test_a_threshold_of_any_value_divides_as_in_scikit_learn(threshold: float) -
         change(member.tree_, "threshold", threshold)
     rows = np.array([[value] * 5 for value in (0.0, -0.0, 1e37, -1e37, 1e-45, -1e-45, 1e-60, -1e-60)])
 
-    answer = flattened(model).answer(rows)
+    answer = flattened(model).predict(rows)
 
     assert answer is not None
     assert answer[1].tobytes() == model.predict_proba(rows).tobytes()
@@ -91,14 +91,14 @@ def test_a_tree_whose_nodes_share_a_child_is_not_flattened() -> None:
     tree = model.estimators_[2].tree_
     change(tree, "left_child", tree.children_right[0])
 
-    assert Forest.flatten([member.tree_ for member in model.estimators_], width=5, outputs=3) is None
+    assert FlatForest.flatten([member.tree_ for member in model.estimators_], width=5, outputs=3) is None
 
 
 def test_values_that_are_no_numbers_are_not_flattened() -> None:
     model = fitted(RandomForestClassifier())
     model.estimators_[2].tree_.value[-1, 0, 0] = np.nan
 
-    assert Forest.flatten([member.tree_ for member in model.estimators_], width=5, outputs=3) is None
+    assert FlatForest.flatten([member.tree_ for member in model.estimators_], width=5, outputs=3) is None
 
 
 def test_a_threshold_that_is_no_number_sends_every_row_to_the_right_as_in_scikit_learn() -> None:
@@ -108,7 +108,7 @@ def test_a_threshold_that_is_no_number_sends_every_row_to_the_right_as_in_scikit
         tree.threshold[draw.random(tree.node_count) < 0.1] = np.nan
     rows = hard_rows(FORESTS["three classes"], max(SIZES), seed=4)
 
-    answer = flattened(model).answer(rows)
+    answer = flattened(model).predict(rows)
 
     assert answer is not None
     assert np.array_equal(answer[1], model.predict_proba(rows))

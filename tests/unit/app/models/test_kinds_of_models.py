@@ -106,7 +106,7 @@ def shout(rows: np.ndarray) -> np.ndarray:
     [
         (make_pipeline(FunctionTransformer(shout), LogisticRegression()), "types that are not trusted"),
         (KNeighborsClassifier(algorithm="kd_tree"), "types that are not trusted"),
-        (KMeans(n_clusters=2, n_init=1), "predicts nothing"),
+        (KMeans(n_clusters=2, n_init=1), "neither a classifier nor a regressor"),
     ],
     ids=["a function", "a tree of neighbours", "a clustering"],
 )
@@ -121,12 +121,12 @@ def test_a_histogram_tree_that_points_outside_itself_is_refused(field: str, valu
     whole = stored(model)
     model._predictors[1][0].nodes[field][0] = value
 
-    with pytest.raises(ModelRefusedError, match="points outside itself"):
+    with pytest.raises(ModelRefusedError, match="has an index outside its arrays"):
         compile_model(whole, label="m")
 
 
 def test_a_model_with_several_outputs_is_refused() -> None:
     model = LinearRegression().fit(ROWS, ROWS[["a", "b"]])
 
-    with pytest.raises(ModelRefusedError, match="more than one value a row"):
+    with pytest.raises(ModelRefusedError, match="more than one prediction per row"):
         compile_model(stored(model), label="m")

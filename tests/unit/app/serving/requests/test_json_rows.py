@@ -35,7 +35,7 @@ def read(body: bytes) -> np.ndarray:
         (b'{"features": [[1, -Infinity]]}', FeaturesError, "Row 0, column 1 is -Infinity"),
         (b'{"features": [[1, 1e999]]}', FeaturesError, "Row 0, column 1 is Infinity"),
         (b'{"features": [[1, 2], [1, 1e39]]}', FeaturesError, r"Row 1, column 1 is 1e\+39"),
-        (b'{"features": [[1, 2], [1, 2, 3]]}', FeaturesError, r"Row 1 has 3 values.*2 values a row \(a, b\)"),
+        (b'{"features": [[1, 2], [1, 2, 3]]}', FeaturesError, r"Row 1 has 3 values.*2 values per row \(a, b\)"),
         (b'{"features": [[1]]}', FeaturesError, "Row 0 has 1 values"),
         (b'{"features": [[1,2],[1,2],[1,2],[1,2]]}', TooLargeError, "4 rows.*up to 3 rows"),
     ],

@@ -39,11 +39,11 @@ def test_numbers_of_any_type_and_order_arrive_as_they_were_sent(dtype: str, orde
 @pytest.mark.parametrize(
     ("body", "error", "message"),
     [
-        (b"", InvalidBodyError, "no .npy file"),
-        (b"[[1, 2]]", InvalidBodyError, "no .npy file"),
+        (b"", InvalidBodyError, "not an .npy file"),
+        (b"[[1, 2]]", InvalidBodyError, "not an .npy file"),
         (saved([[1, 2]])[:-1], InvalidBodyError, "15 bytes of data for an array of float64"),
         (saved([[1, 2]]) + b"0", InvalidBodyError, "17 bytes of data"),
-        (saved([[1, 2]])[:40], InvalidBodyError, "no .npy file"),
+        (saved([[1, 2]])[:40], InvalidBodyError, "not an .npy file"),
         (saved([[1, 2]]).replace(b"(1, 2)", b"(2, 2)"), InvalidBodyError, r"16 bytes of data.*\(2, 2\)"),
         (saved([[1, 2]]).replace(b"(1, 2)", b"(-1,2)"), InvalidBodyError, "16 bytes of data"),
         (saved(np.empty((0, 2))), InvalidBodyError, "0 bytes of data"),
