@@ -1,1 +1,1 @@
-"""What exists in the cluster, as a Pulumi program. It never imports `app`."""
+"""The Pulumi program, which registers every object in the cluster. It does not import `app`."""

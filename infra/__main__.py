@@ -106,7 +106,7 @@ def main(stack: Settings, root: Path = ROOT) -> None:
 
 
 def _image_builds(stack: Settings, root: Path) -> tuple[ImageBuild, ImageBuild]:
-    """Register the images of Ray and MLflow. The builds run one after the other: both compete for one machine."""
+    """Register the images of Ray and MLflow, built one after the other because both builds load the same machine."""
     ray = _image_build("ray-image", content.RAY, references.ray(stack.images), stack, root)
     mlflow = _image_build("mlflow-image", content.MLFLOW, references.mlflow(stack.images), stack, root, after=[ray])
     return ray, mlflow

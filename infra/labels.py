@@ -1,4 +1,4 @@
-"""The `app.kubernetes.io` labels by which objects are found, and by which network policies select pods."""
+"""The labels of the stack's objects, and the selectors that Services and network policies use."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from infra import names
 COMPONENT: Final = "app.kubernetes.io/component"
 PART_OF: Final = "app.kubernetes.io/part-of"
 NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
-"""Set on every namespace by Kubernetes itself."""
+"""Label that Kubernetes sets on every namespace."""
 
 RAY: Final = "ray"
 REDIS: Final = "redis"
@@ -16,7 +16,7 @@ SCHEDULE: Final = "schedule"
 
 
 def of(component: str) -> dict[str, str]:
-    """Labels of an object that belongs to a component of the platform."""
+    """Labels of an object that belongs to a platform component."""
     return {
         "app.kubernetes.io/name": component,
         "app.kubernetes.io/managed-by": "pulumi",
@@ -25,5 +25,5 @@ def of(component: str) -> dict[str, str]:
 
 
 def selector(component: str) -> dict[str, str]:
-    """Labels that select the component's pods, without `app.kubernetes.io/name`, which KubeRay sets."""
+    """Labels that select the component's pods. `app.kubernetes.io/name` is left out, because KubeRay overwrites it."""
     return {COMPONENT: component, PART_OF: names.PART_OF}

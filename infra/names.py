@@ -1,15 +1,15 @@
-"""The names by which the cluster's objects, and the two halves of the project, find each other.
+"""The names of objects in the cluster, and the names that the application and the Pulumi program share.
 
-`app/names.py` holds the app's side of those that both halves use; a test compares the two.
+`app/names.py` repeats the shared names, because `app` and `infra` do not import each other; a test compares them.
 """
 
 from typing import Final
 
 PART_OF: Final = "manta"
-"""Value of `app.kubernetes.io/part-of` on everything that this program makes."""
+"""Value of the label `app.kubernetes.io/part-of` on every object of the stack."""
 
 IMPORT_PATH: Final = "app.serving.application:build"
-"""Ray Serve's import path of the application builder."""
+"""Import path of the Serve application's builder."""
 APPLICATION: Final = "manta"
 """Name of the Serve application."""
 DEPLOYMENT: Final = "ModelServer"
@@ -36,7 +36,7 @@ SCHEDULE: Final = "train-schedule"
 
 RAY_SECRET: Final = "ray-auth"  # noqa: S105  (the name of a Secret)
 RAY_SECRET_KEY: Final = "auth_token"  # noqa: S105
-"""The key is KubeRay's: `authOptions.secretName` is read by it."""
+"""KubeRay prescribes this key: it reads the token from it in the Secret of `authOptions.secretName`."""
 SERVE_SECRET: Final = "serve-auth"  # noqa: S105
 SERVE_SECRET_KEY: Final = "tokens"  # noqa: S105
 REDIS_SECRET: Final = "redis-auth"  # noqa: S105
@@ -52,21 +52,21 @@ REDIS_PORT: Final = 6379
 MLFLOW_PORT: Final = 5000
 
 KUBERAY_MAX_NAME: Final = 47
-"""Longest RayService name that KubeRay accepts: it appends suffixes up to the 63 of a DNS label."""
+"""Longest RayService name that KubeRay accepts: its suffixes extend the name up to the 63 characters of a DNS label."""
 MAX_NAMESPACE: Final = 63 - len("-operator")
-"""Longest namespace whose operator's namespace is a DNS label too."""
+"""Longest namespace for which the operator's namespace is still a DNS label."""
 
 
 def head_service(ray_service: str) -> str:
-    """Name of the Service that KubeRay keeps on the head of the cluster that serves."""
+    """Name of the Service that KubeRay points to the head of the active Ray cluster."""
     return f"{ray_service}-head-svc"
 
 
 def serve_service(ray_service: str) -> str:
-    """Name of the Service that KubeRay keeps on the workers that answer."""
+    """Name of the Service that KubeRay points to the workers that are ready to serve."""
     return f"{ray_service}-serve-svc"
 
 
 def operator_namespace(namespace: str) -> str:
-    """Namespace of the operator, beside that of the workloads."""
+    """Namespace of the operator for a namespace of workloads."""
     return f"{namespace}-operator"

@@ -1,6 +1,6 @@
-"""Every chart, image and Ray version that the program asks for, one constant each.
+"""The pinned versions of Ray, the Helm charts and the container images, one constant each.
 
-Python packages are pinned in `requirements/`; a test holds the Ray version here to the one locked there.
+`requirements/` pins the Python packages; a test compares `RAY` with the version that is locked there.
 Renovate reads the comment above each pin (`renovate.json`).
 """
 
@@ -10,22 +10,22 @@ from typing import Final
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePin:
-    """A container image as its publisher names it."""
+    """The pinned reference of a published container image."""
 
     registry: str
-    """Host of the publisher's registry; `imageRegistry` takes its place."""
+    """Host of the publisher's registry, which `imageRegistry` replaces."""
     repository: str
     tag: str
 
 
 # renovate: datasource=pypi depName=ray
 RAY: Final = "2.60.0"
-"""Ray in the image, and `rayVersion` of the cluster: the operator picks probes and flags by it."""
+"""Version of Ray in the image, and `rayVersion` of the RayCluster, by which the operator selects probes and flags."""
 
 KUBERAY_CHART: Final = "kuberay-operator"
 # renovate: datasource=helm depName=kuberay-operator registryUrl=https://ray-project.github.io/kuberay-helm/
 KUBERAY_CHART_VERSION: Final = "1.7.0"
-"""1.6.2 is the least that deletes a fault tolerant RayService well."""
+"""Versions before 1.6.2 do not delete a RayService with GCS fault tolerance reliably."""
 KUBERAY_CHART_REPOSITORY: Final = "https://ray-project.github.io/kuberay-helm/"
 
 MLFLOW_CHART: Final = "mlflow"
@@ -35,7 +35,7 @@ MLFLOW_CHART_REPOSITORY: Final = "https://community-charts.github.io/helm-charts
 
 # renovate: datasource=docker depName=docker.io/library/python
 PYTHON_IMAGE: Final = ImagePin(registry="docker.io", repository="library/python", tag="3.11.13-slim-bookworm")
-"""What the images that are built here start from."""
+"""Base image of the images that the project builds."""
 # renovate: datasource=docker depName=quay.io/kuberay/operator
 OPERATOR_IMAGE: Final = ImagePin(registry="quay.io", repository="kuberay/operator", tag="v1.7.0")
 # renovate: datasource=docker depName=docker.io/library/redis
@@ -44,4 +44,4 @@ REDIS_IMAGE: Final = ImagePin(registry="docker.io", repository="library/redis", 
 MLFLOW_IMAGE: Final = ImagePin(registry="docker.io", repository="burakince/mlflow", tag="3.15.1")
 # renovate: datasource=docker depName=docker.io/library/busybox
 BUSYBOX_IMAGE: Final = ImagePin(registry="docker.io", repository="library/busybox", tag="1.38.0")
-"""Of the MLflow chart's init containers: they wait for Postgres and write the auth file."""
+"""Image of the MLflow chart's init containers, which wait for Postgres and write the auth file."""

@@ -1,1 +1,1 @@
-"""What the program makes, one noun a file."""
+"""The Pulumi components of a stack, one per file, beside the pure functions that compute their resources."""

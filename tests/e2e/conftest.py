@@ -1,4 +1,4 @@
-"""A real API server with KubeRay's CRDs, and the program's objects for it."""
+"""A real API server with KubeRay's CRDs, and the objects that the program registers for it."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ NAMESPACE = "manta-e2e-dry-run"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the first test time to start a cluster, and skip what needs CRDs that are missing."""
+    """Give the first test time to start a cluster, and skip the tests whose CRDs are missing."""
     for item in items:
         item.add_marker(pytest.mark.timeout(kubernetes.START_TIMEOUT_S + 600))
         if "api" in getattr(item, "fixturenames", ()):
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Refuse to call it a success when every test was skipped."""
+    """Exit with code 5 when every test was skipped, because nothing was checked."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or exitstatus != pytest.ExitCode.OK:
         return
@@ -36,36 +36,36 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.fixture(scope="session")
 def api() -> Api:
-    """Find an API server and give it KubeRay's CRDs."""
-    found = kubernetes.find()
-    found.apply(yaml.load(text, Loader=LOADER) for text in crds.files().values())  # noqa: S506  (a safe loader)
-    return found
+    """API server that has KubeRay's CRDs."""
+    api = kubernetes.find_or_start()
+    api.apply(yaml.load(text, Loader=LOADER) for text in crds.files().values())  # noqa: S506  (a safe loader)
+    return api
 
 
 @pytest.fixture(scope="session")
 def program(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """Run the program with the real CRDs in its chart, after `api` read the real kubeconfig."""
+    """Program with the real CRDs in its chart. It replaces KUBECONFIG, so `api` must have read it before."""
     assert api.environment
-    made = Program(tmp_path_factory.mktemp("e2e"))
+    program = Program(tmp_path_factory.mktemp("e2e"))
     for name, text in crds.files().items():
-        made.write(f"kuberay/crds/{name}", text)
+        program.write(f"kuberay/crds/{name}", text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBECONFIG", str(made.kubeconfig))
-        yield made
+        patch.setenv("KUBECONFIG", str(program.kubeconfig))
+        yield program
 
 
 @pytest.fixture(scope="session")
 def namespaces(api: Api, program: Program) -> Iterator[list[str]]:
-    """Really make both namespaces, with their Pod Security level, and remove them afterwards."""
+    """Both namespaces with their Pod Security level, created before the tests and deleted afterwards."""
     record = program.deploy(namespace=NAMESPACE)
-    api.apply(one.inputs for one in record.of_type("kubernetes:core/v1:Namespace"))
-    made = [NAMESPACE, names.operator_namespace(NAMESPACE)]
-    yield made
-    api.run("kubectl", "delete", "namespace", "--wait=false", *made)
+    api.apply(resource.inputs for resource in record.of_type("kubernetes:core/v1:Namespace"))
+    created = [NAMESPACE, names.operator_namespace(NAMESPACE)]
+    yield created
+    api.run("kubectl", "delete", "namespace", "--wait=false", *created)
 
 
 @pytest.fixture(params=["dev", "prod"])
 def record(request: pytest.FixtureRequest, program: Program, namespaces: list[str]) -> Record:
-    """What the program registers for a stack, in the namespaces that exist."""
+    """Resources that the program registers for a stack, in the existing namespaces."""
     assert namespaces
     return program.deploy(request.param, namespace=NAMESPACE, kuberayChart="./kuberay", trainSchedule="@daily")

@@ -1,4 +1,4 @@
-"""The API server's judgement of everything that the program registers: validation and admission."""
+"""Validation and admission by the API server of every object that the program registers."""
 
 from typing import Any
 
@@ -11,32 +11,32 @@ CRD = "CustomResourceDefinition"
 
 
 def pod(name: str, namespace: str, template: dict[str, Any]) -> dict[str, Any]:
-    """Make the pod that a controller would make of its template."""
+    """Pod that a controller would create from a template."""
     metadata = template["metadata"] | {"name": name, "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 
 
 def test_every_object_is_accepted_without_a_warning(api: Api, record: Record) -> None:
-    objects = [one.inputs for one in record.objects() if one.inputs["kind"] != CRD]
+    objects = [resource.inputs for resource in record.objects() if resource.inputs["kind"] != CRD]
 
     assert len(objects) >= 15
-    assert api.judge(objects) == []
+    assert api.problems(objects) == []
 
 
-def test_the_crds_are_accepted_over_those_that_are_there(api: Api, record: Record) -> None:
-    crds = [one.inputs for one in record.objects() if one.inputs["kind"] == CRD]
+def test_the_crds_are_accepted_over_existing_crds(api: Api, record: Record) -> None:
+    crds = [resource.inputs for resource in record.objects() if resource.inputs["kind"] == CRD]
 
     assert len(crds) == 4
-    assert api.judge(crds) == []
+    assert api.problems(crds) == []
 
 
 def test_the_pods_of_ray_redis_and_the_schedule_pass_admission(api: Api, record: Record) -> None:
-    service = record.one("kubernetes:ray.io/v1:RayService").inputs
+    service = record.resource("kubernetes:ray.io/v1:RayService").inputs
     namespace = service["metadata"]["namespace"]
     cluster = service["spec"]["rayClusterConfig"]
-    redis = record.one("kubernetes:apps/v1:StatefulSet").inputs["spec"]["template"]
+    redis = record.resource("kubernetes:apps/v1:StatefulSet").inputs["spec"]["template"]
     redis["spec"]["volumes"].append({"name": "data", "emptyDir": {}})
-    schedule = record.one("kubernetes:batch/v1:CronJob").inputs["spec"]["jobTemplate"]["spec"]["template"]
+    schedule = record.resource("kubernetes:batch/v1:CronJob").inputs["spec"]["jobTemplate"]["spec"]["template"]
     pods = [
         pod("head", namespace, cluster["headGroupSpec"]["template"]),
         pod("worker", namespace, cluster["workerGroupSpecs"][0]["template"]),
@@ -44,32 +44,32 @@ def test_the_pods_of_ray_redis_and_the_schedule_pass_admission(api: Api, record:
         pod("schedule", namespace, schedule),
     ]
 
-    assert api.judge(pods) == []
+    assert api.problems(pods) == []
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         (("securityContext", "allowPrivilegeEscalation"), True, "violates PodSecurity"),
         (("resources", "requests", "cpu"), "64", "must be less than or equal to cpu limit"),
         (("imagePullPolice",), "Always", "unknown field"),
     ],
 )
-def test_a_pod_that_is_wrong_is_refused(
-    api: Api, record: Record, path: tuple[str, ...], value: object, said: str
+def test_an_invalid_pod_is_refused(
+    api: Api, record: Record, path: tuple[str, ...], value: object, message: str
 ) -> None:
-    service = record.one("kubernetes:ray.io/v1:RayService").inputs
+    service = record.resource("kubernetes:ray.io/v1:RayService").inputs
     template = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]
-    place = template["spec"]["containers"][0]
+    fields = template["spec"]["containers"][0]
     for key in path[:-1]:
-        place = place[key]
-    place[path[-1]] = value
+        fields = fields[key]
+    fields[path[-1]] = value
 
-    assert said in "\n".join(api.judge([pod("wrong", service["metadata"]["namespace"], template)]))
+    assert message in "\n".join(api.problems([pod("wrong", service["metadata"]["namespace"], template)]))
 
 
 def test_a_misspelled_field_of_the_ray_service_is_refused(api: Api, record: Record) -> None:
-    service = record.one("kubernetes:ray.io/v1:RayService").inputs
+    service = record.resource("kubernetes:ray.io/v1:RayService").inputs
     service["spec"]["upgradeStrategie"] = {"type": "NewCluster"}
 
-    assert "upgradeStrategie" in "\n".join(api.judge([service]))
+    assert "upgradeStrategie" in "\n".join(api.problems([service]))

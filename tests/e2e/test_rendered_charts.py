@@ -1,4 +1,4 @@
-"""Both Helm charts rendered with our values, and judged by the API server: where charts are at hand."""
+"""Both Helm charts, rendered with the stack's values and validated by the API server; skipped without the charts."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from tests.support.engine import Record
 from tests.support.kubernetes import Api
 
 CHARTS = "MANTA_E2E_CHARTS"
-"""Variable that names a folder with the charts `kuberay-operator` and `mlflow`."""
+"""Environment variable: folder that contains the charts `kuberay-operator` and `mlflow`."""
 
 
 def chart(name: str) -> Path:
@@ -24,33 +24,33 @@ def chart(name: str) -> Path:
 
 def rendered(api: Api, record: Record, release: str) -> list[dict[str, Any]]:
     """Render a release as Helm would install it."""
-    inputs = record.one("kubernetes:helm.sh/v3:Release", release).inputs
+    inputs = record.resource("kubernetes:helm.sh/v3:Release", release).inputs
     if not api.has("helm"):
         pytest.skip("helm is not on PATH")
     name, namespace = inputs["name"], inputs["namespace"]
-    done = api.run(
+    result = api.run(
         *("helm", "template", name, str(chart(name)), "--namespace", namespace, "--skip-crds", "-f", "-"),
-        given=json.dumps(inputs["values"]),
+        stdin=json.dumps(inputs["values"]),
     )
-    assert done.returncode == 0, done.stderr
-    objects = [one for one in yaml.safe_load_all(done.stdout) if one]
-    for one in objects:
-        one["metadata"].setdefault("namespace", namespace)
+    assert result.returncode == 0, result.stderr
+    objects = [document for document in yaml.safe_load_all(result.stdout) if document]
+    for document in objects:
+        document["metadata"].setdefault("namespace", namespace)
     return objects
 
 
 def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [one for one in objects if one["kind"] == kind]
+    return [document for document in objects if document["kind"] == kind]
 
 
 @pytest.mark.parametrize("release", ["kuberay-operator-release", "mlflow-release"])
 def test_a_rendered_chart_is_accepted_without_a_warning(api: Api, record: Record, release: str) -> None:
-    assert api.judge(rendered(api, record, release)) == []
+    assert api.problems(rendered(api, record, release)) == []
 
 
-def test_the_operator_has_rights_in_our_namespaces_alone(api: Api, record: Record) -> None:
+def test_the_operator_has_rights_in_the_stacks_namespaces_only(api: Api, record: Record) -> None:
     objects = rendered(api, record, "kuberay-operator-release")
-    workloads = record.one("kubernetes:ray.io/v1:RayService").inputs["metadata"]["namespace"]
+    workloads = record.resource("kubernetes:ray.io/v1:RayService").inputs["metadata"]["namespace"]
 
     assert of_kind(objects, "ClusterRole") == []
     assert of_kind(objects, "ClusterRoleBinding") == []
@@ -58,12 +58,12 @@ def test_the_operator_has_rights_in_our_namespaces_alone(api: Api, record: Recor
     assert arguments[arguments.index("--watch-namespace") + 1] == workloads
 
 
-def test_mlflow_is_started_on_the_store_that_the_stack_names(api: Api, record: Record) -> None:
+def test_mlflow_uses_the_database_and_the_artifact_store_of_the_stack(api: Api, record: Record) -> None:
     objects = rendered(api, record, "mlflow-release")
 
     pod = of_kind(objects, "Deployment")[0]["spec"]["template"]["spec"]
     arguments = " ".join(pod["containers"][0]["args"])
-    (ini,) = [one for one in of_kind(objects, "ConfigMap") if "auth_template.ini" in one["data"]]
+    (ini,) = [config for config in of_kind(objects, "ConfigMap") if "auth_template.ini" in config["data"]]
     database = ini["data"]["auth_template.ini"]
     if any(volume["name"] == "mlflow-data" for volume in pod["volumes"]):
         assert "--backend-store-uri=sqlite:////mlflow/data/mlflow.db" in arguments
@@ -79,8 +79,8 @@ def test_mlflow_is_started_on_the_store_that_the_stack_names(api: Api, record: R
 
 def test_the_policies_select_the_pods_of_the_rendered_charts(api: Api, record: Record) -> None:
     selectors = {
-        one.inputs["metadata"]["name"]: one.inputs["spec"]["podSelector"].get("matchLabels", {})
-        for one in record.of_type("kubernetes:networking.k8s.io/v1:NetworkPolicy")
+        resource.inputs["metadata"]["name"]: resource.inputs["spec"]["podSelector"].get("matchLabels", {})
+        for resource in record.of_type("kubernetes:networking.k8s.io/v1:NetworkPolicy")
     }
 
     (mlflow,) = of_kind(rendered(api, record, "mlflow-release"), "Deployment")

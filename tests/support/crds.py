@@ -31,8 +31,8 @@ def read(variables: dict[str, str], *, beside: Path = BESIDE_THE_PROJECT) -> dic
         charts / f"{versions.KUBERAY_CHART}-{versions.KUBERAY_CHART_VERSION}.tgz",
         beside,
     ]
-    found = (_in_archive(place) if place.is_file() else _in_folder(place) for place in places)
-    return next((texts for texts in found if RAY_SERVICES in texts), {})
+    contents = (_in_archive(place) if place.is_file() else _in_folder(place) for place in places)
+    return next((texts for texts in contents if RAY_SERVICES in texts), {})
 
 
 @cache
@@ -50,7 +50,7 @@ def ray_service_validator() -> Draft202012Validator:
 
 
 def problems(instance: dict[str, Any]) -> list[str]:
-    """What is wrong with a RayService."""
+    """Violations of the schema by a RayService."""
     return [f"{error.json_path}: {error.message}" for error in ray_service_validator().iter_errors(instance)]
 
 

@@ -1,7 +1,7 @@
-"""A Pulumi engine that records: it runs a program to its end and gives back what was registered.
+"""A recording Pulumi engine: it runs a program to its end and returns the resources that the program registered.
 
-Unlike Pulumi's own mocks it refuses what the real engine refuses: two resources of one name, and a parent or
-dependency that nobody registered.
+Like the real engine and unlike Pulumi's mocks, it refuses two resources with the same URN, and a parent or a
+dependency that is not registered.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from pulumi.runtime.proto import resource_pb2
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 """Key of a wrapped value in Pulumi's wire format."""
-SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  (the mark of a secret, not one)
+SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  (marks a secret, and is none)
 HIDDEN = "[secret]"
 STACK_TYPE = "pulumi:pulumi:Stack"
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisteredResource:
     """One resource as the program registered it."""
 
     urn: str
@@ -34,7 +34,7 @@ class Registered:
     raw: dict[str, Any]
     """Inputs in wire format, secrets wrapped."""
     dependencies: frozenset[str]
-    """URNs that it depends on, by an option or through an input."""
+    """URNs of the resources that it depends on, through an option or an input."""
     provider: str
     retain_on_delete: bool
     timeouts: tuple[str, str, str]
@@ -46,49 +46,50 @@ class Registered:
 
     @property
     def public(self) -> dict[str, Any]:
-        """Inputs with secrets hidden: what a preview shows."""
+        """Inputs with secrets hidden, as a preview shows them."""
         return dict(unwrap(self.raw, hide=True))
 
 
 @dataclass
 class Record:
-    """All that a program did."""
+    """Resources, outputs and calls of one program run."""
 
-    resources: dict[str, Registered] = field(default_factory=dict)
+    resources: dict[str, RegisteredResource] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     """Stack outputs in wire format."""
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     generated: dict[str, str] = field(default_factory=dict)
-    """Secret that each RandomPassword made, by its name."""
+    """Secret of each RandomPassword, by the resource's name."""
 
-    def of_type(self, kind: str) -> list[Registered]:
-        return [one for one in self.resources.values() if one.type == kind]
+    def of_type(self, kind: str) -> list[RegisteredResource]:
+        return [resource for resource in self.resources.values() if resource.type == kind]
 
-    def one(self, kind: str, name: str = "") -> Registered:
-        """Get the only resource of a type whose name, or whose name in the cluster, is the given one."""
-        found = [one for one in self.of_type(kind) if name in {"", one.name, object_name(one)}]
-        assert len(found) == 1, f"{kind} {name!r}: {[one.name for one in self.of_type(kind)]}"
-        return found[0]
+    def resource(self, kind: str, name: str = "") -> RegisteredResource:
+        """Get the only resource of a type, or the only one with this name in Pulumi or in the cluster."""
+        candidates = self.of_type(kind)
+        matches = [resource for resource in candidates if name in {"", resource.name, object_name(resource)}]
+        assert len(matches) == 1, f"{kind} {name!r}: {[resource.name for resource in candidates]}"
+        return matches[0]
 
-    def objects(self) -> Iterator[Registered]:
+    def objects(self) -> Iterator[RegisteredResource]:
         """Objects of the Kubernetes API."""
-        for one in self.resources.values():
-            if one.type.startswith("kubernetes:") and "apiVersion" in one.inputs:
-                yield one
+        for resource in self.resources.values():
+            if resource.type.startswith("kubernetes:") and "apiVersion" in resource.inputs:
+                yield resource
 
-    def needs(self, urn: str) -> set[str]:
-        """URNs that must be there before a resource, through others too: a destroy goes the other way."""
-        found: set[str] = set()
-        todo = [urn]
-        while todo:
-            for before in self.resources[todo.pop()].dependencies - found:
-                found.add(before)
-                todo.append(before)
-        return found
+    def prerequisites(self, urn: str) -> set[str]:
+        """URNs that must exist before a resource, directly or indirectly. A destroy uses the reverse order."""
+        prerequisites: set[str] = set()
+        pending = [urn]
+        while pending:
+            for dependency in self.resources[pending.pop()].dependencies - prerequisites:
+                prerequisites.add(dependency)
+                pending.append(dependency)
+        return prerequisites
 
 
 class Engine(mocks.MockMonitor):
-    """Answers the program as the engine does, and keeps the record."""
+    """Engine that answers the program and records its requests."""
 
     def __init__(self, answer: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
         super().__init__(_Unused())
@@ -105,7 +106,7 @@ class Engine(mocks.MockMonitor):
             raise ValueError(f"Duplicate resource URN {urn}")
         for other in (request.parent, *request.dependencies):
             if other and other not in self._urns:
-                raise ValueError(f"{urn} refers to {other!r}, which nobody registered")
+                raise ValueError(f"{urn} refers to {other!r}, which is not registered")
         self._urns.add(urn)
         self.record.resources[urn] = _registered(urn, request)
         state = struct_pb2.Struct()
@@ -133,7 +134,7 @@ class Engine(mocks.MockMonitor):
         return resource_pb2.ResourceInvokeResponse(**{"return": answer})
 
     def _compute(self, request: resource_pb2.RegisterResourceRequest, state: struct_pb2.Struct) -> None:
-        """Add the outputs that a provider would."""
+        """Add the outputs that a provider would compute."""
         if request.type == "random:index/randomPassword:RandomPassword":
             secret = f"Generated0{request.name}".replace("-", "").ljust(40, "x")
             self.record.generated[request.name] = secret
@@ -157,15 +158,15 @@ def run(
     secret_keys: Sequence[str] = (),
     answer: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _kind, _arguments: {},
 ) -> Record:
-    """Run a program until nothing is left to do.
+    """Run a program until all its tasks have ended.
 
     Args:
-        program: Registers resources.
-        config: Configuration of the stack, keys with the project's name.
-        secret_keys: Keys whose values are encrypted in the file of the stack.
-        answer: Result of a function of a provider, or outputs of another stack, by type and arguments.
+        program: Function that registers resources.
+        config: Configuration of the stack; each key contains the project's name.
+        secret_keys: Keys whose values the stack's file stores encrypted.
+        answer: Result of a provider function, or outputs of another stack, by type and arguments.
     """
-    # Pulumi keeps every frame of the stack for each resource: a thread of its own has few of them.
+    # Pulumi keeps every stack frame for each resource. A new thread has few frames.
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(_run, program, config, secret_keys, answer).result()
 
@@ -178,14 +179,13 @@ def _run(
 ) -> Record:
     engine = Engine(answer)
     pulumi.runtime.set_all_config(dict(config), list(secret_keys))
-    settings.SETTINGS.outputs.clear()  # what a run before left when it failed
+    settings.SETTINGS.outputs.clear()  # a failed run may have left outputs
     loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)  # Pulumi binds futures to the current loop as soon as there are mocks
+    asyncio.set_event_loop(loop)  # with mocks, Pulumi binds futures to the current loop
     try:
         mocks.set_mocks(engine.mocks, project="manta", stack="test", monitor=engine, logger=logging.getLogger("engine"))
-        settings.set_root_resource(
-            cast("pulumi.Resource", None)
-        )  # of the mocks' own stack, in place of which the program's comes
+        # The mocks register a stack of their own; the stack of the program replaces it.
+        settings.set_root_resource(cast("pulumi.Resource", None))
         loop.run_until_complete(stack.run_in_stack(program))
     finally:
         _abandon(loop)
@@ -193,12 +193,12 @@ def _run(
 
 
 def _abandon(loop: asyncio.AbstractEventLoop) -> None:
-    """End what a failed program left waiting; its failure is on the way to the test already."""
+    """Cancel the tasks that a failed program left; the test receives the failure by itself."""
     loop.set_exception_handler(lambda _loop, _context: None)
-    left = asyncio.all_tasks(loop)
-    for task in left:
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
         task.cancel()
-    loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
     loop.run_until_complete(loop.shutdown_default_executor())
     asyncio.set_event_loop(None)
     loop.close()
@@ -217,15 +217,15 @@ def unwrap(value: Any, *, hide: bool = False) -> Any:  # noqa: ANN401
     return value
 
 
-def object_name(resource: Registered) -> str:
+def object_name(resource: RegisteredResource) -> str:
     """Name of a Kubernetes object in the cluster."""
     return str((resource.inputs.get("metadata") or {}).get("name", ""))
 
 
-def _registered(urn: str, request: resource_pb2.RegisterResourceRequest) -> Registered:
+def _registered(urn: str, request: resource_pb2.RegisterResourceRequest) -> RegisteredResource:
     through = {u for dep in request.propertyDependencies.values() for u in dep.urns}
     timeouts = request.customTimeouts
-    return Registered(
+    return RegisteredResource(
         urn=urn,
         type=request.type,
         name=request.name,

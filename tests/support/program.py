@@ -1,4 +1,4 @@
-"""Runs the whole Pulumi program under a stack of the project, on a project and a kubeconfig made for it."""
+"""The whole Pulumi program, run for a stack of the project with a small project folder and a test kubeconfig."""
 
 import json
 from collections.abc import Mapping
@@ -32,9 +32,9 @@ SECRETS = {
     "mlflowPassword": "supplied-mlflow-pass",
     "redisPassword": "supplied-redis-passw",
 }
-"""Every secret that a stack generates where none is supplied."""
+"""Every secret that a stack generates unless the configuration supplies it."""
 SUPPLIED = SECRETS | {"postgresSecret": "", "postgresPassword": "supplied-postgres-pw"}
-"""Those, and the one that a stack never generates."""
+"""The generated secrets, and Postgres' password, which a stack never generates."""
 OTHER_NAMES = {
     "namespace": "team-a",
     "rayServiceName": "scoring",
@@ -61,7 +61,7 @@ def stack_file(stack: str) -> dict[str, Any]:
 
 
 def config(stack: str, changes: Mapping[str, object]) -> dict[str, str]:
-    """Configuration as Pulumi hands it to the program: text, lists and objects as JSON."""
+    """Configuration as Pulumi passes it to the program: strings, with lists and objects as JSON."""
     values = stack_file(stack) | dict(changes)
     return {f"manta:{key}": v if isinstance(v, str) else json.dumps(v) for key, v in values.items()}
 
@@ -83,7 +83,7 @@ def flows_of(stack: str = "dev", /, **changes: object) -> list[Flow]:
 
 
 def crd(name: str, version: str = "1") -> dict[str, Any]:
-    """A CRD with as little in it as a chart could have."""
+    """A minimal CRD."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -93,7 +93,7 @@ def crd(name: str, version: str = "1") -> dict[str, Any]:
 
 
 class Program:
-    """The program with its files; a run with the same configuration happens once."""
+    """The program with its files. A second run with the same configuration returns the first record."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "project"
@@ -103,7 +103,7 @@ class Program:
             self.write(f"chart/crds/{name}.yaml", yaml.safe_dump(crd(name)))
         self.kubeconfig = folder / "kubeconfig"
         self.kubeconfig.write_text(kubeconfig(SERVERS))
-        self._done: dict[str, engine.Record] = {}
+        self._records: dict[str, engine.Record] = {}
 
     def write(self, path: str, text: str) -> None:
         file = self.root / path
@@ -113,11 +113,11 @@ class Program:
     def deploy(self, stack: str = "dev", /, **changes: object) -> engine.Record:
         """Run the program under a stack with some keys changed."""
         key = json.dumps([stack, changes], sort_keys=True)
-        if key not in self._done:
+        if key not in self._records:
             values = config(stack, {"kuberayChart": "./chart"} | changes)
             secret = [f"manta:{name}" for name in changes]
-            self._done[key] = engine.run(self._main, config=values, secret_keys=secret, answer=self._answer)
-        return self._done[key]
+            self._records[key] = engine.run(self._main, config=values, secret_keys=secret, answer=self._answer)
+        return self._records[key]
 
     def _main(self) -> None:
         main(settings.load(), self.root)

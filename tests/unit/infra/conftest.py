@@ -1,4 +1,4 @@
-"""The program under test, with its files and its kubeconfig."""
+"""The program under test, with its project folder and its kubeconfig."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from tests.support.program import Program
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    made = Program(tmp_path_factory.mktemp("infra"))
+    program = Program(tmp_path_factory.mktemp("infra"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBECONFIG", str(made.kubeconfig))
-        yield made
+        patch.setenv("KUBECONFIG", str(program.kubeconfig))
+        yield program

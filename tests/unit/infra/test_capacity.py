@@ -1,4 +1,4 @@
-"""The local stack on the Minikube that it is made for, with room for an upgrade."""
+"""Resource requests of the local stack: they fit on the documented Minikube, including an upgrade."""
 
 from decimal import Decimal
 from typing import Any
@@ -8,7 +8,7 @@ from tests.support.program import Program
 
 NODE = {"cpu": Decimal(4), "memory": value("8Gi")}
 SYSTEM = {"cpu": Decimal("0.85"), "memory": value("1Gi")}
-"""What Minikube's own pods and the kubelet take."""
+"""Resources of Minikube's own pods and of the kubelet."""
 
 
 def requested(container: dict[str, Any], kind: str) -> Decimal:
@@ -17,11 +17,11 @@ def requested(container: dict[str, Any], kind: str) -> Decimal:
 
 def test_two_ray_clusters_and_everything_else_fit_on_four_cpus_and_eight_gibibytes(program: Program) -> None:
     record = program.deploy()
-    cluster = record.one("kubernetes:ray.io/v1:RayService").inputs["spec"]["rayClusterConfig"]
+    cluster = record.resource("kubernetes:ray.io/v1:RayService").inputs["spec"]["rayClusterConfig"]
     head = cluster["headGroupSpec"]["template"]["spec"]["containers"][0]
     worker = cluster["workerGroupSpecs"][0]
-    redis = record.one("kubernetes:apps/v1:StatefulSet").inputs["spec"]["template"]["spec"]["containers"][0]
-    releases = [one.inputs["values"] for one in record.of_type("kubernetes:helm.sh/v3:Release")]
+    redis = record.resource("kubernetes:apps/v1:StatefulSet").inputs["spec"]["template"]["spec"]["containers"][0]
+    releases = [resource.inputs["values"] for resource in record.of_type("kubernetes:helm.sh/v3:Release")]
 
     for kind in ("cpu", "memory"):
         pod = requested(worker["template"]["spec"]["containers"][0], kind)

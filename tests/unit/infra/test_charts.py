@@ -1,4 +1,4 @@
-"""Charts: a name, an OCI reference, a folder or an archive."""
+"""Charts: from a repository, an OCI registry, a folder or an archive."""
 
 import tarfile
 from pathlib import Path
@@ -30,26 +30,26 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_crds_come_from_a_folder(folder: Path) -> None:
-    found = charts.crds(chart("./kuberay-operator"), root=folder, opts=OPTS)
+    definitions = charts.crds(chart("./kuberay-operator"), root=folder, opts=OPTS)
 
-    assert [one.name for one in found] == sorted(CRDS)
+    assert [crd.name for crd in definitions] == sorted(CRDS)
 
 
 def test_crds_come_from_an_archive(folder: Path) -> None:
     with tarfile.open(folder / "chart.tgz", "w:gz") as archive:
         archive.add(folder / "kuberay-operator", arcname="kuberay-operator")
 
-    found = charts.crds(chart(str(folder / "chart.tgz")), root=Path("/nowhere"), opts=OPTS)
+    definitions = charts.crds(chart(str(folder / "chart.tgz")), root=Path("/nowhere"), opts=OPTS)
 
-    assert [one.name for one in found] == sorted(CRDS)
+    assert [crd.name for crd in definitions] == sorted(CRDS)
 
 
 @pytest.mark.parametrize("name", ["./charts/x", "../x", "/srv/charts/x.tgz", "~/charts/x"])
-def test_a_path_is_known_by_its_first_character(name: str) -> None:
+def test_a_chart_is_local_if_it_starts_like_a_path(name: str) -> None:
     assert chart(name).is_local
 
 
-def test_a_name_comes_from_its_repository_at_its_version() -> None:
+def test_a_chart_name_has_a_version_and_a_repository() -> None:
     assert chart("mlflow").release_source(Path()) == {
         "chart": "mlflow",
         "version": "1.2.3",
@@ -64,5 +64,5 @@ def test_an_oci_reference_has_a_version_and_no_repository() -> None:
     }
 
 
-def test_an_absolute_path_stays_as_it_is(tmp_path: Path) -> None:
+def test_an_absolute_path_does_not_change(tmp_path: Path) -> None:
     assert chart(str(tmp_path)).release_source(Path("/elsewhere")) == {"chart": str(tmp_path)}

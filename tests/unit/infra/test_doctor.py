@@ -1,4 +1,4 @@
-"""What `manta doctor` reckons with is what the program asks for."""
+"""`manta doctor` computes the same resource requests as the program registers."""
 
 from decimal import Decimal
 from typing import Any
@@ -20,16 +20,16 @@ def total(containers: list[dict[str, Any]]) -> dict[str, Decimal]:
 
 
 def text_of(stack: str) -> dict[str, str]:
-    """Configuration with its defaults, as Pulumi prints it."""
-    given = {key.removeprefix("manta:"): value for key, value in config(stack, {}).items()}
+    """Configuration including defaults, as Pulumi prints it."""
+    configured = {key.removeprefix("manta:"): value for key, value in config(stack, {}).items()}
     defaults = {key: str(field.get_default(call_default_factory=True)) for key, field in settings.keys().items()}
-    return defaults | given
+    return defaults | configured
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_the_doctor_reckons_with_what_the_stack_asks_for(program: Program, stack: str) -> None:
+def test_the_doctor_computes_the_requests_of_the_stack(program: Program, stack: str) -> None:
     record = program.deploy(stack)
-    cluster = record.one("kubernetes:ray.io/v1:RayService").inputs["spec"]["rayClusterConfig"]
+    cluster = record.resource("kubernetes:ray.io/v1:RayService").inputs["spec"]["rayClusterConfig"]
     workers = cluster["workerGroupSpecs"][0]
     ray = [
         cluster["headGroupSpec"]["template"]["spec"]["containers"][0],
@@ -37,8 +37,8 @@ def test_the_doctor_reckons_with_what_the_stack_asks_for(program: Program, stack
         cluster["autoscalerOptions"],
     ]
     sets = record.of_type("kubernetes:apps/v1:StatefulSet")
-    redis = [one.inputs["spec"]["template"]["spec"]["containers"][0] for one in sets]
-    values = [one.inputs["values"] for one in record.of_type("kubernetes:helm.sh/v3:Release")]
+    redis = [resource.inputs["spec"]["template"]["spec"]["containers"][0] for resource in sets]
+    values = [resource.inputs["values"] for resource in record.of_type("kubernetes:helm.sh/v3:Release")]
     releases = [value for value in values for _ in range(value.get("replicaCount", 1))]
 
     running, upgrade = preflight.asked(text_of(stack))

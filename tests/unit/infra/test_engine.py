@@ -1,4 +1,4 @@
-"""The recording engine: it refuses what the real one refuses, and runs to the end."""
+"""The recording engine: it refuses programs that the real engine refuses, and runs the others to the end."""
 
 from collections.abc import Callable
 
@@ -9,14 +9,16 @@ import pytest
 from tests.support import engine
 
 
-def twice() -> None:
+def register_twice() -> None:
     for _ in range(2):
         random.RandomPassword("same", length=8)
 
 
-class _Stranger(pulumi.ComponentResource):
+class _Unregistered(pulumi.ComponentResource):
+    """A component whose URN the engine does not know."""
+
     def __init__(self) -> None:
-        super().__init__("manta:index:Stranger", "stranger", None, None)
+        super().__init__("manta:index:Unregistered", "unregistered", None, None)
         self._urn = "urn:pulumi:test::manta::manta:index:Other::other"
 
     @property
@@ -28,34 +30,38 @@ class _Stranger(pulumi.ComponentResource):
         pass
 
 
-def orphan() -> None:
-    random.RandomPassword("child", length=8, opts=pulumi.ResourceOptions(parent=_Stranger()))
+def register_with_unknown_parent() -> None:
+    random.RandomPassword("child", length=8, opts=pulumi.ResourceOptions(parent=_Unregistered()))
 
 
-def failing_late() -> None:
+def fail_in_an_output() -> None:
     def fail(_text: str) -> None:
-        raise AssertionError("late")
+        raise AssertionError("failed in apply")
 
-    random.RandomPassword("one", length=8).result.apply(fail)
+    random.RandomPassword("first", length=8).result.apply(fail)
 
 
 @pytest.mark.parametrize(
-    ("program", "said"),
-    [(twice, "Duplicate resource"), (orphan, "nobody registered"), (failing_late, "late")],
+    ("program", "message"),
+    [
+        (register_twice, "Duplicate resource"),
+        (register_with_unknown_parent, "is not registered"),
+        (fail_in_an_output, "failed in apply"),
+    ],
 )
-def test_a_program_that_the_real_engine_would_refuse_fails(program: Callable[[], None], said: str) -> None:
-    with pytest.raises(Exception, match=said):
+def test_a_program_that_the_real_engine_would_refuse_fails(program: Callable[[], None], message: str) -> None:
+    with pytest.raises(Exception, match=message):
         engine.run(program, config={})
 
 
-def test_a_secret_is_wrapped_in_the_record_and_readable_to_the_test() -> None:
+def test_a_secret_is_wrapped_in_the_record_and_readable_by_the_test() -> None:
     def program() -> None:
-        made = random.RandomPassword("one", length=8)
-        random.RandomPassword("two", length=8, keepers={"of": made.result})
+        first = random.RandomPassword("first", length=8)
+        random.RandomPassword("second", length=8, keepers={"of": first.result})
 
     record = engine.run(program, config={})
 
-    two = record.one("random:index/randomPassword:RandomPassword", "two")
-    assert two.inputs["keepers"]["of"] == record.generated["one"]
-    assert engine.HIDDEN in str(two.public)
-    assert record.resources[next(iter(two.dependencies))].name == "one"
+    second = record.resource("random:index/randomPassword:RandomPassword", "second")
+    assert second.inputs["keepers"]["of"] == record.generated["first"]
+    assert engine.HIDDEN in str(second.public)
+    assert record.resources[next(iter(second.dependencies))].name == "first"

@@ -1,4 +1,4 @@
-"""What both halves of the project, and several files, must agree on."""
+"""Names, versions and dependencies on which several files must agree."""
 
 import re
 import tomllib
@@ -21,7 +21,7 @@ def test_infra_and_app_use_the_same_name(name: str) -> None:
     assert getattr(names, name) == getattr(app_names, name)
 
 
-def test_the_image_holds_the_ray_that_the_operator_is_told_of() -> None:
+def test_the_image_contains_the_ray_version_of_the_ray_cluster() -> None:
     locked = (PROJECT / "requirements/app.txt").read_text()
 
     assert re.search(rf"^ray(\[[a-z,]+\])?=={re.escape(versions.RAY)} ", locked, re.MULTILINE)
@@ -36,7 +36,7 @@ def test_pins_are_exact() -> None:
         assert re.fullmatch(r"v?\d+\.\d+\.\d+(-slim-bookworm)?", pin), pin
 
 
-def test_what_infra_needs_is_declared() -> None:
+def test_the_dependency_group_declares_the_imports_of_infra() -> None:
     group = tomllib.loads((PROJECT / "pyproject.toml").read_text())["dependency-groups"]["infra"]
 
     declared = {re.split(r"[^a-z-]", requirement)[0] for requirement in group}
@@ -45,7 +45,7 @@ def test_what_infra_needs_is_declared() -> None:
     }
 
 
-def test_only_the_settings_read_configuration_and_environment() -> None:
+def test_only_the_settings_module_reads_the_configuration_and_the_environment() -> None:
     reads = re.compile(r"pulumi\.Config\b|runtime\.config|os\.environ|getenv")
 
     readers = [str(path.relative_to(PROJECT)) for path in MODULES if reads.search(path.read_text())]
@@ -53,7 +53,7 @@ def test_only_the_settings_read_configuration_and_environment() -> None:
     assert readers == ["infra/config/settings.py"]
 
 
-def test_no_module_hides_one_of_the_standard_library() -> None:
+def test_no_module_shadows_a_module_of_the_standard_library() -> None:
     import sys  # noqa: PLC0415
 
     assert not {module.stem for module in MODULES} & set(sys.stdlib_module_names)

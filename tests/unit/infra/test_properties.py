@@ -1,4 +1,4 @@
-"""Whatever is accepted gives a spec that KubeRay accepts; whatever is refused says why."""
+"""Properties of random configurations: accepted ones are valid for KubeRay, refused ones name the correction."""
 
 from decimal import Decimal
 from typing import Any
@@ -67,13 +67,13 @@ def resource(stack: Settings) -> dict[str, Any]:
             spec=ray_service_spec.build(args),
         )
 
-    return engine.run(program, config={}).one("kubernetes:ray.io/v1:RayService").inputs
+    return engine.run(program, config={}).resource("kubernetes:ray.io/v1:RayService").inputs
 
 
 @crds.needed
 @settings(max_examples=25, deadline=None)
 @given(changes, st.sampled_from(["dev", "prod"]))
-def test_an_accepted_configuration_gives_a_ray_service_that_kuberays_schema_accepts(
+def test_kuberays_schema_accepts_the_ray_service_of_every_accepted_configuration(
     changed: dict[str, object], stack: str
 ) -> None:
     try:
@@ -86,13 +86,13 @@ def test_an_accepted_configuration_gives_a_ray_service_that_kuberays_schema_acce
 
 @settings(max_examples=25, deadline=None)
 @given(changes, st.sampled_from(["dev", "prod"]))
-def test_an_accepted_configuration_is_consistent_and_a_refused_one_says_how_to_mend_it(
+def test_an_accepted_configuration_is_consistent_and_a_refusal_names_the_correcting_command(
     changed: dict[str, object], stack: str
 ) -> None:
     try:
         accepted = parsed(stack, **changed)
-    except SettingsError as refused:
-        for line in str(refused).splitlines()[1:]:
+    except SettingsError as error:
+        for line in str(error).splitlines()[1:]:
             assert "Correct it with: pulumi config " in line
             assert line.startswith("  manta:")
         return
@@ -102,7 +102,7 @@ def test_an_accepted_configuration_is_consistent_and_a_refused_one_says_how_to_m
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("quantity", "canonical"),
     [
         ("1024Mi", "1Gi"),
         ("1536Mi", "1536Mi"),
@@ -117,9 +117,9 @@ def test_an_accepted_configuration_is_consistent_and_a_refused_one_says_how_to_m
         ("6.13699921283m", "6137u"),
     ],
 )
-def test_a_quantity_is_kept_as_kubernetes_spells_it(given: str, kept: str) -> None:
-    assert quantities.canonical(given) == kept
-    assert parsed("dev", redisVolumeSize=given).storage.redis_volume_size == kept
+def test_a_quantity_has_the_form_in_which_kubernetes_stores_it(quantity: str, canonical: str) -> None:
+    assert quantities.canonical(quantity) == canonical
+    assert parsed("dev", redisVolumeSize=quantity).storage.redis_volume_size == canonical
 
 
 @settings(max_examples=25, deadline=None)
@@ -127,9 +127,9 @@ def test_a_quantity_is_kept_as_kubernetes_spells_it(given: str, kept: str) -> No
     st.sampled_from(["1", "500m", "0.1", "1.5", "3", "7k", "2Gi", "1023Ki", "0.001m"]),
     st.sampled_from([Decimal("0.5"), Decimal(1)]),
 )
-def test_a_share_is_never_none_and_never_more_than_rounding_above_the_whole(quantity: str, share: Decimal) -> None:
+def test_a_share_is_above_zero_and_exceeds_the_exact_share_by_rounding_only(quantity: str, share: Decimal) -> None:
     whole = quantities.value(quantity)
 
-    part = quantities.value(quantities.cpu_share(quantity, share))
+    result = quantities.value(quantities.cpu_share(quantity, share))
 
-    assert 0 < part < whole * share + Decimal("0.0011")
+    assert 0 < result < whole * share + Decimal("0.0011")

@@ -1,4 +1,4 @@
-"""The whole program under many configurations: it runs, is valid, and keeps its invariants."""
+"""The whole program with many configurations: it runs, its objects are valid, and its invariants hold."""
 
 import time
 
@@ -23,9 +23,9 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "one worker": ("dev", {"maxWorkers": 1}),
     "two replicas": ("dev", {"replicas": 2}),
     "node ports": ("dev", {"access": "nodePort", "host": "192.168.49.2"}),
-    "ingress at home": ("dev", {"access": "ingress", "host": "manta.test", "tls": "manta-tls"}),
+    "ingress in a local cluster": ("dev", {"access": "ingress", "host": "manta.test", "tls": "manta-tls"}),
     "external redis": ("dev", EXTERNAL_REDIS),
-    "external redis in clear": ("dev", EXTERNAL_REDIS | {"redisTls": False}),
+    "external redis without tls": ("dev", EXTERNAL_REDIS | {"redisTls": False}),
     "external redis with a password": ("prod", EXTERNAL_REDIS | {"redisPassword": "supplied-redis-passw"}),
     "supplied secrets": ("dev", {**SECRETS}),
     "supplied postgres": ("prod", {**SUPPLIED}),
@@ -62,34 +62,34 @@ OUTPUTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_variant_gives_all_outputs(program: Program, variant: str) -> None:
+def test_a_variant_exports_all_outputs(program: Program, variant: str) -> None:
     stack, changes = VARIANTS[variant]
 
     record = program.deploy(stack, **changes)
 
     assert set(record.outputs) == OUTPUTS
     for secret in record.generated.values():
-        assert secret not in str([one.public for one in record.resources.values()])
+        assert secret not in str([resource.public for resource in record.resources.values()])
 
 
 @crds.needed
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_variant_gives_a_ray_service_that_kuberays_schema_accepts(program: Program, variant: str) -> None:
+def test_a_variant_registers_a_ray_service_that_kuberays_schema_accepts(program: Program, variant: str) -> None:
     stack, changes = VARIANTS[variant]
 
     record = program.deploy(stack, **changes)
 
-    service = record.one("kubernetes:ray.io/v1:RayService")
+    service = record.resource("kubernetes:ray.io/v1:RayService")
     assert crds.problems(service.inputs) == []
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_no_two_objects_of_a_variant_have_one_name_in_the_cluster(program: Program, variant: str) -> None:
+def test_all_objects_of_a_variant_have_different_names_in_the_cluster(program: Program, variant: str) -> None:
     stack, changes = VARIANTS[variant]
 
     objects = [
-        (one.inputs["kind"], one.inputs["metadata"].get("namespace"), one.inputs["metadata"]["name"])
-        for one in program.deploy(stack, **changes).objects()
+        (resource.inputs["kind"], resource.inputs["metadata"].get("namespace"), resource.inputs["metadata"]["name"])
+        for resource in program.deploy(stack, **changes).objects()
     ]
 
     assert len(objects) == len(set(objects))
@@ -119,7 +119,7 @@ def test_no_two_objects_of_a_variant_have_one_name_in_the_cluster(program: Progr
         ),
     ],
 )
-def test_outputs_say_where_clients_find_everything(
+def test_outputs_contain_the_url_of_each_endpoint(
     program: Program, stack: str, changes: dict[str, object], urls: list[str]
 ) -> None:
     outputs = program.deploy(stack, **changes).outputs
@@ -127,13 +127,13 @@ def test_outputs_say_where_clients_find_everything(
     assert [outputs[name] for name in ("rayDashboardUrl", "mlflowUrl", "serveUrl")] == urls
 
 
-def test_a_route_at_the_root_gives_an_address_without_a_slash() -> None:
+def test_the_url_of_a_root_route_has_no_trailing_slash() -> None:
     serve = endpoints.endpoints(ray_service_name="manta", route_prefix="/")[-1]
 
     assert endpoints.url(serve, parsed().access) == "http://localhost:8000"
 
 
-def test_outputs_say_which_tunnels_to_hold_open(program: Program) -> None:
+def test_outputs_contain_the_port_forwards(program: Program) -> None:
     outputs = program.deploy(**OTHER_NAMES).outputs
 
     assert engine.unwrap(outputs["forwards"]) == [

@@ -104,15 +104,17 @@ def test_dns_is_allowed_over_both_protocols_and_to_the_cache_of_the_node(program
 
 def test_the_pods_have_the_labels_that_the_policies_select(program: Program) -> None:
     record = program.deploy()
-    cluster = record.one("kubernetes:ray.io/v1:RayService").inputs["spec"]["rayClusterConfig"]
-    redis = record.one("kubernetes:apps/v1:StatefulSet").inputs["spec"]
+    cluster = record.resource("kubernetes:ray.io/v1:RayService").inputs["spec"]["rayClusterConfig"]
+    redis = record.resource("kubernetes:apps/v1:StatefulSet").inputs["spec"]
     pod_labels = {
         "redis": [redis["template"]["metadata"]["labels"], redis["selector"]["matchLabels"]],
         "ray": [
             group["template"]["metadata"]["labels"]
             for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
         ],
-        "mlflow": [record.one("kubernetes:helm.sh/v3:Release", "mlflow-release").inputs["values"]["extraPodLabels"]],
+        "mlflow": [
+            record.resource("kubernetes:helm.sh/v3:Release", "mlflow-release").inputs["values"]["extraPodLabels"]
+        ],
     }
 
     registered = specs(program)

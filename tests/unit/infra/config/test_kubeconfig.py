@@ -117,7 +117,7 @@ def test_a_local_context_is_used_by_name_and_identity(program: Program, changes:
 
 
 def test_changed_secrets_and_config_maps_are_updated_in_place(program: Program) -> None:
-    provider = program.deploy().one("pulumi:providers:kubernetes", "cluster")
+    provider = program.deploy().resource("pulumi:providers:kubernetes", "cluster")
 
     assert provider.inputs["enableSecretMutable"] == "true"
     assert provider.inputs["enableConfigMapMutable"] == "true"
@@ -126,7 +126,7 @@ def test_changed_secrets_and_config_maps_are_updated_in_place(program: Program) 
 def test_a_kubeconfig_from_the_configuration_stays_secret(program: Program) -> None:
     content = written({"manta-prod": "https://prod.example.com"})
 
-    provider = program.deploy("prod", kubeconfig=content).one("pulumi:providers:kubernetes", "cluster")
+    provider = program.deploy("prod", kubeconfig=content).resource("pulumi:providers:kubernetes", "cluster")
 
     assert provider.inputs["kubeconfig"] == content
     assert provider.public["kubeconfig"] == engine.HIDDEN
@@ -135,7 +135,7 @@ def test_a_kubeconfig_from_the_configuration_stays_secret(program: Program) -> N
 def test_another_stack_gives_kubeconfig_and_context(program: Program) -> None:
     record = program.deploy("prod", clusterStack="org/platform/prod", context="")
 
-    provider = record.one("pulumi:providers:kubernetes", "cluster")
+    provider = record.resource("pulumi:providers:kubernetes", "cluster")
     assert provider.inputs["kubeconfig"] == written(SERVERS, current="manta-prod")
     assert provider.inputs["clusterIdentifier"] == "org/platform/prod"
     assert record.outputs["context"] == "manta-prod"

@@ -9,7 +9,7 @@ import pytest
 
 from infra.images import content, references
 from infra.images.content import MLFLOW, RAY, ImageContent, ImageError
-from tests.support.engine import Record, Registered
+from tests.support.engine import Record, RegisteredResource
 from tests.support.program import SOURCES, Program, parsed
 
 COMMAND = "command:local:Command"
@@ -146,7 +146,7 @@ def test_a_builder_gets_what_it_needs(
 ) -> None:
     name = tag(program.root, base=str(changes.get("baseImage", OFFICIAL)))
 
-    build = program.deploy(stack, **changes).one(COMMAND, "ray-image-build").inputs
+    build = program.deploy(stack, **changes).resource(COMMAND, "ray-image-build").inputs
 
     assert build["create"].startswith(start.replace("{tag}", name))
     assert build["create"].endswith(end.replace("{tag}", name))
@@ -173,30 +173,30 @@ def test_an_image_that_is_there_under_its_tag_is_not_built_again(
 
 @pytest.mark.parametrize("content", [RAY, MLFLOW], ids=["ray", "mlflow"])
 def test_a_dockerfile_built_by_hand_starts_from_the_same_base(program: Program, content: ImageContent) -> None:
-    build = program.deploy().one(COMMAND, f"{content.package}-image-build").inputs
+    build = program.deploy().resource(COMMAND, f"{content.package}-image-build").inputs
 
     assert f"BASE_IMAGE={OFFICIAL} " in build["create"]
     assert f"ARG BASE_IMAGE={OFFICIAL}\n" in (PROJECT / content.dockerfile).read_text()
 
 
 def test_an_image_is_labelled_with_its_commit_and_its_version(program: Program) -> None:
-    command = program.deploy("prod").one(COMMAND, "ray-image-build").inputs["create"]
+    command = program.deploy("prod").resource(COMMAND, "ray-image-build").inputs["create"]
 
     assert "--build-arg RAY_VERSION=2.60.0" in command
     assert '--build-arg GIT_COMMIT="$(git log -1 --format=%H -- images/ray/Dockerfile' in command
 
 
-def builds_of(record: Record) -> list[Registered]:
-    return [one for one in record.of_type(COMMAND) if "create" in one.inputs]
+def builds_of(record: Record) -> list[RegisteredResource]:
+    return [resource for resource in record.of_type(COMMAND) if "create" in resource.inputs]
 
 
 def test_nothing_in_the_cluster_changes_before_both_images_are_there(program: Program) -> None:
     record = program.deploy()
-    builds = {one.urn for one in builds_of(record)}
+    builds = {resource.urn for resource in builds_of(record)}
 
     assert len(builds) == 2
     for provider in record.of_type("pulumi:providers:kubernetes"):
-        assert builds <= record.needs(provider.urn)
+        assert builds <= record.prerequisites(provider.urn)
 
 
 def test_prebuilt_images_are_built_by_nobody_and_used_as_they_stand(program: Program) -> None:
@@ -204,14 +204,14 @@ def test_prebuilt_images_are_built_by_nobody_and_used_as_they_stand(program: Pro
 
     assert builds_of(record) == []
     assert record.outputs["image"] == "registry.example.com/ray:1"
-    release = record.one("kubernetes:helm.sh/v3:Release", "mlflow-release").inputs["values"]
+    release = record.resource("kubernetes:helm.sh/v3:Release", "mlflow-release").inputs["values"]
     assert release["image"]["repository"].endswith("mlflow")
 
 
 def test_a_named_mlflow_image_is_not_built(program: Program) -> None:
     record = program.deploy(mlflowImage="registry.example.com/mlflow:2")
 
-    assert [one.name for one in builds_of(record)] == ["ray-image-build"]
+    assert [resource.name for resource in builds_of(record)] == ["ray-image-build"]
 
 
 def test_parts_of_a_command_are_quoted_for_the_shell(sources: Path) -> None:
@@ -236,7 +236,7 @@ def test_every_image_can_be_replaced_as_a_whole(program: Program) -> None:
 
     record = program.deploy(**{f"{kind}Image": f"local/my-{kind}:9" for kind in kinds})
 
-    text = str([one.inputs for one in record.resources.values()])
+    text = str([resource.inputs for resource in record.resources.values()])
     for kind in kinds:
         assert f"local/my-{kind}:9" in text or f"'repository': 'local/my-{kind}'" in text
     assert "docker.io" not in text
@@ -258,5 +258,5 @@ def test_a_reference_is_divided_as_helm_charts_join_it(reference: str, parts: tu
 def test_a_pull_secret_reaches_every_pod(program: Program) -> None:
     record = program.deploy("prod", imageRegistry="mirror.example.com", imagePullSecret="login")
 
-    text = str([one.inputs for one in record.resources.values()])
+    text = str([resource.inputs for resource in record.resources.values()])
     assert text.count("'imagePullSecrets': [{'name': 'login'}]") == 5

@@ -1,4 +1,4 @@
-"""MLflow's release: where its state lies, who may ask, and how it starts."""
+"""The values of MLflow's chart: storage, allowed hosts, credentials, and the server's start."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def values_of(stack: str = "dev", /, **changes: object) -> dict[str, Any]:
     )
 
 
-def test_the_password_is_named_and_not_told() -> None:
+def test_values_refer_to_the_secret_and_do_not_contain_the_password() -> None:
     auth = values_of()["auth"]
 
     assert auth["enabled"] is True
@@ -36,7 +36,7 @@ def test_the_password_is_named_and_not_told() -> None:
     assert "adminPassword" not in auth
 
 
-def test_sqlite_and_artifacts_lie_on_one_volume_that_one_pod_writes() -> None:
+def test_sqlite_and_artifacts_share_one_volume_that_one_pod_writes() -> None:
     values = values_of()
 
     assert values["backendStore"]["defaultSqlitePath"] == "/mlflow/data/mlflow.db"
@@ -46,8 +46,8 @@ def test_sqlite_and_artifacts_lie_on_one_volume_that_one_pod_writes() -> None:
     assert values["strategy"] == {"type": "Recreate"}
 
 
-def test_the_volume_is_not_awaited_since_it_is_bound_with_its_pod(program: Program) -> None:
-    volume = program.deploy().one(VOLUME).inputs
+def test_pulumi_does_not_wait_for_the_volume_because_it_is_bound_with_its_pod(program: Program) -> None:
+    volume = program.deploy().resource(VOLUME).inputs
 
     assert volume["metadata"]["annotations"]["pulumi.com/skipAwait"] == "true"
     assert volume["spec"]["resources"]["requests"]["storage"] == "2Gi"
@@ -58,14 +58,14 @@ def test_postgres_and_an_object_store_need_no_volume(program: Program) -> None:
 
     assert program.deploy("prod").of_type(VOLUME) == []
     secret = {"name": "mlflow-postgres", "usernameKey": "username", "passwordKey": "password"}
-    place = {"enabled": True, "host": "postgres.example.com", "port": 5432}
+    database = {"enabled": True, "host": "postgres.example.com", "port": 5432}
     assert values["backendStore"] == {
         "databaseMigration": True,
         "databaseConnectionCheck": True,
-        "postgres": place | {"database": "mlflow"},
+        "postgres": database | {"database": "mlflow"},
         "existingDatabaseSecret": secret,
     }
-    assert values["auth"]["postgres"] == place | {"database": "mlflow_auth", "existingSecret": secret}
+    assert values["auth"]["postgres"] == database | {"database": "mlflow_auth", "existingSecret": secret}
     assert values["artifactRoot"] == {
         "proxiedArtifactStorage": True,
         "defaultArtifactsDestination": "s3://example-manta-artifacts",
@@ -87,21 +87,21 @@ def test_postgres_and_an_object_store_need_no_volume(program: Program) -> None:
         ({"access": "ingress", "host": "example.com", "tls": "tls"}, "mlflow.example.com"),
     ],
 )
-def test_the_server_answers_to_the_names_that_it_is_reached_by(changes: dict[str, object], host: str) -> None:
+def test_the_server_accepts_every_host_by_which_clients_reach_it(changes: dict[str, object], host: str) -> None:
     assert host in values_of(**changes)["serverAllowedHosts"]
 
 
-def test_the_server_never_answers_to_every_name() -> None:
+def test_the_server_never_accepts_every_host() -> None:
     for stack in ("dev", "prod"):
         assert "*" not in values_of(stack)["serverAllowedHosts"]
 
 
 @pytest.mark.parametrize(("memory", "expected"), [("768Mi", 1), ("1536Mi", 1), ("3Gi", 3), ("64Gi", 4)])
-def test_as_many_server_processes_start_as_fit(memory: str, expected: int) -> None:
+def test_the_number_of_server_processes_follows_from_the_memory(memory: str, expected: int) -> None:
     assert values.workers(memory) == expected
 
 
-def test_the_pod_is_restricted_and_found_by_policies() -> None:
+def test_the_pod_meets_pod_security_restricted_and_has_the_labels_of_its_policy() -> None:
     values = values_of()
 
     assert values["podSecurityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -114,7 +114,7 @@ def test_the_pod_is_restricted_and_found_by_policies() -> None:
 def test_a_changed_password_restarts_the_server(program: Program) -> None:
     before, after = (
         program.deploy(**changes)
-        .one("kubernetes:helm.sh/v3:Release", "mlflow-release")
+        .resource("kubernetes:helm.sh/v3:Release", "mlflow-release")
         .inputs["values"]["podAnnotations"]
         for changes in ({}, {"mlflowPassword": "another-password"})
     )

@@ -1,4 +1,4 @@
-"""The RayService: what was seen to matter on a live cluster."""
+"""The RayService: the fields that proved to matter on a real cluster."""
 
 import json
 from typing import Any
@@ -8,14 +8,14 @@ import yaml
 
 from infra.config import quantities
 from tests.support import crds
-from tests.support.engine import Registered
+from tests.support.engine import RegisteredResource
 from tests.support.program import OTHER_NAMES, SECRETS, Program
 
-KIND = "kubernetes:ray.io/v1:RayService"
+RAY_SERVICE = "kubernetes:ray.io/v1:RayService"
 
 
-def service(program: Program, stack: str = "dev", **changes: object) -> Registered:
-    return program.deploy(stack, **changes).one(KIND)
+def service(program: Program, stack: str = "dev", **changes: object) -> RegisteredResource:
+    return program.deploy(stack, **changes).resource(RAY_SERVICE)
 
 
 def cluster(program: Program, stack: str = "dev", **changes: object) -> dict[str, Any]:
@@ -30,13 +30,13 @@ def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 @crds.needed
 @pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_the_resource_is_one_that_kuberays_schema_accepts(program: Program, stack: str) -> None:
+def test_kuberays_schema_accepts_the_ray_service(program: Program, stack: str) -> None:
     inputs = service(program, stack).inputs
 
     assert crds.problems(inputs) == []
 
 
-def test_an_update_is_awaited_until_the_new_cluster_serves(program: Program) -> None:
+def test_pulumi_waits_until_the_new_cluster_serves(program: Program) -> None:
     annotations = service(program).inputs["metadata"]["annotations"]
 
     assert json.loads(annotations["pulumi.com/waitFor"]) == [
@@ -46,34 +46,36 @@ def test_an_update_is_awaited_until_the_new_cluster_serves(program: Program) -> 
 
 
 @pytest.mark.parametrize(("stack", "sizes"), [("dev", {}), ("prod", {}), ("dev", {"memory": "3000Mi", "cpus": 3})])
-def test_sizes_are_spelled_as_the_operator_writes_them_back(
+def test_quantities_have_the_form_in_which_the_operator_stores_them(
     program: Program, stack: str, sizes: dict[str, object]
 ) -> None:
     spec = cluster(program, stack, **sizes)
 
-    given = [amount for one in containers(spec) for kind in one["resources"].values() for amount in kind.values()]
+    amounts = [
+        amount for container in containers(spec) for kind in container["resources"].values() for amount in kind.values()
+    ]
     options = spec["autoscalerOptions"]["resources"]
-    given += [amount for kind in options.values() for amount in kind.values()]
-    assert len(given) == 12
-    assert given == [quantities.canonical(str(amount)) for amount in given]
+    amounts += [amount for kind in options.values() for amount in kind.values()]
+    assert len(amounts) == 12
+    assert amounts == [quantities.canonical(str(amount)) for amount in amounts]
 
 
-def test_a_second_update_takes_back_the_fields_that_the_operator_wrote(program: Program) -> None:
+def test_an_update_may_overwrite_fields_that_the_operator_wrote(program: Program) -> None:
     assert service(program).inputs["metadata"]["annotations"]["pulumi.com/patchForce"] == "true"
 
 
-def test_a_destroy_does_not_wait_in_the_foreground_and_bounds_the_clean_up(program: Program) -> None:
+def test_a_destroy_deletes_in_the_background_and_limits_the_cleanup_of_redis(program: Program) -> None:
     annotations = service(program).inputs["metadata"]["annotations"]
 
     assert annotations["pulumi.com/deletionPropagationPolicy"] == "background"
     assert annotations["ray.io/gcs-ft-deletion-timeout"] == "300"
 
 
-def test_pulumi_waits_half_an_hour_for_images_and_nodes(program: Program) -> None:
+def test_pulumi_waits_30_minutes_for_images_and_nodes(program: Program) -> None:
     assert service(program).timeouts == ("30m", "30m", "30m")
 
 
-def test_tokens_guard_the_dashboard_and_every_container_says_so(program: Program) -> None:
+def test_the_dashboard_requires_a_token_and_every_container_uses_token_mode(program: Program) -> None:
     spec = cluster(program)
 
     assert spec["authOptions"] == {"mode": "token", "secretName": "ray-auth"}
@@ -98,7 +100,7 @@ def test_every_container_runs_unprivileged(program: Program) -> None:
         assert group["template"]["spec"]["securityContext"]["runAsUser"] == 1000
 
 
-def test_serve_answers_through_ha_proxy_on_one_thread(program: Program) -> None:
+def test_serve_runs_behind_haproxy_and_handles_requests_on_one_thread(program: Program) -> None:
     for container in containers(cluster(program)):
         assert {"name": "RAY_SERVE_ENABLE_HA_PROXY", "value": "1"} in container["env"]
         assert {"name": "RAY_SERVE_HAPROXY_METRICS_ENABLED", "value": "0"} in container["env"]
@@ -111,7 +113,7 @@ def test_serve_answers_through_ha_proxy_on_one_thread(program: Program) -> None:
         assert middlewares in container["env"]
 
 
-def test_the_head_runs_nothing_and_serves_nothing_so_that_it_can_be_lost(program: Program) -> None:
+def test_the_head_runs_no_replica_and_keeps_its_state_in_redis(program: Program) -> None:
     spec = service(program).inputs["spec"]
 
     assert spec["rayClusterConfig"]["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
@@ -122,14 +124,14 @@ def test_the_head_runs_nothing_and_serves_nothing_so_that_it_can_be_lost(program
     assert "externalStorageNamespace" not in gcs
 
 
-def test_the_head_has_the_port_that_makes_kuberay_open_serve(program: Program) -> None:
+def test_the_head_has_the_port_for_which_kuberay_creates_the_serve_service(program: Program) -> None:
     ports = containers(cluster(program))[0]["ports"]
 
     assert {"name": "serve", "containerPort": 8000} in ports
     assert {"name": "dashboard", "containerPort": 8265} in ports
 
 
-def test_no_two_replicas_share_a_worker(program: Program) -> None:
+def test_each_worker_has_at_most_one_replica(program: Program) -> None:
     config = yaml.safe_load(service(program, "prod").inputs["spec"]["serveConfigV2"])
 
     deployment = config["applications"][0]["deployments"][0]
@@ -137,7 +139,7 @@ def test_no_two_replicas_share_a_worker(program: Program) -> None:
     assert deployment["name"] == "ModelServer"
 
 
-def test_load_brings_replicas_up_to_the_most_workers(program: Program) -> None:
+def test_replicas_autoscale_up_to_the_maximum_number_of_workers(program: Program) -> None:
     config = yaml.safe_load(service(program, "prod").inputs["spec"]["serveConfigV2"])
 
     deployment = config["applications"][0]["deployments"][0]
@@ -145,7 +147,7 @@ def test_load_brings_replicas_up_to_the_most_workers(program: Program) -> None:
     assert "num_replicas" not in deployment
 
 
-def test_replicas_are_a_fixed_number_where_workers_are(program: Program) -> None:
+def test_the_number_of_replicas_is_fixed_if_each_worker_has_a_replica(program: Program) -> None:
     inputs = service(program, "dev", replicas=2).inputs
 
     deployment = yaml.safe_load(inputs["spec"]["serveConfigV2"])["applications"][0]["deployments"][0]
@@ -153,14 +155,14 @@ def test_replicas_are_a_fixed_number_where_workers_are(program: Program) -> None
     assert "autoscaling_config" not in deployment
 
 
-def test_a_replica_leaves_cpus_to_training_and_is_never_idle_to_the_autoscaler(program: Program) -> None:
+def test_a_replica_takes_some_but_not_all_cpus_of_a_worker(program: Program) -> None:
     for stack, cpus in (("dev", 1), ("prod", 4)):
         config = yaml.safe_load(service(program, stack).inputs["spec"]["serveConfigV2"])
         share = config["applications"][0]["deployments"][0]["ray_actor_options"]["num_cpus"]
         assert 0 < share < cpus
 
 
-def test_the_application_is_told_its_model_and_its_route(program: Program) -> None:
+def test_the_application_gets_its_model_name_and_its_route(program: Program) -> None:
     inputs = service(program, **OTHER_NAMES).inputs
 
     application = yaml.safe_load(inputs["spec"]["serveConfigV2"])["applications"][0]
@@ -169,7 +171,7 @@ def test_the_application_is_told_its_model_and_its_route(program: Program) -> No
     assert application["import_path"] == "app.serving.application:build"
 
 
-def test_workers_are_autoscaled_between_the_bounds_by_version_two(program: Program) -> None:
+def test_autoscaler_v2_keeps_the_workers_within_the_bounds(program: Program) -> None:
     spec = cluster(program, "prod")
 
     group = spec["workerGroupSpecs"][0]
@@ -185,34 +187,36 @@ def test_a_fixed_number_of_workers_has_no_autoscaler(program: Program) -> None:
     assert "autoscalerOptions" not in spec
 
 
-def test_cpus_changes_the_workers_cpus_and_the_replicas_share_of_them_alone(program: Program) -> None:
-    one, two = service(program, "prod").inputs, service(program, "prod", cpus=8).inputs
+def test_cpus_changes_only_the_cpus_of_the_workers_and_of_the_replicas(program: Program) -> None:
+    default, changed = service(program, "prod").inputs, service(program, "prod", cpus=8).inputs
 
-    limits = two["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
-    assert limits["resources"]["limits"]["cpu"] == "8"
-    limits["resources"]["limits"]["cpu"] = "4"
-    limits["resources"]["requests"]["cpu"] = "4"
-    two["spec"]["serveConfigV2"] = two["spec"]["serveConfigV2"].replace("num_cpus: 4.0", "num_cpus: 2.0")
-    assert two == one
+    container = changed["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
+    assert container["resources"]["limits"]["cpu"] == "8"
+    container["resources"]["limits"]["cpu"] = "4"
+    container["resources"]["requests"]["cpu"] = "4"
+    changed["spec"]["serveConfigV2"] = changed["spec"]["serveConfigV2"].replace("num_cpus: 4.0", "num_cpus: 2.0")
+    assert changed == default
 
 
-def test_gpus_are_given_to_workers_and_not_to_the_head(program: Program) -> None:
+def test_workers_have_the_gpus_and_the_head_has_none(program: Program) -> None:
     head, worker = containers(cluster(program, gpus=2))
 
     assert worker["resources"]["limits"]["nvidia.com/gpu"] == "2"
     assert "nvidia.com/gpu" not in head["resources"]["limits"]
 
 
-@pytest.mark.parametrize(("stack", "keep_s"), [("dev", 15), ("prod", 60)])
-def test_a_change_makes_a_new_cluster_and_the_old_one_goes_by_target(program: Program, stack: str, keep_s: int) -> None:
+@pytest.mark.parametrize(("stack", "delay_s"), [("dev", 15), ("prod", 60)])
+def test_an_upgrade_starts_a_new_cluster_and_deletes_the_old_cluster_after_a_delay(
+    program: Program, stack: str, delay_s: int
+) -> None:
     spec = service(program, stack).inputs["spec"]
 
     assert spec["upgradeStrategy"] == {"type": "NewCluster"}
-    assert spec["rayClusterDeletionDelaySeconds"] == keep_s
+    assert spec["rayClusterDeletionDelaySeconds"] == delay_s
 
 
 @pytest.mark.parametrize(("stack", "memory"), [("dev", "1Gi"), ("prod", "16Gi")])
-def test_requests_are_half_the_limits_on_one_node_and_all_of_them_in_a_cloud(
+def test_requests_are_half_of_the_limits_in_minikube_and_equal_to_them_in_a_cloud(
     program: Program, stack: str, memory: str
 ) -> None:
     _, worker = containers(cluster(program, stack))
@@ -220,22 +224,22 @@ def test_requests_are_half_the_limits_on_one_node_and_all_of_them_in_a_cloud(
     assert worker["resources"]["requests"]["memory"] == memory
 
 
-@pytest.mark.parametrize(("stack", "reserved"), [("dev", "200m"), ("prod", "2")])
-def test_a_head_that_is_busy_only_while_it_starts_reserves_little_on_one_node(
-    program: Program, stack: str, reserved: str
+@pytest.mark.parametrize(("stack", "cpu_request"), [("dev", "200m"), ("prod", "2")])
+def test_the_head_requests_a_small_share_of_its_cpus_in_minikube(
+    program: Program, stack: str, cpu_request: str
 ) -> None:
     head, _ = containers(cluster(program, stack))
 
-    assert head["resources"]["requests"]["cpu"] == reserved
+    assert head["resources"]["requests"]["cpu"] == cpu_request
 
 
-def test_an_upgrade_waits_until_the_workers_take_requests(program: Program) -> None:
+def test_the_upgrade_barrier_waits_for_the_port_of_serve(program: Program) -> None:
     config = yaml.safe_load(service(program).inputs["spec"]["serveConfigV2"])
 
-    waiting = config["applications"][1]
-    assert waiting["import_path"] == "app.serving.upgrade_barrier:build"
-    assert waiting["route_prefix"] is None
-    assert waiting["args"] == {"port": config["http_options"]["port"]}
+    barrier = config["applications"][1]
+    assert barrier["import_path"] == "app.serving.upgrade_barrier:build"
+    assert barrier["route_prefix"] is None
+    assert barrier["args"] == {"port": config["http_options"]["port"]}
 
 
 @pytest.mark.parametrize("secret", ["ray-auth", "serve-auth", "redis-auth", "mlflow-auth"])
@@ -243,21 +247,21 @@ def test_a_changed_secret_restarts_the_pods_that_read_it(program: Program, secre
     before, after = cluster(program), cluster(program, **SECRETS)
 
     for group in ("headGroupSpec", "workerGroupSpecs"):
-        old, new = (
+        before_pod, after_pod = (
             (spec[group][0] if isinstance(spec[group], list) else spec[group])["template"]["metadata"]
             for spec in (before, after)
         )
         name = f"manta/{secret}-checksum"
-        assert old["annotations"][name] != new["annotations"][name]
+        assert before_pod["annotations"][name] != after_pod["annotations"][name]
 
 
-def test_a_preview_shows_the_spec_although_it_is_computed_from_secrets(program: Program) -> None:
+def test_a_preview_shows_the_whole_spec_although_checksums_are_computed_from_secrets(program: Program) -> None:
     resource = service(program)
 
     assert resource.public == resource.inputs
 
 
-def test_the_app_is_told_where_mlflow_is_and_who_it_is_there(program: Program) -> None:
+def test_the_containers_get_mlflows_address_and_credentials(program: Program) -> None:
     env = {entry["name"]: entry for entry in containers(cluster(program, **OTHER_NAMES))[1]["env"]}
 
     assert env["MLFLOW_TRACKING_URI"]["value"] == "http://mlflow:5000"
@@ -271,25 +275,25 @@ def test_the_app_is_told_where_mlflow_is_and_who_it_is_there(program: Program) -
     }
 
 
-def test_serve_gets_its_node_port_from_kuberay_which_moves_it_at_an_upgrade(program: Program) -> None:
+def test_kuberays_serve_service_has_the_node_port(program: Program) -> None:
     spec = service(program, access="nodePort", host="192.168.49.2").inputs["spec"]
 
     port = {"name": "serve", "port": 8000, "nodePort": 30800}
     assert spec["serveService"] == {"spec": {"type": "NodePort", "ports": [port]}}
 
 
-def test_bounds_of_the_workers_make_a_new_cluster_and_replicas_do_not(program: Program) -> None:
+def test_changed_worker_bounds_start_a_new_cluster_and_changed_replicas_do_not(program: Program) -> None:
     def template(**changes: object) -> object:
         sizes = {"minWorkers": 2, "maxWorkers": 5} | changes
         return cluster(program, "prod", **sizes)["workerGroupSpecs"][0]["template"]
 
-    base = template()
-    assert template(replicas=4) == base
-    assert template(maxWorkers=6) != base
-    assert template(minWorkers=3) != base
+    default = template()
+    assert template(replicas=4) == default
+    assert template(maxWorkers=6) != default
+    assert template(minWorkers=3) != default
 
 
-def test_a_worker_is_ready_while_serves_proxy_answers_on_it(program: Program) -> None:
+def test_a_worker_is_ready_while_serves_proxy_answers(program: Program) -> None:
     head, worker = containers(cluster(program))
 
     assert worker["readinessProbe"]["httpGet"] == {"path": "/-/healthz", "port": 8000}

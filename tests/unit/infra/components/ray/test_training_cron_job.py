@@ -23,7 +23,7 @@ OTHER_SETTINGS: dict[str, object] = OTHER_NAMES | {
 
 
 def spec(program: Program, stack: str = "dev", /, **changes: object) -> dict[str, Any]:
-    inputs: dict[str, Any] = program.deploy(stack, **NIGHTLY | changes).one(CRON_JOB).inputs["spec"]
+    inputs: dict[str, Any] = program.deploy(stack, **NIGHTLY | changes).resource(CRON_JOB).inputs["spec"]
     return inputs
 
 
@@ -51,15 +51,15 @@ def test_runs_do_not_overlap_have_deadlines_and_are_not_retried(program: Program
 
 def test_it_submits_the_job_to_the_stacks_head_with_the_stacks_image(program: Program) -> None:
     record = program.deploy(**NIGHTLY | OTHER_SETTINGS)
-    service = record.one("kubernetes:ray.io/v1:RayService")
+    service = record.resource("kubernetes:ray.io/v1:RayService")
     ray = service.inputs["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]
 
-    (container,) = record.one(CRON_JOB).inputs["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    (container,) = record.resource(CRON_JOB).inputs["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
 
     assert container["image"] == ray["image"]
     assert container["command"] == ["manta", "train", "--address", "http://scoring-head-svc:8265"]
     assert container["args"] == ["--dataset", "wine", "--trees", "200"]
-    assert service.urn in record.needs(record.one(CRON_JOB).urn)
+    assert service.urn in record.prerequisites(record.resource(CRON_JOB).urn)
 
 
 def test_it_trains_the_code_in_the_image_and_uploads_no_files(program: Program) -> None:
@@ -114,7 +114,7 @@ def test_it_connects_to_the_dashboard_and_to_dns_only() -> None:
 
 
 def test_it_accepts_no_connections_and_its_pods_have_the_labels_of_its_policy(program: Program) -> None:
-    policy = program.deploy(**NIGHTLY).one(NETWORK_POLICY, "schedule").inputs["spec"]
+    policy = program.deploy(**NIGHTLY).resource(NETWORK_POLICY, "schedule").inputs["spec"]
 
     template = spec(program)["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
     assert policy["ingress"] == []
@@ -122,7 +122,7 @@ def test_it_accepts_no_connections_and_its_pods_have_the_labels_of_its_policy(pr
 
 
 def test_it_is_in_the_namespace_of_ray(program: Program) -> None:
-    cron_job = program.deploy(**NIGHTLY | OTHER_SETTINGS).one(CRON_JOB)
+    cron_job = program.deploy(**NIGHTLY | OTHER_SETTINGS).resource(CRON_JOB)
 
     assert (cron_job.inputs["metadata"]["namespace"], object_name(cron_job)) == ("team-a", "train-schedule")
 
