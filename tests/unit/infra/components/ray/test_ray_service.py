@@ -39,10 +39,7 @@ def test_kuberays_schema_accepts_the_ray_service(program: Program, stack: str) -
 def test_pulumi_waits_until_the_new_cluster_serves(program: Program) -> None:
     annotations = service(program).inputs["metadata"]["annotations"]
 
-    assert json.loads(annotations["pulumi.com/waitFor"]) == [
-        "condition=Ready",
-        "condition=UpgradeInProgress=False",
-    ]
+    assert json.loads(annotations["pulumi.com/waitFor"]) == ["condition=Ready", "condition=UpgradeInProgress=False"]
 
 
 @pytest.mark.parametrize(("stack", "sizes"), [("dev", {}), ("prod", {}), ("dev", {"memory": "3000Mi", "cpus": 3})])
