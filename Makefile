@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint format types unit unit-app unit-rest integration e2e lifecycle faults bench docs lock clean
+.PHONY: help run up down test lint format types unit unit-app unit-rest integration e2e lifecycle faults bench docs screenshots lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -69,6 +69,9 @@ bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; half an hour
 
 docs: .venv/.dev ## write docs/reference from the code: configuration, command line, HTTP API
 	$(BIN)/python -m scripts.reference
+
+screenshots: .venv/.dev ## take the pictures of docs/tutorial.md from the platform that runs here (needs Chromium)
+	$(BIN)/python -m scripts.screenshots
 
 lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 takes newer versions)
 	$(LOCK) pyproject.toml --extra dvc --group dev --fork-strategy fewest $(if $(UPGRADE),--upgrade) -o requirements/dev.txt
