@@ -54,10 +54,17 @@ def subcommands(group: object) -> dict[str, TyperCommand]:
     return {name: command for name, command in commands.items() if isinstance(command, TyperCommand)}
 
 
+def training_job() -> TyperCommand:
+    """The command `python -m app.train`."""
+    job = get_command(single_command_app(create_command(training.run, help_text=training.HELP)))
+    if not isinstance(job, TyperCommand):
+        raise TypeError("The training job is not one command.")
+    return job
+
+
 def _options_of_the_job(submitter: TyperCommand) -> str:
     """How the options of the training job differ from those of the command that submits it."""
-    job = get_command(single_command_app(create_command(training.run, help_text=training.HELP)))
-    own = {each.name for each in job.params}
+    own = {each.name for each in training_job().params}
     missing = [option for each in submitter.params if each.name not in own for option in each.opts]
     return f"It takes the options of [`manta train`](#manta-train), except {listed(missing)}."
 

@@ -1,0 +1,36 @@
+"""Commands in a block of shell code, as words."""
+
+import shlex
+from collections.abc import Iterator
+
+OPERATORS = {";", "&", "&&", "|", "||", "(", ")", "|&"}
+REDIRECTIONS = {">", ">>", "<", "<<", "<<<", ">&", "&>", "2>"}
+
+
+def commands(script: str) -> Iterator[list[str]]:
+    """The simple commands of a script, without comments, assignments in front and redirections.
+
+    Commands inside `$(...)` come as commands of their own where they stand outside quotes.
+    """
+    for line in script.replace("\\\n", " ").splitlines():
+        words = shlex.shlex(line, posix=True, punctuation_chars=True)
+        words.whitespace_split = True
+        words.commenters = "#"
+        command: list[str] = []
+        try:
+            for word in words:
+                if word in OPERATORS:
+                    yield from _trimmed(command)
+                    command = []
+                else:
+                    command.append(word)
+        except ValueError:  # a quote that the next line closes
+            continue
+        yield from _trimmed(command)
+
+
+def _trimmed(words: list[str]) -> Iterator[list[str]]:
+    start = next((index for index, word in enumerate(words) if "=" not in word or word.startswith("-")), len(words))
+    end = next((index for index, word in enumerate(words) if word in REDIRECTIONS), len(words))
+    if words[start:end]:
+        yield words[start:end]
