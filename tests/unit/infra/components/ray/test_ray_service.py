@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-import yaml
 
 from infra.config import quantities
 from tests.support import crds
@@ -128,46 +127,6 @@ def test_the_head_has_the_port_for_which_kuberay_creates_the_serve_service(progr
     assert {"name": "dashboard", "containerPort": 8265} in ports
 
 
-def test_each_worker_has_at_most_one_replica(program: Program) -> None:
-    config = yaml.safe_load(service(program, "prod").inputs["spec"]["serveConfigV2"])
-
-    deployment = config["applications"][0]["deployments"][0]
-    assert deployment["max_replicas_per_node"] == 1
-    assert deployment["name"] == "ModelServer"
-
-
-def test_replicas_autoscale_up_to_the_maximum_number_of_workers(program: Program) -> None:
-    config = yaml.safe_load(service(program, "prod").inputs["spec"]["serveConfigV2"])
-
-    deployment = config["applications"][0]["deployments"][0]
-    assert deployment["autoscaling_config"] == {"min_replicas": 3, "max_replicas": 10, "target_ongoing_requests": 16}
-    assert "num_replicas" not in deployment
-
-
-def test_the_number_of_replicas_is_fixed_if_each_worker_has_a_replica(program: Program) -> None:
-    inputs = service(program, "dev", replicas=2).inputs
-
-    deployment = yaml.safe_load(inputs["spec"]["serveConfigV2"])["applications"][0]["deployments"][0]
-    assert deployment["num_replicas"] == 2
-    assert "autoscaling_config" not in deployment
-
-
-def test_a_replica_takes_some_but_not_all_cpus_of_a_worker(program: Program) -> None:
-    for stack, cpus in (("dev", 1), ("prod", 4)):
-        config = yaml.safe_load(service(program, stack).inputs["spec"]["serveConfigV2"])
-        share = config["applications"][0]["deployments"][0]["ray_actor_options"]["num_cpus"]
-        assert 0 < share < cpus
-
-
-def test_the_application_gets_its_model_name_and_its_route(program: Program) -> None:
-    inputs = service(program, **OTHER_NAMES).inputs
-
-    application = yaml.safe_load(inputs["spec"]["serveConfigV2"])["applications"][0]
-    assert application["args"] == {"model_name": "Churn"}
-    assert application["route_prefix"] == "/churn"
-    assert application["import_path"] == "app.serving.application:build"
-
-
 def test_autoscaler_v2_keeps_the_workers_within_the_bounds(program: Program) -> None:
     spec = cluster(program, "prod")
 
@@ -228,15 +187,6 @@ def test_the_head_requests_a_small_share_of_its_cpus_in_minikube(
     head, _ = containers(cluster(program, stack))
 
     assert head["resources"]["requests"]["cpu"] == cpu_request
-
-
-def test_the_upgrade_barrier_waits_for_the_port_of_serve(program: Program) -> None:
-    config = yaml.safe_load(service(program).inputs["spec"]["serveConfigV2"])
-
-    barrier = config["applications"][1]
-    assert barrier["import_path"] == "app.serving.upgrade_barrier:build"
-    assert barrier["route_prefix"] is None
-    assert barrier["args"] == {"port": config["http_options"]["port"]}
 
 
 @pytest.mark.parametrize("secret", ["ray-auth", "serve-auth", "redis-auth", "mlflow-auth"])

@@ -1,0 +1,62 @@
+"""The Serve configuration of the RayService: the applications and the number of replicas."""
+
+from typing import Any
+
+import yaml
+
+from tests.support.program import OTHER_NAMES, Program
+
+
+def serve_config(program: Program, stack: str = "dev", **changes: object) -> dict[str, Any]:
+    service = program.deploy(stack, **changes).resource("kubernetes:ray.io/v1:RayService")
+    config: dict[str, Any] = yaml.safe_load(service.inputs["spec"]["serveConfigV2"])
+    return config
+
+
+def deployment(config: dict[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = config["applications"][0]["deployments"][0]
+    return options
+
+
+def test_each_worker_has_at_most_one_replica(program: Program) -> None:
+    options = deployment(serve_config(program, "prod"))
+
+    assert options["max_replicas_per_node"] == 1
+    assert options["name"] == "ModelServer"
+
+
+def test_replicas_autoscale_up_to_the_maximum_number_of_workers(program: Program) -> None:
+    options = deployment(serve_config(program, "prod"))
+
+    assert options["autoscaling_config"] == {"min_replicas": 3, "max_replicas": 10, "target_ongoing_requests": 16}
+    assert "num_replicas" not in options
+
+
+def test_the_number_of_replicas_is_fixed_if_each_worker_has_a_replica(program: Program) -> None:
+    options = deployment(serve_config(program, "dev", replicas=2))
+
+    assert options["num_replicas"] == 2
+    assert "autoscaling_config" not in options
+
+
+def test_a_replica_takes_some_but_not_all_cpus_of_a_worker(program: Program) -> None:
+    for stack, cpus in (("dev", 1), ("prod", 4)):
+        options = deployment(serve_config(program, stack))
+        assert 0 < options["ray_actor_options"]["num_cpus"] < cpus
+
+
+def test_the_application_gets_its_model_name_and_its_route(program: Program) -> None:
+    application = serve_config(program, **OTHER_NAMES)["applications"][0]
+
+    assert application["args"] == {"model_name": "Churn"}
+    assert application["route_prefix"] == "/churn"
+    assert application["import_path"] == "app.serving.application:build"
+
+
+def test_the_upgrade_barrier_waits_for_the_port_of_serve(program: Program) -> None:
+    config = serve_config(program)
+
+    barrier = config["applications"][1]
+    assert barrier["import_path"] == "app.serving.upgrade_barrier:build"
+    assert barrier["route_prefix"] is None
+    assert barrier["args"] == {"port": config["http_options"]["port"]}
