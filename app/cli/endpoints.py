@@ -1,4 +1,4 @@
-"""Where a command finds the platform: the environment first, then `.manta/`, then the default ports."""
+"""Addresses and tokens of the platform: from the environment, else from `.manta/`, else the default ports."""
 
 from pathlib import Path
 from typing import Final, Self
@@ -6,16 +6,16 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app import names
-from app.cli.state import STATE, TOKEN_FILE
+from app.cli.state import STATE_FOLDER, TOKEN_FILE
 from app.errors import ParameterError
 from app.settings import Settings
 
 ADDRESSES_FILE: Final = "platform.json"
-"""File in `STATE` that holds the addresses of the platform that was last started there."""
+"""File in the state folder with the addresses of the platform that was last started there."""
 
 
-class Target(BaseModel):
-    """Addresses of a running platform, and the tokens that open it."""
+class Endpoints(BaseModel):
+    """Addresses of a running platform, and the bearer tokens for them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,49 +34,56 @@ class Target(BaseModel):
     @property
     def ray_headers(self) -> dict[str, str]:
         """Headers of a request to Ray's dashboard."""
-        return _bearer(self.ray_token)
+        return _authorization(self.ray_token)
 
     @property
     def serve_headers(self) -> dict[str, str]:
         """Headers of a request to the application's HTTP API."""
-        return _bearer(self.serve_token)
+        return _authorization(self.serve_token)
 
     @classmethod
-    def find(cls, configured: Settings) -> Self:
-        """The platform that the environment names; what it leaves open is as last started in this folder.
+    def resolve(cls, settings: Settings) -> Self:
+        """Take each address and token from the environment, else from the state folder of the working directory.
 
         Raises:
-            ParameterError: The state in this folder cannot be read.
+            ParameterError: The file with the addresses is damaged.
         """
-        told = {
-            "ray_url": configured.ray_dashboard_url,
-            "mlflow_url": configured.mlflow_tracking_uri
-            if "mlflow_tracking_uri" in configured.model_fields_set
-            else "",
-            "serve_url": configured.serve_url,
-            "ray_token": configured.ray_token.get_secret_value() if configured.ray_token else "",
-            "serve_token": configured.serve_token.get_secret_value() if configured.serve_token else "",
+        has_mlflow_url = "mlflow_tracking_uri" in settings.model_fields_set
+        from_environment = {
+            "ray_url": settings.ray_dashboard_url,
+            "mlflow_url": settings.mlflow_tracking_uri if has_mlflow_url else "",
+            "serve_url": settings.serve_url,
+            "ray_token": settings.ray_token.get_secret_value() if settings.ray_token else "",
+            "serve_token": settings.serve_token.get_secret_value() if settings.serve_token else "",
         }
-        return cls.read(STATE).model_copy(update={name: value for name, value in told.items() if value})
+        overrides = {field: value for field, value in from_environment.items() if value}
+        return cls.read(STATE_FOLDER).model_copy(update=overrides)
 
     @classmethod
-    def read(cls, state: Path) -> Self:
-        """The platform that was last started with this folder as its state; the default ports if there was none."""
-        addresses, token = state / ADDRESSES_FILE, state / TOKEN_FILE
-        secret = token.read_text().strip() if token.exists() else ""
+    def read(cls, state_folder: Path) -> Self:
+        """Read the addresses and the token of the platform that was last started with a state folder.
+
+        Without such a platform the result holds the default ports.
+
+        Raises:
+            ParameterError: The file with the addresses is damaged.
+        """
+        addresses_file, token_file = state_folder / ADDRESSES_FILE, state_folder / TOKEN_FILE
+        token = token_file.read_text().strip() if token_file.exists() else ""
         try:
-            found = cls.model_validate_json(addresses.read_bytes()) if addresses.exists() else cls()
+            endpoints = cls.model_validate_json(addresses_file.read_bytes()) if addresses_file.exists() else cls()
         except ValidationError as error:
             raise ParameterError(
-                f"{addresses} cannot be read.", next_step="Remove it, and start the platform again: manta local."
+                f"{addresses_file} cannot be read.",
+                next_step="Delete this file and start the platform again: `manta local`.",
             ) from error
-        return found.model_copy(update={"ray_token": secret, "serve_token": secret})
+        return endpoints.model_copy(update={"ray_token": token, "serve_token": token})
 
-    def write(self, state: Path) -> None:
-        """Remember the addresses, without the tokens, for the commands that come after."""
+    def write(self, state_folder: Path) -> None:
+        """Save the addresses for later commands; the tokens are not saved."""
         addresses = self.model_dump_json(exclude={"ray_token", "serve_token"}, indent=2)
-        (state / ADDRESSES_FILE).write_text(addresses + "\n")
+        (state_folder / ADDRESSES_FILE).write_text(addresses + "\n")
 
 
-def _bearer(token: str) -> dict[str, str]:
+def _authorization(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}

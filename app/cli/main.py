@@ -1,4 +1,7 @@
-"""The `manta` command: which subcommands there are."""
+"""The `manta` command and its subcommands."""
+
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -9,21 +12,34 @@ from app.cli.stack import dev, forward
 from app.cli.stack.doctor.command import doctor
 from app.command import run_command
 
-cli = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Train, register and serve scikit-learn models on Ray.",
-)
-cli.command()(local)
-cli.command()(train.command())
-cli.command()(reproduce.reproduce)
-cli.command()(commands.load)
-cli.command()(commands.predict)
-cli.command()(commands.status)
-cli.command()(forward.forward)
-cli.command()(doctor)
-cli.command()(dev.dev)
+cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _print_version(is_requested: bool) -> None:  # noqa: FBT001 - Typer passes the option's value by position
+    if is_requested:
+        typer.echo(f"manta {version('manta')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def manta(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Train, register and serve scikit-learn models on Ray, on this machine or on a Kubernetes cluster."""
+
+
+cli.command(rich_help_panel="This machine")(local)
+cli.command(rich_help_panel="Training")(train.command())
+cli.command(rich_help_panel="Training")(reproduce.reproduce)
+cli.command(rich_help_panel="Serving")(commands.load)
+cli.command(rich_help_panel="Serving")(commands.predict)
+cli.command(rich_help_panel="Serving")(commands.status)
+cli.command(rich_help_panel="Pulumi stack")(forward.forward)
+cli.command(rich_help_panel="Pulumi stack")(doctor)
+cli.command(rich_help_panel="Pulumi stack")(dev.dev)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Ports of the loopback interface that no other process uses."""
+"""Free ports of the loopback interface."""
 
 import random
 import socket
@@ -8,9 +8,9 @@ from typing import Final
 from app.errors import PlatformError
 
 LOOPBACK: Final = "127.0.0.1"
-"""Address that the local platform and the tunnels bind; other machines cannot reach it."""
+"""Address that the local platform and the tunnels bind. Other machines cannot reach it."""
 
-QUIET_PORTS: Final = range(20_000, 32_000)
+PORT_RANGE: Final = range(20_000, 32_000)
 """Ports below the ephemeral ranges of Linux, macOS and Windows."""
 
 
@@ -20,19 +20,19 @@ def free_ports(count: int) -> list[int]:
     Ray's processes take many ephemeral ports, so a free ephemeral port may be in use a moment later.
 
     Args:
-        count: How many ports, all different.
+        count: Number of ports; all are different.
 
     Raises:
         PlatformError: Fewer than `count` ports are free.
     """
     free: list[int] = []
-    for port in random.sample(QUIET_PORTS, len(QUIET_PORTS)):
+    for port in random.sample(PORT_RANGE, len(PORT_RANGE)):
         with socket.socket() as probe, suppress(OSError):
             probe.bind((LOOPBACK, port))
             free.append(port)
         if len(free) == count:
             return free
     raise PlatformError(
-        f"Fewer than {count} ports from {QUIET_PORTS.start} to {QUIET_PORTS.stop} are free.",
+        f"Fewer than {count} ports from {PORT_RANGE.start} to {PORT_RANGE.stop - 1} are free.",
         next_step="End the processes that use them.",
     )

@@ -1,4 +1,4 @@
-"""Shows which steps are under way, what each waits for, and how long each took."""
+"""Progress of a command's steps on the terminal."""
 
 import time
 from collections.abc import Iterator
@@ -10,11 +10,14 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 console = Console(highlight=False, soft_wrap=True)
-"""Where commands print what people read."""
+"""Console for the output that people read."""
 
 
 class Steps:
-    """Steps of a command, some of them side by side; without a terminal each prints a line at its end."""
+    """Shows the running steps of a command, several at a time.
+
+    Each step prints a line at its end. On a terminal a spinner shows the running steps.
+    """
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -31,16 +34,16 @@ class Steps:
         self._progress.stop()
 
     @contextmanager
-    def step(self, waiting: str, done: str) -> Iterator[None]:
-        """Show `waiting` while the block runs, and `done` with the block's duration once it has succeeded."""
-        task = self._progress.add_task(waiting, total=None)
-        started = time.perf_counter()
+    def step(self, running_text: str, done_text: str) -> Iterator[None]:
+        """Show `running_text` while the block runs; print `done_text` and the duration when it succeeds."""
+        task = self._progress.add_task(running_text, total=None)
+        start = time.perf_counter()
         try:
             yield
         except BaseException:
-            console.print(f"[red]✗[/red] {waiting} ({time.perf_counter() - started:.1f} s)")
+            console.print(f"[red]✗[/red] {running_text} ({time.perf_counter() - start:.1f} s)")
             raise
         else:
-            console.print(f"[green]✓[/green] {done} ({time.perf_counter() - started:.1f} s)")
+            console.print(f"[green]✓[/green] {done_text} ({time.perf_counter() - start:.1f} s)")
         finally:
             self._progress.remove_task(task)

@@ -1,4 +1,4 @@
-"""The folder that holds a local platform's state: its lock and its token."""
+"""The state folder of a local platform: its lock file and its token."""
 
 import fcntl
 import secrets
@@ -9,49 +9,49 @@ from typing import Final
 
 from app.errors import PlatformError
 
-STATE: Final = Path(".manta")
-"""Default folder, below the working directory."""
+STATE_FOLDER: Final = Path(".manta")
+"""Default state folder, in the working directory."""
 
 TOKEN_FILE: Final = "token"  # noqa: S105 - a file's name
-"""File in the folder with the token of Ray and of `/model/load`, readable by its owner only."""
+"""File in the state folder. It holds the token of Ray and of `/model/load`; only its owner may read it."""
 
 LOCK_FILE: Final = "lock"
-"""File in the folder that a running platform keeps locked."""
+"""File in the state folder. A running platform holds an exclusive lock on it."""
 
 
 @contextmanager
-def opened(state: Path) -> Iterator[str]:
-    """Create the folder where it is missing, and lock it until the platform ends.
+def lock_state_folder(folder: Path) -> Iterator[str]:
+    """Create the state folder if it is missing, and lock it while the block runs.
 
     Args:
-        state: The folder; only its owner may read it.
+        folder: State folder. It is created with access for its owner only.
 
     Yields:
-        The token of the platform, generated at its first start.
+        Token of the platform. The first start generates it.
 
     Raises:
         PlatformError: Another platform has locked the folder.
     """
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (state / LOCK_FILE).open("w") as lock:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / LOCK_FILE).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise PlatformError(
-                f"A platform with the state {state} runs already.",
-                next_step="Use it, end it with Ctrl-C, or name another folder with --state.",
+                f"A platform with the state folder {folder} is already running.",
+                next_step="Use that platform, end it with Ctrl-C, or choose another folder with --state.",
             ) from error
-        token_file = state / TOKEN_FILE
+        token_file = folder / TOKEN_FILE
         if not token_file.exists():
             token_file.touch(mode=0o600)
             token_file.write_text(secrets.token_urlsafe(32))
         yield token_file.read_text()
 
 
-def is_running(state: Path) -> bool:
-    """Whether a platform of this machine has locked the folder."""
+def is_platform_running(state_folder: Path) -> bool:
+    """Whether a platform on this machine holds the lock of the state folder."""
     try:
-        with (state / LOCK_FILE).open() as lock:
+        with (state_folder / LOCK_FILE).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False

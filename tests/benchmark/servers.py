@@ -18,7 +18,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier
 
 from app import names
-from app.cli.endpoints import Target
+from app.cli.endpoints import Endpoints
 from app.cli.ports import free_ports
 from tests.benchmark import forest
 from tests.support import fleet_models
@@ -69,7 +69,7 @@ def _both(answer: Mapping[str, Any]) -> Answer:
 @contextmanager
 def manta(
     folder: Path, model: RandomForestClassifier
-) -> Iterator[tuple[Server, Server, Callable[[int], None], Target]]:
+) -> Iterator[tuple[Server, Server, Callable[[int], None], Endpoints]]:
     """Start `manta local` and load the forest.
 
     Yields:
@@ -80,18 +80,18 @@ def manta(
     local = LocalFolder(folder)
     rows, labels = forest.rows()
     with local.run_platform():
-        target = local.target
-        version = fleet_models.register(target.mlflow_url, model, rows, labels)
+        endpoints = local.endpoints
+        version = fleet_models.register(endpoints.mlflow_url, model, rows, labels)
         client = httpx.Client(timeout=150)
         client.post(
-            f"{target.api_url}/model/load", json={"version": version}, headers=target.serve_headers
+            f"{endpoints.api_url}/model/load", json={"version": version}, headers=endpoints.serve_headers
         ).raise_for_status()
-        server = Server(name="manta", url=f"{target.api_url}/predict", ask=_features, read=_both)
+        server = Server(name="manta", url=f"{endpoints.api_url}/predict", ask=_features, read=_both)
         constant = Server(
-            name="Serve, constant", url=f"{target.serve_url}/{CONSTANT}/predict", ask=_features, read=None
+            name="Serve, constant", url=f"{endpoints.serve_url}/{CONSTANT}/predict", ask=_features, read=None
         )
-        applications = f"{target.ray_url}/api/serve/applications/"
-        details = client.get(applications, headers=target.ray_headers).raise_for_status().json()
+        applications = f"{endpoints.ray_url}/api/serve/applications/"
+        details = client.get(applications, headers=endpoints.ray_headers).raise_for_status().json()
         config = details["applications"][names.APPLICATION]["deployed_app_config"]
 
         def scale(replicas: int) -> None:
@@ -104,22 +104,22 @@ def manta(
             }
             client.put(
                 applications,
-                headers=target.ray_headers,
+                headers=endpoints.ray_headers,
                 json={
                     "proxy_location": "HeadOnly",
-                    "http_options": {"host": "127.0.0.1", "port": httpx.URL(target.serve_url).port},
+                    "http_options": {"host": "127.0.0.1", "port": httpx.URL(endpoints.serve_url).port},
                     "applications": [wanted, other],
                 },
             ).raise_for_status()
             wait_until(
-                lambda: _versions(client, target.api_url) == [version] * replicas,
+                lambda: _versions(client, endpoints.api_url) == [version] * replicas,
                 what=f"{replicas} replicas",
                 timeout_s=START_LIMIT_S,
             )
             wait_until(lambda: client.post(constant.url, content=b"").is_success, what="the constant application")
 
         scale(1)
-        yield server, constant, scale, target
+        yield server, constant, scale, endpoints
 
 
 def _versions(client: httpx.Client, url: str) -> list[str | None]:

@@ -72,7 +72,7 @@ def _rounds(folder: Path) -> dict[str, list[tuple[float, float]]]:
         made.mkdir()
     (work / "houses.csv").write_text("rooms,sold\n1,yes\n")
     with local.run_platform():
-        address, token = local.target.ray_url, local.target.ray_token
+        address, token = local.endpoints.ray_url, local.endpoints.ray_token
         commands = {
             "manta train": [str(MANTA), "train", *OPTIONS, "--address", address],
             "ray job submit": [

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import httpx
 
-from app.cli.endpoints import Target
+from app.cli.endpoints import Endpoints
 from tests.benchmark import forest, load, report
 from tests.benchmark.servers import manta
 from tests.support import fleet_models
@@ -29,15 +29,15 @@ def main() -> None:
     seconds = REQUESTS / RATE
     with (
         tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True) as folder,
-        manta(Path(folder), model) as (server, _, scale, target),
+        manta(Path(folder), model) as (server, _, scale, endpoints),
     ):
-        versions = [fleet_models.register(target.mlflow_url, other, *forest.rows()) for other in (model, model)]
+        versions = [fleet_models.register(endpoints.mlflow_url, other, *forest.rows()) for other in (model, model)]
         scale(REPLICAS)
         body = server.ask(rows)
         load.at_rate(server.url, body, rate=RATE, seconds=5)
         quiet = load.at_rate(server.url, body, rate=RATE, seconds=seconds)
         times: list[float] = []
-        swapping = threading.Thread(target=_swap, args=(target, versions, seconds / (SWAPS + 1), times))
+        swapping = threading.Thread(target=_swap, args=(endpoints, versions, seconds / (SWAPS + 1), times))
         swapping.start()
         swapped = load.at_rate(server.url, body, rate=RATE, seconds=seconds)
         swapping.join()
@@ -54,13 +54,13 @@ def main() -> None:
     report.write("swap", measured, text, {})
 
 
-def _swap(target: Target, versions: list[str], pause_s: float, times: list[float]) -> None:
+def _swap(endpoints: Endpoints, versions: list[str], pause_s: float, times: list[float]) -> None:
     """Load one version and the other in turn, each on every replica, and note what each load took."""
-    with httpx.Client(timeout=150, headers=target.serve_headers) as client:
+    with httpx.Client(timeout=150, headers=endpoints.serve_headers) as client:
         for number in range(SWAPS):
             begun = time.perf_counter()
             wanted = {"version": versions[number % 2]}
-            answer = client.post(f"{target.api_url}/model/load", json=wanted).raise_for_status().json()
+            answer = client.post(f"{endpoints.api_url}/model/load", json=wanted).raise_for_status().json()
             assert {replica["version"] for replica in answer["replicas"]} == {wanted["version"]}
             assert len(answer["replicas"]) == REPLICAS
             times.append(time.perf_counter() - begun)

@@ -24,6 +24,6 @@ def platform(local: LocalFolder) -> Iterator[RunningPlatform]:
 def api(platform: RunningPlatform, local: LocalFolder) -> Iterator[httpx.Client]:
     """An HTTP client of the service, with the token."""
     assert platform.process.poll() is None, platform.output
-    target = local.target
-    with httpx.Client(base_url=target.api_url, headers=target.serve_headers, timeout=60) as client:
+    endpoints = local.endpoints
+    with httpx.Client(base_url=endpoints.api_url, headers=endpoints.serve_headers, timeout=60) as client:
         yield client

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from app.cli.endpoints import Target
+from app.cli.endpoints import Endpoints
 from app.cli.ports import free_ports
-from app.cli.state import STATE
+from app.cli.state import STATE_FOLDER
 from tests.support.waiting import wait_until
 
 MANTA = Path(sys.executable).parent / "manta"
@@ -35,9 +35,9 @@ class LocalFolder:
     folder: Path
 
     @property
-    def target(self) -> Target:
+    def endpoints(self) -> Endpoints:
         """The endpoints of the platform that was last started in this folder."""
-        return Target.read(self.folder / STATE)
+        return Endpoints.read(self.folder / STATE_FOLDER)
 
     def run(self, *argv: str, stdin: str = "", timeout_s: float = START_TIMEOUT_S) -> subprocess.CompletedProcess[str]:
         """Run a `manta` command in the folder."""

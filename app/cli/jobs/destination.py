@@ -1,4 +1,4 @@
-"""Which Ray a job goes to: one that is named, the platform of this folder, or the selected Pulumi stack."""
+"""The Ray cluster that a job goes to: a given address, the platform of this folder, or a Pulumi stack."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,100 +10,110 @@ from urllib.parse import urlsplit
 import httpx
 import typer
 
-from app.cli.endpoints import Target
+from app.cli.endpoints import Endpoints
 from app.cli.ports import LOOPBACK, free_ports
-from app.cli.stack import forward, outputs
-from app.cli.stack.outputs import Forward
-from app.cli.state import STATE, is_running
+from app.cli.stack import tunnels
+from app.cli.stack.outputs import StackOutputs, Tunnel, read_outputs
+from app.cli.state import STATE_FOLDER, is_platform_running
 from app.errors import PlatformError
 from app.settings import Settings
 
 PROJECT_FILE: Final = "Pulumi.yaml"
-"""File of the folder in which Pulumi knows the selected stack."""
+"""File of a Pulumi project. Pulumi selects a stack per project folder."""
 
 LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1"})
-"""Hosts in a stack's addresses that stand for a tunnel."""
+"""Hosts in a stack's addresses that mean: reachable through a tunnel."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cluster:
-    """A Ray that takes jobs."""
+class Destination:
+    """A Ray cluster that runs jobs."""
 
-    target: Target
+    endpoints: Endpoints
     name: str
-    """What to call it in messages."""
+    """Name of the cluster in messages."""
     stack: str = ""
-    """Pulumi stack that it belongs to."""
-    is_here: bool = False
-    """Whether its jobs read the files of this machine and run the code that is installed here."""
-    tunnel: Forward | None = None
+    """Pulumi stack of the cluster."""
+    is_local: bool = False
+    """Whether its jobs see this machine's files and use this Python environment."""
+    tunnel: Tunnel | None = None
+    """Tunnel to Ray, if Ray is reachable through a tunnel only."""
     context: str = ""
     """Context of the kubeconfig for the tunnel."""
 
     @asynccontextmanager
-    async def reached(self) -> AsyncIterator[Target]:
-        """Hold the tunnel open, where there is one, and give the address that leads to Ray."""
+    async def connect(self) -> AsyncIterator[Endpoints]:
+        """Keep the tunnel open while the block runs, if there is one, and yield the endpoints to use."""
         if self.tunnel is None:
-            yield self.target
+            yield self.endpoints
             return
         (port,) = free_ports(1)
         tunnel = self.tunnel.model_copy(update={"local_port": port})
-        async with forward.held(tunnel, context=self.context, say=lambda line: typer.echo(line, err=True)):
-            yield self.target.model_copy(update={"ray_url": f"http://{LOOPBACK}:{port}"})
+        async with tunnels.open_tunnel(tunnel, context=self.context, report=_print_to_stderr):
+            yield self.endpoints.model_copy(update={"ray_url": f"http://{LOOPBACK}:{port}"})
 
 
-def find(configured: Settings, *, address: str = "", token: str = "", stack_name: str = "") -> Cluster:
-    """Find the Ray that is meant.
+def find(settings: Settings, *, address: str = "", token: str = "", stack: str = "") -> Destination:
+    """Find the Ray cluster for a job.
 
     Args:
-        configured: Addresses and tokens of the environment.
-        address: Ray's dashboard; it comes before everything else.
-        token: Its token, in place of the environment's or the stack's.
-        stack_name: Pulumi stack; it comes before the environment and the platform of this folder.
+        settings: Addresses and tokens from the environment.
+        address: URL of Ray's dashboard. It has priority over everything else.
+        token: Ray's token. It replaces the token of the environment or of the stack.
+        stack: Name of a Pulumi stack. It has priority over the environment and over the platform of this folder.
 
     Raises:
-        StackError: The stack cannot be asked, or it is not up.
-        PlatformError: Nothing is named, and nothing runs here.
+        StackError: Pulumi cannot read the stack, or the stack is not up.
+        PlatformError: Nothing names a cluster, and no platform runs in this folder; or the address is not a URL.
     """
-    told = Target.find(configured)
+    endpoints = Endpoints.resolve(settings)
     if token:
-        told = told.model_copy(update={"ray_token": token})
-    named = address or ("" if stack_name else configured.ray_dashboard_url or "")
-    if named:
-        url = _checked(named)
-        return Cluster(target=told.model_copy(update={"ray_url": url}), name=url, stack=configured.stack)
-    if not stack_name and is_running(STATE):
-        return Cluster(target=told, name=f"{told.ray_url} (the platform of this folder)", is_here=True)
-    if stack_name or Path(PROJECT_FILE).exists():
-        return of_stack(outputs.outputs(stack_name, show_secrets=not token), token=token, name=stack_name)
+        endpoints = endpoints.model_copy(update={"ray_token": token})
+    ray_url = address or ("" if stack else settings.ray_dashboard_url or "")
+    if ray_url:
+        ray_url = _checked_url(ray_url)
+        return Destination(
+            endpoints=endpoints.model_copy(update={"ray_url": ray_url}), name=ray_url, stack=settings.stack
+        )
+    if not stack and is_platform_running(STATE_FOLDER):
+        return Destination(
+            endpoints=endpoints, name=f"{endpoints.ray_url} (the platform of this folder)", is_local=True
+        )
+    if stack or Path(PROJECT_FILE).exists():
+        return from_stack(read_outputs(stack, show_secrets=not token), token=token, stack=stack)
     raise PlatformError(
-        f"No platform runs in {Path.cwd()}, which holds no {PROJECT_FILE} either.",
-        next_step="Start one with `manta local`, change to the folder of the stack, or name Ray with --address URL.",
+        f"No platform runs in {Path.cwd()}, and the folder has no {PROJECT_FILE}.",
+        next_step="Start a platform with `manta local`, change to the folder of the stack, "
+        "or name the cluster with --address URL.",
     )
 
 
-def of_stack(found: outputs.Outputs, *, token: str = "", name: str = "") -> Cluster:
-    """The Ray of a stack, by a tunnel where its address is one.
+def from_stack(outputs: StackOutputs, *, token: str = "", stack: str = "") -> Destination:
+    """The Ray cluster of a stack, with a tunnel if its address is on localhost.
 
     Args:
-        found: What the stack tells.
-        token: In place of the stack's own.
-        name: Of the stack, in case that it does not tell.
+        outputs: Outputs of the stack.
+        token: Ray's token, in place of the stack's output.
+        stack: Name of the stack, used if the outputs do not contain it.
     """
-    is_tunnel = urlsplit(found.ray_dashboard_url).hostname in LOCAL_HOSTS
-    return Cluster(
-        target=Target(ray_url=found.ray_dashboard_url, ray_token=token or found.ray_token.get_secret_value()),
-        name=f"{found.ray_dashboard_url} (stack {found.stack or name or 'selected'})",
-        stack=found.stack or name,
-        tunnel=next(one for one in found.forwards if one.name == "ray") if is_tunnel else None,
-        context=found.context,
+    needs_tunnel = urlsplit(outputs.ray_dashboard_url).hostname in LOCAL_HOSTS
+    return Destination(
+        endpoints=Endpoints(ray_url=outputs.ray_dashboard_url, ray_token=token or outputs.ray_token.get_secret_value()),
+        name=f"{outputs.ray_dashboard_url} (stack {outputs.stack or stack or 'selected'})",
+        stack=outputs.stack or stack,
+        tunnel=next(tunnel for tunnel in outputs.forwards if tunnel.name == "ray") if needs_tunnel else None,
+        context=outputs.context,
     )
 
 
-def _checked(address: str) -> str:
+def _checked_url(address: str) -> str:
     url = httpx.URL(address)
     if url.scheme not in {"http", "https"} or not url.host:
         raise PlatformError(
-            f"{address!r} is no address of Ray's dashboard.", allowed="http://HOST:PORT or https://HOST"
+            f"{address!r} is not an address of Ray's dashboard.", allowed="http://HOST:PORT or https://HOST"
         )
     return address.rstrip("/")
+
+
+def _print_to_stderr(line: str) -> None:
+    typer.echo(line, err=True)

@@ -1,4 +1,4 @@
-"""`manta reproduce`: a run made again from its commit, data and parameters, and compared bit for bit."""
+"""`manta reproduce`: repeat a training run from its commit, data and parameters, and compare the models bit for bit."""
 
 import json
 import shlex
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from app import names
-from app.cli.endpoints import Target
+from app.cli.endpoints import Endpoints
 from app.errors import MantaError
 from app.settings import empty_environment, settings
 from app.training import run_tags
@@ -22,173 +22,206 @@ from app.training.data.dvc import DvcLocation, is_dvc_location
 from app.training.git import DIRTY_SUFFIX, checkout
 from app.training.options import DATA_SOURCES, FOREST_OPTIONS, SEARCH_OPTIONS, flag
 
-DATA: Final = flag("data")
+DATA_OPTION: Final = flag("data")
 
 
 class ReproductionError(MantaError):
-    """A run that cannot be made again here, or that came out another one."""
+    """A run cannot be repeated here, or the repetition gave other data or another model."""
 
     title = "Not reproduced"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What a run was made of."""
+    """All that is needed to repeat a run, and the fingerprints to compare."""
 
     commit: str
     arguments: tuple[str, ...]
-    """Options of `python -m app.train`."""
+    """Command-line arguments of `python -m app.train`."""
     packages: dict[str, str]
+    """Version of each package that affects the model."""
     fingerprints: dict[str, str]
-    """Of the data and of the model, by their tags."""
+    """Fingerprints of the data and of the model, by tag."""
 
     @classmethod
-    def of(cls, run_id: str, tags: Mapping[str, str], params: Mapping[str, str]) -> "Recipe":
-        """Read what a run says of itself.
+    def from_run(cls, run_id: str, tags: Mapping[str, str], params: Mapping[str, str]) -> "Recipe":
+        """Read the recipe from the tags and parameters of a run.
 
         Raises:
-            ReproductionError: It does not say all, or its code was not committed.
+            ReproductionError: A tag is missing, or the code or the data was not committed.
         """
-        needed = (run_tags.COMMIT, run_tags.ARGUMENTS, run_tags.DATA_FINGERPRINT, run_tags.MODEL_FINGERPRINT)
-        missing = [name for name in needed if not tags.get(name)]
+        required = (run_tags.COMMIT, run_tags.ARGUMENTS, run_tags.DATA_FINGERPRINT, run_tags.MODEL_FINGERPRINT)
+        missing = [name for name in required if not tags.get(name)]
         if missing:
             raise ReproductionError(
-                f"The run {run_id} has no {', '.join(missing)}.",
-                allowed="a finished run of `manta train`, from a working tree of git",
+                f"The run {run_id} has no tag {', '.join(missing)}.",
+                allowed="a finished run of `manta train` whose code was in a git working tree",
                 next_step="Name another run.",
             )
-        if tags[run_tags.COMMIT].endswith(DIRTY_SUFFIX) or tags.get(run_tags.DATA_REVISION, "").endswith(DIRTY_SUFFIX):
-            what = "code" if tags[run_tags.COMMIT].endswith(DIRTY_SUFFIX) else "data's entry"
-            raise ReproductionError(
-                f"The {what} of the run {run_id} was changed and not committed: {tags[run_tags.COMMIT]} does not "
-                "hold it.",
-                next_step="Commit before training, or reproduce a run that came from a commit.",
-            )
+        for subject, revision in (
+            ("code", tags[run_tags.COMMIT]),
+            ("DVC entry of the data", tags.get(run_tags.DATA_REVISION, "")),
+        ):
+            if revision.endswith(DIRTY_SUFFIX):
+                raise ReproductionError(
+                    f"The run {run_id} used uncommitted changes: the {subject} differed from commit "
+                    f"{revision.removesuffix(DIRTY_SUFFIX)}.",
+                    next_step="Commit before training, or reproduce a run of committed code and data.",
+                )
         return cls(
             commit=tags[run_tags.COMMIT],
             arguments=tuple(_arguments(shlex.split(tags[run_tags.ARGUMENTS]), tags, params)),
             packages={
-                name.removeprefix(run_tags.PACKAGE_PREFIX): version
-                for name, version in tags.items()
-                if name.startswith(run_tags.PACKAGE_PREFIX)
+                tag.removeprefix(run_tags.PACKAGE_PREFIX): value
+                for tag, value in tags.items()
+                if tag.startswith(run_tags.PACKAGE_PREFIX)
             },
-            fingerprints={name: tags[name] for name in (run_tags.DATA_FINGERPRINT, run_tags.MODEL_FINGERPRINT)},
+            fingerprints={tag: tags[tag] for tag in (run_tags.DATA_FINGERPRINT, run_tags.MODEL_FINGERPRINT)},
         )
 
 
 def reproduce(
-    run_id: Annotated[str, typer.Argument(help="Run in MLflow.", show_default=False)],
-    data: Annotated[str, typer.Option(help="Where the data lies now, if elsewhere.")] = "",
-    repository: Annotated[Path, typer.Option(help="Clone that has the commit.")] = Path(),
+    run_id: Annotated[str, typer.Argument(help="Id of the run in MLflow.", show_default=False)],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH|URL|dvc:PATH[@REV]",
+            help="Location of the data, if it has moved since the run.",
+            show_default=False,
+        ),
+    ] = "",
+    repository: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Git clone that contains the run's commit.")
+    ] = Path(),
 ) -> None:
-    """Train a run again from its commit, data and parameters, and show that the model is the same, bit for bit.
+    """Repeat a training run and check that the model is identical, bit for bit.
 
-    Nothing is registered, and the working tree is left alone.
+    The run's commit, data and parameters come from MLflow. The repetition registers no model and does not change the
+    working tree.
 
     Example: manta reproduce 0f3c6d9b8e7a4c5d9b8e7a4c5d9b8e7a
     """
-    from app.models.registry import Registry  # noqa: PLC0415 - MLflow takes a second and a half to import
+    from app.models.registry import Registry  # noqa: PLC0415 - importing MLflow takes 1.5 s
 
-    configured = settings().model_copy(update={"mlflow_tracking_uri": Target.find(settings()).mlflow_url})
+    configured = settings().model_copy(update={"mlflow_tracking_uri": Endpoints.resolve(settings()).mlflow_url})
     run = Registry(configured).get_run(run_id)
-    recipe = Recipe.of(run_id, run.data.tags, run.data.params)
+    recipe = Recipe.from_run(run_id, run.data.tags, run.data.params)
     check_packages(recipe)
     with checkout(recipe.commit, repository) as tree, tempfile.TemporaryDirectory(prefix="manta-run-") as scratch:
         arguments = _with_data(recipe.arguments, tree, data)
-        typer.echo(f"training {recipe.commit[:12]} with {shlex.join(arguments)}", err=True)
+        typer.echo(f"training commit {recipe.commit[:12]} with {shlex.join(arguments)}", err=True)
         store = f"sqlite:///{scratch}/mlflow.db"
-        made = _train(arguments, tree, store)
-        again = Registry(configured.model_copy(update={"mlflow_tracking_uri": store})).get_run(made).data.tags
-    compare(recipe, again)
+        new_run_id = _train(arguments, tree, store)
+        new_run = Registry(configured.model_copy(update={"mlflow_tracking_uri": store})).get_run(new_run_id)
+        new_tags = new_run.data.tags
+    compare(recipe, new_tags)
     typer.echo(f"The model is the same, bit for bit: {recipe.fingerprints[run_tags.MODEL_FINGERPRINT]}")
 
 
 def check_packages(recipe: Recipe) -> None:
-    """Make sure that what a fit depends on is here in the versions of the run.
+    """Check that the packages that affect the model are installed in the versions of the run.
 
     Raises:
-        ReproductionError: It is not; every difference is named.
+        ReproductionError: Versions differ. The error lists every difference.
     """
-    here = {name: _installed(name) for name in recipe.packages}
-    differing = [f"{name} {was} (here {here[name]})" for name, was in recipe.packages.items() if here[name] != was]
-    if differing:
+    installed = {name: _installed_version(name) for name in recipe.packages}
+    differences = [
+        f"{name} {required} (here {installed[name]})"
+        for name, required in recipe.packages.items()
+        if installed[name] != required
+    ]
+    if differences:
         raise ReproductionError(
-            f"The run used other versions: {', '.join(differing)}.",
-            next_step="Install those of its commit into an environment of their own: "
+            f"The run used other package versions: {', '.join(differences)}.",
+            next_step="Install the locked packages of its commit into a separate environment. They are listed by: "
             f"git show {recipe.commit}:requirements/app.txt",
         )
 
 
-def compare(recipe: Recipe, again: Mapping[str, str]) -> None:
-    """Compare data and model of a run with those of its repetition.
+def compare(recipe: Recipe, new_tags: Mapping[str, str]) -> None:
+    """Compare the data and the model of a run with those of its repetition.
 
     Args:
-        recipe: Of the run.
-        again: Tags of the repetition.
+        recipe: Recipe of the run.
+        new_tags: Tags of the repetition.
 
     Raises:
-        ReproductionError: They are not the same.
+        ReproductionError: The data or the model differs.
     """
-    for tag, what, why in (
+    for tag, subject, next_step in (
         (
             run_tags.DATA_FINGERPRINT,
             "data",
-            "The file was changed since: find the one of the run, and name it with --data.",
+            "The file has changed since the run. Name the file of the run with --data.",
         ),
         (
             run_tags.MODEL_FINGERPRINT,
             "model",
-            "Data, code and packages are the same: see whether the machine is of another kind.",
+            "Code, data and packages are the same, so check whether the CPU is of another kind.",
         ),
     ):
-        if again[tag] != recipe.fingerprints[tag]:
-            was = recipe.fingerprints[tag]
-            raise ReproductionError(f"The {what} came out as {again[tag]}, and the run had {was}.", next_step=why)
-
-
-def _arguments(words: list[str], tags: Mapping[str, str], params: Mapping[str, str]) -> list[str]:
-    """The run's own options, with what they left to defaults or to a search."""
-    if not any(flag(name) in words for name in DATA_SOURCES):
-        words += ["--dataset", params["dataset"]]
-    if DATA in words and is_dvc_location(data := words[words.index(DATA) + 1]):
-        pinned = DvcLocation(path=DvcLocation.parse(data).path, revision=tags[run_tags.DATA_REVISION])
-        words[words.index(DATA) + 1] = str(pinned)
-    if flag("trials") not in words:
-        return words
-    # The run holds the parameters that the search found, so the options of the search are left out.
-    for option in map(flag, SEARCH_OPTIONS):
-        if option in words:
-            del words[words.index(option) : words.index(option) + 2]
-    for name, parameter in FOREST_OPTIONS.items():
-        if params.get(parameter, "None") not in {"None", "sqrt"} and flag(name) not in words:
-            words += [flag(name), params[parameter]]
-    return words
-
-
-def _with_data(arguments: tuple[str, ...], tree: Path, data: str) -> list[str]:
-    """The options with the data's place: the one that is given, in the commit, or where it was."""
-    words = list(arguments)
-    if DATA not in words or "://" in words[words.index(DATA) + 1]:
-        return words
-    place = words.index(DATA) + 1
-    if data:
-        words[place] = data if "://" in data or is_dvc_location(data) else str(Path(data).resolve())
-    elif is_dvc_location(words[place]):
-        location = DvcLocation.parse(words[place])
-        words[place] = str(DvcLocation(path=str(Path(location.path).absolute()), revision=location.revision))
-    elif not (tree / words[place]).exists():
-        words[place] = str(Path(words[place]).resolve())
-        if not Path(words[place]).exists():
+        if new_tags[tag] != recipe.fingerprints[tag]:
             raise ReproductionError(
-                f"The data of the run is neither in its commit nor at {words[place]}.",
-                next_step="Say where it lies now with --data PATH_OR_URL.",
+                f"The {subject} differs: its fingerprint is {new_tags[tag]}, and the run recorded "
+                f"{recipe.fingerprints[tag]}.",
+                next_step=next_step,
             )
-    return words
+
+
+def _arguments(arguments: list[str], tags: Mapping[str, str], params: Mapping[str, str]) -> list[str]:
+    """The run's arguments, plus the values that came from a default or from a search."""
+    if not any(flag(name) in arguments for name in DATA_SOURCES):
+        arguments += ["--dataset", params["dataset"]]
+    if DATA_OPTION in arguments and is_dvc_location(data := arguments[arguments.index(DATA_OPTION) + 1]):
+        pinned = DvcLocation(path=DvcLocation.parse(data).path, revision=tags[run_tags.DATA_REVISION])
+        arguments[arguments.index(DATA_OPTION) + 1] = str(pinned)
+    if flag("trials") not in arguments:
+        return arguments
+    # The run's parameters hold the result of the search, so the options of the search are dropped.
+    for option in map(flag, SEARCH_OPTIONS):
+        if option in arguments:
+            del arguments[arguments.index(option) : arguments.index(option) + 2]
+    for name, parameter in FOREST_OPTIONS.items():
+        # The options take no value for scikit-learn's defaults None and "sqrt".
+        if params.get(parameter, "None") not in {"None", "sqrt"} and flag(name) not in arguments:
+            arguments += [flag(name), params[parameter]]
+    return arguments
+
+
+def _with_data(recipe_arguments: tuple[str, ...], tree: Path, data: str) -> list[str]:
+    """Replace the location of the data: by `data` if it is given, else by a path that is valid in `tree`.
+
+    Raises:
+        ReproductionError: The data file is neither in the commit nor at its old path.
+    """
+    arguments = list(recipe_arguments)
+    if DATA_OPTION not in arguments or "://" in arguments[arguments.index(DATA_OPTION) + 1]:
+        return arguments
+    position = arguments.index(DATA_OPTION) + 1
+    recorded = arguments[position]
+    if data:
+        arguments[position] = data if "://" in data or is_dvc_location(data) else str(Path(data).resolve())
+    elif is_dvc_location(recorded):
+        location = DvcLocation.parse(recorded)
+        arguments[position] = str(DvcLocation(path=str(Path(location.path).absolute()), revision=location.revision))
+    elif not (tree / recorded).exists():
+        path = Path(recorded).resolve()
+        if not path.exists():
+            raise ReproductionError(
+                f"The data of the run is neither in its commit nor at {path}.",
+                next_step="Name its location with --data PATH_OR_URL.",
+            )
+        arguments[position] = str(path)
+    return arguments
 
 
 def _train(arguments: list[str], tree: Path, store: str) -> str:
-    """Train by the code of a folder, with a tracking store of its own, and give the id of the run there."""
-    job = subprocess.run(
+    """Train with the code in `tree` and with a separate tracking store, and return the id of the new run.
+
+    Raises:
+        ReproductionError: The training failed.
+    """
+    process = subprocess.run(
         [sys.executable, "-m", names.TRAIN_MODULE, *arguments],
         cwd=tree,
         env=empty_environment() | {"MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(tree)},
@@ -196,13 +229,13 @@ def _train(arguments: list[str], tree: Path, store: str) -> str:
         text=True,
         check=False,
     )
-    if job.returncode != 0:
-        raise ReproductionError("The training failed.", next_step="Its output says why.")
-    found: dict[str, Any] = json.loads(next(line for line in job.stdout.splitlines() if line.startswith("{")))
-    return str(found["run_id"])
+    if process.returncode != 0:
+        raise ReproductionError("The training failed.", next_step="Its output above says why.")
+    result: dict[str, Any] = json.loads(next(line for line in process.stdout.splitlines() if line.startswith("{")))
+    return str(result["run_id"])
 
 
-def _installed(package: str) -> str:
+def _installed_version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What a training job is sent with: its command line, the working directory, and where it comes from."""
+"""Submits a training job: checks the cluster's versions, uploads the working directory, sends the request."""
 
 import getpass
 import shlex
@@ -9,126 +9,134 @@ from pathlib import Path
 from typing import Any, Final
 
 from app import names
-from app.cli.jobs.destination import Cluster
-from app.cli.jobs.ray_jobs_api import Job, Ray, Submission, Versions
-from app.cli.jobs.working_dir import KEEP_OUT, Package, pack
+from app.cli.jobs.destination import Destination
+from app.cli.jobs.job import Job
+from app.cli.jobs.ray_jobs_api import ClusterVersions, JobSubmitRequest, RayJobsApi
+from app.cli.jobs.working_dir import IGNORE_FILE, WorkingDir, pack
 from app.errors import DataError, MantaError
 from app.settings import settings
 from app.training.data.dvc import DvcLocation, is_dvc_location
 from app.training.git import git_commit
 from app.training.options import TrainOptions
 
-CODE: Final = "app/train.py"
-"""File whose presence in a package means that the job runs the code of the working directory."""
+TRAIN_SCRIPT: Final = "app/train.py"
+"""If the packed working directory contains this file, the job runs the code of the working directory."""
 
 
-class VersionError(MantaError):
-    """A cluster that runs on another Ray or Python than this command."""
+class VersionMismatchError(MantaError):
+    """The cluster runs another version of Ray or Python than this command."""
 
     title = "Versions differ"
 
 
-async def send(ray: Ray, cluster: Cluster, chosen: TrainOptions, job: Job) -> None:
-    """Submit a training job, with the working directory where the cluster does not see it.
+async def submit(api: RayJobsApi, destination: Destination, options: TrainOptions, job: Job) -> None:
+    """Submit a training job. The working directory is uploaded unless the cluster runs on this machine.
 
     Args:
-        ray: The cluster's Jobs API.
-        cluster: Where it is.
-        chosen: Options of the job.
-        job: Which one it becomes.
+        api: Jobs API of the cluster.
+        destination: The cluster.
+        options: Options of the training run.
+        job: Gives the job its id; it is marked as submitted.
 
     Raises:
-        VersionError: The cluster runs on another Ray or Python.
-        PackageError: The working directory is too large.
-        DataError: The data is a file that does not go along.
-        PlatformError: Ray does not answer, or does not take the job.
+        VersionMismatchError: The cluster runs another version of Ray or Python.
+        WorkingDirError: The working directory is too large.
+        DataError: The data is a local file that is not part of the packed working directory.
+        PlatformError: Ray does not answer, or refuses the job.
     """
-    check_versions(await ray.versions())
+    check_versions(await api.versions())
     folder = Path.cwd()
-    package = None if cluster.is_here else pack(folder)
-    wanted = make(cluster, chosen, job.id, package=package, folder=folder)
-    if package is not None:
-        await ray.upload(package.uri, package.content)
-    await ray.submit(wanted)
-    job.is_sent = True
+    working_dir = None if destination.is_local else pack(folder)
+    request = build_request(destination, options, job.id, working_dir=working_dir, folder=folder)
+    if working_dir is not None:
+        await api.upload(working_dir.uri, working_dir.content)
+    await api.submit(request)
+    job.is_submitted = True
 
 
-def check_versions(there: Versions) -> None:
-    """Compare what the cluster runs on with what this command runs on.
+def check_versions(cluster: ClusterVersions) -> None:
+    """Compare the cluster's versions of Ray and Python with those of this command.
 
     Raises:
-        VersionError: Ray differs, or Python in more than its last number.
+        VersionMismatchError: Ray differs, or the minor version of Python differs.
     """
-    here = Versions(rayVersion=version("ray"), pythonVersion=".".join(map(str, sys.version_info[:3])))
-    python = [one.python_version.rpartition(".")[0] for one in (there, here)]
-    if there.ray_version != here.ray_version or python[0] != python[1]:
-        raise VersionError(
-            f"The cluster runs Ray {there.ray_version} on Python {there.python_version}, and this command Ray "
-            f"{here.ray_version} on Python {here.python_version}.",
-            next_step="Run it from an environment like the cluster's, or send the job with `ray job submit`, which "
-            "does not compare.",
+    local = ClusterVersions(rayVersion=version("ray"), pythonVersion=".".join(map(str, sys.version_info[:3])))
+    if cluster.ray_version != local.ray_version or cluster.python_minor_version != local.python_minor_version:
+        raise VersionMismatchError(
+            f"The cluster runs Ray {cluster.ray_version} on Python {cluster.python_version}. This command runs Ray "
+            f"{local.ray_version} on Python {local.python_version}.",
+            next_step="Use a Python environment with the cluster's versions, or submit the job with "
+            "`ray job submit`, which does not compare versions.",
         )
 
 
-def make(cluster: Cluster, chosen: TrainOptions, job_id: str, *, package: Package | None, folder: Path) -> Submission:
-    """Say what Ray is to run.
+def build_request(
+    destination: Destination, options: TrainOptions, job_id: str, *, working_dir: WorkingDir | None, folder: Path
+) -> JobSubmitRequest:
+    """Build the request that submits a training job.
 
     Args:
-        cluster: Where the job goes.
-        chosen: Options of the job.
-        job_id: Id that it gets.
-        package: The working directory as it goes along; None where the job sees the files of this machine.
+        destination: The cluster.
+        options: Options of the training run.
+        job_id: Id of the job.
+        working_dir: The packed working directory; None if the job sees the files of this machine.
         folder: The working directory.
 
     Raises:
-        DataError: The data is a file that does not go along.
+        DataError: The data is a local file that is not part of the packed working directory.
     """
     user, commit = settings().user or getpass.getuser(), git_commit(folder)
-    environment = {"MANTA_USER": user}
-    runtime: dict[str, Any] = {"env_vars": environment}
-    if cluster.stack:
-        environment["MANTA_STACK"] = cluster.stack
-    if package is not None:
-        runtime["working_dir"] = package.uri
-        if commit and CODE in package.files:
-            environment["MANTA_GIT_COMMIT"] = commit
-    chosen = _with_data(chosen, package, folder)
-    return Submission(
+    env_vars = {"MANTA_USER": user}
+    runtime_env: dict[str, Any] = {"env_vars": env_vars}
+    if destination.stack:
+        env_vars["MANTA_STACK"] = destination.stack
+    if working_dir is not None:
+        runtime_env["working_dir"] = working_dir.uri
+        if commit and TRAIN_SCRIPT in working_dir.files:
+            env_vars["MANTA_GIT_COMMIT"] = commit
+    options = _with_data_of_job(options, working_dir, folder)
+    return JobSubmitRequest(
         submission_id=job_id,
-        entrypoint=shlex.join(["python", "-m", names.TRAIN_MODULE, *chosen.argv()]),
-        runtime_env=runtime,
-        metadata={"user": user, "stack": cluster.stack, "git_commit": commit},
+        entrypoint=shlex.join(["python", "-m", names.TRAIN_MODULE, *options.argv()]),
+        runtime_env=runtime_env,
+        metadata={"user": user, "stack": destination.stack, "git_commit": commit},
     )
 
 
-def _with_data(chosen: TrainOptions, package: Package | None, folder: Path) -> TrainOptions:
-    """Name the data as the job finds it: by its whole path on this machine, or below the working directory."""
-    if chosen.data is None or "://" in chosen.data:
-        return chosen
-    if is_dvc_location(chosen.data):
-        return chosen.model_copy(update={"data": _location(chosen.data, package, folder)})
-    path = (folder / chosen.data).resolve()
-    if package is None:
-        return chosen.model_copy(update={"data": str(path)})
-    inside = str(path.relative_to(folder.resolve())) if path.is_relative_to(folder.resolve()) else ""
-    if inside not in package.files:
-        reason = "is not in the working directory" if not inside else f"is left out by {KEEP_OUT} or .gitignore"
+def _with_data_of_job(options: TrainOptions, working_dir: WorkingDir | None, folder: Path) -> TrainOptions:
+    """Replace the path of the data by the path that the job must use.
+
+    The path is absolute for a job on this machine, and relative to the working directory for any other job.
+    """
+    if options.data is None or "://" in options.data:
+        return options
+    if is_dvc_location(options.data):
+        return options.model_copy(update={"data": _absolute_dvc_location(options.data, working_dir, folder)})
+    path = (folder / options.data).resolve()
+    if working_dir is None:
+        return options.model_copy(update={"data": str(path)})
+    is_inside = path.is_relative_to(folder.resolve())
+    relative_path = str(path.relative_to(folder.resolve())) if is_inside else ""
+    if relative_path not in working_dir.files:
+        reason = f"is excluded by {IGNORE_FILE} or .gitignore" if is_inside else "is not in the working directory"
         raise DataError(
-            f"{chosen.data} {reason}, which goes to the cluster." if path.exists() else f"{chosen.data} is not there.",
-            allowed="a file below the working directory that goes along, or a URL",
-            next_step="Move the file, name it in the last line of the ignore file as `!PATH`, or give a URL.",
+            f"{options.data} {reason}, so the cluster cannot read it."
+            if path.exists()
+            else f"{options.data} does not exist.",
+            allowed="a file in the working directory that is not excluded, or a URL",
+            next_step="Move the file, add the last line `!PATH` to the ignore file, or give a URL.",
         )
-    return chosen.model_copy(update={"data": inside})
+    return options.model_copy(update={"data": relative_path})
 
 
-def _location(data: str, package: Package | None, folder: Path) -> str:
-    """A file of DVC, which is read where the repository is."""
+def _absolute_dvc_location(data: str, working_dir: WorkingDir | None, folder: Path) -> str:
+    """Location of DVC data with an absolute path. Only a job on this machine has access to the DVC repository."""
     location = DvcLocation.parse(data)
-    if package is not None:
+    if working_dir is not None:
+        revision = f" --rev {location.revision}" if location.revision else ""
         raise DataError(
-            f"{data} is read from a DVC repository, and the cluster has none.",
-            allowed="a file below the working directory that goes along, or a URL",
-            next_step=f"Fetch it, and name the file with --data: dvc get . {location.path}"
-            + (f" --rev {location.revision}" if location.revision else ""),
+            f"{data} is in a DVC repository, and the cluster has no copy of that repository.",
+            allowed="a file in the working directory that is not excluded, or a URL",
+            next_step=f"Fetch the file and name it with --data: dvc get . {location.path}{revision}",
         )
     return str(replace(location, path=str((folder / location.path).absolute())))

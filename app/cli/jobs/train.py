@@ -1,4 +1,4 @@
-"""`manta train`: the training job, sent to a Ray cluster and followed to its end."""
+"""`manta train`: submit a training job to a Ray cluster and follow it until it ends."""
 
 import asyncio
 import inspect
@@ -10,70 +10,99 @@ from typing import Annotated, Any, Final
 import typer
 
 from app.cli.jobs import destination, submission
-from app.cli.jobs.destination import Cluster
-from app.cli.jobs.ray_jobs_api import Job, JobError, Ray
+from app.cli.jobs.destination import Destination
+from app.cli.jobs.job import Job, JobError
+from app.cli.jobs.ray_jobs_api import RayJobsApi
 from app.command import EXIT_INTERRUPTED
 from app.settings import settings
 from app.training.command_line import create_command
 from app.training.options import TrainOptions
 
-HELP: Final = """Train a random forest as a Ray job, evaluate it on held-out rows and register it in MLflow.
+HELP: Final = """Train a random forest in a Ray job.
 
-The job goes to the platform that runs in this folder, else to the selected Pulumi stack.
+The job evaluates the model on held-out rows and registers it in MLflow. It runs on the platform of this folder
+(`manta local`) if that is running, and otherwise on the selected Pulumi stack.
 
 Example: manta train --data houses.csv --target sold --trees 200
 """
 
-WHERE: Final = "Where"
+CLUSTER_PANEL: Final = "Ray cluster"
 
 
 def command() -> Callable[..., None]:
-    """The command: every option of a training run, and where it is to run."""
-    chosen: list[TrainOptions] = []
-    of_job = create_command(chosen.append, help_text=HELP)
+    """Build the command: the options of a training run, and the options that choose the Ray cluster."""
+    parsed_options: list[TrainOptions] = []
+    parse_train_options = create_command(parsed_options.append, help_text=HELP)
 
     def train(
         *,
         stack: Annotated[
-            str, typer.Option(help="Pulumi stack; the selected one where none runs here.", rich_help_panel=WHERE)
+            str,
+            typer.Option(
+                metavar="NAME",
+                help="Pulumi stack (default: the selected stack, unless a platform runs in this folder).",
+                rich_help_panel=CLUSTER_PANEL,
+                show_default=False,
+            ),
         ] = "",
-        address: Annotated[str, typer.Option(help="Ray's dashboard, by URL.", rich_help_panel=WHERE)] = "",
+        address: Annotated[
+            str,
+            typer.Option(
+                metavar="URL",
+                help="URL of Ray's dashboard; it has priority over --stack (default: MANTA_RAY_URL).",
+                rich_help_panel=CLUSTER_PANEL,
+                show_default=False,
+            ),
+        ] = "",
         token: Annotated[
-            str, typer.Option(help="Its token; RAY_AUTH_TOKEN keeps it out of `ps`.", rich_help_panel=WHERE)
+            str,
+            typer.Option(
+                help="Ray's token (default: RAY_AUTH_TOKEN, which unlike an option is not shown by `ps`).",
+                rich_help_panel=CLUSTER_PANEL,
+                show_default=False,
+            ),
         ] = "",
-        **of_the_job: Any,  # noqa: ANN401 - handed on as they came
+        **train_arguments: Any,  # noqa: ANN401 - passed on unchanged to `parse_train_options`, which declares their types
     ) -> None:
-        of_job(**of_the_job)
-        run(destination.find(settings(), address=address, token=token, stack_name=stack), chosen.pop())
+        parse_train_options(**train_arguments)
+        run(destination.find(settings(), address=address, token=token, stack=stack), parsed_options.pop())
 
-    parts = [inspect.signature(part).parameters.values() for part in (of_job, train)]
-    every = [one.replace(kind=one.KEYWORD_ONLY) for part in parts for one in part if one.kind != one.VAR_KEYWORD]
-    train.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
-    train.__annotations__ = of_job.__annotations__ | train.__annotations__
+    functions = (parse_train_options, train)
+    parameters = [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for function in functions
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind != inspect.Parameter.VAR_KEYWORD
+    ]
+    # Typer reads a command's options from its signature.
+    train.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # a function has no such attribute
+    train.__annotations__ = parse_train_options.__annotations__ | train.__annotations__
     train.__doc__ = HELP
     return train
 
 
-def run(where: Cluster, chosen: TrainOptions) -> None:
-    """Send the job, print its output, and end with its exit code.
+def run(cluster: Destination, train_options: TrainOptions) -> None:
+    """Submit the job, print its output, and end with its exit code.
 
-    Ctrl-C asks what is meant; without a terminal it ends the watching alone. SIGTERM stops the job.
+    Ctrl-C on a terminal asks what to do. Without a terminal, Ctrl-C ends this command and the job continues. SIGTERM
+    stops the job.
 
     Raises:
-        MantaError: The job cannot be sent, or Ray does not answer any more.
+        MantaError: The job cannot be submitted, or Ray no longer answers.
+        Exit: The job failed, or the command was interrupted.
     """
-    typer.echo(f"Ray at {where.name}", err=True)
+    typer.echo(f"Ray at {cluster.name}", err=True)
     job = Job()
     while True:
         try:
-            asyncio.run(_to_the_end(where, chosen, job))
+            asyncio.run(_follow(cluster, train_options, job))
         except KeyboardInterrupt:
-            if not job.is_sent:
+            if not job.is_submitted:
                 raise
-            _ask_what_is_meant(where, job)
+            _handle_interrupt(cluster, job)
         except asyncio.CancelledError as error:
-            if job.is_sent:
-                asyncio.run(_stop(where, job))
+            if job.is_submitted:
+                asyncio.run(_stop(cluster, job))
             raise typer.Exit(128 + signal.SIGTERM) from error
         except JobError as error:
             typer.echo(f"error: {error}", err=True)
@@ -82,39 +111,44 @@ def run(where: Cluster, chosen: TrainOptions) -> None:
             return
 
 
-async def _to_the_end(where: Cluster, chosen: TrainOptions, job: Job) -> None:
-    """Send the job unless that is done, and print what it writes; SIGTERM cancels this."""
+async def _follow(cluster: Destination, train_options: TrainOptions, job: Job) -> None:
+    """Submit the job unless it is submitted already, and print its log. SIGTERM cancels this task."""
     if (task := asyncio.current_task()) is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    async with where.reached() as target, Ray(target) as ray:
-        if not job.is_sent:
-            await submission.send(ray, where, chosen, job)
+    async with cluster.connect() as endpoints, RayJobsApi(endpoints) as api:
+        if not job.is_submitted:
+            await submission.submit(api, cluster, train_options, job)
             typer.echo(f"job {job.id}", err=True)
-        async for line in job.lines(ray):
+        async for line in job.lines(api):
             print(line, flush=True)  # noqa: T201 - the job's output
         job.check()
 
 
-def _ask_what_is_meant(where: Cluster, job: Job) -> None:
-    """Stop the job, or stop watching it, or go on, as the user says.
+def _handle_interrupt(cluster: Destination, job: Job) -> None:
+    """Ask whether to stop the job, to stop watching it, or to go on watching; without a terminal, stop watching.
 
     Raises:
-        Exit: The job is not watched any longer.
+        Exit: The command ends and the job continues.
     """
     answer = "w"
     if sys.stdin.isatty():
         try:
-            answer = typer.prompt("\nStop the job (s), only stop watching it (w), or go on (g)?", default="w", err=True)
+            answer = typer.prompt(
+                "\nStop the job (s), stop watching it (w), or go on watching (g)?", default="w", err=True
+            )
         except typer.Abort:
             typer.echo(err=True)
     if answer.strip().lower().startswith("s"):
-        asyncio.run(_stop(where, job))
+        asyncio.run(_stop(cluster, job))
     elif not answer.strip().lower().startswith("g"):
-        at = f"--address {where.target.ray_url} {job.id}"
-        typer.echo(f"The job goes on. See it: ray job logs --follow {at}. Stop it: ray job stop {at}.", err=True)
+        arguments = f"--address {cluster.endpoints.ray_url} {job.id}"
+        typer.echo(
+            f"The job continues. Follow it: ray job logs --follow {arguments}. Stop it: ray job stop {arguments}.",
+            err=True,
+        )
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
-async def _stop(where: Cluster, job: Job) -> None:
-    async with where.reached() as target, Ray(target) as ray:
-        await ray.stop(job.id)
+async def _stop(cluster: Destination, job: Job) -> None:
+    async with cluster.connect() as endpoints, RayJobsApi(endpoints) as api:
+        await api.stop(job.id)

@@ -1,4 +1,4 @@
-"""The working directory as the package that Ray unpacks for a job: the one that `ray job submit` would make of it."""
+"""The working directory of a job, packed as Ray expects it: the same zip file that `ray job submit` would upload."""
 
 import heapq
 import logging
@@ -7,74 +7,75 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.cli.state import STATE
+from app.cli.state import STATE_FOLDER
 from app.errors import MantaError
 
-LIMIT_BYTES: Final = 100 * 1024**2
-"""The largest body of a request that Ray's dashboard takes, and so the largest package."""
+MAX_BYTES: Final = 100 * 1024**2
+"""Largest zip file: Ray's dashboard accepts no larger request body."""
 
-NAMED: Final = 5
-"""Files that a refusal names, the biggest first."""
+LISTED_FILES: Final = 5
+"""Number of files that the error lists, the largest first."""
 
-KEEP_OUT: Final = ".rayignore"
-"""File that lists what does not go along, in the words of `.gitignore`, which counts too."""
+IGNORE_FILE: Final = ".rayignore"
+"""File with the paths that are not packed, in the syntax of `.gitignore`. `.gitignore` applies as well."""
 
 
-class PackageError(MantaError):
-    """A working directory that Ray would not take."""
+class WorkingDirError(MantaError):
+    """The working directory is too large for Ray."""
 
     title = "Working directory too large"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Package:
-    """A zip file, and the name by which Ray knows it."""
+class WorkingDir:
+    """A packed working directory."""
 
     uri: str
-    """`gcs://NAME.zip`; the name is a digest of the content."""
+    """`gcs://NAME.zip`, Ray's name for the package. NAME is a digest of the content."""
     content: bytes
+    """The zip file."""
     files: frozenset[str]
-    """Paths in it, below the working directory."""
+    """Paths of the packed files, relative to the working directory."""
 
 
-def pack(folder: Path) -> Package:
-    """Pack a folder by its `.rayignore` and `.gitignore`, without git's own files, environments and our state.
+def pack(folder: Path) -> WorkingDir:
+    """Pack a folder, without what `.rayignore` and `.gitignore` list, `.git`, virtual environments and `.manta`.
 
     Args:
         folder: The working directory.
 
     Raises:
-        PackageError: It is larger than `LIMIT_BYTES`; nothing was read or sent, and the biggest files are named.
+        WorkingDirError: The folder is larger than `MAX_BYTES`. Nothing is uploaded; the error lists the largest files.
     """
-    # Importing Ray takes half a second, which only a command that packs has to pay.
+    # Importing Ray takes half a second, so only commands that pack a folder import it.
     from ray._private import ray_constants  # noqa: PLC0415
     from ray._private.runtime_env import packaging  # noqa: PLC0415
 
     logging.getLogger(packaging.__name__).setLevel(logging.WARNING)
     folder = folder.resolve()
-    excludes = [*ray_constants.get_runtime_env_default_excludes(), str(STATE)]
+    excludes = [*ray_constants.get_runtime_env_default_excludes(), str(STATE_FOLDER)]
     sizes: dict[str, int] = {}
 
-    def measure(path: Path) -> None:
+    def add_size(path: Path) -> None:
         if path.is_file():
             sizes[str(path.relative_to(folder))] = path.stat().st_size
 
-    packaging._dir_travel(folder, [packaging._get_excludes(folder, excludes)], measure, include_gitignore=True)  # noqa: SLF001
-    _check(folder, sizes, sum(sizes.values()))
+    packaging._dir_travel(folder, [packaging._get_excludes(folder, excludes)], add_size, include_gitignore=True)  # noqa: SLF001
+    _check_size(folder, sizes, sum(sizes.values()))
     uri = packaging.get_uri_for_directory(str(folder), include_gitignore=True, excludes=excludes)
     with tempfile.TemporaryDirectory(prefix="manta-package-") as scratch:
-        made = Path(scratch) / "package.zip"
-        packaging.create_package(str(folder), made, include_gitignore=True, excludes=excludes)
-        _check(folder, sizes, made.stat().st_size)
-        return Package(uri=uri, content=made.read_bytes(), files=frozenset(sizes))
+        zip_file = Path(scratch) / "package.zip"
+        packaging.create_package(str(folder), zip_file, include_gitignore=True, excludes=excludes)
+        _check_size(folder, sizes, zip_file.stat().st_size)
+        return WorkingDir(uri=uri, content=zip_file.read_bytes(), files=frozenset(sizes))
 
 
-def _check(folder: Path, sizes: dict[str, int], total: int) -> None:
-    if total > LIMIT_BYTES:
-        biggest = heapq.nlargest(NAMED, sizes.items(), key=lambda entry: entry[1])
-        named = ", ".join(f"{name} ({size / 1e6:.1f} MB)" for name, size in biggest)
-        raise PackageError(
-            f"{folder} has {total / 1e6:.0f} MB in {len(sizes)} files. The biggest: {named}.",
-            allowed=f"up to {LIMIT_BYTES / 1e6:.0f} MB",
-            next_step=f"List what the job does not need in {KEEP_OUT}, or give data by URL.",
+def _check_size(folder: Path, sizes: dict[str, int], total_bytes: int) -> None:
+    if total_bytes > MAX_BYTES:
+        largest = heapq.nlargest(LISTED_FILES, sizes.items(), key=lambda file: file[1])
+        listed = ", ".join(f"{name} ({size / 1e6:.1f} MB)" for name, size in largest)
+        raise WorkingDirError(
+            f"{folder} has {total_bytes / 1e6:.0f} MB in {len(sizes)} files. The largest: {listed}.",
+            allowed=f"up to {MAX_BYTES / 1e6:.0f} MB",
+            next_step=f"List files that the job does not need in {IGNORE_FILE}, or give data as a URL.",
         )

@@ -1,159 +1,191 @@
-"""`manta local`: the whole platform on this machine, from nothing to a prediction."""
+"""`manta local`: start the whole platform on this machine and make a first prediction."""
 
 import asyncio
 import json
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.endpoints import Target
+from app.cli.endpoints import Endpoints
 from app.cli.jobs import submission
-from app.cli.jobs.destination import Cluster
-from app.cli.jobs.ray_jobs_api import Job, Ray
+from app.cli.jobs.destination import Destination
+from app.cli.jobs.job import Job
+from app.cli.jobs.ray_jobs_api import RayJobsApi
 from app.cli.local import haproxy
 from app.cli.local.platform import Platform, Ports
 from app.cli.local.processes import Processes
 from app.cli.progress import Steps, console
 from app.cli.service import client
-from app.cli.state import STATE, TOKEN_FILE, opened
+from app.cli.state import STATE_FOLDER, TOKEN_FILE, lock_state_folder
 from app.training.options import TrainOptions
 
 DEFAULTS = Ports()
 
-FOLLOW_LOOKS: Final = 40
-"""How often the command looks whether the service serves the new champion, before it loads one itself."""
+MODEL_POLLS: Final = 40
+"""Number of times that the command asks whether the service has loaded the champion, before it sends a load."""
 
-FOLLOW_PAUSE_S: Final = 0.25
-"""Pause between two of these looks."""
+MODEL_POLL_S: Final = 0.25
+"""Pause between two of these requests."""
 
 
 def local(
     *,
-    once: Annotated[bool, typer.Option("--once", help="End after the first prediction.")] = False,
-    train: Annotated[bool, typer.Option("--train", help="Train although a champion exists.")] = False,
-    ray_port: Annotated[int, typer.Option(min=1024, max=65535, help="Ray's dashboard and jobs.")] = DEFAULTS.ray,
-    mlflow_port: Annotated[int, typer.Option(min=1024, max=65535, help="MLflow.")] = DEFAULTS.mlflow,
-    serve_port: Annotated[int, typer.Option(min=1024, max=65535, help="Predictions.")] = DEFAULTS.serve,
-    state: Annotated[Path, typer.Option(help="Folder of the database, models, token and logs.")] = STATE,
+    once: Annotated[bool, typer.Option("--once", help="Stop the platform after the first prediction.")] = False,
+    train: Annotated[bool, typer.Option("--train", help="Train a model even if there is a champion.")] = False,
+    ray_port: Annotated[
+        int, typer.Option(min=1024, max=65535, help="Port of Ray's dashboard and Jobs API.")
+    ] = DEFAULTS.ray,
+    mlflow_port: Annotated[int, typer.Option(min=1024, max=65535, help="Port of MLflow.")] = DEFAULTS.mlflow,
+    serve_port: Annotated[
+        int, typer.Option(min=1024, max=65535, help="Port of the prediction service.")
+    ] = DEFAULTS.serve,
+    state: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder for MLflow's database, models, token and logs.")
+    ] = STATE_FOLDER,
 ) -> None:
-    """Start MLflow, Ray and the service on this machine; train, load and predict.
+    """Start MLflow, Ray and the prediction service on this machine.
 
-    It stays up until Ctrl-C. A later start serves the champion of the earlier one at once.
+    The first start trains a model, loads it and makes a prediction. Later starts load the current champion.
+    The platform runs until Ctrl-C.
 
     Example: manta local --serve-port 8001
     """
     ports = Ports(ray=ray_port, mlflow=mlflow_port, serve=serve_port)
     ports.check_free()
-    with opened(state) as token, _ended_by_signals(), _scratch_folder() as scratch:
-        target = ports.target(token)
-        with Processes(Platform.environment(target, scratch), logs=state / "logs", scratch=scratch) as processes:
-            platform = Platform(processes, target, state=state, scratch=scratch)
-            target.write(state)
+    with lock_state_folder(state) as token, _exit_on_signals(), _scratch_folder() as scratch:
+        endpoints = ports.endpoints(token)
+        with Processes(Platform.environment(endpoints, scratch), logs=state / "logs", scratch=scratch) as processes:
+            platform = Platform(processes, endpoints, state=state, scratch=scratch)
+            endpoints.write(state)
             if haproxy.binary() is None:
-                console.print(haproxy.MISSING)
+                console.print(haproxy.MISSING_WARNING)
             try:
-                asyncio.run(_run(platform, target, state=state, retrain=train, once=once))
+                asyncio.run(_run(platform, endpoints, state=state, train=train, once=once))
             finally:
-                console.print("Ending every process that was started ...")
+                console.print("Stopping all processes of the platform ...")
 
 
-async def _run(platform: Platform, target: Target, *, state: Path, retrain: bool, once: bool) -> None:
+async def _run(platform: Platform, endpoints: Endpoints, *, state: Path, train: bool, once: bool) -> None:
     with Steps() as steps:
-        await _bring_up(platform, target, steps, retrain=retrain)
-        answer = await _first_prediction(target, steps)
-    _print_next(target, state, answer)
+        await _start(platform, endpoints, steps, train=train)
+        request = await _predict_example(endpoints, steps)
+    _print_next_steps(endpoints, state, request)
     if not once:
         console.print("Ctrl-C ends the platform.")
-        await platform.stays_up()
+        await platform.watch()
 
 
-async def _bring_up(platform: Platform, target: Target, steps: Steps, *, retrain: bool) -> None:
-    """Start everything side by side, and train as soon as Ray and MLflow are there."""
+async def _start(platform: Platform, endpoints: Endpoints, steps: Steps, *, train: bool) -> None:
+    """Start all parts at the same time; the training job starts when Ray and MLflow are ready."""
     platform.start_mlflow()
     platform.start_ray()
-
-    async def mlflow() -> None:
-        with steps.step("MLflow: waiting for its server", f"MLflow answers at {target.mlflow_url}"):
-            await platform.mlflow_ready()
-
-    async def ray() -> None:
-        with steps.step("Ray: waiting for its head", f"Ray answers at {target.ray_url}"):
-            await platform.ray_ready()
-
-    async def serve() -> None:
-        await ray_up
-        with steps.step("Serve: waiting for a replica", f"The service answers at {target.api_url}"):
-            await platform.serve_ready()
-
-    async def trained() -> None:
-        await asyncio.gather(mlflow_up, ray_up)
-        if retrain or not await platform.has_champion():
-            with steps.step("Training: waiting for the job", "A model is trained and registered"):
-                await _train(target)
-
-    mlflow_up, ray_up = asyncio.create_task(mlflow()), asyncio.create_task(ray())
-    await asyncio.gather(serve(), trained())
+    mlflow = asyncio.create_task(_wait_for_mlflow(platform, endpoints, steps))
+    ray = asyncio.create_task(_wait_for_ray(platform, endpoints, steps))
+    training = _train_champion(platform, endpoints, steps, asyncio.gather(mlflow, ray), is_forced=train)
+    await asyncio.gather(_deploy_serve(platform, endpoints, steps, ray), training)
 
 
-async def _train(target: Target) -> None:
-    """Run a training job with its defaults, and print its output.
+async def _wait_for_mlflow(platform: Platform, endpoints: Endpoints, steps: Steps) -> None:
+    with steps.step("MLflow: waiting for the server", f"MLflow answers at {endpoints.mlflow_url}"):
+        await platform.wait_for_mlflow()
+
+
+async def _wait_for_ray(platform: Platform, endpoints: Endpoints, steps: Steps) -> None:
+    with steps.step("Ray: waiting for the head", f"Ray answers at {endpoints.ray_url}"):
+        await platform.wait_for_ray()
+
+
+async def _deploy_serve(platform: Platform, endpoints: Endpoints, steps: Steps, ray: asyncio.Task[None]) -> None:
+    await ray
+    with steps.step("Serve: waiting for a replica", f"The service answers at {endpoints.api_url}"):
+        await platform.deploy_serve()
+
+
+async def _train_champion(
+    platform: Platform,
+    endpoints: Endpoints,
+    steps: Steps,
+    mlflow_and_ray: Awaitable[object],
+    *,
+    is_forced: bool,
+) -> None:
+    """Run a training job if there is no champion yet, or if it is forced."""
+    await mlflow_and_ray
+    if is_forced or not await platform.has_champion():
+        with steps.step("Training: waiting for the job", "A model is trained and registered"):
+            await _run_training_job(endpoints)
+
+
+async def _run_training_job(endpoints: Endpoints) -> None:
+    """Run a training job with the default options and print its log.
 
     Raises:
         JobError: The job failed.
     """
     job = Job()
-    async with Ray(target) as ray:
-        await submission.send(ray, Cluster(target=target, name=target.ray_url, is_here=True), TrainOptions(), job)
-        async for line in job.lines(ray):
+    destination = Destination(endpoints=endpoints, name=endpoints.ray_url, is_local=True)
+    async with RayJobsApi(endpoints) as api:
+        await submission.submit(api, destination, TrainOptions(), job)
+        async for line in job.lines(api):
             console.print(f"  {line}", style="dim", markup=False)
         job.check()
 
 
-async def _first_prediction(target: Target, steps: Steps) -> dict[str, Any]:
-    """Wait for the champion, or load the newest model if there is none, and ask about a row that training held out."""
+async def _predict_example(endpoints: Endpoints, steps: Steps) -> dict[str, Any]:
+    """Wait until a model is loaded, and send it one row that training held out.
+
+    Returns:
+        The body of the prediction request.
+    """
     with steps.step("Model: waiting for the load", "The model is loaded"):
-        status = await _followed(target)
+        status = await _wait_for_model(endpoints)
         if not status["model_loaded"]:
-            await asyncio.to_thread(client.call, target, "POST", "/model/load")
-            status = await asyncio.to_thread(client.call, target, "GET", "/model")
-    example = {"features": status["example"]["features"][:1]}
-    with steps.step("Prediction: waiting for the answer", "A held-out row is answered"):
-        answer = await asyncio.to_thread(client.call, target, "POST", "/predict", message=example)
-    predicted, truth = answer["predictions"][0], status["example"]["labels"][0]
-    verdict = "right" if predicted == truth else f"wrong, it is {truth}"
-    console.print(f"  version {answer['model_version']} answers {predicted}: {verdict}", markup=False)
-    return example
+            await asyncio.to_thread(client.call, endpoints, "POST", "/model/load")
+            status = await asyncio.to_thread(client.call, endpoints, "GET", "/model")
+    request = {"features": status["example"]["features"][:1]}
+    with steps.step("Prediction: waiting for the response", "A held-out row is answered"):
+        response = await asyncio.to_thread(client.call, endpoints, "POST", "/predict", body=request)
+    prediction, label = response["predictions"][0], status["example"]["labels"][0]
+    verdict = "right" if prediction == label else f"wrong, the label is {label}"
+    console.print(f"  version {response['model_version']} answers {prediction}: {verdict}", markup=False)
+    return request
 
 
-async def _followed(target: Target) -> dict[str, Any]:
-    """What is served once the service has followed the alias that training moved, or has had the time to."""
-    for _ in range(FOLLOW_LOOKS):
-        status = await asyncio.to_thread(client.call, target, "GET", "/model")
+async def _wait_for_model(endpoints: Endpoints) -> dict[str, Any]:
+    """Poll the service until it has loaded the champion by itself, at most `MODEL_POLLS` times.
+
+    Returns:
+        The last response of `GET /model`.
+    """
+    for _ in range(MODEL_POLLS):
+        status = await asyncio.to_thread(client.call, endpoints, "GET", "/model")
         if status["model_loaded"]:
             break
-        await asyncio.sleep(FOLLOW_PAUSE_S)
+        await asyncio.sleep(MODEL_POLL_S)
     return status
 
 
-def _print_next(target: Target, state: Path, example: dict[str, Any]) -> None:
-    authorization = f'-H "Authorization: Bearer $(cat {state / TOKEN_FILE})"'
+def _print_next_steps(endpoints: Endpoints, state: Path, request: dict[str, Any]) -> None:
+    token_file = state / TOKEN_FILE
+    authorization = f'-H "Authorization: Bearer $(cat {token_file})"'
+    json_header = "-H 'Content-Type: application/json'"
     for line in (
         "",
-        f"Ray      {target.ray_url}   (asks for the token in {state / TOKEN_FILE})",
-        f"MLflow   {target.mlflow_url}",
-        f"Serve    {target.api_url}/docs",
+        f"Ray      {endpoints.ray_url}   (its token is in {token_file})",
+        f"MLflow   {endpoints.mlflow_url}",
+        f"Serve    {endpoints.api_url}/docs",
         "",
-        "Load a version, the newest by default:",
-        f"  curl -X POST {target.api_url}/model/load {authorization}",
-        "Ask for a prediction:",
-        f"  curl -X POST {target.api_url}/predict -H 'Content-Type: application/json' -d '{json.dumps(example)}'",
-        "Train another:",
+        "Load a model version (default: the newest that passed the gate):",
+        f"  curl -X POST {endpoints.api_url}/model/load {authorization}",
+        "Send a prediction request:",
+        f"  curl -X POST {endpoints.api_url}/predict {json_header} -d '{json.dumps(request)}'",
+        "Train another model:",
         "  manta train --trees 200",
         "",
     ):
@@ -161,17 +193,17 @@ def _print_next(target: Target, state: Path, example: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Make SIGTERM and a closed terminal end the command as Ctrl-C does, so that its processes end too."""
+def _exit_on_signals() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP (a closed terminal) raise `SystemExit`, so that the processes are stopped."""
 
-    def end(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
+    def exit_command(signal_number: int, _frame: object) -> None:
+        raise SystemExit(128 + signal_number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    previous = {number: signal.signal(number, exit_command) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 

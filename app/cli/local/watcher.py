@@ -1,9 +1,9 @@
-"""Ends the platform's processes once the command that started them is gone.
+"""Stops the platform's processes when the command that started them is gone.
 
-Run as `python -m app.cli.local.watcher MARK FOLDER`.
+Run as `python -m app.cli.local.watcher PLATFORM_ID SCRATCH_FOLDER`.
 
-Its standard input is a pipe whose other end only the command holds, so that it reads the end of the pipe whatever
-ended the command, SIGKILL and a crash among them.
+Standard input is a pipe, and only the command holds its other end. However the command ends, even by SIGKILL, the
+watcher then reads the end of the pipe.
 """
 
 import shutil
@@ -11,15 +11,15 @@ import signal
 import sys
 from pathlib import Path
 
-from app.cli.local.processes import end_marked
+from app.cli.local.processes import stop_processes
 
 
-def watch(mark: str, scratch: Path) -> None:
-    """Wait for the end of standard input, then end what carries the mark and remove the scratch folder."""
+def watch(platform_id: str, scratch: Path) -> None:
+    """Wait for the end of standard input, then stop the platform's processes and remove the scratch folder."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.stdin.buffer.read()
-    end_marked(mark)
+    stop_processes(platform_id)
     shutil.rmtree(scratch, ignore_errors=True)
 
 

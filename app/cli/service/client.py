@@ -1,50 +1,55 @@
-"""Speaks to the application's HTTP API for the commands."""
+"""Client of the application's HTTP API."""
 
 import json
 from typing import Any, Final
 
 import httpx
 
-from app.cli.endpoints import Target
+from app.cli.endpoints import Endpoints
 from app.errors import LoadInProgressError, MantaError, PlatformError
 
 API_TIMEOUT_S: Final = 120.0
-"""The longest silence of the application; loading a large model takes its time."""
+"""Timeout of a request. Loading a large model takes long."""
 
 
 class ApiError(MantaError):
-    """What the application answered in place of a result."""
+    """The application answered with an error."""
 
     title = "Refused by the application"
 
 
-def call(target: Target, method: str, path: str, *, message: object = None) -> dict[str, Any]:
+def call(endpoints: Endpoints, method: str, path: str, *, body: object = None) -> dict[str, Any]:
     """Send a request to the application's HTTP API.
 
     Args:
-        target: The platform.
+        endpoints: Address and token of the service.
         method: HTTP method.
         path: Path below the route prefix.
-        message: Body, sent as JSON; None for none.
+        body: Body of the request, sent as JSON; None for no body.
+
+    Returns:
+        The JSON document of the response.
 
     Raises:
-        ApiError: It answered with a problem document.
-        LoadInProgressError: It is busy with a load, and this one may be tried again.
-        PlatformError: Nothing answers there, or something else does.
+        ApiError: The application answered with an error.
+        LoadInProgressError: Another load is in progress. The request may be repeated.
+        PlatformError: Nothing answers at the address, or the response is not JSON.
     """
-    url = target.api_url + path
+    url = endpoints.api_url + path
     try:
-        answer = httpx.request(method, url, json=message, headers=target.serve_headers, timeout=API_TIMEOUT_S)
-        content: dict[str, Any] = answer.json()
+        response = httpx.request(method, url, json=body, headers=endpoints.serve_headers, timeout=API_TIMEOUT_S)
+        document: dict[str, Any] = response.json()
     except (httpx.HTTPError, httpx.InvalidURL, json.JSONDecodeError) as error:
         raise PlatformError(
-            f"{url} does not answer as the application does: {error}.",
-            next_step="Start the platform with `manta local`, or name another with MANTA_SERVE_URL.",
+            f"The service at {url} does not answer, or its answer is not JSON: {error}.",
+            next_step="Start the platform with `manta local`, or name another service with MANTA_SERVE_URL.",
         ) from error
-    if answer.is_error:
-        detail = str(content.get("detail", content))
-        is_busy = str(content.get("type", "")).endswith(f":{LoadInProgressError.slug()}")
-        raise (LoadInProgressError if is_busy else ApiError)(
-            detail, allowed=content.get("allowed", ""), next_step=content.get("next_step", "")
+    if response.is_error:
+        is_busy = str(document.get("type", "")).endswith(f":{LoadInProgressError.slug()}")
+        error_class = LoadInProgressError if is_busy else ApiError
+        raise error_class(
+            str(document.get("detail", document)),
+            allowed=document.get("allowed", ""),
+            next_step=document.get("next_step", ""),
         )
-    return content
+    return document

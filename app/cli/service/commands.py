@@ -1,95 +1,108 @@
-"""`manta load`, `manta predict` and `manta status`: what the application serves, asked over its HTTP API."""
+"""`manta load`, `manta predict` and `manta status`: commands that call the application's HTTP API."""
 
 import csv
 import json
 import sys
 import time
 from pathlib import Path
-from typing import IO, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import httpx
 import typer
 from rich.table import Table
 
-from app.cli.endpoints import Target
+from app.cli.endpoints import Endpoints
 from app.cli.progress import console
 from app.cli.service.client import ApiError, call
+from app.cli.shared_options import JsonOption
 from app.errors import DataError, LoadInProgressError, PlatformError
 from app.settings import settings
 
 BATCH_ROWS: Final = 1000
-"""Rows of a file that one request asks about."""
+"""Rows of a CSV file in one prediction request."""
 
-BUSY_TRIES: Final = 10
-"""How often a load that meets another one is tried again."""
+LOAD_RETRIES: Final = 10
+"""Number of times that a load is repeated while another load is in progress."""
 
-BUSY_PAUSE_S: Final = 1.0
-"""Pause before it is tried again."""
+LOAD_RETRY_PAUSE_S: Final = 1.0
+"""Pause before a load is repeated."""
 
 STATUS_TIMEOUT_S: Final = 5.0
-"""The longest silence of a part before `manta status` calls it down."""
+"""Timeout after which `manta status` reports a part as down."""
 
 
 def load(
-    version: Annotated[str | None, typer.Option(help="Version number; the newest that passed by default.")] = None,
-    alias: Annotated[str | None, typer.Option(help="Alias in MLflow, in place of a number.")] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Version of the registered model (default: the newest version that passed the gate).",
+            show_default=False,
+        ),
+    ] = None,
+    alias: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="MLflow alias of the version, in place of --version.", show_default=False),
+    ] = None,
 ) -> None:
-    """Serve a registered version and make it the champion.
+    """Load a registered model version on all replicas and make it the champion.
 
     Example: manta load --version 3
     """
-    wanted = {key: value for key, value in (("version", version), ("alias", alias)) if value is not None}
-    answer = _load(Target.find(settings()), wanted)
-    info = answer["model_info"]
-    print(f"{info['name']} version {info['version']} serves on {len(answer['replicas'])} replica(s).")  # noqa: T201
+    selection = {key: value for key, value in (("version", version), ("alias", alias)) if value is not None}
+    response = _load_with_retries(Endpoints.resolve(settings()), selection)
+    model = response["model_info"]
+    replicas = len(response["replicas"])
+    print(f"{model['name']} version {model['version']} serves on {replicas} replica(s).")  # noqa: T201
 
 
-def _load(target: Target, wanted: dict[str, str]) -> dict[str, Any]:
-    """Ask for a load, and again while the service is busy with one: it follows what training has just promoted."""
-    for _ in range(BUSY_TRIES):
+def _load_with_retries(endpoints: Endpoints, selection: dict[str, str]) -> dict[str, Any]:
+    """Send a load, and repeat it while another load is in progress.
+
+    After a training, the service loads the new champion by itself. That load may meet this one.
+    """
+    for _ in range(LOAD_RETRIES):
         try:
-            return call(target, "POST", "/model/load", message=wanted)
+            return call(endpoints, "POST", "/model/load", body=selection)
         except LoadInProgressError:
-            time.sleep(BUSY_PAUSE_S)
-    return call(target, "POST", "/model/load", message=wanted)
+            time.sleep(LOAD_RETRY_PAUSE_S)
+    return call(endpoints, "POST", "/model/load", body=selection)
 
 
 def predict(
-    file: Annotated[str, typer.Argument(metavar="FILE.csv|FILE.json|-", help="Rows; - reads standard input.")],
+    file: Annotated[str, typer.Argument(metavar="FILE.csv|FILE.json|-", help="File with rows; - for standard input.")],
 ) -> None:
-    """Ask for predictions: CSV with named columns gives CSV, JSON gives JSON.
+    """Predict the rows of a CSV or JSON file with the loaded model.
 
-    JSON is a list of rows, or an object with `features`. Columns of a CSV may stand in any order.
+    A CSV file gives CSV: a prediction and the class probabilities per row. Its header names the model's columns, in any
+    order. A JSON file gives JSON: it holds a list of rows, or an object with the key `features`.
 
-    Example: manta predict rows.csv > answers.csv
+    Example: manta predict rows.csv > predictions.csv
     """
-    target = Target.find(settings())
-    text = _read(file)
+    endpoints = Endpoints.resolve(settings())
+    text = _read_text(file)
     if text.lstrip()[:1] in {"{", "["}:
-        answer = call(target, "POST", "/predict", message=_rows_of_json(text, file))
-        print(json.dumps(answer))  # noqa: T201
+        response = call(endpoints, "POST", "/predict", body=_parse_json(text, file))
+        print(json.dumps(response))  # noqa: T201
     else:
-        _predict_csv(target, text, file)
+        _predict_csv(endpoints, text, file)
 
 
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002 - a flag
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> None:
-    """Show whether Ray, MLflow and the service answer, and what is served; exit code 1 if a part does not.
+    """Show whether Ray, MLflow and the service are up, and which version is loaded.
+
+    The exit code is 1 if a part is down.
 
     Example: manta status --json
     """
-    target = Target.find(settings())
+    endpoints = Endpoints.resolve(settings())
     parts = {
-        "ray": _part(target.ray_url, "/api/version", target.ray_headers),
-        "mlflow": _part(target.mlflow_url, "/version", {}),
+        "ray": _part_status(endpoints.ray_url, "/api/version", endpoints.ray_headers),
+        "mlflow": _part_status(endpoints.mlflow_url, "/version", {}),
+        "serve": _service_status(endpoints),
     }
-    try:
-        served = call(target, "GET", "/model")
-        what = f"version {served['model_info']['version']}" if served["model_loaded"] else "no model loaded"
-        parts["serve"] = {"url": target.api_url, "is_up": True, "detail": what}
-    except (ApiError, PlatformError) as error:
-        parts["serve"] = {"url": target.api_url, "is_up": False, "detail": str(error)}
     if as_json:
         print(json.dumps(parts))  # noqa: T201
     else:
@@ -101,52 +114,66 @@ def status(
         raise typer.Exit(1)
 
 
-def _part(url: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
+def _part_status(url: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
+    """Ask Ray or MLflow for its version."""
     try:
-        answer = httpx.get(url + path, headers=headers, timeout=STATUS_TIMEOUT_S)
-        answer.raise_for_status()
+        response = httpx.get(url + path, headers=headers, timeout=STATUS_TIMEOUT_S)
+        response.raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return {"url": url, "is_up": False, "detail": str(error)}
-    version = answer.json()["ray_version"] if answer.text.startswith("{") else answer.text
+    version = response.json()["ray_version"] if response.text.startswith("{") else response.text
     return {"url": url, "is_up": True, "detail": version}
 
 
-def _read(file: str) -> str:
+def _service_status(endpoints: Endpoints) -> dict[str, Any]:
+    try:
+        response = call(endpoints, "GET", "/model")
+    except (ApiError, PlatformError) as error:
+        return {"url": endpoints.api_url, "is_up": False, "detail": str(error)}
+    detail = f"version {response['model_info']['version']}" if response["model_loaded"] else "no model loaded"
+    return {"url": endpoints.api_url, "is_up": True, "detail": detail}
+
+
+def _read_text(file: str) -> str:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read: {error}.", next_step="Give a CSV or JSON file, or -.") from error
+        raise DataError(
+            f"{file} cannot be read: {error}.", next_step="Give a CSV or JSON file, or - for standard input."
+        ) from error
     if not text.strip():
-        raise DataError(f"{file} is empty.", next_step="Give a header and rows, or JSON.")
+        raise DataError(f"{file} is empty.", next_step="Give a CSV file with a header and rows, or a JSON file.")
     return text
 
 
-def _rows_of_json(text: str, file: str) -> dict[str, Any]:
+def _parse_json(text: str, file: str) -> dict[str, Any]:
+    """Parse a JSON file into the body of a prediction request."""
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{file} is not JSON: {error}.", next_step="Mend it.") from error
+        raise DataError(f"{file} is not JSON: {error}.", next_step="Correct the file.") from error
     return content if isinstance(content, dict) else {"features": content}
 
 
-def _predict_csv(target: Target, text: str, file: str) -> None:
-    """Answer a CSV file in parts; each line holds the prediction and the probability of each class."""
-    model = call(target, "GET", "/model")
+def _predict_csv(endpoints: Endpoints, text: str, file: str) -> None:
+    """Predict a CSV file in batches and print one line per row: the prediction and the probability of each class."""
+    model = call(endpoints, "GET", "/model")
     if not model["model_loaded"]:
-        raise PlatformError("No model is loaded.", next_step="Load one: manta load.")
-    rows = _rows_of_csv(text, model["columns"], file)
-    out = csv.writer(sys.stdout, lineterminator="\n")
-    out.writerow(["prediction", *(f"probability_{label}" for label in model["classes"])])
+        raise PlatformError("No model is loaded.", next_step="Load one: `manta load`.")
+    rows = _parse_csv(text, model["columns"], file)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["prediction", *(f"probability_{label}" for label in model["classes"])])
     for start in range(0, len(rows), BATCH_ROWS):
-        answer = call(target, "POST", "/predict", message={"features": rows[start : start + BATCH_ROWS]})
-        # A regressor, or a classifier without probabilities, answers with none.
-        none: list[list[float]] = [[]] * len(answer["predictions"])
-        for label, probabilities in zip(answer["predictions"], answer["probabilities"] or none, strict=True):
-            out.writerow([label, *probabilities])
+        response = call(endpoints, "POST", "/predict", body={"features": rows[start : start + BATCH_ROWS]})
+        # A regressor, or a classifier without probabilities, answers `null` for the probabilities.
+        no_probabilities: list[list[float]] = [[]] * len(response["predictions"])
+        probabilities = response["probabilities"] or no_probabilities
+        for prediction, row_probabilities in zip(response["predictions"], probabilities, strict=True):
+            writer.writerow([prediction, *row_probabilities])
 
 
-def _rows_of_csv(text: str, columns: list[str], file: str) -> list[list[float]]:
-    """The rows of a CSV file, with the model's columns in the model's order."""
+def _parse_csv(text: str, columns: list[str], file: str) -> list[list[float]]:
+    """Parse the rows of a CSV file, with the model's columns in the model's order."""
     reader = csv.DictReader(text.splitlines())
     header = reader.fieldnames or []
     missing = [name for name in columns if name not in header]
@@ -155,19 +182,17 @@ def _rows_of_csv(text: str, columns: list[str], file: str) -> list[list[float]]:
             f"{file} lacks columns of the model: {', '.join(missing)}.",
             next_step="Its first line must name the columns that `GET /model` lists.",
         )
-    ignored = [name for name in header if name not in columns]
-    if ignored:
-        _warn(f"ignored, since the model does not know them: {', '.join(ignored)}", sys.stderr)
+    unknown = [name for name in header if name not in columns]
+    if unknown:
+        print(f"warning: columns that the model does not know are ignored: {', '.join(unknown)}", file=sys.stderr)  # noqa: T201
     rows = []
     for line, record in enumerate(reader, start=2):
         try:
             rows.append([float(record[name]) for name in columns])
         except (TypeError, ValueError) as error:
-            raise DataError(f"Line {line} of {file} has a value that is no number: {error}.") from error
+            raise DataError(
+                f"Line {line} of {file} has a value that is not a number: {error}.", next_step="Correct the line."
+            ) from error
     if not rows:
         raise DataError(f"{file} has no rows below its header.", next_step="Add rows.")
     return rows
-
-
-def _warn(text: str, stream: IO[str]) -> None:
-    print(f"warning: {text}", file=stream)

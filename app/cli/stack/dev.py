@@ -1,95 +1,85 @@
-"""`manta dev`: each change of the code is rolled out by `pulumi up`, and the time until it serves is told."""
+"""`manta dev`: run `pulumi up` after each change of the code, and print when the new code serves."""
 
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
+from app.cli.shared_options import StackOption
 from app.cli.stack.outputs import StackError
 
-WATCHED: Final = ("app", "images", "requirements/app.txt", "pyproject.toml")
-"""What goes into the image, as files and folders of the project."""
-POLL_S: Final = 0.5
+WATCHED_PATHS: Final = ("app", "images", "requirements/app.txt", "pyproject.toml")
+"""Files and folders of the project that go into the image."""
+POLL_MS: Final = 500
 """Pause between two looks at the files."""
-QUIET_S: Final = 0.5
-"""Time without a change after which a save counts as complete: editors write several files."""
-
-Snapshot = dict[Path, int]
+QUIET_MS: Final = 500
+"""Time without a further change after which a save counts as complete: editors write several files."""
 
 
-def dev(
-    stack_name: Annotated[
-        str, typer.Option("--stack", help="Pulumi stack; the selected one where nothing is said.")
-    ] = "",
-) -> None:
-    """Watch the code and roll every change out, until Ctrl-C."""
+def dev(stack: StackOption = "") -> None:
+    """Watch the code and run `pulumi up` after each change, until Ctrl-C.
+
+    Example: manta dev --stack dev
+    """
     root = Path.cwd()
     if not (root / "Pulumi.yaml").exists():
-        raise StackError(f"{root} is not the project's folder.", next_step="Change to the folder with Pulumi.yaml.")
-    command = ["pulumi", "up", "--yes", "--skip-preview", *(["--stack", stack_name] if stack_name else [])]
-    typer.echo(f"watching {', '.join(WATCHED)}; Ctrl-C ends")
+        raise StackError(
+            f"{root} has no Pulumi.yaml, so it is not the project's folder.",
+            next_step="Change to the folder with Pulumi.yaml.",
+        )
+    command = ["pulumi", "up", "--yes", "--skip-preview", *(["--stack", stack] if stack else [])]
+    typer.echo(f"watching {', '.join(WATCHED_PATHS)}; Ctrl-C ends")
     try:
-        for changed in changes(root):
-            roll_out(command, changed, typer.echo)
+        for files in changed_files(root):
+            roll_out(command, files, saved_at=time.monotonic() - QUIET_MS / 1000, report=typer.echo)
     except KeyboardInterrupt:
         typer.echo("ended")
 
 
-def changes(root: Path) -> Iterator[tuple[list[Path], float]]:
-    """Yield the files of each save, and when it happened, for ever; changes made meanwhile come next.
+def changed_files(root: Path) -> Iterator[list[Path]]:
+    """Yield the changed files after each save, relative to the project's folder.
+
+    Files that change while the caller handles a save are yielded next.
 
     Args:
         root: Folder of the project.
     """
-    seen = snapshot(root)
-    while True:
-        now = snapshot(root)
-        if now == seen:
-            time.sleep(POLL_S)
-            continue
-        saved = time.monotonic()
-        while (later := _later(root)) != now:
-            now = later
-        different = sorted(path for path in seen.keys() | now.keys() if seen.get(path) != now.get(path))
-        seen = now
-        yield [path.relative_to(root) for path in different], saved
+    import watchfiles  # noqa: PLC0415 - imports anyio, which only this command needs
+
+    # Polling, because a system watch on a single file is lost when an editor or git replaces the file.
+    for changes in watchfiles.watch(
+        *(root / path for path in WATCHED_PATHS if (root / path).exists()),
+        step=QUIET_MS,
+        force_polling=True,
+        poll_delay_ms=POLL_MS,
+    ):
+        files = sorted({Path(path).relative_to(root) for _, path in changes if not Path(path).is_dir()})
+        if files:
+            yield files
 
 
-def snapshot(root: Path) -> Snapshot:
-    """When each watched file was changed last."""
-    found: Snapshot = {}
-    for name in WATCHED:
-        path = root / name
-        for file in path.rglob("*") if path.is_dir() else [path]:
-            if "__pycache__" in file.parts:
-                continue
-            try:
-                if file.is_file():
-                    found[file] = file.stat().st_mtime_ns
-            except FileNotFoundError:  # an editor's own file, gone again
-                continue
-    return found
+def roll_out(command: list[str], files: list[Path], *, saved_at: float, report: Callable[[str], None]) -> None:
+    """Run the update for a save and report the time until the new code serves. A failed update does not raise.
 
-
-def roll_out(command: list[str], changed: tuple[list[Path], float], say: Callable[[str], None]) -> None:
-    """Run the update for a save, and say how long after it the new code serves; a failure ends nothing.
+    Args:
+        command: The update command.
+        files: The changed files.
+        saved_at: Time of the save, by `time.monotonic`.
+        report: Receives each message for the user.
 
     Raises:
-        StackError: Pulumi is missing.
+        StackError: The program of the command is not installed.
     """
-    files, saved = changed
-    say(f"changed: {', '.join(str(path) for path in files)}")
+    report(f"changed: {', '.join(str(file) for file in files)}")
     try:
-        code = subprocess.run(command, check=False).returncode
+        exit_code = subprocess.run(command, check=False).returncode
     except FileNotFoundError as error:
-        raise StackError("`pulumi` is not on PATH.", next_step="See `manta doctor`.") from error
-    took = f"{time.monotonic() - saved:.0f} s after the save"
-    say(f"serving {took}" if code == 0 else f"not rolled out, {took}; what served before serves on. Mend it and save.")
-
-
-def _later(root: Path) -> Snapshot:
-    time.sleep(QUIET_S)
-    return snapshot(root)
+        raise StackError(f"`{command[0]}` is not on PATH.", next_step="See `manta doctor`.") from error
+    duration = f"{time.monotonic() - saved_at:.0f} s after the save"
+    if exit_code == 0:
+        report(f"serving {duration}")
+    else:
+        report(f"update failed, {duration}; the old code still serves. Correct the code and save again.")

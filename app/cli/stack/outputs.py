@@ -1,4 +1,4 @@
-"""What the selected Pulumi stack says of itself: its outputs, and its configuration with the defaults."""
+"""Reads a Pulumi stack: its outputs, and its configuration with the defaults."""
 
 import json
 import subprocess
@@ -10,29 +10,31 @@ from pydantic.alias_generators import to_camel
 from app.errors import MantaError
 
 PULUMI_TIMEOUT_S: Final = 120
-"""Pulumi may have to read its state from far away."""
+"""Timeout of a `pulumi` command. Pulumi may read its state from a remote backend."""
 
 
 class StackError(MantaError):
-    """The stack cannot be asked, or it is not up."""
+    """Pulumi cannot read the stack, or the stack is not up."""
 
     title = "Stack unavailable"
 
 
-class Forward(BaseModel):
-    """One tunnel: a Service of the cluster, and the port of this machine that leads to it."""
+class Tunnel(BaseModel):
+    """A tunnel from a port of this machine to a Kubernetes Service."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
     name: str
+    """`ray`, `mlflow` or `serve`."""
     namespace: str
     service: str
     port: int
+    """Port of the Service."""
     local_port: int
 
 
-class Outputs(BaseModel):
-    """What a stack that is up tells its clients; other outputs are not read."""
+class StackOutputs(BaseModel):
+    """The outputs of a stack that the commands use. Other outputs are ignored."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
@@ -42,25 +44,26 @@ class Outputs(BaseModel):
     ray_dashboard_url: str
     mlflow_url: str
     serve_url: str
-    forwards: tuple[Forward, ...] = Field(min_length=1)
+    forwards: tuple[Tunnel, ...] = Field(min_length=1)
     ray_token: SecretStr = SecretStr("")
-    """Ray's token, where secrets are shown."""
+    """Ray's token. It is encrypted unless the outputs were read with secrets."""
     stack: str = ""
 
 
-def outputs(stack: str = "", *, show_secrets: bool = False) -> Outputs:
+def read_outputs(stack: str = "", *, show_secrets: bool = False) -> StackOutputs:
     """Read the outputs of a stack.
 
     Args:
-        stack: Name of the stack; empty means the selected one.
-        show_secrets: Whether to decrypt secrets, for which Pulumi may ask for the passphrase.
+        stack: Name of the stack; empty for the selected stack.
+        show_secrets: Whether Pulumi decrypts secrets. It may need the stack's passphrase for that.
 
     Raises:
-        StackError: Pulumi is missing or has no such stack, or the stack is not up.
+        StackError: `pulumi` is not installed, there is no such stack, or the stack is not up.
     """
-    found = _ask("stack", "output", "--json", *(["--show-secrets"] if show_secrets else []), *_named(stack))
+    secrets_option = ["--show-secrets"] if show_secrets else []
+    outputs = _run_pulumi("stack", "output", "--json", *secrets_option, *_stack_option(stack))
     try:
-        return Outputs.model_validate(found)
+        return StackOutputs.model_validate(outputs)
     except ValidationError as error:
         missing = ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors()}))
         raise StackError(
@@ -68,32 +71,39 @@ def outputs(stack: str = "", *, show_secrets: bool = False) -> Outputs:
         ) from error
 
 
-def configuration(stack: str = "") -> dict[str, str]:
-    """Read the configuration of a stack, without the project's name before each key; secrets are left out.
+def read_configuration(stack: str = "") -> dict[str, str]:
+    """Read the configuration of a stack by key, without the prefix `manta:` and without secrets.
 
     Raises:
-        StackError: Pulumi is missing or has no such stack.
+        StackError: `pulumi` is not installed, or there is no such stack.
     """
-    found = _ask("config", "--json", *_named(stack))
-    return {key.rpartition(":")[2]: str(entry["value"]) for key, entry in found.items() if "value" in entry}
+    configuration = _run_pulumi("config", "--json", *_stack_option(stack))
+    return {key.rpartition(":")[2]: str(entry["value"]) for key, entry in configuration.items() if "value" in entry}
 
 
-def _named(stack: str) -> list[str]:
+def _stack_option(stack: str) -> list[str]:
     return ["--stack", stack] if stack else []
 
 
-def _ask(*arguments: str) -> dict[str, Any]:
+def _run_pulumi(*arguments: str) -> dict[str, Any]:
+    """Run a `pulumi` command that prints a JSON object.
+
+    Raises:
+        StackError: `pulumi` is not installed, failed, did not end in time, or printed no JSON.
+    """
     command = ["pulumi", "--non-interactive", *arguments]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=PULUMI_TIMEOUT_S, check=True)
-        found: dict[str, Any] = json.loads(answer.stdout)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=PULUMI_TIMEOUT_S, check=True)
+        document: dict[str, Any] = json.loads(process.stdout)
     except FileNotFoundError as error:
         raise StackError(
             "`pulumi` is not on PATH.", next_step="Install it: https://www.pulumi.com/docs/install/."
         ) from error
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().removeprefix("error: ")
-        raise StackError(said, next_step="Select a stack with `pulumi stack select dev`.") from error
+        message = error.stderr.strip().removeprefix("error: ")
+        raise StackError(message, next_step="Select a stack with `pulumi stack select NAME`.") from error
     except (subprocess.TimeoutExpired, json.JSONDecodeError) as error:
-        raise StackError(f"`{' '.join(command)}` did not answer: {error}", next_step="Run it by hand.") from error
-    return found
+        raise StackError(
+            f"`{' '.join(command)}` failed: {error}", next_step="Run this command yourself to see why."
+        ) from error
+    return document

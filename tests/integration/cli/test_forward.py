@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.cli.stack import forward
-from app.cli.stack.forward import PortError
-from app.cli.stack.outputs import Forward
+from app.cli.stack import tunnels
+from app.cli.stack.outputs import Tunnel
+from app.cli.stack.tunnels import TunnelError
 
 SERVER = """
 import http.server, sys, threading
@@ -29,67 +29,67 @@ print("lost connection to pod", file=sys.stderr)
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """Something that listens on a port of this machine."""
+    """A socket that listens on a port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server
 
 
 @pytest.fixture
-def tunnel(listener: socket.socket) -> Forward:
+def tunnel(listener: socket.socket) -> Tunnel:
     """A tunnel whose local port is free."""
     port = int(listener.getsockname()[1])
     listener.close()
-    return Forward(name="ray", namespace="manta", service="head", port=8265, local_port=port)
+    return Tunnel(name="ray", namespace="manta", service="head", port=8265, local_port=port)
 
 
-def _program(tunnel: Forward, behaviour: str) -> list[str]:
+def _program(tunnel: Tunnel, behaviour: str) -> list[str]:
     return [sys.executable, "-c", SERVER, str(tunnel.local_port), behaviour]
 
 
-async def _said_until(tunnel: Forward, behaviour: str, lines: int) -> list[str]:
-    """Hold a tunnel until it has said so many lines."""
-    said: list[str] = []
-    enough = asyncio.Event()
+async def _first_messages(tunnel: Tunnel, behaviour: str, count: int) -> list[str]:
+    """Keep a tunnel open until it has reported a number of messages."""
+    messages: list[str] = []
+    is_complete = asyncio.Event()
 
-    def say(line: str) -> None:
-        said.append(line)
-        if len(said) == lines:
-            enough.set()
+    def report(message: str) -> None:
+        messages.append(message)
+        if len(messages) == count:
+            is_complete.set()
 
-    holding = asyncio.create_task(forward.hold(tunnel, _program(tunnel, behaviour), say))
-    await asyncio.wait_for(enough.wait(), timeout=60)
-    holding.cancel()
-    await asyncio.gather(holding, return_exceptions=True)
-    return said
+    keeping_open = asyncio.create_task(tunnels.keep_open(tunnel, _program(tunnel, behaviour), report))
+    await asyncio.wait_for(is_complete.wait(), timeout=60)
+    keeping_open.cancel()
+    await asyncio.gather(keeping_open, return_exceptions=True)
+    return messages
 
 
-def test_a_tunnel_that_drops_is_opened_again(tunnel: Forward) -> None:
-    said = asyncio.run(_said_until(tunnel, "drops", lines=3))
+def test_a_tunnel_that_drops_is_opened_again(tunnel: Tunnel) -> None:
+    messages = asyncio.run(_first_messages(tunnel, "drops", count=3))
 
     opened = f"ray: http://localhost:{tunnel.local_port} leads to head:8265"
-    assert said == [opened, "ray: dropped (lost connection to pod); opening it again", opened]
+    assert messages == [opened, "ray: dropped (lost connection to pod); opening it again", opened]
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_ends_every_tunnel(tunnel: Forward, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
-    monkeypatch.setattr(forward, "command", lambda tunnel, _: _program(tunnel, "stays"))
-    said: list[str] = []
+def test_ctrl_c_closes_every_tunnel(tunnel: Tunnel, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    monkeypatch.setattr(tunnels, "kubectl_command", lambda tunnel, _: _program(tunnel, "stays"))
+    messages: list[str] = []
 
-    def say(line: str) -> None:
-        said.append(line)
-        if len(said) == 1:
+    def report(message: str) -> None:
+        messages.append(message)
+        if len(messages) == 1:
             for number in range(times):
                 asyncio.get_running_loop().call_later(number * 0.01, os.kill, os.getpid(), signal.SIGINT)
 
-    asyncio.run(forward.hold_all([tunnel], context="minikube", say=say))
+    asyncio.run(tunnels.keep_all_open([tunnel], context="minikube", report=report))
 
-    assert said[-1] == "closed"
-    forward.check_ports([tunnel])
+    assert messages[-1] == "closed"
+    tunnels.check_ports([tunnel])
 
 
-def test_a_busy_port_is_named_with_another_one_to_take(listener: socket.socket) -> None:
+def test_a_port_in_use_is_an_error_that_suggests_another_port(listener: socket.socket) -> None:
     port = int(listener.getsockname()[1])
-    tunnel = Forward(name="serve", namespace="manta", service="serve", port=8000, local_port=port)
+    tunnel = Tunnel(name="serve", namespace="manta", service="serve", port=8000, local_port=port)
 
-    with pytest.raises(PortError, match=rf"Port {port} .* is busy.*--serve-port"):
-        forward.check_ports([tunnel])
+    with pytest.raises(TunnelError, match=rf"Port {port} .* is in use.*--serve-port"):
+        tunnels.check_ports([tunnel])

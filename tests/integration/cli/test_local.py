@@ -12,17 +12,17 @@ from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[LocalFolder, str]:
-    """A folder in which `manta local --once` ran from nothing, and what it printed."""
-    place = LocalFolder(tmp_path_factory.mktemp("once"))
+def completed_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[LocalFolder, str]:
+    """A new folder in which `manta local --once` ran, and the output of the command."""
+    folder = LocalFolder(tmp_path_factory.mktemp("once"))
     ray, mlflow, serve = map(str, free_ports(3))
-    ended = place.run("local", "--once", "--ray-port", ray, "--mlflow-port", mlflow, "--serve-port", serve)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return place, ended.stdout
+    process = folder.run("local", "--once", "--ray-port", ray, "--mlflow-port", mlflow, "--serve-port", serve)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return folder, process.stdout
 
 
-def test_once_trains_loads_predicts_and_ends(finished: tuple[LocalFolder, str]) -> None:
-    _, output = finished
+def test_once_trains_loads_predicts_and_stops(completed_run: tuple[LocalFolder, str]) -> None:
+    _, output = completed_run
 
     assert "A model is trained and registered" in output
     assert "The model is loaded" in output
@@ -30,26 +30,28 @@ def test_once_trains_loads_predicts_and_ends(finished: tuple[LocalFolder, str]) 
     assert READY_LINE not in output
 
 
-def test_the_token_is_readable_by_its_owner_alone(finished: tuple[LocalFolder, str]) -> None:
-    place, _ = finished
+def test_only_the_owner_can_read_the_token(completed_run: tuple[LocalFolder, str]) -> None:
+    folder, _ = completed_run
 
-    assert (place.folder / ".manta" / "token").stat().st_mode & 0o777 == 0o600
+    assert (folder.folder / ".manta" / "token").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_later_start_serves_the_champion_at_once_and_dies_without_remains(finished: tuple[LocalFolder, str]) -> None:
-    place, _ = finished
+def test_a_later_start_serves_the_champion_and_leaves_no_process_after_sigkill(
+    completed_run: tuple[LocalFolder, str],
+) -> None:
+    folder, _ = completed_run
 
-    with place.run_platform() as started:
+    with folder.run_platform() as started:
         descendants = started.descendants()
         os.kill(started.process.pid, signal.SIGKILL)
-        wait_until(lambda: not any(map(_runs, descendants)), what="the end of every process", timeout_s=60)
+        wait_until(lambda: not any(map(_is_running, descendants)), what="the end of every process", timeout_s=60)
 
     assert len(descendants) > 5
     assert "version 1 answers" in started.output
     assert "trained" not in started.output
 
 
-def _runs(process: psutil.Process) -> bool:
+def _is_running(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -57,26 +59,26 @@ def _runs(process: psutil.Process) -> bool:
 
 
 @pytest.mark.parametrize("name", ["ray", "mlflow", "serve"])
-def test_a_busy_port_is_an_error_that_names_port_and_flag_before_anything_starts(tmp_path: Path, name: str) -> None:
-    place = LocalFolder(tmp_path)
+def test_a_port_in_use_is_an_error_that_names_port_and_option_before_anything_starts(tmp_path: Path, name: str) -> None:
+    folder = LocalFolder(tmp_path)
     ports = dict(zip(("ray", "mlflow", "serve"), free_ports(3), strict=True))
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", ports[name]))
-        taken.listen()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", ports[name]))
+        listener.listen()
 
-        ended = place.run("local", *(word for key, port in ports.items() for word in (f"--{key}-port", str(port))))
+        process = folder.run("local", *(word for part, port in ports.items() for word in (f"--{part}-port", str(port))))
 
-    assert ended.returncode == 1
-    assert f"Port {ports[name]} is not free" in ended.stderr
-    assert f"--{name}-port" in ended.stderr
+    assert process.returncode == 1
+    assert f"Port {ports[name]} is not free" in process.stderr
+    assert f"--{name}-port" in process.stderr
     assert not (tmp_path / ".manta").exists()
 
 
-def test_two_platforms_cannot_share_a_folder(platform: RunningPlatform, local: LocalFolder) -> None:
+def test_a_second_platform_with_the_same_state_folder_is_refused(platform: RunningPlatform, local: LocalFolder) -> None:
     ray, mlflow, serve = map(str, free_ports(3))
 
-    ended = local.run("local", "--ray-port", ray, "--mlflow-port", mlflow, "--serve-port", serve)
+    process = local.run("local", "--ray-port", ray, "--mlflow-port", mlflow, "--serve-port", serve)
 
-    assert ended.returncode == 1
-    assert "runs already" in ended.stderr
+    assert process.returncode == 1
+    assert "is already running" in process.stderr
     assert platform.process.poll() is None

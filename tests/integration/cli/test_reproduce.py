@@ -1,4 +1,4 @@
-"""Runs on data that has versions, and made again from what they say of themselves; DVC, git and MLflow are real."""
+"""Training on versioned data, and `manta reproduce`, with real DVC, git and MLflow."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ OPTIONS = ("--target", "sold", "--trees", "10")
 
 
 class Clone:
-    """A repository of git and DVC with the code, one data set in two versions, and its storage."""
+    """A git and DVC repository with the code, two versions of a data set, and a DVC remote."""
 
     def __init__(self, folder: Path, mlflow_url: str) -> None:
         self.folder = folder / "clone"
@@ -29,7 +29,7 @@ class Clone:
         shutil.copytree(ROOT / "app", self.folder / "app", ignore=shutil.ignore_patterns("__pycache__"))
         (self.folder / ".gitignore").write_text("__pycache__/\n")
         self.call("git", "init", "--quiet")
-        for key, value in (("user.email", "nobody@example.com"), ("user.name", "nobody")):
+        for key, value in (("user.email", "test@example.com"), ("user.name", "test")):
             self.call("git", "config", key, value)
         self.call("dvc", "init", "--quiet")
         self.call("dvc", "remote", "add", "--quiet", "--default", "store", str(folder / "store"))
@@ -46,15 +46,15 @@ class Clone:
         (self.folder / "flats.csv").write_text(f"rooms,area,sold\n{rows}\n")
 
     def call(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a program in the repository; it must succeed."""
-        ended = self.run(program, *arguments)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended
+        """Run a program in the repository and check that it succeeds."""
+        process = self.run(program, *arguments)
+        assert process.returncode == 0, process.stdout + process.stderr
+        return process
 
     def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        found = MANTA.parent / program
+        installed = MANTA.parent / program
         return subprocess.run(
-            [str(found) if found.exists() else program, *arguments],
+            [str(installed) if installed.exists() else program, *arguments],
             cwd=self.folder,
             env=self.environment | {"PYTHONPATH": str(self.folder)},
             capture_output=True,
@@ -63,28 +63,28 @@ class Clone:
             check=False,
         )
 
-    def trained(self, data: str) -> dict[str, Any]:
-        """The result of a training run, straight by its module."""
-        ended = self.call(sys.executable, "-m", "app.train", "--data", data, *OPTIONS)
-        result: dict[str, Any] = json.loads(next(line for line in ended.stdout.splitlines() if line.startswith("{")))
+    def train(self, data: str) -> dict[str, Any]:
+        """Run `python -m app.train` and return its result."""
+        process = self.call(sys.executable, "-m", "app.train", "--data", data, *OPTIONS)
+        result: dict[str, Any] = json.loads(next(line for line in process.stdout.splitlines() if line.startswith("{")))
         return result
 
 
 @pytest.fixture(scope="module")
 def clone(platform: RunningPlatform, local: LocalFolder, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     assert platform.process.poll() is None, platform.output
-    return Clone(tmp_path_factory.mktemp("reproduce"), local.target.mlflow_url)
+    return Clone(tmp_path_factory.mktemp("reproduce"), local.endpoints.mlflow_url)
 
 
 @pytest.fixture(scope="module")
 def tags(local: LocalFolder) -> Any:  # noqa: ANN401 - a function
-    client = MlflowClient(tracking_uri=local.target.mlflow_url)
+    client = MlflowClient(tracking_uri=local.endpoints.mlflow_url)
     return lambda run_id: client.get_run(run_id).data.tags
 
 
-def test_a_version_of_the_data_is_trained_on_recorded_and_reproduced_bit_for_bit(clone: Clone, tags: Any) -> None:  # noqa: ANN401
-    first = clone.trained("dvc:flats.csv@v1")
-    second = clone.trained("dvc:flats.csv")
+def test_a_run_on_a_dvc_revision_records_it_and_is_reproduced_bit_for_bit(clone: Clone, tags: Any) -> None:  # noqa: ANN401
+    first = clone.train("dvc:flats.csv@v1")
+    second = clone.train("dvc:flats.csv")
 
     assert first["fingerprint"] != second["fingerprint"]
     recorded, changed = tags(first["run_id"]), tags(second["run_id"])
@@ -94,38 +94,38 @@ def test_a_version_of_the_data_is_trained_on_recorded_and_reproduced_bit_for_bit
     assert changed["data.changed_since"] == first["run_id"]
     assert "data.changed_since" not in recorded
 
-    again = clone.run("manta", "reproduce", first["run_id"])
+    process = clone.run("manta", "reproduce", first["run_id"])
 
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert f"the same, bit for bit: {first['fingerprint']}" in again.stdout
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert f"the same, bit for bit: {first['fingerprint']}" in process.stdout
     assert clone.call("git", "worktree", "list").stdout.count("\n") == 1
     assert clone.call("git", "status", "--porcelain").stdout == ""
 
 
-def test_a_file_that_was_changed_since_is_told_from_the_runs(clone: Clone) -> None:
+def test_data_that_was_changed_or_deleted_since_the_run_is_an_error(clone: Clone) -> None:
     (clone.folder / "plain.csv").write_text((clone.folder / "flats.csv").read_text())
-    run_id = clone.trained("plain.csv")["run_id"]
+    run_id = clone.train("plain.csv")["run_id"]
     text = (clone.folder / "plain.csv").read_text()
     (clone.folder / "plain.csv").write_text(text.replace("\n5,", "\n50,"))
 
     changed = clone.run("manta", "reproduce", run_id)
     (clone.folder / "plain.csv").unlink()
-    gone = clone.run("manta", "reproduce", run_id)
+    deleted = clone.run("manta", "reproduce", run_id)
 
-    assert (changed.returncode, gone.returncode) == (1, 1)
-    assert "The data came out as" in changed.stderr
-    assert "neither in its commit nor at" in gone.stderr
-    assert "Traceback" not in changed.stderr + gone.stderr
-
-
-def test_a_run_that_nobody_made_is_not_found(clone: Clone) -> None:
-    ended = clone.run("manta", "reproduce", "0" * 32)
-
-    assert ended.returncode == 1
-    assert "There is no run" in ended.stderr
+    assert (changed.returncode, deleted.returncode) == (1, 1)
+    assert "The data differs" in changed.stderr
+    assert "neither in its commit nor at" in deleted.stderr
+    assert "Traceback" not in changed.stderr + deleted.stderr
 
 
-def test_a_version_is_fetched_from_the_storage_where_nothing_else_has_it(clone: Clone) -> None:
+def test_an_unknown_run_is_an_error(clone: Clone) -> None:
+    process = clone.run("manta", "reproduce", "0" * 32)
+
+    assert process.returncode == 1
+    assert "There is no run" in process.stderr
+
+
+def test_a_file_that_is_not_in_the_cache_is_fetched_from_the_dvc_remote(clone: Clone) -> None:
     shutil.rmtree(clone.folder / ".dvc" / "cache")
 
     file = dvc.read(f"dvc:{clone.folder}/flats.csv@v1")
@@ -136,7 +136,7 @@ def test_a_version_is_fetched_from_the_storage_where_nothing_else_has_it(clone: 
 
 
 @pytest.mark.parametrize(
-    ("location", "said"),
+    ("location", "message"),
     [
         ("flats.csv@v9", "unknown Git revision"),
         ("nowhere.csv@v1", "cannot be read: No such file"),
@@ -144,14 +144,14 @@ def test_a_version_is_fetched_from_the_storage_where_nothing_else_has_it(clone: 
         ("../flats.csv", "is not in a DVC repository"),
     ],
 )
-def test_what_dvc_does_not_have_is_refused_with_a_next_step(clone: Clone, location: str, said: str) -> None:
-    with pytest.raises(DataError, match=said) as refused:
+def test_a_location_that_dvc_cannot_read_is_refused_with_a_next_step(clone: Clone, location: str, message: str) -> None:
+    with pytest.raises(DataError, match=message) as error:
         dvc.read(f"dvc:{clone.folder}/{location}")
 
-    assert refused.value.next_step
+    assert error.value.next_step
 
 
-def test_a_file_that_was_changed_after_it_was_added_is_refused(clone: Clone) -> None:
+def test_a_file_that_was_changed_after_dvc_add_is_refused(clone: Clone) -> None:
     clone.write(5)
 
     with pytest.raises(DataError, match=r"dvc add flats\.csv"):
@@ -160,7 +160,7 @@ def test_a_file_that_was_changed_after_it_was_added_is_refused(clone: Clone) -> 
     clone.write(4)
 
 
-def test_data_whose_entry_was_not_committed_has_no_clean_revision(clone: Clone) -> None:
+def test_data_with_an_uncommitted_dvc_entry_has_a_dirty_revision(clone: Clone) -> None:
     clone.write(6)
     clone.call("dvc", "add", "--quiet", "flats.csv")
 

@@ -13,37 +13,35 @@ from tests.support.local import LocalFolder, RunningPlatform, clean_environment
 
 @pytest.mark.usefixtures("platform")
 class TestCommands:
-    """Commands against the running platform, found through the folder's state."""
+    """Commands find the running platform through the state folder."""
 
-    def test_status_shows_every_part_up(self, local: LocalFolder) -> None:
-        ended = local.run("status", "--json")
+    def test_status_shows_that_every_part_is_up(self, local: LocalFolder) -> None:
+        process = local.run("status", "--json")
 
-        parts = json.loads(ended.stdout)
-        assert ended.returncode == 0
+        parts = json.loads(process.stdout)
+        assert process.returncode == 0
         assert {name: part["is_up"] for name, part in parts.items()} == {"ray": True, "mlflow": True, "serve": True}
 
-    def test_predict_answers_a_csv_whose_columns_stand_in_another_order(
-        self, local: LocalFolder, tmp_path: Path
-    ) -> None:
+    def test_predict_accepts_a_csv_with_columns_in_another_order(self, local: LocalFolder, tmp_path: Path) -> None:
         dataset = load_bundled("breast-cancer")
         rows = dataset.features.head(20)[dataset.features.columns[::-1]].assign(diagnosis="?")
         rows.to_csv(tmp_path / "rows.csv", index=False)
 
-        ended = local.run("predict", str(tmp_path / "rows.csv"))
+        process = local.run("predict", str(tmp_path / "rows.csv"))
 
-        header, *lines = ended.stdout.splitlines()
-        assert ended.returncode == 0, ended.stderr
+        header, *lines = process.stdout.splitlines()
+        assert process.returncode == 0, process.stderr
         assert header == "prediction,probability_benign,probability_malignant"
         assert [line.split(",")[0] for line in lines] == dataset.target.head(20).tolist()
-        assert "ignored, since the model does not know them: diagnosis" in ended.stderr
+        assert "columns that the model does not know are ignored: diagnosis" in process.stderr
 
-    def test_predict_answers_json_from_standard_input(self, local: LocalFolder) -> None:
+    def test_predict_reads_json_from_standard_input(self, local: LocalFolder) -> None:
         row = load_bundled("breast-cancer").features.iloc[0].tolist()
 
-        ended = local.run("predict", "-", stdin=json.dumps([row]))
+        process = local.run("predict", "-", stdin=json.dumps([row]))
 
-        assert ended.returncode == 0, ended.stderr
-        assert json.loads(ended.stdout)["predictions"] == ["malignant"]
+        assert process.returncode == 0, process.stderr
+        assert json.loads(process.stdout)["predictions"] == ["malignant"]
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -54,33 +52,33 @@ class TestCommands:
             ("[[1, 2", "is not JSON"),
         ],
     )
-    def test_predict_refuses_what_it_cannot_use_without_a_traceback(
+    def test_predict_refuses_unusable_input_without_a_traceback(
         self, local: LocalFolder, content: str, message: str
     ) -> None:
-        ended = local.run("predict", "-", stdin=content)
+        process = local.run("predict", "-", stdin=content)
 
-        assert ended.returncode == 1
-        assert message in ended.stderr
-        assert "Traceback" not in ended.stderr
-        assert ended.stdout == ""
+        assert process.returncode == 1
+        assert message in process.stderr
+        assert "Traceback" not in process.stderr
+        assert process.stdout == ""
 
-    def test_load_of_an_unknown_version_fails_and_says_so(self, local: LocalFolder) -> None:
-        ended = local.run("load", "--version", "999")
+    def test_load_of_an_unknown_version_is_an_error(self, local: LocalFolder) -> None:
+        process = local.run("load", "--version", "999")
 
-        assert ended.returncode == 1
-        assert "There is no version 999" in ended.stderr
+        assert process.returncode == 1
+        assert "There is no version 999" in process.stderr
 
-    def test_load_serves_the_version_that_is_named(self, local: LocalFolder) -> None:
-        ended = local.run("load", "--version", "1")
+    def test_load_serves_the_requested_version(self, local: LocalFolder) -> None:
+        process = local.run("load", "--version", "1")
 
-        assert ended.returncode == 0, ended.stderr
-        assert "RandomForestClassifierModel version 1 serves" in ended.stdout
+        assert process.returncode == 0, process.stderr
+        assert "RandomForestClassifierModel version 1 serves" in process.stdout
 
 
-def test_the_printed_curl_commands_work_as_they_stand(platform: RunningPlatform, local: LocalFolder) -> None:
+def test_the_printed_curl_commands_work_unchanged(platform: RunningPlatform, local: LocalFolder) -> None:
     commands = re.findall(r"^  (curl .*)$", platform.output, re.MULTILINE)
 
-    answers = [
+    outputs = [
         subprocess.run(
             ["bash", "-c", command + " --fail-with-body --silent --max-time 60"],
             cwd=local.folder,
@@ -93,12 +91,12 @@ def test_the_printed_curl_commands_work_as_they_stand(platform: RunningPlatform,
         for command in commands
     ]
 
-    load, predict = map(json.loads, answers)
+    load, predict = map(json.loads, outputs)
     assert load["model_loaded"] is True
     assert predict["predictions"][0] in {"malignant", "benign"}
 
 
-def test_everything_listens_on_loopback_alone_but_for_what_serve_binds_itself(platform: RunningPlatform) -> None:
+def test_only_the_grpc_port_of_a_replica_listens_beyond_loopback(platform: RunningPlatform) -> None:
     exposed = {
         (process.name(), connection.laddr.port)
         for process in platform.descendants()
@@ -106,7 +104,7 @@ def test_everything_listens_on_loopback_alone_but_for_what_serve_binds_itself(pl
         if connection.status == "LISTEN" and connection.laddr.ip not in {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     }
 
-    # Serve gives each replica a gRPC port on all interfaces, and no setting for it: it must ask for the token.
+    # Serve binds a gRPC port of each replica on all interfaces and has no setting for it. It must require the token.
     assert {name for name, _ in exposed} <= {"ray::ServeReplica:manta:ModelServer"}
     assert {port: _grpc_status(port) for _, port in exposed} == {
         port: grpc.StatusCode.UNAUTHENTICATED for _, port in exposed
@@ -114,38 +112,44 @@ def test_everything_listens_on_loopback_alone_but_for_what_serve_binds_itself(pl
 
 
 def _grpc_status(port: int) -> grpc.StatusCode:
-    """What a replica's port answers to a call without a token."""
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as refused:
+    """Status of a gRPC call to a replica's port without a token."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as error:
         channel.unary_unary("/ray.serve.ASGIService/HandleRequest")(b"", timeout=10)
-    code: grpc.StatusCode = refused.value.code()
+    code: grpc.StatusCode = error.value.code()
     return code
 
 
-def test_ray_refuses_who_has_no_token(platform: RunningPlatform, local: LocalFolder) -> None:
+def test_ray_refuses_a_request_without_a_token(platform: RunningPlatform, local: LocalFolder) -> None:
     assert platform.process.poll() is None
 
-    answer = httpx.get(local.target.ray_url + "/api/jobs/", timeout=10)
+    response = httpx.get(local.endpoints.ray_url + "/api/jobs/", timeout=10)
 
-    assert answer.status_code == 401
+    assert response.status_code == 401
 
 
-def test_commands_without_a_platform_say_how_to_start_one(tmp_path: Path) -> None:
-    nobody = LocalFolder(tmp_path)
+def test_without_a_platform_the_errors_say_how_to_start_one(tmp_path: Path) -> None:
+    local = LocalFolder(tmp_path)
     (tmp_path / ".manta").mkdir()
     addresses = {f"{name}_url": "http://127.0.0.1:9" for name in ("ray", "mlflow", "serve")}
     (tmp_path / ".manta" / "platform.json").write_text(json.dumps(addresses))
 
-    endings = {command: nobody.run(*command.split()) for command in ("load", "train", "status")}
+    processes = {command: local.run(*command.split()) for command in ("load", "train", "status")}
 
-    assert {command: ended.returncode for command, ended in endings.items()} == {"load": 1, "train": 1, "status": 1}
-    assert "manta local" in endings["load"].stderr
-    assert "manta local" in endings["train"].stderr
-    assert not any("Traceback" in ended.stderr for ended in endings.values())
+    assert {command: process.returncode for command, process in processes.items()} == {
+        "load": 1,
+        "train": 1,
+        "status": 1,
+    }
+    assert "manta local" in processes["load"].stderr
+    assert "manta local" in processes["train"].stderr
+    assert not any("Traceback" in process.stderr for process in processes.values())
 
 
-@pytest.mark.parametrize("command", ["local", "train", "load", "predict", "status"])
+@pytest.mark.parametrize(
+    "command", ["local", "train", "reproduce", "load", "predict", "status", "forward", "doctor", "dev"]
+)
 def test_help_shows_an_example(tmp_path: Path, command: str) -> None:
-    ended = LocalFolder(tmp_path).run(command, "--help")
+    process = LocalFolder(tmp_path).run(command, "--help")
 
-    assert ended.returncode == 0
-    assert f"Example: manta {command}" in ended.stdout
+    assert process.returncode == 0
+    assert f"Example: manta {command}" in process.stdout

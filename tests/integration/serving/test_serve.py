@@ -40,9 +40,9 @@ def served(api: httpx.Client) -> Iterator[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def registry(platform: RunningPlatform, local: LocalFolder) -> MlflowClient:
     assert platform.process.poll() is None
-    mlflow.set_tracking_uri(local.target.mlflow_url)
+    mlflow.set_tracking_uri(local.endpoints.mlflow_url)
     mlflow.set_experiment("foreign")
-    return MlflowClient(tracking_uri=local.target.mlflow_url)
+    return MlflowClient(tracking_uri=local.endpoints.mlflow_url)
 
 
 def test_load_answers_as_the_contract_says(api: httpx.Client) -> None:
@@ -224,7 +224,7 @@ def test_requests_are_counted_by_path_and_status(api: httpx.Client, local: Local
     assert api.post("/predict", json={}).status_code == 422
 
     def counted() -> set[tuple[str, str]]:
-        found = httpx.get(f"{local.target.ray_url}/api/prometheus/sd", headers=local.target.ray_headers).json()
+        found = httpx.get(f"{local.endpoints.ray_url}/api/prometheus/sd", headers=local.endpoints.ray_headers).json()
         texts = [httpx.get(f"http://{target}/metrics").text for part in found for target in part["targets"]]
         lines = re.findall(r"^ray_serve_num_http_requests_total{(.*)} \S+$", "\n".join(texts), re.MULTILINE)
         labels = [dict(re.findall(r'(\w+)="([^"]*)"', line)) for line in lines]

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[3]
 def registry(platform: RunningPlatform, local: LocalFolder) -> Iterator[MlflowClient]:
     """MLflow's client; the first version is the champion before and after."""
     assert platform.process.poll() is None
-    client = MlflowClient(tracking_uri=local.target.mlflow_url)
+    client = MlflowClient(tracking_uri=local.endpoints.mlflow_url)
     yield client
     client.set_registered_model_alias(MODEL_NAME, "champion", "1")
 
@@ -162,7 +162,7 @@ def test_a_cluster_without_free_cpus_is_waited_for_with_the_reason(
 ) -> None:
     assert platform.process.poll() is None
     hold = "ray.get(ray.remote(num_cpus=ray.cluster_resources()['CPU'])(lambda: time.sleep(300)).remote())"
-    client = JobSubmissionClient(local.target.ray_url, headers=local.target.ray_headers)
+    client = JobSubmissionClient(local.endpoints.ray_url, headers=local.endpoints.ray_headers)
     holder = client.submit_job(entrypoint=f'python -c "import ray, time; ray.init(); {hold}"')
     try:
         wait_until(
@@ -184,7 +184,7 @@ def test_a_cluster_without_free_cpus_is_waited_for_with_the_reason(
 
 def test_a_model_survives_a_registry_that_goes_away(local: LocalFolder, registry: MlflowClient, tmp_path: Path) -> None:
     before = len(registry.search_model_versions(f"name='{MODEL_NAME}'"))
-    door = Door(local.target.mlflow_url, closes_at="/runs/log-batch")
+    door = Door(local.endpoints.mlflow_url, closes_at="/runs/log-batch")
     with door.listening() as url:
         environment = clean_environment() | {
             "MLFLOW_TRACKING_URI": url,

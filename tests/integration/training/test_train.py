@@ -14,7 +14,7 @@ from tests.support.local import LocalFolder, RunningPlatform
 @pytest.fixture(scope="module")
 def registry(platform: RunningPlatform, local: LocalFolder) -> MlflowClient:
     assert platform.process.poll() is None
-    return MlflowClient(tracking_uri=local.target.mlflow_url)
+    return MlflowClient(tracking_uri=local.endpoints.mlflow_url)
 
 
 def trained(local: LocalFolder, *argv: str) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def test_a_version_is_registered_with_signature_example_and_pins(
     registry: MlflowClient, wine: dict[str, Any], local: LocalFolder
 ) -> None:
     version = registry.get_model_version(MODEL_NAME, wine["version"])
-    mlflow.set_tracking_uri(local.target.mlflow_url)
+    mlflow.set_tracking_uri(local.endpoints.mlflow_url)
     info = mlflow.models.get_model_info(f"models:/{MODEL_NAME}/{wine['version']}")
 
     assert version.run_id == wine["run_id"]

@@ -11,7 +11,7 @@ from tests.support.program import Program, config
 
 
 def requests(container: dict[str, Any]) -> dict[str, Decimal]:
-    return {kind: preflight.amount(text) for kind, text in container["resources"]["requests"].items()}
+    return {kind: preflight.parse_quantity(quantity) for kind, quantity in container["resources"]["requests"].items()}
 
 
 def total(containers: list[dict[str, Any]]) -> dict[str, Decimal]:
@@ -41,7 +41,7 @@ def test_the_doctor_computes_the_requests_of_the_stack(program: Program, stack: 
     values = [resource.inputs["values"] for resource in record.of_type("kubernetes:helm.sh/v3:Release")]
     releases = [value for value in values for _ in range(value.get("replicaCount", 1))]
 
-    running, upgrade = preflight.asked(text_of(stack))
+    stack_requests, second_ray_cluster = preflight.requested_resources(text_of(stack))
 
-    assert upgrade == total(ray)
-    assert running == total([*ray, *redis, *releases])
+    assert second_ray_cluster == total(ray)
+    assert stack_requests == total([*ray, *redis, *releases])

@@ -1,6 +1,6 @@
-"""What `manta doctor` finds: one line for each check, and the next step where something is wrong.
+"""Results of the checks of `manta doctor`, and the programs that the checks run.
 
-`preflight.py` looks at the machine and the cluster before `pulumi up`, `health.py` at the parts after it.
+`preflight.py` checks the machine and the cluster before `pulumi up`. `health.py` checks the parts of a running stack.
 """
 
 import json
@@ -10,24 +10,25 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-KUBECTL_TIMEOUT_S: Final = 20
-"""The longest that one question to the cluster may take."""
+PROGRAM_TIMEOUT_S: Final = 20
+"""Timeout of one program, such as a `kubectl` request to the cluster."""
 
 
 class Status(StrEnum):
-    """How a check ended."""
+    """Outcome of a check."""
 
     OK = "ok"
     UNSURE = "unsure"
-    """It cannot be told from here."""
+    """The check cannot decide."""
     WRONG = "wrong"
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Result of one check."""
+class CheckResult:
+    """Result of one check. The fields are the keys of `manta doctor --json`."""
 
     check: str
+    """Name of the check."""
     status: Status
     detail: str
     next_step: str = ""
@@ -37,51 +38,51 @@ class Finding:
         return f"{self.status.value:8} {self.check}: {self.detail}{step}"
 
 
-class AskError(Exception):
-    """A program did not answer; the message is its last line."""
+class ProgramError(Exception):
+    """A program is not installed, failed, or did not end in time. The message is the last line of its stderr."""
 
 
-def is_found(condition: bool, check: str, detail: str, next_step: str) -> Finding:  # noqa: FBT001 - it is the result
-    """A finding that is right or wrong; the next step is told only where it is wrong."""
-    return Finding(check, Status.OK if condition else Status.WRONG, detail, "" if condition else next_step)
+def pass_or_fail(check: str, detail: str, next_step: str, *, has_passed: bool) -> CheckResult:
+    """Result of a check that can decide. The next step is kept only if the check has failed."""
+    return CheckResult(check, Status.OK, detail) if has_passed else CheckResult(check, Status.WRONG, detail, next_step)
 
 
-def ask(*command: str) -> str:
-    """Run a program and give back what it printed.
+def run_program(*command: str) -> str:
+    """Run a program and return its output.
 
     Raises:
-        AskError: It is not there, failed, or did not end in time.
+        ProgramError: The program is not installed, failed, or did not end in time.
     """
     if shutil.which(command[0]) is None:
-        raise AskError(f"{command[0]} is not on PATH")
+        raise ProgramError(f"{command[0]} is not on PATH")
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=KUBECTL_TIMEOUT_S, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S, check=True).stdout
     except subprocess.CalledProcessError as error:
-        lines = error.stderr.strip().splitlines() or [f"{command[0]} ended with {error.returncode}"]
-        raise AskError(lines[-1]) from error
+        lines = error.stderr.strip().splitlines() or [f"{command[0]} ended with exit code {error.returncode}"]
+        raise ProgramError(lines[-1]) from error
     except subprocess.TimeoutExpired as error:
-        raise AskError(f"{command[0]} did not answer in {KUBECTL_TIMEOUT_S} s") from error
+        raise ProgramError(f"{command[0]} did not answer in {PROGRAM_TIMEOUT_S} s") from error
 
 
 @dataclass(frozen=True)
 class Kubectl:
-    """The cluster of one context, asked through kubectl."""
+    """`kubectl` with a context of the kubeconfig."""
 
     context: str
 
     def run(self, *arguments: str) -> str:
-        """Run kubectl in the context.
+        """Run a `kubectl` command and return its output.
 
         Raises:
-            AskError: kubectl or the cluster did not answer.
+            ProgramError: `kubectl` is not installed, failed, or did not end in time.
         """
-        return ask("kubectl", "--context", self.context, *arguments)
+        return run_program("kubectl", "--context", self.context, *arguments)
 
-    def items(self, kinds: str, *arguments: str) -> list[dict[str, Any]]:
-        """Objects of some kinds.
+    def items(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
+        """List the objects of a kind, as the API server returns them.
 
         Raises:
-            AskError: kubectl or the cluster did not answer.
+            ProgramError: `kubectl` is not installed, failed, or did not end in time.
         """
-        found: list[dict[str, Any]] = json.loads(self.run("get", kinds, "-o", "json", *arguments))["items"]
-        return found
+        items: list[dict[str, Any]] = json.loads(self.run("get", kind, "-o", "json", *arguments))["items"]
+        return items

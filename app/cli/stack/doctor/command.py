@@ -1,47 +1,48 @@
-"""`manta doctor`: what is wrong with the machine, the cluster or the stack, and what to do about it."""
+"""`manta doctor`: checks the machine, the cluster and the stack."""
 
 import json
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
-from app.cli.stack import outputs
+from app.cli.shared_options import JsonOption, StackOption
 from app.cli.stack.doctor import health, preflight
-from app.cli.stack.doctor.checks import Finding, Status
-from app.cli.stack.outputs import StackError
+from app.cli.stack.doctor.checks import CheckResult, Status
+from app.cli.stack.outputs import StackError, read_configuration, read_outputs
 from app.command import EXIT_FAILED
 
 
 def doctor(
-    stack_name: Annotated[
-        str, typer.Option("--stack", help="Pulumi stack; the selected one where nothing is said.")
-    ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document in place of lines.")] = False,  # noqa: FBT002 - a flag of the command line
+    stack: StackOption = "",
+    as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> None:
-    """Check the machine and the cluster before `pulumi up`, and the health of every part after it."""
-    found = diagnose(stack_name)
-    wrong = sum(finding.status is Status.WRONG for finding in found)
+    """Check tools, cluster and configuration, and every part of a stack that is up.
+
+    Each failed check names the next step. The exit code is 1 if a check failed.
+
+    Example: manta doctor --stack prod
+    """
+    results = run_checks(stack)
+    failed = sum(result.status is Status.WRONG for result in results)
     if as_json:
-        typer.echo(json.dumps({"wrong": wrong, "findings": [asdict(finding) for finding in found]}, indent=2))
+        typer.echo(json.dumps({"wrong": failed, "findings": [asdict(result) for result in results]}, indent=2))
     else:
-        for finding in found:
-            typer.echo(str(finding))
-        typer.echo(f"{wrong} of {len(found)} checks went wrong" if wrong else f"all {len(found)} checks passed")
-    if wrong:
+        for result in results:
+            typer.echo(str(result))
+        typer.echo(f"{failed} of {len(results)} checks failed" if failed else f"all {len(results)} checks passed")
+    if failed:
         raise typer.Exit(EXIT_FAILED)
 
 
-def diagnose(stack_name: str) -> list[Finding]:
-    """Run every check that applies: those of the parts only where the stack is up."""
+def run_checks(stack: str) -> list[CheckResult]:
+    """Run every check that applies. The parts are checked only if the stack is up."""
     try:
-        config = outputs.configuration(stack_name)
+        configuration = read_configuration(stack)
     except StackError as error:
-        unset = Finding("stack", Status.WRONG, error.detail, error.next_step)
-        return [*preflight.tools({}), unset]
-    found = list(preflight.findings(config))
+        return [*preflight.check_tools({}), CheckResult("stack", Status.WRONG, error.detail, error.next_step)]
+    results = list(preflight.run_checks(configuration))
     try:
-        found_outputs = outputs.outputs(stack_name)
+        outputs = read_outputs(stack)
     except StackError:
-        return [*found, Finding("stack", Status.OK, "not up yet")]
-    return found + list(health.findings(found_outputs))
+        return [*results, CheckResult("stack", Status.OK, "not up yet")]
+    return results + list(health.run_checks(outputs))

@@ -1,95 +1,102 @@
-"""How the parts of a stack that is up are, each with the next step where it is not well."""
+"""Checks of `manta doctor` for a stack that is up: pods, RayService, volumes and addresses."""
 
 from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx
 
-from app.cli.stack.doctor.checks import AskError, Finding, Kubectl, Status, is_found
-from app.cli.stack.outputs import Outputs
+from app.cli.stack.doctor.checks import CheckResult, Kubectl, ProgramError, Status, pass_or_fail
+from app.cli.stack.outputs import StackOutputs
 
-PARTS: Final = {
+SELECTORS: Final = {
     "operator": "app.kubernetes.io/name=kuberay-operator",
     "redis": "app.kubernetes.io/component=redis",
     "mlflow": "app.kubernetes.io/component=mlflow",
     "ray head": "ray.io/node-type=head",
     "ray workers": "ray.io/node-type=worker",
 }
+"""Label selector of the pods of each part."""
 HTTP_TIMEOUT_S: Final = 5
 
 
-def findings(outputs: Outputs) -> Iterator[Finding]:
-    """Every check of a stack that is up."""
+def run_checks(outputs: StackOutputs) -> Iterator[CheckResult]:
+    """Run every check of a stack that is up."""
     kubectl = Kubectl(outputs.context)
     try:
-        for part, selector in PARTS.items():
+        for part, selector in SELECTORS.items():
             namespace = f"{outputs.namespace}-operator" if part == "operator" else outputs.namespace
-            yield _pods(part, namespace, kubectl.items("pods", "-n", namespace, "-l", selector))
-        yield _service(outputs.namespace, kubectl.items("rayservices.ray.io", "-n", outputs.namespace))
-        yield from _volumes(outputs.namespace, kubectl.items("persistentvolumeclaims", "-n", outputs.namespace))
-    except AskError as error:
-        yield Finding("cluster", Status.WRONG, str(error), "Start the cluster, or check the context.")
+            yield _check_pods(part, namespace, kubectl.items("pods", "-n", namespace, "-l", selector))
+        yield _check_ray_service(outputs.namespace, kubectl.items("rayservices.ray.io", "-n", outputs.namespace))
+        yield from _check_volumes(outputs.namespace, kubectl.items("persistentvolumeclaims", "-n", outputs.namespace))
+    except ProgramError as error:
+        next_step = f"Start the cluster, or check that {outputs.context} is the right context."
+        yield CheckResult("cluster", Status.WRONG, str(error), next_step)
         return
-    yield _answers("Ray", outputs.ray_dashboard_url)
-    yield _answers("MLflow", outputs.mlflow_url)
-    yield _answers("Serve", outputs.serve_url)
+    yield _check_address("Ray", outputs.ray_dashboard_url)
+    yield _check_address("MLflow", outputs.mlflow_url)
+    yield _check_address("Serve", outputs.serve_url)
 
 
-def _pods(part: str, namespace: str, pods: list[dict[str, Any]]) -> Finding:
+def _check_pods(part: str, namespace: str, pods: list[dict[str, Any]]) -> CheckResult:
     if not pods:
-        return Finding(part, Status.WRONG, "there is no pod", f"kubectl get events -n {namespace}")
-    unwell = [pod for pod in pods if not _is_ready(pod)]
-    restarts = sum(status.get("restartCount", 0) for pod in pods for status in _statuses(pod))
-    detail = f"{len(pods) - len(unwell)} of {len(pods)} ready, {restarts} restarts"
-    if not unwell:
-        return Finding(part, Status.OK, detail)
-    name = unwell[0]["metadata"]["name"]
-    reason = _reason(unwell[0])
-    verb = "describe pod" if reason in ("Pending", "ErrImagePull", "ImagePullBackOff") else "logs --previous"
-    step = f"kubectl {verb} {name} -n {namespace}"
-    return Finding(part, Status.WRONG, f"{detail}; {name}: {reason}", step)
+        return CheckResult(part, Status.WRONG, "there is no pod", f"kubectl get events -n {namespace}")
+    not_ready = [pod for pod in pods if not _is_ready(pod)]
+    restarts = sum(status.get("restartCount", 0) for pod in pods for status in _container_statuses(pod))
+    detail = f"{len(pods) - len(not_ready)} of {len(pods)} ready, {restarts} restarts"
+    if not not_ready:
+        return CheckResult(part, Status.OK, detail)
+    name = not_ready[0]["metadata"]["name"]
+    reason = _not_ready_reason(not_ready[0])
+    has_no_log = reason in ("Pending", "ErrImagePull", "ImagePullBackOff")
+    next_step = f"kubectl {'describe pod' if has_no_log else 'logs --previous'} {name} -n {namespace}"
+    return CheckResult(part, Status.WRONG, f"{detail}; {name}: {reason}", next_step)
 
 
-def _service(namespace: str, services: list[dict[str, Any]]) -> Finding:
+def _check_ray_service(namespace: str, services: list[dict[str, Any]]) -> CheckResult:
     if not services:
-        return Finding("ray service", Status.WRONG, "there is none", "pulumi up --refresh")
-    conditions = {c["type"]: c for c in services[0].get("status", {}).get("conditions", [])}
+        return CheckResult("ray service", Status.WRONG, "there is no RayService", "pulumi up --refresh")
+    conditions = {condition["type"]: condition for condition in services[0].get("status", {}).get("conditions", [])}
     ready = conditions.get("Ready", {})
     if ready.get("status") != "True":
-        step = f"kubectl describe rayservice {services[0]['metadata']['name']} -n {namespace}"
-        return Finding("ray service", Status.WRONG, str(ready.get("message", "not ready")), step)
-    upgrading = conditions.get("UpgradeInProgress", {}).get("status") == "True"
-    return Finding("ray service", Status.OK, "ready, and an upgrade is under way" if upgrading else "ready")
+        next_step = f"kubectl describe rayservice {services[0]['metadata']['name']} -n {namespace}"
+        return CheckResult("ray service", Status.WRONG, str(ready.get("message", "not ready")), next_step)
+    is_upgrading = conditions.get("UpgradeInProgress", {}).get("status") == "True"
+    return CheckResult("ray service", Status.OK, "ready; an upgrade is in progress" if is_upgrading else "ready")
 
 
-def _volumes(namespace: str, claims: list[dict[str, Any]]) -> Iterator[Finding]:
+def _check_volumes(namespace: str, claims: list[dict[str, Any]]) -> Iterator[CheckResult]:
     for claim in claims:
         name, phase = claim["metadata"]["name"], claim["status"]["phase"]
-        yield is_found(phase == "Bound", f"volume {name}", phase, f"kubectl describe pvc {name} -n {namespace}")
+        next_step = f"kubectl describe pvc {name} -n {namespace}"
+        yield pass_or_fail(f"volume {name}", phase, next_step, has_passed=phase == "Bound")
 
 
-def _answers(name: str, url: str) -> Finding:
-    """Whether a URL of the stack answers; a refusal is an answer."""
+def _check_address(part: str, url: str) -> CheckResult:
+    """Check that a URL answers. An answer of 401 or 403 is fine."""
+    check = f"{part} address"
     try:
-        code = httpx.get(url, timeout=HTTP_TIMEOUT_S).status_code
+        status_code = httpx.get(url, timeout=HTTP_TIMEOUT_S).status_code
     except httpx.HTTPError as error:
-        step = "manta forward" if "//localhost" in url else "See that this machine reaches the cluster's address."
-        return Finding(f"{name} address", Status.WRONG, f"{url} does not answer: {error}", step)
-    return is_found(code < httpx.codes.INTERNAL_SERVER_ERROR, f"{name} address", f"{url} answers {code}", "See above.")
+        has_tunnel = "//localhost" in url
+        next_step = "manta forward" if has_tunnel else "Check that this machine can reach the cluster's address."
+        return CheckResult(check, Status.WRONG, f"{url} does not answer: {error}", next_step)
+    has_passed = status_code < httpx.codes.INTERNAL_SERVER_ERROR
+    return pass_or_fail(check, f"{url} answers {status_code}", "See the checks above.", has_passed=has_passed)
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+    conditions = pod["status"].get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
-def _statuses(pod: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = pod["status"].get("containerStatuses", [])
-    return found
+def _container_statuses(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    statuses: list[dict[str, Any]] = pod["status"].get("containerStatuses", [])
+    return statuses
 
 
-def _reason(pod: dict[str, Any]) -> str:
-    """Why a pod is not ready, in the words of Kubernetes."""
-    for status in _statuses(pod):
+def _not_ready_reason(pod: dict[str, Any]) -> str:
+    """Kubernetes' reason why a pod is not ready, such as `OOMKilled`; else its phase."""
+    for status in _container_statuses(pod):
         for state in (status.get("lastState", {}).get("terminated"), status.get("state", {}).get("waiting")):
             if state and state.get("reason"):
                 return str(state["reason"])

@@ -1,195 +1,241 @@
-"""What must be right before `pulumi up`: the tools, the context, room on the nodes, volumes, the namespace, the image.
+"""Checks of `manta doctor` before `pulumi up`: tools, context, free resources, StorageClass, namespace and image.
 
-The sizes of what is not configurable stand here once more, beside those in `infra`; a test compares them.
+`app` must not import `infra`, so the resource requests that are not configurable are repeated here. A test compares
+them with the resources that `infra` creates.
 """
 
 import json
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from app.cli.stack.doctor.checks import AskError, Finding, Kubectl, Status, ask, is_found
+from app.cli.stack.doctor.checks import CheckResult, Kubectl, ProgramError, Status, pass_or_fail, run_program
+from app.errors import ParameterError
 
 TOOLS: Final = {
     "pulumi": "https://www.pulumi.com/docs/install/",
     "kubectl": "https://kubernetes.io/docs/tasks/tools/",
 }
-BUILDERS: Final = {
+"""Programs that every stack needs, and their installation pages."""
+BUILDER_TOOLS: Final = {
     "minikube": ("minikube", "https://minikube.sigs.k8s.io/docs/start/"),
     "docker": ("docker", "https://docs.docker.com/engine/install/"),
 }
-REQUESTED: Final = {"minikube": Decimal("0.5"), "cloud": Decimal(1)}
-"""Share of the Ray pods' limits that is reserved, by `target`."""
-HEAD_CPUS_REQUESTED: Final = {"minikube": Decimal("0.2"), "cloud": Decimal(1)}
-"""Share of the head's CPUs."""
-PARTS: Final = {
-    "operator": {"cpu": Decimal("0.1"), "memory": Decimal(128 * 1024**2)},
-    "redis": {"cpu": Decimal("0.05"), "memory": Decimal(64 * 1024**2)},
+"""Program that each `imageBuilder` needs, and its installation page."""
+REQUEST_SHARE: Final = {"minikube": Decimal("0.5"), "cloud": Decimal(1)}
+"""Share of the Ray pods' limits that they request, by `target`."""
+HEAD_CPU_REQUEST_SHARE: Final = {"minikube": Decimal("0.2"), "cloud": Decimal(1)}
+"""Share of the head's CPU limit that it requests, by `target`."""
+OPERATOR_REQUEST: Final = {"cpu": Decimal("0.1"), "memory": Decimal(128 * 1024**2)}
+REDIS_REQUEST: Final = {"cpu": Decimal("0.05"), "memory": Decimal(64 * 1024**2)}
+AUTOSCALER_REQUEST: Final = {"cpu": Decimal("0.05"), "memory": Decimal(192 * 1024**2)}
+"""Request of the autoscaler container in the head pod. It exists if `minWorkers` is below `maxWorkers`."""
+MLFLOW_CPU_REQUEST: Final = Decimal("0.1")
+"""CPU request of each MLflow server. Its memory request is half of its limit."""
+DEFAULT_CLASS_ANNOTATION: Final = "storageclass.kubernetes.io/is-default-class"
+ENFORCE_LABEL: Final = "pod-security.kubernetes.io/enforce"
+
+QUANTITY: Final = re.compile(
+    r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?:[eE](?P<exponent>[+-]?\d+)|(?P<suffix>[numkMGTPE]|[KMGTPE]i))?"
+)
+SUFFIX_FACTORS: Final = {
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate(["n", "u", "m", "", *"kMGTPE"], start=-3)},
+    **{f"{prefix}i": Decimal(1024) ** power for power, prefix in enumerate("KMGTPE", start=1)},
 }
-"""Cores and bytes that the parts beside Ray reserve; Redis only where it is in the cluster."""
-MLFLOW_CPU: Final = Decimal("0.1")
-"""Cores that each MLflow server reserves; of its memory it is half."""
-AUTOSCALER: Final = {"cpu": Decimal("0.05"), "memory": Decimal(192 * 1024**2)}
-"""What the autoscaler beside the head reserves, where the number of workers can change."""
-SUFFIXES: Final = {
-    "": Decimal(1),
-    "m": Decimal("0.001"),
-    "k": Decimal(1000),
-    "M": Decimal(1000**2),
-    "G": Decimal(1000**3),
-    "Ki": Decimal(1024),
-    "Mi": Decimal(1024**2),
-    "Gi": Decimal(1024**3),
-    "Ti": Decimal(1024**4),
-}
-DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
-ENFORCED: Final = "pod-security.kubernetes.io/enforce"
+"""Suffixes of quantities: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/"""
 
 Configuration = Mapping[str, str]
-Amounts = dict[str, Decimal]
+Resources = dict[str, Decimal]
+"""Cores by the key `cpu`, bytes by the key `memory`."""
 
 
-def findings(config: Configuration) -> Iterator[Finding]:
-    """Every check that needs no stack to be up.
+def run_checks(configuration: Configuration) -> Iterator[CheckResult]:
+    """Run every check that does not need a stack that is up.
 
     Args:
-        config: Configuration of the stack with its defaults, without the project's name before each key.
+        configuration: Configuration of the stack with its defaults, by key without the prefix `manta:`.
     """
-    yield from tools(config)
-    context = config.get("context", "")
-    yield is_found(bool(context), "context set", context or "none", "pulumi config set context minikube")
+    yield from check_tools(configuration)
+    context = configuration.get("context", "")
+    next_step = "pulumi config set context minikube"
+    yield pass_or_fail("context set", context or "none", next_step, has_passed=bool(context))
     kubectl = Kubectl(context)
     try:
         version = json.loads(kubectl.run("version", "-o", "json"))["serverVersion"]["gitVersion"]
-    except AskError as error:
-        step = "Name one of `kubectl config get-contexts -o name`, or start the cluster (`minikube start`)."
-        yield Finding("cluster", Status.WRONG, f"{context!r} does not answer: {error}", step)
+    except ProgramError as error:
+        next_step = "Choose a context from `kubectl config get-contexts -o name`, or start the cluster: minikube start"
+        yield CheckResult("cluster", Status.WRONG, f"{context!r} does not answer: {error}", next_step)
         return
-    yield Finding("cluster", Status.OK, f"{context} answers, Kubernetes {version}")
-    yield from _room(config, kubectl)
-    yield _storage(config, kubectl)
-    yield _namespace(config, kubectl)
-    yield _image(config, kubectl)
+    yield CheckResult("cluster", Status.OK, f"{context} answers, Kubernetes {version}")
+    yield from _check_room(configuration, kubectl)
+    yield _check_storage_class(configuration, kubectl)
+    yield _check_namespace(configuration, kubectl)
+    yield _check_image(configuration, kubectl)
 
 
-def amount(quantity: str) -> Decimal:
-    """Value of a Kubernetes quantity in cores or bytes."""
-    digits = quantity.rstrip("KMGTikm")
-    return Decimal(digits) * SUFFIXES[quantity[len(digits) :]]
+def parse_quantity(quantity: str) -> Decimal:
+    """Value of a Kubernetes quantity, in cores or bytes.
+
+    Raises:
+        ParameterError: The text is not a quantity.
+    """
+    match = QUANTITY.fullmatch(quantity)
+    if match is None:
+        raise ParameterError(
+            f"{quantity!r} is not a Kubernetes quantity.",
+            allowed="a number with a suffix, such as 500m, 2 or 1.5Gi",
+            next_step="Correct it with `pulumi config set`.",
+        )
+    factor = Decimal(10) ** int(match["exponent"]) if match["exponent"] else SUFFIX_FACTORS[match["suffix"] or ""]
+    return Decimal(match["number"]) * factor
 
 
-def asked(config: Configuration) -> tuple[Amounts, Amounts]:
-    """Cores and bytes that the stack reserves: when it runs, and for the second Ray cluster of an upgrade."""
-    share = REQUESTED[config["target"]]
-    workers = max(int(config["minWorkers"]), int(config["replicas"]))
+def requested_resources(configuration: Configuration) -> tuple[Resources, Resources]:
+    """Compute the resources that a stack requests.
+
+    Returns:
+        The requests of the whole stack, and the requests of the second Ray cluster that runs during an upgrade.
+    """
+    share = REQUEST_SHARE[configuration["target"]]
+    head_share = HEAD_CPU_REQUEST_SHARE[configuration["target"]]
+    workers = max(int(configuration["minWorkers"]), int(configuration["replicas"]))
+    worker_memory = workers * parse_quantity(configuration["memory"])
     ray = {
-        "cpu": HEAD_CPUS_REQUESTED[config["target"]] * amount(config["headCpus"])
-        + share * workers * int(config["cpus"]),
-        "memory": share * (amount(config["headMemory"]) + workers * amount(config["memory"])),
+        "cpu": head_share * parse_quantity(configuration["headCpus"]) + share * workers * int(configuration["cpus"]),
+        "memory": share * (parse_quantity(configuration["headMemory"]) + worker_memory),
     }
-    if int(config["minWorkers"]) < int(config["maxWorkers"]):
-        ray = {kind: ray[kind] + AUTOSCALER[kind] for kind in ray}
-    servers = int(config["mlflowReplicas"])
-    beside = [PARTS["operator"], {"cpu": servers * MLFLOW_CPU, "memory": servers * amount(config["mlflowMemory"]) / 2}]
-    if config["redis"] == "in-cluster":
-        beside.append(PARTS["redis"])
-    running = {kind: ray[kind] + sum((part[kind] for part in beside), Decimal(0)) for kind in ray}
-    return running, ray
+    if int(configuration["minWorkers"]) < int(configuration["maxWorkers"]):
+        ray = _sum([ray, AUTOSCALER_REQUEST])
+    servers = int(configuration["mlflowReplicas"])
+    mlflow = {
+        "cpu": servers * MLFLOW_CPU_REQUEST,
+        "memory": servers * parse_quantity(configuration["mlflowMemory"]) / 2,
+    }
+    redis = [REDIS_REQUEST] if configuration["redis"] == "in-cluster" else []
+    return _sum([ray, OPERATOR_REQUEST, mlflow, *redis]), ray
 
 
-def free(nodes: list[dict[str, Any]], pods: list[dict[str, Any]], but: tuple[str, ...]) -> Amounts:
-    """Cores and bytes of all nodes that no pod has reserved; pods in the namespaces `but` do not count."""
-    left = {
-        kind: sum((amount(n["status"]["allocatable"][kind]) for n in nodes), Decimal(0)) for kind in ("cpu", "memory")
-    }
+def free_resources(
+    nodes: list[dict[str, Any]], pods: list[dict[str, Any]], *, ignored_namespaces: tuple[str, ...]
+) -> Resources:
+    """Compute the resources of all nodes that no pod requests.
+
+    Args:
+        nodes: The nodes, as the API server returns them.
+        pods: All pods, as the API server returns them.
+        ignored_namespaces: Namespaces whose pods do not count.
+    """
+    free = _sum(
+        {kind: parse_quantity(node["status"]["allocatable"][kind]) for kind in ("cpu", "memory")} for node in nodes
+    )
     for pod in pods:
-        if pod["status"].get("phase") in ("Succeeded", "Failed") or pod["metadata"]["namespace"] in but:
+        has_ended = pod["status"].get("phase") in ("Succeeded", "Failed")
+        if has_ended or pod["metadata"]["namespace"] in ignored_namespaces:
             continue
         for container in pod["spec"]["containers"]:
             for kind, quantity in container.get("resources", {}).get("requests", {}).items():
-                if kind in left:
-                    left[kind] -= amount(quantity)
-    return left
+                if kind in free:
+                    free[kind] -= parse_quantity(quantity)
+    return free
 
 
-def tools(config: Configuration) -> Iterator[Finding]:
-    """Whether the programs that the stack is brought up with are there."""
-    builder = BUILDERS.get(config.get("imageBuilder", ""))
-    wanted = TOOLS | ({builder[0]: builder[1]} if builder else {})
-    for name, page in wanted.items():
-        found = shutil.which(name)
+def check_tools(configuration: Configuration) -> Iterator[CheckResult]:
+    """Check that the programs for `pulumi up` are installed."""
+    builder = BUILDER_TOOLS.get(configuration.get("imageBuilder", ""))
+    for tool, page in (TOOLS | (dict([builder]) if builder else {})).items():
+        path = shutil.which(tool)
         detail = "not on PATH"
-        if found:
+        if path:
             try:
-                arguments = ("version", "--client") if name == "kubectl" else ("version",)
-                detail = ask(name, *arguments).splitlines()[0].removeprefix("Client Version: ")
-            except (AskError, IndexError):
-                detail = found
-        yield is_found(found is not None, name, detail, f"Install it: {page}")
+                arguments = ("version", "--client") if tool == "kubectl" else ("version",)
+                detail = run_program(tool, *arguments).splitlines()[0].removeprefix("Client Version: ")
+            except (ProgramError, IndexError):
+                detail = path
+        yield pass_or_fail(tool, detail, f"Install it: {page}", has_passed=path is not None)
 
 
-def _room(config: Configuration, kubectl: Kubectl) -> Iterator[Finding]:
-    """Whether the stack fits, alone and during an upgrade; what is there of it already does not count as taken."""
-    ours = (config["namespace"], f"{config['namespace']}-operator")
+def _sum(resources: Iterable[Resources]) -> Resources:
+    listed = list(resources)
+    return {kind: sum((each[kind] for each in listed), Decimal(0)) for kind in ("cpu", "memory")}
+
+
+def _check_room(configuration: Configuration, kubectl: Kubectl) -> Iterator[CheckResult]:
+    """Check that the stack fits, alone and during an upgrade. Pods that the stack already has do not count."""
+    namespaces = (configuration["namespace"], f"{configuration['namespace']}-operator")
     try:
-        left = free(kubectl.items("nodes"), kubectl.items("pods", "--all-namespaces"), ours)
-    except AskError as error:
-        yield Finding("room", Status.UNSURE, f"nodes and pods cannot be listed: {error}", "Ask who runs the cluster.")
+        nodes, pods = kubectl.items("nodes"), kubectl.items("pods", "--all-namespaces")
+    except ProgramError as error:
+        next_step = "Ask the administrator of the cluster how much is free."
+        yield CheckResult("room", Status.UNSURE, f"nodes and pods cannot be listed: {error}", next_step)
         return
-    running, upgrade = asked(config)
-    for check, wanted in (
-        ("room", running),
-        ("room for an upgrade", {kind: running[kind] + upgrade[kind] for kind in running}),
-    ):
+    free = free_resources(nodes, pods, ignored_namespaces=namespaces)
+    stack, second_ray_cluster = requested_resources(configuration)
+    for check, requested in (("room", stack), ("room for an upgrade", _sum([stack, second_ray_cluster]))):
         detail = (
-            f"{left['cpu']:.2f} CPUs and {left['memory'] / 1024**3:.1f} GiB are free, "
-            f"{wanted['cpu']:.2f} and {wanted['memory'] / 1024**3:.1f} are asked for"
+            f"{free['cpu']:.2f} CPUs and {free['memory'] / 1024**3:.1f} GiB are free, "
+            f"{requested['cpu']:.2f} CPUs and {requested['memory'] / 1024**3:.1f} GiB are needed"
         )
-        fits = all(wanted[kind] <= left[kind] for kind in wanted)
-        yield is_found(fits, check, detail, "pulumi config set maxWorkers 1, or take a larger node")
+        next_step = "pulumi config set maxWorkers 1, or add larger nodes"
+        yield pass_or_fail(check, detail, next_step, has_passed=all(requested[kind] <= free[kind] for kind in free))
 
 
-def _storage(config: Configuration, kubectl: Kubectl) -> Finding:
-    wanted = config.get("storageClass", "")
+def _check_storage_class(configuration: Configuration, kubectl: Kubectl) -> CheckResult:
+    configured = configuration.get("storageClass", "")
     try:
         classes = {item["metadata"]["name"]: item["metadata"] for item in kubectl.items("storageclasses")}
-    except AskError as error:
-        return Finding("storage class", Status.UNSURE, str(error))
-    default = [name for name, meta in classes.items() if meta.get("annotations", {}).get(DEFAULT_CLASS) == "true"]
-    if wanted:
-        step = f"pulumi config set storageClass {next(iter(classes), 'NAME')}"
-        return is_found(wanted in classes, "storage class", f"{wanted}, of {', '.join(classes) or 'none'}", step)
-    step = "Make one the default, or: pulumi config set storageClass NAME"
-    return is_found(bool(default), "storage class", f"default is {', '.join(default) or 'none'}", step)
+    except ProgramError as error:
+        return CheckResult("storage class", Status.UNSURE, str(error))
+    if configured:
+        next_step = f"pulumi config set storageClass {next(iter(classes), 'NAME')}"
+        detail = f"{configured}, of {', '.join(classes) or 'none'}"
+        return pass_or_fail("storage class", detail, next_step, has_passed=configured in classes)
+    defaults = [
+        name
+        for name, metadata in classes.items()
+        if metadata.get("annotations", {}).get(DEFAULT_CLASS_ANNOTATION) == "true"
+    ]
+    next_step = "Make a StorageClass the default, or: pulumi config set storageClass NAME"
+    detail = f"default is {', '.join(defaults) or 'none'}"
+    return pass_or_fail("storage class", detail, next_step, has_passed=bool(defaults))
 
 
-def _namespace(config: Configuration, kubectl: Kubectl) -> Finding:
-    """Whether the namespace can be made, or is one that enforces `restricted`."""
-    name = config["namespace"]
+def _check_namespace(configuration: Configuration, kubectl: Kubectl) -> CheckResult:
+    """Check that the namespace can be created, or exists and enforces the Pod Security Standard `restricted`."""
+    name = configuration["namespace"]
+    ask_for_permission = "Ask for the permission to create namespaces."
     try:
-        found = [item for item in kubectl.items("namespaces") if item["metadata"]["name"] == name]
-        if not found:
-            may = kubectl.run("auth", "can-i", "create", "namespaces").strip() == "yes"
-            return is_found(may, "pod security", f"{name} will be made", "Ask for the right to create namespaces.")
-    except AskError as error:
-        return Finding("pod security", Status.UNSURE, str(error), "Ask for the right to create namespaces.")
-    level = found[0]["metadata"].get("labels", {}).get(ENFORCED, "nothing")
-    step = f"If {name} is somebody else's: pulumi config set namespace NAME. If it is this stack's: pulumi up"
-    return is_found(level == "restricted", "pod security", f"{name} exists and enforces {level}", step)
-
-
-def _image(config: Configuration, kubectl: Kubectl) -> Finding:
-    builder, image = config["imageBuilder"], config.get("image", "")
-    if builder != "prebuilt":
-        return Finding("image", Status.OK, f"built by {builder} at `pulumi up`")
-    if not image:
-        return Finding("image", Status.WRONG, "none is named", "pulumi config set image REGISTRY/manta-ray:TAG")
-    held = {
-        name for node in kubectl.items("nodes") for one in node["status"].get("images", []) for name in one["names"]
-    }
-    if image in held or any(name.endswith(f"/{image}") for name in held):
-        return Finding("image", Status.OK, f"{image} is on a node")
-    return Finding(
-        "image", Status.UNSURE, f"{image} is on no node yet", f"See that it can be pulled: docker pull {image}"
+        existing = [item for item in kubectl.items("namespaces") if item["metadata"]["name"] == name]
+        if not existing:
+            is_allowed = kubectl.run("auth", "can-i", "create", "namespaces").strip() == "yes"
+            detail = f"{name} will be created"
+            return pass_or_fail("pod security", detail, ask_for_permission, has_passed=is_allowed)
+    except ProgramError as error:
+        return CheckResult("pod security", Status.UNSURE, str(error), ask_for_permission)
+    level = existing[0]["metadata"].get("labels", {}).get(ENFORCE_LABEL, "nothing")
+    next_step = (
+        f"If {name} belongs to something else: pulumi config set namespace NAME. If it belongs to this stack: pulumi up"
     )
+    detail = f"{name} exists and enforces {level}"
+    return pass_or_fail("pod security", detail, next_step, has_passed=level == "restricted")
+
+
+def _check_image(configuration: Configuration, kubectl: Kubectl) -> CheckResult:
+    """Check that a prebuilt image is named and is on a node. Whether it can be pulled cannot be checked here."""
+    builder, image = configuration["imageBuilder"], configuration.get("image", "")
+    if builder != "prebuilt":
+        return CheckResult("image", Status.OK, f"built by {builder} during `pulumi up`")
+    if not image:
+        next_step = "pulumi config set image REGISTRY/manta-ray:TAG"
+        return CheckResult("image", Status.WRONG, "no image is configured", next_step)
+    images_on_nodes = {
+        name
+        for node in kubectl.items("nodes")
+        for node_image in node["status"].get("images", [])
+        for name in node_image["names"]
+    }
+    if image in images_on_nodes or any(name.endswith(f"/{image}") for name in images_on_nodes):
+        return CheckResult("image", Status.OK, f"{image} is on a node")
+    next_step = f"Check that it can be pulled: docker pull {image}"
+    return CheckResult("image", Status.UNSURE, f"{image} is on no node yet", next_step)

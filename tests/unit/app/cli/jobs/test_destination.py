@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from app.cli.endpoints import Target
+from app.cli.endpoints import Endpoints
 from app.cli.jobs import destination
-from app.cli.stack import outputs
+from app.cli.stack.outputs import StackOutputs
 from app.errors import PlatformError
 from app.settings import Settings
 
-LOCAL = Target(ray_url="http://127.0.0.1:7777")
+LOCAL = Endpoints(ray_url="http://127.0.0.1:7777")
 OUTPUTS: dict[str, Any] = {
     "context": "minikube",
     "namespace": "manta",
@@ -30,11 +30,11 @@ OUTPUTS: dict[str, Any] = {
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory in which a platform ran once, with `pulumi` on PATH, whose arguments go to `asked`."""
+    """A working directory in which a platform ran once, and a fake `pulumi` that writes its arguments to a file."""
     program = tmp_path / "bin" / "pulumi"
     program.parent.mkdir()
-    (tmp_path / "answer").write_text(json.dumps(OUTPUTS))
-    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\ncat {tmp_path}/answer\n')
+    (tmp_path / "outputs").write_text(json.dumps(OUTPUTS))
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\ncat {tmp_path}/outputs\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
     work = tmp_path / "work"
@@ -46,78 +46,78 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return work
 
 
-def test_an_address_comes_before_everything_with_the_token_that_is_given(folder: Path) -> None:
+def test_an_address_and_a_token_have_priority_over_everything_else(folder: Path) -> None:
     (folder / "Pulumi.yaml").touch()
 
-    found = destination.find(Settings(ray_token="of-the-environment"), address="http://ray:1/", token="given")  # noqa: S106
+    result = destination.find(Settings(ray_token="of-the-environment"), address="http://ray:1/", token="given-token")  # noqa: S106
 
-    assert (found.target.ray_url, found.target.ray_token) == ("http://ray:1", "given")
-    assert not found.is_here
-
-
-def test_an_address_takes_the_token_of_the_environment() -> None:
-    found = destination.find(Settings(ray_token="of-the-environment"), address="http://ray:1")  # noqa: S106
-
-    assert found.target.ray_token == "of-the-environment"  # noqa: S105
+    assert (result.endpoints.ray_url, result.endpoints.ray_token) == ("http://ray:1", "given-token")
+    assert not result.is_local
 
 
-def test_a_named_stack_comes_before_the_environment_and_a_running_platform(folder: Path) -> None:
+def test_an_address_is_used_with_the_token_of_the_environment() -> None:
+    result = destination.find(Settings(ray_token="of-the-environment"), address="http://ray:1")  # noqa: S106
+
+    assert result.endpoints.ray_token == "of-the-environment"  # noqa: S105
+
+
+def test_a_named_stack_has_priority_over_the_environment_and_over_a_running_platform(folder: Path) -> None:
     with (folder / ".manta" / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
-        found = destination.find(Settings(ray_dashboard_url="http://ray:1"), stack_name="dev")
+        result = destination.find(Settings(ray_dashboard_url="http://ray:1"), stack="dev")
 
-    assert (found.stack, found.target.ray_token, found.context) == ("dev", "of-the-stack", "minikube")
-    assert (folder.parent / "asked").read_text().split()[-3:] == ["--show-secrets", "--stack", "dev"]
-
-
-def test_secrets_of_a_stack_are_not_asked_for_where_a_token_is_given(folder: Path) -> None:
-    found = destination.find(Settings(), stack_name="dev", token="given")  # noqa: S106
-
-    assert found.target.ray_token == "given"  # noqa: S105
-    assert "--show-secrets" not in (folder.parent / "asked").read_text()
+    assert (result.stack, result.endpoints.ray_token, result.context) == ("dev", "of-the-stack", "minikube")
+    assert (folder.parent / "arguments").read_text().split()[-3:] == ["--show-secrets", "--stack", "dev"]
 
 
-def test_a_platform_that_runs_in_the_folder_comes_before_the_selected_stack(folder: Path) -> None:
+def test_secrets_of_a_stack_are_not_read_if_a_token_is_given(folder: Path) -> None:
+    result = destination.find(Settings(), stack="dev", token="given-token")  # noqa: S106
+
+    assert result.endpoints.ray_token == "given-token"  # noqa: S105
+    assert "--show-secrets" not in (folder.parent / "arguments").read_text()
+
+
+def test_a_platform_that_runs_in_the_folder_has_priority_over_the_selected_stack(folder: Path) -> None:
     (folder / "Pulumi.yaml").touch()
     with (folder / ".manta" / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
-        found = destination.find(Settings())
+        result = destination.find(Settings())
 
-    assert found.is_here
-    assert (found.target.ray_url, found.target.ray_token) == ("http://127.0.0.1:7777", "of-this-folder")
+    assert result.is_local
+    assert (result.endpoints.ray_url, result.endpoints.ray_token) == ("http://127.0.0.1:7777", "of-this-folder")
 
 
-def test_a_platform_that_ran_once_is_not_taken_for_one_that_runs(folder: Path) -> None:
+def test_a_platform_that_has_ended_is_not_used(folder: Path) -> None:
     (folder / "Pulumi.yaml").touch()
 
     assert destination.find(Settings()).stack == "dev"
 
 
 @pytest.mark.usefixtures("folder")
-def test_without_platform_and_stack_the_ways_to_one_are_told() -> None:
+def test_without_a_platform_and_a_stack_the_error_says_how_to_get_one() -> None:
     with pytest.raises(PlatformError, match=r"manta local.*--address"):
         destination.find(Settings())
 
 
 @pytest.mark.parametrize("address", ["ray:8265", "ftp://ray", "localhost"])
-def test_what_is_no_address_is_refused(address: str) -> None:
-    with pytest.raises(PlatformError, match="no address"):
+def test_an_address_that_is_not_an_http_url_is_refused(address: str) -> None:
+    with pytest.raises(PlatformError, match="not an address"):
         destination.find(Settings(), address=address)
 
 
-def test_a_stack_behind_tunnels_is_reached_by_the_one_to_ray() -> None:
-    found = destination.of_stack(outputs.Outputs.model_validate(OUTPUTS))
+def test_a_stack_on_localhost_is_reached_through_the_tunnel_to_ray() -> None:
+    result = destination.from_stack(StackOutputs.model_validate(OUTPUTS))
 
-    assert found.tunnel is not None
-    assert found.tunnel.port == 8265
+    assert result.tunnel is not None
+    assert result.tunnel.port == 8265
 
 
-def test_a_stack_with_an_address_needs_no_tunnel() -> None:
+def test_a_stack_with_a_public_address_needs_no_tunnel() -> None:
     remote = OUTPUTS | {"rayDashboardUrl": "https://ray.example.com"}
 
-    found = destination.of_stack(outputs.Outputs.model_validate(remote))
+    result = destination.from_stack(StackOutputs.model_validate(remote))
 
-    assert found.tunnel is None
-    assert found.target.ray_url == "https://ray.example.com"
+    assert result.tunnel is None
+    assert result.endpoints.ray_url == "https://ray.example.com"

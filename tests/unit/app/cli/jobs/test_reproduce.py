@@ -13,93 +13,99 @@ TAGS = {
     "package.numpy": package_versions()["numpy"],
     "data.source": "somewhere",
 }
-FOUND = {"n_estimators": "300", "max_depth": "None", "max_features": "0.3", "criterion": "entropy", "dataset": "wine"}
+PARAMS = {"n_estimators": "300", "max_depth": "None", "max_features": "0.3", "criterion": "entropy", "dataset": "wine"}
 
 
 def recipe(arguments: str = "--dataset wine --trees 7", **tags: str) -> Recipe:
-    named = {name.replace("_", "."): value for name, value in tags.items()}
-    return Recipe.of("r1", TAGS | {"train.arguments": arguments} | named, FOUND)
+    dotted = {name.replace("_", "."): value for name, value in tags.items()}
+    return Recipe.from_run("r1", TAGS | {"train.arguments": arguments} | dotted, PARAMS)
 
 
-def test_a_recipe_is_commit_options_packages_and_what_must_come_out() -> None:
-    made = recipe()
+def test_a_recipe_holds_commit_arguments_packages_and_fingerprints() -> None:
+    run_recipe = recipe()
 
-    assert made.commit == COMMIT
-    assert made.arguments == ("--dataset", "wine", "--trees", "7")
-    assert made.packages == {"numpy": package_versions()["numpy"]}
-    assert made.fingerprints == {"data.fingerprint": "d1", "model.fingerprint": "m1"}
+    assert run_recipe.commit == COMMIT
+    assert run_recipe.arguments == ("--dataset", "wine", "--trees", "7")
+    assert run_recipe.packages == {"numpy": package_versions()["numpy"]}
+    assert run_recipe.fingerprints == {"data.fingerprint": "d1", "model.fingerprint": "m1"}
 
 
-def test_what_a_run_left_to_the_configured_default_is_written_out() -> None:
+def test_the_default_dataset_of_a_run_becomes_an_argument() -> None:
     assert recipe("--seed 3").arguments == ("--seed", "3", "--dataset", "wine")
 
 
 @pytest.mark.parametrize("data", ["dvc:a b.csv@main", "dvc:a b.csv"])
-def test_data_of_dvc_is_taken_at_the_commit_that_was_recorded(data: str) -> None:
-    made = recipe(f"--data '{data}' --target sold", data_revision="f" * 40)
+def test_dvc_data_is_pinned_to_the_recorded_commit(data: str) -> None:
+    run_recipe = recipe(f"--data '{data}' --target sold", data_revision="f" * 40)
 
-    assert made.arguments == ("--data", f"dvc:a b.csv@{'f' * 40}", "--target", "sold")
-
-
-def test_a_search_is_not_made_again_since_the_run_holds_what_it_found() -> None:
-    made = recipe("--dataset wine --trees 300 --trials 30 --space '{}' --seed 3")
-
-    words = list(made.arguments)
-    assert words[:6] == ["--dataset", "wine", "--trees", "300", "--seed", "3"]
-    assert sorted(words[6:]) == sorted(["--max-features", "0.3", "--criterion", "entropy"])
+    assert run_recipe.arguments == ("--data", f"dvc:a b.csv@{'f' * 40}", "--target", "sold")
 
 
-def test_a_default_that_no_option_takes_is_left_out() -> None:
+def test_a_search_is_replaced_by_the_parameters_that_it_found() -> None:
+    run_recipe = recipe("--dataset wine --trees 300 --trials 30 --space '{}' --seed 3")
+
+    arguments = list(run_recipe.arguments)
+    assert arguments[:6] == ["--dataset", "wine", "--trees", "300", "--seed", "3"]
+    assert sorted(arguments[6:]) == sorted(["--max-features", "0.3", "--criterion", "entropy"])
+
+
+def test_a_default_that_no_option_can_express_is_left_out() -> None:
     tags = TAGS | {"train.arguments": "--dataset wine --trials 3"}
 
-    made = Recipe.of("r1", tags, FOUND | {"max_features": "sqrt"})
+    run_recipe = Recipe.from_run("r1", tags, PARAMS | {"max_features": "sqrt"})
 
-    assert "--max-features" not in made.arguments
+    assert "--max-features" not in run_recipe.arguments
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"mlflow_source_git_commit": COMMIT + "-dirty"}, "code of the run r1 was changed and not committed"),
-        ({"data_revision": COMMIT + "-dirty"}, "data's entry of the run r1 was changed and not committed"),
-        ({"mlflow_source_git_commit": ""}, "has no mlflow.source.git.commit"),
-        ({"model_fingerprint": ""}, "has no model.fingerprint"),
+        ({"mlflow_source_git_commit": COMMIT + "-dirty"}, "run r1 used uncommitted changes: the code"),
+        ({"data_revision": COMMIT + "-dirty"}, "run r1 used uncommitted changes: the DVC entry"),
+        ({"mlflow_source_git_commit": ""}, "has no tag mlflow.source.git.commit"),
+        ({"model_fingerprint": ""}, "has no tag model.fingerprint"),
     ],
 )
-def test_a_run_that_does_not_say_what_it_was_made_of_is_refused(changes: dict[str, str], said: str) -> None:
-    with pytest.raises(ReproductionError, match=said) as refused:
+def test_a_run_without_complete_committed_records_is_refused(changes: dict[str, str], message: str) -> None:
+    with pytest.raises(ReproductionError, match=message) as error:
         recipe(**changes)
 
-    assert refused.value.next_step
+    assert error.value.next_step
 
 
-def test_other_versions_of_packages_are_named_with_those_that_are_here() -> None:
-    made = recipe(package_numpy="1.0.0", package_nowhere="2.0")
+def test_package_versions_that_differ_are_listed_with_the_installed_ones() -> None:
+    run_recipe = recipe(package_numpy="1.0.0", package_nowhere="2.0")
 
-    with pytest.raises(ReproductionError) as refused:
-        check_packages(made)
+    with pytest.raises(ReproductionError) as error:
+        check_packages(run_recipe)
 
-    assert f"numpy 1.0.0 (here {package_versions()['numpy']}), nowhere 2.0 (here missing)" in str(refused.value)
-    assert f"git show {COMMIT}:requirements/app.txt" in str(refused.value)
+    assert f"numpy 1.0.0 (here {package_versions()['numpy']}), nowhere 2.0 (here missing)" in str(error.value)
+    assert f"git show {COMMIT}:requirements/app.txt" in str(error.value)
 
 
-def test_the_same_versions_are_no_reason_to_refuse() -> None:
+def test_equal_package_versions_are_accepted() -> None:
     check_packages(recipe())
 
 
 @pytest.mark.parametrize(
-    ("again", "said"),
+    ("new_tags", "message"),
     [
-        ({"data.fingerprint": "d2", "model.fingerprint": "m2"}, "The data came out as d2, and the run had d1"),
-        ({"data.fingerprint": "d1", "model.fingerprint": "m2"}, "The model came out as m2, and the run had m1"),
+        (
+            {"data.fingerprint": "d2", "model.fingerprint": "m2"},
+            "The data differs: its fingerprint is d2, and the run recorded d1",
+        ),
+        (
+            {"data.fingerprint": "d1", "model.fingerprint": "m2"},
+            "The model differs: its fingerprint is m2, and the run recorded m1",
+        ),
     ],
 )
-def test_what_came_out_another_one_is_told_data_first(again: dict[str, str], said: str) -> None:
-    with pytest.raises(ReproductionError, match=said):
-        compare(recipe(), again)
+def test_a_difference_in_the_data_is_reported_before_one_in_the_model(new_tags: dict[str, str], message: str) -> None:
+    with pytest.raises(ReproductionError, match=message):
+        compare(recipe(), new_tags)
 
 
-def test_what_came_out_the_same_is_accepted() -> None:
+def test_equal_fingerprints_are_accepted() -> None:
     compare(recipe(), {"data.fingerprint": "d1", "model.fingerprint": "m1", "more": "x"})
 
 
@@ -107,7 +113,9 @@ def test_what_came_out_the_same_is_accepted() -> None:
     ("text", "path", "revision"),
     [("dvc:a/b.csv", "a/b.csv", ""), ("dvc:a/b.csv@v1", "a/b.csv", "v1"), ("dvc:a@b.csv@v1", "a@b.csv", "v1")],
 )
-def test_a_location_of_dvc_is_a_path_and_what_follows_the_last_at(text: str, path: str, revision: str) -> None:
+def test_a_dvc_location_is_split_into_path_and_revision_at_the_last_at_sign(
+    text: str, path: str, revision: str
+) -> None:
     location = DvcLocation.parse(text)
 
     assert (location.path, location.revision) == (path, revision)

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from app.cli.jobs import working_dir
-from app.cli.jobs.working_dir import PackageError, pack
+from app.cli.jobs.working_dir import WorkingDirError, pack
 
 ROOT = Path(__file__).parents[5]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A working directory with what belongs into a job and what does not."""
+    """A working directory with files that are packed and files that are not."""
     for path in ("app/train.py", "data/houses.csv", "docs/a.md", "notes.txt", "kept/big.bin", ".manta/token"):
         write(tmp_path / path, path)
     for path in (".git/config", ".venv/bin/python", "app/__pycache__/train.pyc", "kept/deep/secret.pem"):
@@ -30,29 +30,29 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def test_a_package_holds_what_no_ignore_file_lists_and_never_our_own_token(folder: Path) -> None:
-    made = pack(folder)
+def test_the_zip_file_holds_no_ignored_file_and_never_the_token(folder: Path) -> None:
+    working_dir = pack(folder)
 
-    held = set(zipfile.ZipFile(io.BytesIO(made.content)).namelist())
-    own = {".rayignore", ".gitignore", "kept/.rayignore"}
-    assert held == {"app/train.py", "data/houses.csv", "kept/big.bin"} | own
-    assert made.files == held
+    zipped = set(zipfile.ZipFile(io.BytesIO(working_dir.content)).namelist())
+    ignore_files = {".rayignore", ".gitignore", "kept/.rayignore"}
+    assert zipped == {"app/train.py", "data/houses.csv", "kept/big.bin"} | ignore_files
+    assert working_dir.files == zipped
 
 
-def test_ray_would_give_the_same_package_the_same_name(folder: Path) -> None:
+def test_the_uri_is_the_one_that_ray_job_submit_uses(folder: Path) -> None:
     from ray._private import ray_constants  # noqa: PLC0415
     from ray._private.runtime_env.packaging import get_uri_for_directory  # noqa: PLC0415
 
     (folder / ".manta" / "token").unlink()
     (folder / ".manta").rmdir()
 
-    by_ray = get_uri_for_directory(
+    uri_of_ray = get_uri_for_directory(
         str(folder), include_gitignore=True, excludes=ray_constants.get_runtime_env_default_excludes()
     )
-    assert pack(folder).uri == by_ray
+    assert pack(folder).uri == uri_of_ray
 
 
-def test_another_content_is_another_package(folder: Path) -> None:
+def test_changed_content_changes_the_uri(folder: Path) -> None:
     before = pack(folder).uri
 
     (folder / "data" / "houses.csv").write_text("changed")
@@ -60,32 +60,32 @@ def test_another_content_is_another_package(folder: Path) -> None:
     assert pack(folder).uri != before
 
 
-def test_too_much_is_refused_unpacked_with_the_biggest_files_first(
+def test_a_folder_that_is_too_large_is_refused_before_packing_with_its_largest_files(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, size in (("kept/big.bin", 80_000_000), ("data/houses.csv", 30_000_000)):
-        os.truncate(folder / name, size)  # files with a size and no content
+        os.truncate(folder / name, size)  # sparse files: a size without content
     monkeypatch.delattr(tempfile, "TemporaryDirectory")
 
-    with pytest.raises(PackageError) as refused:
+    with pytest.raises(WorkingDirError) as error:
         pack(folder)
 
-    said = str(refused.value)
-    assert "110 MB in 6 files" in said
-    assert said.index("kept/big.bin (80.0 MB)") < said.index("data/houses.csv (30.0 MB)")
-    assert ".rayignore" in said
+    message = str(error.value)
+    assert "110 MB in 6 files" in message
+    assert message.index("kept/big.bin (80.0 MB)") < message.index("data/houses.csv (30.0 MB)")
+    assert ".rayignore" in message
 
 
-def test_the_size_of_the_zip_file_counts_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = sum((folder / name).stat().st_size for name in pack(folder).files)
+def test_a_zip_file_that_is_too_large_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content_bytes = sum((folder / name).stat().st_size for name in pack(folder).files)
 
-    monkeypatch.setattr(working_dir, "LIMIT_BYTES", small)
+    monkeypatch.setattr(working_dir, "MAX_BYTES", content_bytes)
 
-    with pytest.raises(PackageError, match="biggest"):
+    with pytest.raises(WorkingDirError, match="largest"):
         pack(folder)
 
 
-def test_the_project_itself_goes_along_as_its_code_alone() -> None:
+def test_of_this_project_only_the_code_of_app_and_files_of_its_root_are_packed() -> None:
     files = pack(ROOT).files
 
     assert {"app/train.py", "app/cli/jobs/train.py", "pyproject.toml"} <= files

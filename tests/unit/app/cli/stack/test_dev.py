@@ -9,47 +9,62 @@ from app.cli.stack.outputs import StackError
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A project with one file of code."""
-    (tmp_path / "app").mkdir()
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with one file of code and short pauses between two looks at it."""
+    monkeypatch.setattr(dev, "POLL_MS", 20)
+    monkeypatch.setattr(dev, "QUIET_MS", 100)
+    (tmp_path / "app" / "__pycache__").mkdir(parents=True)
     (tmp_path / "app" / "serve.py").write_text("answer = 42\n")
+    (tmp_path / "pyproject.toml").write_text("")
     return tmp_path
 
 
-def test_a_save_is_told_with_its_files(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dev, "POLL_S", 0.01)
-    monkeypatch.setattr(dev, "QUIET_S", 0.05)
-    started = time.monotonic()
-    saving = threading.Timer(0.1, (project / "app" / "new.py").write_text, ["new = 1\n"])
-    saving.start()
+def next_save(project: Path, *files: str) -> list[Path]:
+    """Replace the files by new ones until the change is noticed, as many editors and git do, and return the change."""
+    is_noticed = threading.Event()
 
-    files, saved = next(dev.changes(project))
+    def write() -> None:
+        while not is_noticed.wait(0.5):
+            for file in files:
+                new = project / "new-content"
+                new.write_text(str(time.monotonic_ns()))
+                new.replace(project / file)
 
-    assert files == [Path("app/new.py")]
-    assert started < saved <= time.monotonic()
-
-
-def test_what_is_no_part_of_the_image_is_not_watched(project: Path) -> None:
-    before = dev.snapshot(project)
-    (project / "README.md").write_text("words")
-    (project / "app" / "__pycache__").mkdir()
-    (project / "app" / "__pycache__" / "serve.cpython-311.pyc").write_text("")
-
-    assert dev.snapshot(project) == before
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        return next(dev.changed_files(project))
+    finally:
+        is_noticed.set()
+        writer.join()
 
 
-@pytest.mark.parametrize(("command", "said"), [("true", "serving"), ("false", "serves on")])
-def test_the_time_from_save_to_served_is_told_and_a_failure_ends_nothing(command: str, said: str) -> None:
+def test_a_save_is_reported_with_its_files(project: Path) -> None:
+    assert next_save(project, "app/new.py") == [Path("app/new.py")]
+
+
+def test_a_watched_file_that_is_replaced_is_reported(project: Path) -> None:
+    assert next_save(project, "pyproject.toml") == [Path("pyproject.toml")]
+
+
+def test_files_outside_of_the_image_are_not_reported(project: Path) -> None:
+    files = next_save(project, "README.md", "app/__pycache__/serve.pyc", "app/serve.py")
+
+    assert files == [Path("app/serve.py")]
+
+
+@pytest.mark.parametrize(("command", "message"), [("true", "serving"), ("false", "still serves")])
+def test_an_update_is_reported_with_its_duration_whether_it_succeeds_or_fails(command: str, message: str) -> None:
     lines: list[str] = []
 
-    dev.roll_out([command], ([Path("app/serving/application.py")], time.monotonic() - 7), lines.append)
+    dev.roll_out([command], [Path("app/main.py")], saved_at=time.monotonic() - 7, report=lines.append)
 
-    assert lines[0] == "changed: app/serving/application.py"
-    assert said in lines[1]
+    assert lines[0] == "changed: app/main.py"
+    assert message in lines[1]
     assert "7 s after the save" in lines[1]
 
 
-def test_another_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_the_project_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(StackError, match=r"folder with Pulumi\.yaml"):

@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from app.cli.main import cli
 from app.cli.stack.doctor import health, preflight
-from app.cli.stack.doctor.checks import Finding, Status
-from app.cli.stack.outputs import Outputs
+from app.cli.stack.doctor.checks import CheckResult, Status
+from app.cli.stack.outputs import StackOutputs
+from app.errors import ParameterError
 
 CONFIG = {
     "target": "minikube",
@@ -30,11 +31,11 @@ CONFIG = {
     "storageClass": "",
 }
 NODE = {"metadata": {"name": "node"}, "status": {"allocatable": {"cpu": "4", "memory": "8Gi"}}}
-CLASS = {"metadata": {"name": "standard", "annotations": {preflight.DEFAULT_CLASS: "true"}}}
+CLASS = {"metadata": {"name": "standard", "annotations": {preflight.DEFAULT_CLASS_ANNOTATION: "true"}}}
 CLAIM = {"metadata": {"name": "data"}, "status": {"phase": "Bound"}}
 SERVICE = {"metadata": {"name": "manta"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
 FORWARD = {"name": "ray", "namespace": "manta", "service": "head", "port": 8265, "localPort": 8265}
-OUTPUTS = Outputs.model_validate(
+OUTPUTS = StackOutputs.model_validate(
     {
         "context": "minikube",
         "namespace": "manta",
@@ -59,7 +60,7 @@ esac
 def pod(*, is_ready: bool = True, reason: str = "") -> dict[str, Any]:
     terminated = {"terminated": {"reason": reason}} if reason else {}
     return {
-        "metadata": {"name": "one", "namespace": "manta"},
+        "metadata": {"name": "pod-1", "namespace": "manta"},
         "spec": {"containers": [{"resources": {"requests": {"cpu": "500m", "memory": "1Gi"}}}]},
         "status": {
             "phase": "Running",
@@ -70,7 +71,7 @@ def pod(*, is_ready: bool = True, reason: str = "") -> dict[str, Any]:
 
 
 class Machine:
-    """A machine with a kubectl and a Pulumi that answer from files."""
+    """A folder with a fake `kubectl` and a fake `pulumi` that answer from files."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -84,7 +85,7 @@ class Machine:
         }
 
     def install(self) -> None:
-        """Write the programs with what they are to answer."""
+        """Write the programs and their answers."""
         self._program("kubectl", KUBECTL)
         for kind, objects in self.objects.items():
             (self._folder / f"kubectl-{kind}").write_text(json.dumps({"items": objects}))
@@ -103,31 +104,31 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path)
 
 
-def before_up(machine: Machine, **config: str) -> dict[str, Finding]:
+def preflight_results(machine: Machine, **config: str) -> dict[str, CheckResult]:
     machine.install()
-    return {finding.check: finding for finding in preflight.findings(CONFIG | config)}
+    return {result.check: result for result in preflight.run_checks(CONFIG | config)}
 
 
-def after_up(machine: Machine) -> dict[str, Finding]:
+def health_results(machine: Machine) -> dict[str, CheckResult]:
     machine.install()
-    return {finding.check: finding for finding in health.findings(OUTPUTS)}
+    return {result.check: result for result in health.run_checks(OUTPUTS)}
 
 
 @pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every URL answers, if only with a refusal."""
+def reachable_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every URL answers with 401."""
     monkeypatch.setattr(httpx, "get", lambda *_, **__: httpx.Response(httpx.codes.UNAUTHORIZED))
 
 
-def test_a_machine_and_a_cluster_that_are_fit_have_no_findings_against_them(machine: Machine) -> None:
-    found = before_up(machine)
+def test_every_check_passes_on_a_suitable_machine_and_cluster(machine: Machine) -> None:
+    results = preflight_results(machine)
 
-    assert {finding.status for finding in found.values()} == {Status.OK}
-    assert "room for an upgrade" in found
+    assert {result.status for result in results.values()} == {Status.OK}
+    assert "room for an upgrade" in results
 
 
 @pytest.mark.parametrize(
-    ("kind", "objects", "check", "step"),
+    ("kind", "objects", "check", "next_step"),
     [
         ("nodes", [{"status": {"allocatable": {"cpu": "900m", "memory": "8Gi"}}}], "room", "maxWorkers"),
         ("nodes", [{"status": {"allocatable": {"cpu": "4", "memory": "2Gi"}}}], "room", "node"),
@@ -135,81 +136,108 @@ def test_a_machine_and_a_cluster_that_are_fit_have_no_findings_against_them(mach
         ("namespaces", [{"metadata": {"name": "manta"}}], "pod security", "namespace NAME"),
     ],
 )
-def test_what_is_wrong_with_the_cluster_is_found_with_a_next_step(
-    machine: Machine, kind: str, objects: list[dict[str, Any]], check: str, step: str
+def test_a_problem_of_the_cluster_fails_its_check_with_a_next_step(
+    machine: Machine, kind: str, objects: list[dict[str, Any]], check: str, next_step: str
 ) -> None:
     machine.objects[kind] = objects
 
-    finding = before_up(machine)[check]
+    result = preflight_results(machine)[check]
 
-    assert finding.status is Status.WRONG
-    assert step in finding.next_step
+    assert result.status is Status.WRONG
+    assert next_step in result.next_step
 
 
-def test_a_cluster_with_room_for_one_ray_cluster_is_refused_the_upgrade_alone(machine: Machine) -> None:
+def test_room_for_one_ray_cluster_fails_only_the_upgrade_check(machine: Machine) -> None:
     machine.objects["nodes"] = [{"status": {"allocatable": {"cpu": "1200m", "memory": "8Gi"}}}]
 
-    found = before_up(machine)
+    results = preflight_results(machine)
 
-    assert (found["room"].status, found["room for an upgrade"].status) == (Status.OK, Status.WRONG)
+    assert (results["room"].status, results["room for an upgrade"].status) == (Status.OK, Status.WRONG)
 
 
-def test_what_the_stack_runs_already_does_not_count_as_taken() -> None:
+def test_pods_of_the_stack_do_not_reduce_the_free_resources() -> None:
     other = pod()
     other["metadata"]["namespace"] = "other"
 
-    left = preflight.free([NODE], [pod(), other], but=("manta",))
+    free = preflight.free_resources([NODE], [pod(), other], ignored_namespaces=("manta",))
 
-    assert left == {"cpu": Decimal("3.5"), "memory": Decimal(7 * 1024**3)}
-
-
-def test_a_tool_that_is_missing_is_named_with_its_page(machine: Machine) -> None:
-    found = before_up(machine, imageBuilder="minikube")
-
-    assert found["minikube"].status is Status.WRONG
-    assert "minikube.sigs.k8s.io" in found["minikube"].next_step
+    assert free == {"cpu": Decimal("3.5"), "memory": Decimal(7 * 1024**3)}
 
 
-def test_an_image_that_no_node_has_is_not_called_right(machine: Machine) -> None:
-    found = before_up(machine, imageBuilder="prebuilt", image="registry.example.com/ray:1")
+@pytest.mark.parametrize(
+    ("quantity", "value"),
+    [
+        ("2", "2"),
+        ("1.5Gi", str(3 * 1024**3 // 2)),
+        ("500m", "0.5"),
+        ("100n", "1e-7"),
+        ("100u", "1e-4"),
+        ("16k", "16000"),
+        ("1T", "1e12"),
+        ("1Pi", str(1024**5)),
+        ("2Ei", str(2 * 1024**6)),
+        ("3E", "3e18"),
+        ("12e6", "12e6"),
+        ("1E3", "1000"),
+    ],
+)
+def test_a_quantity_is_parsed_with_every_suffix_of_kubernetes(quantity: str, value: str) -> None:
+    assert preflight.parse_quantity(quantity) == Decimal(value)
 
-    assert found["image"].status is Status.UNSURE
+
+@pytest.mark.parametrize("quantity", ["", "much", "1GB", "1 Gi", "Gi"])
+def test_a_text_that_is_not_a_quantity_is_refused(quantity: str) -> None:
+    with pytest.raises(ParameterError, match="not a Kubernetes quantity"):
+        preflight.parse_quantity(quantity)
 
 
-@pytest.mark.usefixtures("answers")
-def test_every_part_of_a_stack_that_is_well_is_ok(machine: Machine) -> None:
-    found = after_up(machine)
+def test_a_missing_tool_fails_with_its_installation_page(machine: Machine) -> None:
+    results = preflight_results(machine, imageBuilder="minikube")
 
-    assert {finding.status for finding in found.values()} == {Status.OK}
-    assert found["mlflow"].detail == "1 of 1 ready, 2 restarts"
+    assert results["minikube"].status is Status.WRONG
+    assert "minikube.sigs.k8s.io" in results["minikube"].next_step
 
 
-@pytest.mark.usefixtures("answers")
-def test_a_pod_that_died_is_told_with_its_reason_and_its_log(machine: Machine) -> None:
+def test_a_prebuilt_image_that_is_on_no_node_is_unsure(machine: Machine) -> None:
+    results = preflight_results(machine, imageBuilder="prebuilt", image="registry.example.com/ray:1")
+
+    assert results["image"].status is Status.UNSURE
+
+
+@pytest.mark.usefixtures("reachable_addresses")
+def test_every_check_passes_for_a_healthy_stack(machine: Machine) -> None:
+    results = health_results(machine)
+
+    assert {result.status for result in results.values()} == {Status.OK}
+    assert results["mlflow"].detail == "1 of 1 ready, 2 restarts"
+
+
+@pytest.mark.usefixtures("reachable_addresses")
+def test_a_pod_that_is_not_ready_fails_with_its_reason_and_the_command_for_its_log(machine: Machine) -> None:
     machine.objects["pods"] = [pod(is_ready=False, reason="OOMKilled")]
 
-    finding = after_up(machine)["mlflow"]
+    result = health_results(machine)["mlflow"]
 
-    assert finding.status is Status.WRONG
-    assert "OOMKilled" in finding.detail
-    assert finding.next_step == "kubectl logs --previous one -n manta"
+    assert result.status is Status.WRONG
+    assert "OOMKilled" in result.detail
+    assert result.next_step == "kubectl logs --previous pod-1 -n manta"
 
 
-def test_an_address_without_an_answer_leads_to_the_tunnels(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_address_suggests_manta_forward(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> httpx.Response:
         raise httpx.ConnectError("refused")
 
     monkeypatch.setattr(httpx, "get", refuse)
 
-    assert after_up(machine)["Serve address"].next_step == "manta forward"
+    assert health_results(machine)["Serve address"].next_step == "manta forward"
 
 
-def test_the_exit_code_and_the_document_tell_whether_something_is_wrong(machine: Machine) -> None:
+def test_a_failed_check_sets_the_exit_code_and_the_json_output(machine: Machine) -> None:
     machine.objects["storageclasses"] = []
     machine.install()
 
-    result = CliRunner().invoke(cli, ["doctor", "--json"])
+    command = CliRunner().invoke(cli, ["doctor", "--json"])
 
-    document = json.loads(result.output)
-    assert (result.exit_code, document["wrong"]) == (1, 1)
-    assert [one["check"] for one in document["findings"] if one["status"] == "wrong"] == ["storage class"]
+    document = json.loads(command.output)
+    assert (command.exit_code, document["wrong"]) == (1, 1)
+    assert [result["check"] for result in document["findings"] if result["status"] == "wrong"] == ["storage class"]

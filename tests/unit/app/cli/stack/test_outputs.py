@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.stack import outputs
-from app.cli.stack.outputs import StackError
+from app.cli.stack.outputs import StackError, read_configuration, read_outputs
 
 OUTPUTS = {
     "context": "minikube",
@@ -20,10 +19,10 @@ OUTPUTS = {
 
 @pytest.fixture
 def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program in Pulumi's place: what it says stands in `answer`, with its arguments in `asked`."""
+    """A folder with a fake `pulumi` that prints the file `answer` and writes its arguments to the file `arguments`."""
     program = tmp_path / "pulumi"
     program.write_text(
-        '#!/bin/sh\ncd "$(dirname "$0")"\necho "$@" > asked\ncat answer 2>/dev/null && exit 0\n'
+        '#!/bin/sh\ncd "$(dirname "$0")"\necho "$@" > arguments\ncat answer 2>/dev/null && exit 0\n'
         "echo error: no stack selected >&2\nexit 255\n"
     )
     program.chmod(0o755)
@@ -31,13 +30,13 @@ def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_outputs_are_those_of_the_named_stack(pulumi: Path) -> None:
+def test_outputs_are_read_from_the_named_stack(pulumi: Path) -> None:
     (pulumi / "answer").write_text(json.dumps(OUTPUTS))
 
-    found = outputs.outputs("prod")
+    outputs = read_outputs("prod")
 
-    assert found.forwards[0].local_port == 8265
-    assert (pulumi / "asked").read_text().split() == [
+    assert outputs.forwards[0].local_port == 8265
+    assert (pulumi / "arguments").read_text().split() == [
         "--non-interactive",
         "stack",
         "output",
@@ -47,29 +46,31 @@ def test_outputs_are_those_of_the_named_stack(pulumi: Path) -> None:
     ]
 
 
-def test_a_stack_that_is_not_up_is_told_to_be_brought_up(pulumi: Path) -> None:
+def test_without_outputs_the_error_says_to_run_pulumi_up(pulumi: Path) -> None:
     (pulumi / "answer").write_text("{}")
 
     with pytest.raises(StackError, match=r"no outputs context, forwards.*pulumi up"):
-        outputs.outputs()
+        read_outputs()
 
 
-def test_an_error_of_pulumi_is_repeated_with_a_next_step(pulumi: Path) -> None:
+def test_an_error_of_pulumi_is_shown_with_a_next_step(pulumi: Path) -> None:
     with pytest.raises(StackError, match=r"no stack selected.*pulumi stack select"):
-        outputs.outputs()
+        read_outputs()
 
-    assert (pulumi / "asked").exists()
+    assert (pulumi / "arguments").exists()
 
 
-def test_a_machine_without_pulumi_is_told_where_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pulumi_the_error_links_to_its_installation_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
     with pytest.raises(StackError, match=r"not on PATH.*install"):
-        outputs.outputs()
+        read_outputs()
 
 
-def test_configuration_leaves_secrets_and_the_projects_name_out(pulumi: Path) -> None:
+def test_configuration_is_read_without_secrets_and_without_the_prefix(pulumi: Path) -> None:
     entries = {"manta:cpus": {"value": "2", "secret": False}, "manta:rayToken": {"secret": True}}
     (pulumi / "answer").write_text(json.dumps(entries))
 
-    assert outputs.configuration() == {"cpus": "2"}
+    assert read_configuration() == {"cpus": "2"}

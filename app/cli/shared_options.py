@@ -1,0 +1,11 @@
+"""Options that several commands take with the same meaning."""
+
+from typing import Annotated
+
+import typer
+
+StackOption = Annotated[
+    str, typer.Option("--stack", metavar="NAME", help="Pulumi stack (default: the selected stack).", show_default=False)
+]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

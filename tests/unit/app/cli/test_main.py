@@ -1,0 +1,11 @@
+from importlib.metadata import version
+
+from typer.testing import CliRunner
+
+from app.cli.main import cli
+
+
+def test_the_version_option_prints_the_installed_version() -> None:
+    command = CliRunner().invoke(cli, ["--version"])
+
+    assert (command.exit_code, command.output) == (0, f"manta {version('manta')}\n")
