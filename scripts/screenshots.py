@@ -16,7 +16,7 @@ import httpx
 from PIL import Image
 from playwright.sync_api import Page, ViewportSize, sync_playwright
 
-from app.cli.endpoints import Target
+from app.cli.endpoints import Endpoints
 from app.settings import settings
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "images"
@@ -32,17 +32,17 @@ PATIENCE_MS: Final = 60_000
 SETTLE_MS: Final = 3_000
 """Time for animations and images, after a page shows what its picture needs."""
 
-Shot = Callable[[Page, Target], None]
+Shot = Callable[[Page, Endpoints], None]
 
 
-def mlflow_run(page: Page, platform: Target) -> None:
+def mlflow_run(page: Page, platform: Endpoints) -> None:
     """MLflow's page of the run that trained the newest version, without the assistant that covers its metrics."""
     page.goto(_run_url(platform))
     page.get_by_text("balanced_accuracy").first.wait_for()
     page.get_by_role("button", name="Close").last.click()
 
 
-def mlflow_plot(page: Page, platform: Target) -> None:
+def mlflow_plot(page: Page, platform: Endpoints) -> None:
     """A plot among the artifacts of the same run."""
     page.goto(_run_url(platform) + "/artifacts")
     page.get_by_role("button", name="Close").last.click()
@@ -50,7 +50,7 @@ def mlflow_plot(page: Page, platform: Target) -> None:
     page.get_by_text("Path: mlflow-artifacts:").wait_for()
 
 
-def _run_url(platform: Target) -> str:
+def _run_url(platform: Endpoints) -> str:
     api = f"{platform.mlflow_url}/api/2.0/mlflow"
     newest: dict[str, str | int] = {
         "filter": f"name='{settings().model_name}'",
@@ -62,7 +62,7 @@ def _run_url(platform: Target) -> str:
     return f"{platform.mlflow_url}/#/experiments/{run['info']['experiment_id']}/runs/{version['run_id']}"
 
 
-def ray_jobs(page: Page, platform: Target) -> None:
+def ray_jobs(page: Page, platform: Endpoints) -> None:
     """Ray's list of jobs, behind the dialog that asks for the token."""
     page.goto(f"{platform.ray_url}/#/jobs")
     page.get_by_placeholder("Enter your authentication token").fill(platform.ray_token)
@@ -70,7 +70,7 @@ def ray_jobs(page: Page, platform: Target) -> None:
     page.get_by_text("SUCCEEDED").first.wait_for()
 
 
-def api_page(page: Page, platform: Target) -> None:
+def api_page(page: Page, platform: Endpoints) -> None:
     """The service's page of its API, with the route for predictions open."""
     page.goto(f"{platform.api_url}/docs")
     route = page.locator("#operations-default-predict_predict_post")
@@ -98,7 +98,7 @@ def main() -> None:
     browser = find_browser()
     if browser is None:
         sys.exit("No Chromium on PATH. Install it (Debian: apt-get install chromium), or name it with CHROMIUM.")
-    platform = Target.find(settings())
+    platform = Endpoints.resolve(settings())
     FOLDER.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         # Chromium's sandbox needs user namespaces, which containers lack; only pages of this machine are opened.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.endpoints import Target
-from tests.support.local import Local, clean_environment
+from app.cli.endpoints import Endpoints
+from tests.support.local import LocalFolder, clean_environment
 from tests.support.markdown import PAGES, ROOT, Block, page
 
 MARK = "runs embedded"
@@ -26,13 +26,13 @@ def runnable(path: Path) -> list[Block]:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalFolder]:
     """A copy of the working tree with this environment as its own, in which the platform runs."""
     folder = tmp_path_factory.mktemp("clone") / "manta"
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
     (folder / ".venv").symlink_to(sys.prefix)
-    local = Local(folder)
-    with local.started():
+    local = LocalFolder(folder)
+    with local.run_platform():
         yield local
 
 
@@ -40,13 +40,13 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
 @pytest.mark.parametrize(
     "path", [path for path in PAGES if runnable(path)], ids=lambda path: str(path.relative_to(ROOT))
 )
-def test_the_marked_blocks_of_a_page_succeed_in_order(path: Path, clone: Local) -> None:
+def test_the_marked_blocks_of_a_page_succeed_in_order(path: Path, clone: LocalFolder) -> None:
     blocks = [f"echo '# line {block.line}' >&2\n{block.content}" for block in runnable(path)]
     script = "\n".join(["set -e", *blocks])
-    default, target = Target(), clone.target
+    default, endpoints = Endpoints(), clone.endpoints
     # The tutorial names the default ports; the test's platform has others.
     for part in ("ray_url", "mlflow_url", "serve_url"):
-        script = script.replace(getattr(default, part), getattr(target, part))
+        script = script.replace(getattr(default, part), getattr(endpoints, part))
 
     ended = subprocess.run(
         ["sh", "-c", script],
