@@ -29,7 +29,7 @@ class Clone:
         self.passphrase = self.home / ".config" / "manta" / "passphrase"
         self.earlier_passphrase = self.project / ".manta" / "passphrase"
         shutil.copytree(PROJECT / "scripts", self.project / "scripts")
-        shutil.copy(PROJECT / "Pulumi.dev.yaml.example", self.project)
+        shutil.copy(PROJECT / "Pulumi.dev.yaml", self.project)
         (self.project / ".venv" / "bin").mkdir(parents=True)
         (self.project / ".venv" / "bin" / "activate").write_text("MANTA_IS_ACTIVE=yes\n")
         self.home.mkdir()
