@@ -17,22 +17,24 @@ def registry(platform: RunningPlatform, local: LocalFolder) -> MlflowClient:
     return MlflowClient(tracking_uri=local.endpoints.mlflow_url)
 
 
-def trained(local: LocalFolder, *argv: str) -> dict[str, Any]:
-    """The result of a training job: its last line of output."""
-    ended = local.run("train", *argv)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    result: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+def train(local: LocalFolder, *argv: str) -> dict[str, Any]:
+    """Train, and return the result: the last line of the job's output."""
+    process = local.run("train", *argv)
+    assert process.returncode == 0, process.stdout + process.stderr
+    result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     return result
 
 
 @pytest.fixture(scope="module")
 def wine(registry: MlflowClient, local: LocalFolder) -> dict[str, Any]:
-    """The result of a job on the wine data."""
+    """The result of a training run on the wine data."""
     assert registry
-    return trained(local, "--dataset", "wine", "--trees", "20", "--seed", "3")
+    return train(local, "--dataset", "wine", "--trees", "20", "--seed", "3")
 
 
-def test_a_run_records_how_the_model_came_about(registry: MlflowClient, wine: dict[str, Any]) -> None:
+def test_a_run_has_parameters_metrics_plots_and_the_origin_of_code_and_data(
+    registry: MlflowClient, wine: dict[str, Any]
+) -> None:
     run = registry.get_run(wine["run_id"])
 
     assert registry.get_experiment(run.info.experiment_id).name == "manta"
@@ -53,7 +55,7 @@ def test_a_run_records_how_the_model_came_about(registry: MlflowClient, wine: di
     assert {"confusion_matrix.png", "roc.png", "calibration.png"} <= plots
 
 
-def test_a_version_is_registered_with_signature_example_and_pins(
+def test_a_version_is_registered_with_signature_and_example(
     registry: MlflowClient, wine: dict[str, Any], local: LocalFolder
 ) -> None:
     version = registry.get_model_version(MODEL_NAME, wine["version"])
@@ -61,7 +63,7 @@ def test_a_version_is_registered_with_signature_example_and_pins(
     info = mlflow.models.get_model_info(f"models:/{MODEL_NAME}/{wine['version']}")
 
     assert version.run_id == wine["run_id"]
-    # The champion knows other columns: nobody can say which of the two is better.
+    # The champion needs other columns, so the two models cannot be compared.
     assert version.tags["gate"] == wine["gate"] == "failed"
     assert "takes columns that these rows do not have" in wine["reason"]
     assert "wine" in str(version.description)
@@ -69,24 +71,24 @@ def test_a_version_is_registered_with_signature_example_and_pins(
     assert info.saved_input_example_info is not None
 
 
-def test_the_scores_are_of_held_out_rows_and_plausible(wine: dict[str, Any]) -> None:
+def test_the_metrics_are_plausible_for_held_out_rows(wine: dict[str, Any]) -> None:
     assert 0.9 < wine["metrics"]["accuracy"] <= 1
     assert 0 <= wine["metrics"]["brier"] < 0.3
 
 
 def test_the_same_seed_gives_the_same_forest_bit_for_bit(local: LocalFolder, wine: dict[str, Any]) -> None:
-    again = trained(local, "--dataset", "wine", "--trees", "20", "--seed", "3")
-    other = trained(local, "--dataset", "wine", "--trees", "20", "--seed", "4")
+    same_seed = train(local, "--dataset", "wine", "--trees", "20", "--seed", "3")
+    other_seed = train(local, "--dataset", "wine", "--trees", "20", "--seed", "4")
 
-    assert again["fingerprint"] == wine["fingerprint"]
-    assert other["fingerprint"] != wine["fingerprint"]
+    assert same_seed["fingerprint"] == wine["fingerprint"]
+    assert other_seed["fingerprint"] != wine["fingerprint"]
 
 
-def test_a_file_beside_the_user_is_trained_on(local: LocalFolder, registry: MlflowClient) -> None:
+def test_a_file_in_the_working_directory_is_trained_on(local: LocalFolder, registry: MlflowClient) -> None:
     rows = "\n".join(f"{i},{i % 7},{'yes' if i % 3 else 'no'}" for i in range(60))
     (local.folder / "houses.csv").write_text(f"rooms,area,sold\n{rows}\n")
 
-    result = trained(local, "--data", "houses.csv", "--target", "sold", "--trees", "10")
+    result = train(local, "--data", "houses.csv", "--target", "sold", "--trees", "10")
 
     source = registry.get_run(result["run_id"]).data.tags["data.source"]
     assert source == str(local.folder / "houses.csv")
@@ -100,15 +102,16 @@ def test_a_file_beside_the_user_is_trained_on(local: LocalFolder, registry: Mlfl
         (["--dataset", "iris"], "no bundled data set 'iris'"),
     ],
 )
-def test_a_job_that_cannot_train_fails_and_registers_nothing(
+def test_a_job_with_unusable_data_fails_and_registers_no_version(
     local: LocalFolder, registry: MlflowClient, argv: list[str], message: str
 ) -> None:
     (Path(local.folder) / "bad.csv").write_text("a,city,sold\n1,Rome,yes\n2,Oslo,no\n")
-    before = len(registry.search_model_versions(f"name='{MODEL_NAME}'"))
+    versions_before = len(registry.search_model_versions(f"name='{MODEL_NAME}'"))
 
-    ended = local.run("train", *argv)
+    process = local.run("train", *argv)
 
-    assert ended.returncode == 1
-    assert message in ended.stdout + ended.stderr
-    assert "Traceback" not in ended.stdout + ended.stderr
-    assert len(registry.search_model_versions(f"name='{MODEL_NAME}'")) == before
+    output = process.stdout + process.stderr
+    assert process.returncode == 1
+    assert message in output
+    assert "Traceback" not in output
+    assert len(registry.search_model_versions(f"name='{MODEL_NAME}'")) == versions_before
