@@ -1,4 +1,4 @@
-"""A Serve application that reads a request and answers the same bytes always: what Serve and its proxy take alone."""
+"""A Serve application that reads the request and always sends the same bytes: the cost of Serve and its proxy alone."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ BODY: Final = (
 )
 
 
-async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+async def respond(scope: Scope, receive: Receive, send: Send) -> None:
     """An ASGI application without routes."""
     if scope["type"] == "http":
         await Request(scope, receive).body()
@@ -27,11 +27,11 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class Constant:
-    """The application as a replica holds it."""
+    """The deployment."""
 
     def __serve_build_asgi_app__(self) -> object:
-        """What answers."""
-        return answer
+        """Return the ASGI application of a replica."""
+        return respond
 
 
 deployment = serve.deployment(name="Constant", ray_actor_options={"num_cpus": 0}, **DEPLOYMENT_OPTIONS)

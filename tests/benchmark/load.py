@@ -1,4 +1,4 @@
-"""Load on loopback: as fast as answers come (wrk), and at a constant rate, whatever the answers take."""
+"""Load on the loopback address: closed loop with wrk, and open loop at a constant rate."""
 
 import asyncio
 import json
@@ -25,42 +25,42 @@ function done(summary, latency)
     latency:percentile(50) / 1e3, latency:percentile(99) / 1e3))
 end
 """
-"""What wrk does; its answer is one line that begins with RESULT."""
+"""Script for wrk, which prints one line that begins with RESULT."""
 
 OPEN_CONNECTIONS: Final = 64
-"""Connections of the constant rate: it falls behind only where so many requests wait for their answers."""
+"""Connections of the open loop. The load falls behind its rate only if this many requests wait for a response."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What a load met."""
+class LoadResult:
+    """Throughput and latency under load."""
 
     per_second: float
-    """Answers."""
+    """Responses per second."""
     p50_ms: float
     p99_ms: float
     failed: int
-    """Requests without a good answer."""
+    """Requests without a response of status 200."""
 
-    def figures(self) -> dict[str, Any]:
-        """The same, rounded."""
+    def rounded(self) -> dict[str, Any]:
+        """The figures, rounded to three decimals."""
         return {name: round(value, 3) for name, value in asdict(self).items()}
 
 
-def closed(url: str, body: bytes, *, connections: int, seconds: float) -> Measured:
-    """Keep every connection busy: a new request follows each answer at once.
+def run_closed_loop(url: str, body: bytes, *, connections: int, seconds: float) -> LoadResult:
+    """Keep every connection busy: each response is followed by the next request at once.
 
     Raises:
-        SystemExit: There is no wrk.
+        SystemExit: wrk is not installed.
     """
     wrk = shutil.which("wrk")
     if wrk is None:
-        raise SystemExit("There is no wrk on this machine. Install it, as with: apt-get install wrk")
+        raise SystemExit("wrk is not installed on this machine. Install it, for example with: apt-get install wrk")
     with tempfile.TemporaryDirectory() as folder:
         script, content = Path(folder) / "post.lua", Path(folder) / "body"
         script.write_text(SCRIPT)
         content.write_bytes(body)
-        ended = subprocess.run(
+        process = subprocess.run(
             [wrk, "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "20s", "-s", str(script), url],
             env={"BODY": str(content)},
             capture_output=True,
@@ -68,65 +68,79 @@ def closed(url: str, body: bytes, *, connections: int, seconds: float) -> Measur
             check=True,
             timeout=seconds + 60,
         )
-    line = next(line for line in ended.stdout.splitlines() if line.startswith("RESULT "))
-    found = json.loads(line.removeprefix("RESULT "))
-    return Measured(
-        per_second=found["answers"] / found["seconds"],
-        p50_ms=found["p50_ms"],
-        p99_ms=found["p99_ms"],
-        failed=found["failed"],
+    line = next(line for line in process.stdout.splitlines() if line.startswith("RESULT "))
+    result = json.loads(line.removeprefix("RESULT "))
+    return LoadResult(
+        per_second=result["answers"] / result["seconds"],
+        p50_ms=result["p50_ms"],
+        p99_ms=result["p99_ms"],
+        failed=result["failed"],
     )
 
 
-def at_rate(url: str, body: bytes, *, rate: float, seconds: float) -> Measured:
-    """Send requests at even times, and count each one's time from when it was due, so that waiting counts."""
-    return asyncio.run(_at_rate(url, body, rate, seconds))
+def run_at_rate(url: str, body: bytes, *, rate: float, seconds: float) -> LoadResult:
+    """Send requests at a constant rate.
+
+    The latency of a request counts from the time when it was due, so that it includes the wait for a connection.
+    """
+    return asyncio.run(_run_at_rate(url, body, rate, seconds))
 
 
-async def _at_rate(url: str, body: bytes, rate: float, seconds: float) -> Measured:
+async def _run_at_rate(url: str, body: bytes, rate: float, seconds: float) -> LoadResult:
     address = urlsplit(url)
     head = f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
     message = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-    free: asyncio.Queue[_Connection] = asyncio.Queue()
+    idle_connections: asyncio.Queue[_Connection] = asyncio.Queue()
     for _ in range(OPEN_CONNECTIONS):
-        free.put_nowait(_Connection(address.hostname or "", address.port or 80))
-    times: list[float] = []
+        idle_connections.put_nowait(_Connection(address.hostname or "", address.port or 80))
+    latencies_s: list[float] = []
     failures: list[str] = []
-    start = time.perf_counter()
+    start_s = time.perf_counter()
 
-    async def send(due: float) -> None:
-        connection = await free.get()
+    async def send(due_s: float) -> None:
+        connection = await idle_connections.get()
         try:
-            await connection.ask(message)
-            times.append(time.perf_counter() - due)
+            await connection.request(message)
+            latencies_s.append(time.perf_counter() - due_s)
         except (OSError, asyncio.IncompleteReadError, ValueError) as error:
             connection.close()
             failures.append(repr(error))
-        free.put_nowait(connection)
+        idle_connections.put_nowait(connection)
 
     async with asyncio.TaskGroup() as tasks:
         for index in range(int(rate * seconds)):
-            due = start + index / rate
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            tasks.create_task(send(due))
-    elapsed = time.perf_counter() - start
-    while not free.empty():
-        free.get_nowait().close()
-    if len(times) < 2:
+            due_s = start_s + index / rate
+            await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
+            tasks.create_task(send(due_s))
+    elapsed_s = time.perf_counter() - start_s
+    while not idle_connections.empty():
+        idle_connections.get_nowait().close()
+    if len(latencies_s) < 2:
         raise SystemExit(f"{url} does not answer: {failures[:3]}")
-    cuts = statistics.quantiles(times, n=100, method="inclusive")
-    return Measured(per_second=len(times) / elapsed, p50_ms=cuts[49] * 1e3, p99_ms=cuts[98] * 1e3, failed=len(failures))
+    percentiles = statistics.quantiles(latencies_s, n=100, method="inclusive")
+    return LoadResult(
+        per_second=len(latencies_s) / elapsed_s,
+        p50_ms=percentiles[49] * 1e3,
+        p99_ms=percentiles[98] * 1e3,
+        failed=len(failures),
+    )
 
 
 class _Connection:
-    """A connection that is opened when it is first used, and again after a failure."""
+    """An HTTP connection that is opened at its first request, and again after a failure."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def ask(self, message: bytes) -> None:
-        """Send a request, and read its whole answer, which must be a good one."""
+    async def request(self, message: bytes) -> None:
+        """Send a request, and read the whole response.
+
+        Raises:
+            ValueError: The status of the response is not 200.
+            OSError: The connection failed.
+            IncompleteReadError: The server closed the connection.
+        """
         if self._streams is None:
             self._streams = await asyncio.open_connection(self._host, self._port)
         reader, writer = self._streams
@@ -138,7 +152,7 @@ class _Connection:
             raise ValueError(head.split(b"\r\n")[0].decode())
 
     def close(self) -> None:
-        """Let go of it; the next request opens it anew."""
+        """Close the connection; the next request opens it again."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None

@@ -1,8 +1,8 @@
-"""The compiled forest against scikit-learn, which answers alone: `python -m tests.benchmark.predictor`.
+"""The compiled forest against scikit-learn: `python -m tests.benchmark.predictor`.
 
-First both answer 100,000 rows of which half lie on or next to thresholds; a bit that differs ends the run. Then, in
-each of five rounds, both answer the same rows one after the other, labels and probabilities. Ratios are medians of
-those within a round.
+First both predict 100,000 rows, half of them on or next to a threshold of the forest. The benchmark stops if one bit
+differs. Then, in each of five rounds, both predict labels and probabilities of the same rows, one after the other. A
+ratio is the median of the ratios within the rounds.
 """
 
 import argparse
@@ -23,47 +23,47 @@ from tests.benchmark import forest, report
 from tests.support.hard_rows import hard_rows
 
 GOALS: Final = {1: 1000, 64: 130, 4096: 12}
-"""Times faster, by rows."""
-HARD_ROWS: Final = 100_000
+"""Goal for the ratio of the times, by number of rows."""
+PARITY_ROWS: Final = 100_000
 ROUNDS: Final = 5
-ROWS: Final = (1, 4, 16, 64, 256, 1024, 4096)
-TREES: Final = (10, 30, 100, 300, 1000)
+ROW_COUNTS: Final = (1, 4, 16, 64, 256, 1024, 4096)
+TREE_COUNTS: Final = (10, 30, 100, 300, 1000)
 ROUND_S: Final = 0.25
-"""The least time for which a contender is measured in a round."""
+"""Shortest time to measure one contender in a round."""
 
 
 def main() -> None:
-    """Compare, measure, and write the figures."""
+    """Compare the predictions, measure, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round and few sizes, printed and not written")
     is_quick = parser.parse_args().quick
-    rounds, trees = (1, TREES[:2]) if is_quick else (ROUNDS, TREES)
-    machine = report.machine("numpy", "numba", "scikit-learn")
-    model = forest.fitted()
-    parity = _parity(model)
-    by_rows = {count: _timed(model, count, rounds) for count in ROWS}
-    by_trees = {count: _timed(forest.fitted(trees=count), 64, rounds) for count in trees}
-    measured = {"machine": machine, "parity": parity, "by_rows": by_rows, "by_trees_at_64_rows": by_trees}
-    text = _page(measured)
-    print(text)  # noqa: T201
+    rounds, tree_counts = (1, TREE_COUNTS[:2]) if is_quick else (ROUNDS, TREE_COUNTS)
+    machine = report.read_machine("numpy", "numba", "scikit-learn")
+    model = forest.fit_forest()
+    parity = _check_parity(model)
+    by_rows = {count: _measure(model, count, rounds) for count in ROW_COUNTS}
+    by_trees = {count: _measure(forest.fit_forest(tree_count=count), 64, rounds) for count in tree_counts}
+    figures = {"machine": machine, "parity": parity, "by_rows": by_rows, "by_trees_at_64_rows": by_trees}
+    page = _page(figures)
+    print(page)  # noqa: T201
     if is_quick:
         return
-    panels = {
+    points_by_title = {
         "microseconds over rows": by_rows,
         "microseconds at 64 rows over trees": by_trees,
     }
-    curves = {
+    panels = {
         title: {
-            name: {float(count): figures[f"{name}_us"] for count, figures in points.items()}
+            name: {float(count): point[f"{name}_us"] for count, point in points.items()}
             for name in ("scikit-learn", "manta")
         }
-        for title, points in panels.items()
+        for title, points in points_by_title.items()
     }
-    report.write("predictor", measured, text, curves)
+    report.write_report("predictor", figures, page, panels)
 
 
-def _compiled(model: BaseEstimator) -> tuple[Predictor, float]:
-    """The model as a replica holds it, and the milliseconds that this took."""
+def _compile(model: BaseEstimator) -> tuple[Predictor, float]:
+    """Compile a model as a replica does, and return it with the duration in milliseconds."""
     example = pd.DataFrame(np.zeros((1, model.n_features_in_)))
     stored = Artifact(
         model=model,
@@ -73,102 +73,105 @@ def _compiled(model: BaseEstimator) -> tuple[Predictor, float]:
         example_probabilities=None,
         example_labels=[],
     )
-    started = time.perf_counter()
+    start_s = time.perf_counter()
     predictor = compile_model(stored, label="the forest")
-    return predictor, round((time.perf_counter() - started) * 1000, 1)
+    return predictor, round((time.perf_counter() - start_s) * 1000, 1)
 
 
-def _parity(model: BaseEstimator) -> dict[str, Any]:
-    """Let models of several kinds answer hard rows, and compare all bits.
+def _check_parity(model: BaseEstimator) -> dict[str, Any]:
+    """Predict hard rows with several kinds of models, and compare every bit.
 
     Raises:
-        SystemExit: They differ.
+        SystemExit: The predictions differ.
     """
-    values, labels = forest.rows()
+    values, labels = forest.make_rows()
     regressor = ExtraTreesRegressor(30, min_samples_leaf=3, random_state=0, n_jobs=1)
     models = {
         "two classes": model,
-        "three classes with impure leaves": forest.fitted(classes=3),
+        "three classes with impure leaves": forest.fit_forest(class_count=3),
         "regressor": regressor.fit(values.to_numpy()[:5000], (labels[:5000] == "low") + values["x0"][:5000]),
     }
-    for name, kind in models.items():
-        rows = hard_rows(kind, HARD_ROWS, seed=7)
-        predictor, _ = _compiled(kind)
+    for name, original in models.items():
+        rows = hard_rows(original, PARITY_ROWS, seed=7)
+        predictor, _ = _compile(original)
         if predictor.forest is None:
-            raise SystemExit(f"{name}: scikit-learn itself answers")
+            raise SystemExit(f"{name}: the model is not compiled; scikit-learn predicts")
         predictions, probabilities = predictor.predict(rows)
-        is_same = np.array_equal(predictions, kind.predict(rows)) and (
-            probabilities is None or probabilities.tobytes() == kind.predict_proba(rows).tobytes()
+        is_same = np.array_equal(predictions, original.predict(rows)) and (
+            probabilities is None or probabilities.tobytes() == original.predict_proba(rows).tobytes()
         )
         if not is_same:
-            raise SystemExit(f"{name}: the answers differ, and so no time is worth a ratio")
-    return {"rows": HARD_ROWS, "models": list(models), "differing_bits": 0}
+            raise SystemExit(f"{name}: the predictions differ, so the times cannot be compared")
+    return {"rows": PARITY_ROWS, "models": list(models), "differing_bits": 0}
 
 
-def _timed(model: BaseEstimator, count: int, rounds: int) -> dict[str, Any]:
+def _measure(model: BaseEstimator, count: int, rounds: int) -> dict[str, Any]:
     rows = hard_rows(model, 2 * count, seed=count)[count // 2 : count // 2 + count]
-    predictor, load_ms = _compiled(model)
-    nodes = int(sum(member.tree_.node_count for member in model.estimators_))
+    predictor, load_ms = _compile(model)
+    node_count = int(sum(member.tree_.node_count for member in model.estimators_))
 
-    def alone() -> object:
+    def predict_with_scikit_learn() -> object:
         return model.predict(rows), model.predict_proba(rows)
 
-    contenders: dict[str, Callable[[], object]] = {"scikit-learn": alone, "manta": lambda: predictor.predict(rows)}
-    times: dict[str, list[float]] = {name: [] for name in contenders}
+    contenders: dict[str, Callable[[], object]] = {
+        "scikit-learn": predict_with_scikit_learn,
+        "manta": lambda: predictor.predict(rows),
+    }
+    times_s: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
-        for name, answer in contenders.items():
-            times[name].append(_seconds(answer))
+        for name, predict in contenders.items():
+            times_s[name].append(_median_time(predict))
     return {
-        "nodes": nodes,
+        "nodes": node_count,
         "load_ms": load_ms,
-        **{f"{name}_us": round(statistics.median(given) * 1e6, 2) for name, given in times.items()},
-        "times_faster": report.ratio(times["scikit-learn"], times["manta"]),
-        "rounds_us": {name: [round(value * 1e6, 2) for value in given] for name, given in times.items()},
+        **{f"{name}_us": round(statistics.median(values) * 1e6, 2) for name, values in times_s.items()},
+        "times_faster": report.median_ratio(times_s["scikit-learn"], times_s["manta"]),
+        "rounds_us": {name: [round(value * 1e6, 2) for value in values] for name, values in times_s.items()},
     }
 
 
-def _seconds(answer: Callable[[], object]) -> float:
-    """Median time of one answer, for as long as a round takes."""
-    answer()
-    times: list[float] = []
-    while sum(times) < ROUND_S:
-        started = time.perf_counter()
-        answer()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+def _median_time(predict: Callable[[], object]) -> float:
+    """Return the median time of one call in seconds, over calls for at least `ROUND_S`."""
+    predict()  # warm up
+    times_s: list[float] = []
+    while sum(times_s) < ROUND_S:
+        start_s = time.perf_counter()
+        predict()
+        times_s.append(time.perf_counter() - start_s)
+    return statistics.median(times_s)
 
 
-def _page(measured: dict[str, Any]) -> str:
-    def lines(points: dict[int, dict[str, Any]]) -> list[list[object]]:
+def _page(figures: dict[str, Any]) -> str:
+    def table_rows(points: dict[int, dict[str, Any]]) -> list[list[object]]:
         return [
             [
                 f"{count:,}",
-                f"{figures['scikit-learn_us']:,.1f}",
-                f"{figures['manta_us']:,.1f}",
-                f"{figures['times_faster']:,.1f}x",
-                f"{GOALS[count]:,}x" if points is measured["by_rows"] and count in GOALS else "",
+                f"{point['scikit-learn_us']:,.1f}",
+                f"{point['manta_us']:,.1f}",
+                f"{point['times_faster']:,.1f}x",
+                f"{GOALS[count]:,}x" if points is figures["by_rows"] and count in GOALS else "",
             ]
-            for count, figures in points.items()
+            for count, point in points.items()
         ]
 
-    head = ["scikit-learn, us", "manta, us", "times faster", "goal"]
-    parity = measured["parity"]
-    first = measured["by_rows"][1]
+    header = ["scikit-learn, us", "manta, us", "times faster", "goal"]
+    parity = figures["parity"]
+    one_row = figures["by_rows"][1]
     return "\n".join(
         [
             "# The compiled forest against scikit-learn",
             "",
             "`python -m tests.benchmark.predictor`: labels and probabilities of the same rows, scikit-learn with",
-            "`n_jobs=1`. " + report.described(measured["machine"]),
+            "`n_jobs=1`. " + report.describe_machine(figures["machine"]),
             "",
             f"All bits of the answers are the same on {parity['rows']:,} rows, half of them on or next to thresholds,",
             f"for each of: {'; '.join(parity['models'])}.",
-            f"The forest of {forest.TREES} trees ({first['nodes']:,} nodes, {forest.WIDTH} features) is ready after",
-            f"{first['load_ms']} ms.",
+            f"The forest of {forest.TREE_COUNT} trees ({one_row['nodes']:,} nodes, {forest.FEATURE_COUNT} features)",
+            f"is ready after {one_row['load_ms']} ms.",
             "",
-            report.table(["rows", *head], lines(measured["by_rows"])),
+            report.markdown_table(["rows", *header], table_rows(figures["by_rows"])),
             "",
-            report.table(["trees, at 64 rows", *head], lines(measured["by_trees_at_64_rows"])),
+            report.markdown_table(["trees, at 64 rows", *header], table_rows(figures["by_trees_at_64_rows"])),
             "",
             "![cost](predictor.svg)",
             "",

@@ -1,4 +1,4 @@
-"""What every benchmark writes beside its figures, and the files that it writes: JSON, a table, curves."""
+"""The files that a benchmark writes: its figures as JSON, a page in Markdown, and plots."""
 
 import json
 import os
@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "benchmarks"
 
 Curve = Mapping[float, float]
-"""Values of y by x."""
+"""y by x."""
 
 
-def machine(*packages: str) -> dict[str, Any]:
-    """The machine, the versions and the date of a run."""
+def read_machine(*packages: str) -> dict[str, Any]:
+    """Return the date, the machine and the versions of a benchmark run."""
     model = [line for line in _cpu_info() if line.startswith("model name")]
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -33,48 +33,47 @@ def machine(*packages: str) -> dict[str, Any]:
     }
 
 
-def described(given: Mapping[str, Any]) -> str:
-    """The same as a sentence."""
-    packages = ", ".join(f"{name} {number}" for name, number in given["packages"].items())
+def describe_machine(machine: Mapping[str, Any]) -> str:
+    """Describe the result of `read_machine` in a sentence."""
+    packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
     return (
-        f"{given['date']}, {given['cpu']}, {given['cores']} cores, {given['system']}, Python {given['python']}, "
-        f"{packages}. Load of the machine at the start: {given['load_at_start']}."
+        f"{machine['date']}, {machine['cpu']}, {machine['cores']} cores, {machine['system']}, "
+        f"Python {machine['python']}, {packages}. Load of the machine at the start: {machine['load_at_start']}."
     )
 
 
-def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
-    """Median over rounds of one figure by another, both of the same round."""
-    return round(statistics.median(a / b for a, b in zip(slow, fast, strict=True)), 2)
+def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """Return the median over rounds of the ratio of two figures of the same round."""
+    return round(statistics.median(a / b for a, b in zip(numerators, denominators, strict=True)), 2)
 
 
-def table(head: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
-    """A table in Markdown."""
-    marked = [list(head), ["---"] * len(head), *[list(map(str, line)) for line in lines]]
-    return "\n".join("| " + " | ".join(line) + " |" for line in marked)
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Format a table in Markdown."""
+    lines = [list(header), ["---"] * len(header), *[list(map(str, row)) for row in rows]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write(name: str, report: Mapping[str, Any], text: str, curves: Mapping[str, Mapping[str, Curve]]) -> None:
-    """Write `NAME.json`, `NAME.md`, `NAME.png` and `NAME.svg`.
+def write_report(name: str, figures: Mapping[str, Any], page: str, panels: Mapping[str, Mapping[str, Curve]]) -> None:
+    """Write `NAME.json`, `NAME.md`, and, if there are panels, `NAME.png` and `NAME.svg`.
 
     Args:
-        name: Of the files.
-        report: All figures.
-        text: The page, which shows the curves.
-        curves: For each panel, titled "y over x", its curves by name; both axes are logarithmic. Without
-            a panel there is no picture.
+        name: Name of the files, without the ending.
+        figures: Content of the JSON file.
+        page: Content of the Markdown file.
+        panels: For each panel, titled "y over x", its curves by name. Both axes are logarithmic.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
-    (FOLDER / f"{name}.md").write_text(text)
-    if not curves:
+    (FOLDER / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (FOLDER / f"{name}.md").write_text(page)
+    if not panels:
         return
-    mpl.rcParams["svg.hashsalt"] = name  # the same figures make the same file
-    figure = Figure(figsize=(5 * len(curves), 4), layout="constrained")
-    for axes, (title, lines) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
-        for label, curve in lines.items():
+    mpl.rcParams["svg.hashsalt"] = name  # equal figures give an equal file
+    figure = Figure(figsize=(5 * len(panels), 4), layout="constrained")
+    for axes, (title, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        for label, curve in curves.items():
             axes.plot(list(curve), list(curve.values()), marker="o", label=label)
-        what, _, over = title.partition(" over ")
-        axes.set(xscale="log", yscale="log", xlabel=over, ylabel=what)
+        y_label, _, x_label = title.partition(" over ")
+        axes.set(xscale="log", yscale="log", xlabel=x_label, ylabel=y_label)
         axes.grid(visible=True, which="both", alpha=0.2)
         axes.legend()
     for ending in ("png", "svg"):

@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is installed, started, asked and read. All of them hold the same forest."""
+"""The servers that the benchmark compares: how to install, start and call each one. All serve the same forest."""
 
 import hashlib
 import json
@@ -29,41 +29,42 @@ from tests.support.waiting import wait_until
 BIN: Final = Path(sys.executable).parent
 ROOT: Final = Path(__file__).parents[2]
 PEERS: Final = Path(__file__).parent / "peers"
-CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "manta-benchmark"
-"""Where each peer's environment is kept, by the digest of its lock."""
-START_LIMIT_S: Final = 240.0
+ENVIRONMENTS: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "manta-benchmark"
+"""Folder of the peers' virtual environments, each named by the digest of its lock file."""
+START_TIMEOUT_S: Final = 240.0
 CONSTANT: Final = "constant"
-"""Name and path of the application of Serve's that answers the same bytes always."""
+"""Name and path of the Serve application that always sends the same bytes."""
 
-Answer = tuple[list[str], np.ndarray]
+Predictions = tuple[list[str], np.ndarray]
 """Labels, and probabilities of shape (rows, classes)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A server that runs."""
+    """A running server."""
 
     name: str
     url: str
-    """Of predictions."""
-    ask: Callable[[np.ndarray], bytes]
-    """The body that asks about rows."""
-    read: Callable[[Any], Answer] | None
-    """What its answer says; None of a server that does not look at the rows."""
+    """URL of predictions."""
+    encode: Callable[[np.ndarray], bytes]
+    """Encodes rows as a request body."""
+    decode: Callable[[Any], Predictions] | None
+    """Decodes the JSON of a response; None for a server that does not read the rows."""
 
-    def answer(self, rows: np.ndarray) -> Answer:
-        """Ask about rows, once."""
-        assert self.read is not None
-        sent = httpx.post(self.url, content=self.ask(rows), headers={"content-type": "application/json"}, timeout=30)
-        return self.read(sent.raise_for_status().json())
+    def predict(self, rows: np.ndarray) -> Predictions:
+        """Send one request."""
+        assert self.decode is not None
+        headers = {"content-type": "application/json"}
+        response = httpx.post(self.url, content=self.encode(rows), headers=headers, timeout=30)
+        return self.decode(response.raise_for_status().json())
 
 
-def _features(rows: np.ndarray) -> bytes:
+def _encode_features(rows: np.ndarray) -> bytes:
     return json.dumps({"features": rows.tolist()}).encode()
 
 
-def _both(answer: Mapping[str, Any]) -> Answer:
-    return answer["predictions"], np.array(answer["probabilities"])
+def _decode_predictions(response: Mapping[str, Any]) -> Predictions:
+    return response["predictions"], np.array(response["probabilities"])
 
 
 @contextmanager
@@ -73,22 +74,26 @@ def manta(
     """Start `manta local` and load the forest.
 
     Yields:
-        The server; one on the same path that answers the same bytes always; what changes the number of replicas; and
-        where the platform answers.
+        The server; the application that always sends the same bytes; a function that sets the number of replicas; and
+        the endpoints of the platform.
     """
-    os.environ["PYTHONPATH"] = str(ROOT)  # the constant application is found there
+    os.environ["PYTHONPATH"] = str(ROOT)  # Ray imports the constant application from there
     local = LocalFolder(folder)
-    rows, labels = forest.rows()
+    rows, labels = forest.make_rows()
     with local.run_platform():
         endpoints = local.endpoints
         version = fleet_models.register(endpoints.mlflow_url, model, rows, labels)
         client = httpx.Client(timeout=150)
-        client.post(
-            f"{endpoints.api_url}/model/load", json={"version": version}, headers=endpoints.serve_headers
-        ).raise_for_status()
-        server = Server(name="manta", url=f"{endpoints.api_url}/predict", ask=_features, read=_both)
+        load_url = f"{endpoints.api_url}/model/load"
+        client.post(load_url, json={"version": version}, headers=endpoints.serve_headers).raise_for_status()
+        server = Server(
+            name="manta", url=f"{endpoints.api_url}/predict", encode=_encode_features, decode=_decode_predictions
+        )
         constant = Server(
-            name="Serve, constant", url=f"{endpoints.serve_url}/{CONSTANT}/predict", ask=_features, read=None
+            name="Serve, constant",
+            url=f"{endpoints.serve_url}/{CONSTANT}/predict",
+            encode=_encode_features,
+            decode=None,
         )
         applications = f"{endpoints.ray_url}/api/serve/applications/"
         details = client.get(applications, headers=endpoints.ray_headers).raise_for_status().json()
@@ -96,8 +101,8 @@ def manta(
 
         def scale(replicas: int) -> None:
             options = {"num_replicas": replicas, "ray_actor_options": {"num_cpus": 0.1}}
-            wanted = config | {"deployments": [{"name": names.DEPLOYMENT, **options}]}
-            other = {
+            manta_config = config | {"deployments": [{"name": names.DEPLOYMENT, **options}]}
+            constant_config = {
                 "name": CONSTANT,
                 "route_prefix": f"/{CONSTANT}",
                 "import_path": "tests.benchmark.constant:application",
@@ -108,13 +113,13 @@ def manta(
                 json={
                     "proxy_location": "HeadOnly",
                     "http_options": {"host": "127.0.0.1", "port": httpx.URL(endpoints.serve_url).port},
-                    "applications": [wanted, other],
+                    "applications": [manta_config, constant_config],
                 },
             ).raise_for_status()
             wait_until(
-                lambda: _versions(client, endpoints.api_url) == [version] * replicas,
+                lambda: _replica_versions(client, endpoints.api_url) == [version] * replicas,
                 what=f"{replicas} replicas",
-                timeout_s=START_LIMIT_S,
+                timeout_s=START_TIMEOUT_S,
             )
             wait_until(lambda: client.post(constant.url, content=b"").is_success, what="the constant application")
 
@@ -122,29 +127,29 @@ def manta(
         yield server, constant, scale, endpoints
 
 
-def _versions(client: httpx.Client, url: str) -> list[str | None]:
+def _replica_versions(client: httpx.Client, url: str) -> list[str | None]:
     return [replica["version"] for replica in client.get(f"{url}/model").raise_for_status().json()["replicas"]]
 
 
 @contextmanager
 def mlflow_serve(folder: Path, model: RandomForestClassifier) -> Iterator[Server]:
-    """`mlflow models serve`, which answers probabilities; the labels are their classes."""
+    """Start `mlflow models serve`, which predicts probabilities only; the most probable class is the label."""
     path = folder / "model"
     mlflow.sklearn.save_model(model, str(path), serialization_format="cloudpickle", pyfunc_predict_fn="predict_proba")
     [port] = free_ports(1)
     argv = [BIN / "mlflow", "models", "serve", "-m", path, "-h", "127.0.0.1", "-p", port, "--env-manager", "local"]
-    with _running(argv, folder, health=f"http://127.0.0.1:{port}/ping"):
+    with _run_server(argv, folder, health_url=f"http://127.0.0.1:{port}/ping"):
         yield Server(
             name="mlflow models serve",
             url=f"http://127.0.0.1:{port}/invocations",
-            ask=lambda rows: json.dumps({"inputs": rows.tolist()}).encode(),
-            read=lambda answer: _labelled(np.array(answer["predictions"]), model),
+            encode=lambda rows: json.dumps({"inputs": rows.tolist()}).encode(),
+            decode=lambda response: _add_labels(np.array(response["predictions"]), model),
         )
 
 
 @contextmanager
 def mlserver(folder: Path, model: RandomForestClassifier) -> Iterator[Server]:
-    """MLServer with its runtime for scikit-learn, asked for probabilities alone; the labels are their classes."""
+    """Start MLServer with its scikit-learn runtime. It predicts probabilities; the most probable class is the label."""
     joblib.dump(model, folder / "model.joblib")
     port, grpc, metrics = free_ports(3)
     settings = {"host": "127.0.0.1", "http_port": port, "grpc_port": grpc, "metrics_port": metrics, "debug": False}
@@ -152,54 +157,62 @@ def mlserver(folder: Path, model: RandomForestClassifier) -> Iterator[Server]:
     implementation = {"implementation": "mlserver_sklearn.SKLearnModel", "parameters": {"uri": "./model.joblib"}}
     (folder / "model-settings.json").write_text(json.dumps({"name": "forest", **implementation}))
 
-    def ask(rows: np.ndarray) -> bytes:
-        given = {"name": "rows", "shape": list(rows.shape), "datatype": "FP64", "data": rows.ravel().tolist()}
-        return json.dumps({"inputs": [given], "outputs": [{"name": "predict_proba"}]}).encode()
+    def encode(rows: np.ndarray) -> bytes:
+        tensor = {"name": "rows", "shape": list(rows.shape), "datatype": "FP64", "data": rows.ravel().tolist()}
+        return json.dumps({"inputs": [tensor], "outputs": [{"name": "predict_proba"}]}).encode()
 
-    def read(answer: Any) -> Answer:  # noqa: ANN401 - JSON
-        [output] = answer["outputs"]
-        return _labelled(np.array(output["data"]).reshape(output["shape"]), model)
+    def decode(response: Any) -> Predictions:  # noqa: ANN401 - JSON
+        [output] = response["outputs"]
+        return _add_labels(np.array(output["data"]).reshape(output["shape"]), model)
 
-    with _running(
-        [_environment("mlserver") / "mlserver", "start", folder], folder, health=_health(port, "v2/health/ready")
+    with _run_server(
+        [_install("mlserver") / "mlserver", "start", folder], folder, health_url=_health_url(port, "v2/health/ready")
     ):
-        yield Server(name="MLServer", url=f"http://127.0.0.1:{port}/v2/models/forest/infer", ask=ask, read=read)
+        yield Server(
+            name="MLServer", url=f"http://127.0.0.1:{port}/v2/models/forest/infer", encode=encode, decode=decode
+        )
 
 
 @contextmanager
 def bentoml(folder: Path, model: RandomForestClassifier) -> Iterator[Server]:
-    """BentoML with one worker."""
+    """Start BentoML with one worker."""
     [port] = free_ports(1)
-    argv = [_environment("bentoml") / "bentoml", "serve", "bentoml_service:Forest", "--working-dir", PEERS]
-    with _running([*argv, "--host", "127.0.0.1", "--port", port], folder, model, health=_health(port, "readyz")):
-        yield Server(name="BentoML", url=f"http://127.0.0.1:{port}/predict", ask=_features, read=_both)
+    argv = [_install("bentoml") / "bentoml", "serve", "bentoml_service:Forest", "--working-dir", PEERS]
+    with _run_server(
+        [*argv, "--host", "127.0.0.1", "--port", port], folder, model, health_url=_health_url(port, "readyz")
+    ):
+        yield Server(
+            name="BentoML", url=f"http://127.0.0.1:{port}/predict", encode=_encode_features, decode=_decode_predictions
+        )
 
 
 @contextmanager
 def litserve(folder: Path, model: RandomForestClassifier) -> Iterator[Server]:
-    """LitServe with one worker."""
+    """Start LitServe with one worker."""
     [port] = free_ports(1)
-    argv = [_environment("litserve") / "python", PEERS / "litserve_service.py", port]
-    with _running(argv, folder, model, health=_health(port, "health")):
-        yield Server(name="LitServe", url=f"http://127.0.0.1:{port}/predict", ask=_features, read=_both)
+    argv = [_install("litserve") / "python", PEERS / "litserve_service.py", port]
+    with _run_server(argv, folder, model, health_url=_health_url(port, "health")):
+        yield Server(
+            name="LitServe", url=f"http://127.0.0.1:{port}/predict", encode=_encode_features, decode=_decode_predictions
+        )
 
 
-PEERS_STARTED: Final = (mlflow_serve, mlserver, bentoml, litserve)
+START_PEERS: Final = (mlflow_serve, mlserver, bentoml, litserve)
 
 
-def _labelled(probabilities: np.ndarray, model: RandomForestClassifier) -> Answer:
+def _add_labels(probabilities: np.ndarray, model: RandomForestClassifier) -> Predictions:
     return model.classes_[probabilities.argmax(axis=1)].tolist(), probabilities
 
 
-def _health(port: int, path: str) -> str:
+def _health_url(port: int, path: str) -> str:
     return f"http://127.0.0.1:{port}/{path}"
 
 
 @contextmanager
-def _running(
-    argv: Sequence[object], folder: Path, model: RandomForestClassifier | None = None, *, health: str
+def _run_server(
+    argv: Sequence[object], folder: Path, model: RandomForestClassifier | None = None, *, health_url: str
 ) -> Iterator[None]:
-    """Run a server until the block ends; its output goes to a file in the folder."""
+    """Run a server until the block ends; its output goes to `server.log` in the folder."""
     environment = clean_environment() | {
         "PATH": os.pathsep.join([str(BIN), os.environ["PATH"]]),
         "BENCHMARK_MODEL": str(folder / "forest.joblib"),
@@ -211,22 +224,22 @@ def _running(
     process = Process(list(map(str, argv)), environment, folder / "server.log")
     process.start()
     try:
-        wait_until(lambda: httpx.get(health, timeout=5).is_success, what=str(folder), timeout_s=START_LIMIT_S)
+        wait_until(lambda: httpx.get(health_url, timeout=5).is_success, what=str(folder), timeout_s=START_TIMEOUT_S)
         yield
     finally:
         process.stop()
 
 
-def _environment(peer: str) -> Path:
-    """The folder of a peer's programs, installed from its lock the first time."""
+def _install(peer: str) -> Path:
+    """Install a peer from its lock file, once, and return the folder of its programs."""
     lock = ROOT / "requirements" / "benchmark" / f"{peer}.txt"
-    place = CACHE / f"{peer}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
-    if not (place / "installed").exists():
-        python = ["--python", str(place / "bin" / "python")]
+    environment = ENVIRONMENTS / f"{peer}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    if not (environment / "installed").exists():
+        python = ["--python", str(environment / "bin" / "python")]
         for command in (
-            [str(BIN / "uv"), "venv", "--quiet", "--clear", "--python", sys.executable, str(place)],
+            [str(BIN / "uv"), "venv", "--quiet", "--clear", "--python", sys.executable, str(environment)],
             [str(BIN / "uv"), "pip", "install", "--quiet", *python, "--require-hashes", "-r", str(lock)],
         ):
             subprocess.run(command, check=True)
-        (place / "installed").touch()
-    return place / "bin"
+        (environment / "installed").touch()
+    return environment / "bin"

@@ -1,4 +1,4 @@
-"""From the command to the driver's first line: `python -m tests.benchmark.submission`, on one local Ray."""
+"""Time from the command to the driver's first output line, on a local Ray: `python -m tests.benchmark.submission`."""
 
 import statistics
 import subprocess
@@ -14,14 +14,14 @@ from tests.support.local import MANTA, LocalFolder, clean_environment
 ROUNDS: Final = 5
 OPTIONS: Final = ("--dataset", "none-such")
 FIRST_LINE: Final = "There is no bundled data set 'none-such'"
-"""What the driver says first, and last: the same in both jobs."""
-STARTED: Final = "Running entrypoint for job"
+"""The only output line of the driver, equal in both jobs."""
+LOG_START: Final = "Running entrypoint for job"
 
 
-def seconds(command: Sequence[str], token: str, folder: Path) -> tuple[float, float]:
-    """Time until the job's log begins, and until the driver's first line."""
-    began = time.perf_counter()
-    started = 0.0
+def measure(command: Sequence[str], token: str, folder: Path) -> tuple[float, float]:
+    """Return the seconds until the job's log begins, and until the driver's first line."""
+    start_s = time.perf_counter()
+    log_start_s = 0.0
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -32,45 +32,45 @@ def seconds(command: Sequence[str], token: str, folder: Path) -> tuple[float, fl
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            if STARTED in line:
-                started = time.perf_counter() - began
+            if LOG_START in line:
+                log_start_s = time.perf_counter() - start_s
             if FIRST_LINE in line:
-                first = time.perf_counter() - began
+                first_line_s = time.perf_counter() - start_s
                 process.stdout.read()
-                return started, first
-    raise AssertionError(f"{command} printed no first line")
+                return log_start_s, first_line_s
+    raise AssertionError(f"{command} did not print {FIRST_LINE!r}")
 
 
 def main() -> None:
-    """Measure both commands in turn, print, and write `docs/benchmarks/submission.*`."""
-    machine = report.machine("ray")
+    """Measure both commands in turn, print the page, and write `docs/benchmarks/submission.*`."""
+    machine = report.read_machine("ray")
     with tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True) as folder:
-        taken = _rounds(Path(folder))
-    lines = [
+        times_s = _measure_rounds(Path(folder))
+    rows = [
         [name, *(f"{statistics.median(values):.2f}" for values in zip(*rounds, strict=True))]
-        for name, rounds in taken.items()
+        for name, rounds in times_s.items()
     ]
-    text = "\n".join(
+    page = "\n".join(
         [
             "# From the command to the driver's first line",
             "",
             f"`python -m tests.benchmark.submission`: medians of {ROUNDS} rounds, in which both commands send the same",
-            f"job to the same Ray in turn. {report.described(machine)}",
+            f"job to the same Ray in turn. {report.describe_machine(machine)}",
             "",
-            report.table(["command", "the log begins, s", "the driver's first line, s"], lines),
+            report.markdown_table(["command", "the log begins, s", "the driver's first line, s"], rows),
             "",
         ]
     )
-    print(text)  # noqa: T201
-    report.write("submission", {"machine": machine, "seconds": taken}, text, {})
+    print(page)  # noqa: T201
+    report.write_report("submission", {"machine": machine, "seconds": times_s}, page, {})
 
 
-def _rounds(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """The times of each round, by command."""
-    local, work = LocalFolder(folder / "platform"), folder / "work"
-    for made in (local.folder, work):
-        made.mkdir()
-    (work / "houses.csv").write_text("rooms,sold\n1,yes\n")
+def _measure_rounds(folder: Path) -> dict[str, list[tuple[float, float]]]:
+    """Return the times of each round, by command."""
+    local, working_dir = LocalFolder(folder / "platform"), folder / "work"
+    local.folder.mkdir()
+    working_dir.mkdir()
+    (working_dir / "houses.csv").write_text("rooms,sold\n1,yes\n")
     with local.run_platform():
         address, token = local.endpoints.ray_url, local.endpoints.ray_token
         commands = {
@@ -80,11 +80,11 @@ def _rounds(folder: Path) -> dict[str, list[tuple[float, float]]]:
                 *("--", "python", "-m", "app.train", *OPTIONS),
             ],
         }
-        taken: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
+        times_s: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
         for _ in range(ROUNDS):
             for name, command in commands.items():
-                taken[name].append(seconds(command, token, work))
-    return taken
+                times_s[name].append(measure(command, token, working_dir))
+    return times_s
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Requests at a constant rate while a fleet of four swaps its model ten times: `python -m tests.benchmark.swap`."""
+"""Latency at a constant rate while four replicas load another version ten times: `python -m tests.benchmark.swap`."""
 
 import statistics
 import tempfile
@@ -14,77 +14,79 @@ from tests.benchmark import forest, load, report
 from tests.benchmark.servers import manta
 from tests.support import fleet_models
 
-REPLICAS: Final = 4
-SWAPS: Final = 10
-REQUESTS: Final = 10_000
+REPLICA_COUNT: Final = 4
+SWAP_COUNT: Final = 10
+REQUEST_COUNT: Final = 10_000
 RATE: Final = 150.0
-"""Requests a second: well below what two cores answer, or the queue would be measured."""
+"""Requests per second. Two cores can answer many more, so the benchmark does not measure a queue."""
 
 
 def main() -> None:
-    """Measure, print, and write `docs/benchmarks/swap.*`."""
-    machine = report.machine("ray", "mlflow", "fastapi", "scikit-learn", "numba")
-    model = forest.fitted()
-    rows = forest.rows()[0].to_numpy()[:1]
-    seconds = REQUESTS / RATE
+    """Measure, print the page, and write `docs/benchmarks/swap.*`."""
+    machine = report.read_machine("ray", "mlflow", "fastapi", "scikit-learn", "numba")
+    model = forest.fit_forest()
+    rows = forest.make_rows()[0].to_numpy()[:1]
+    seconds = REQUEST_COUNT / RATE
     with (
         tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True) as folder,
         manta(Path(folder), model) as (server, _, scale, endpoints),
     ):
-        versions = [fleet_models.register(endpoints.mlflow_url, other, *forest.rows()) for other in (model, model)]
-        scale(REPLICAS)
-        body = server.ask(rows)
-        load.at_rate(server.url, body, rate=RATE, seconds=5)
-        quiet = load.at_rate(server.url, body, rate=RATE, seconds=seconds)
-        times: list[float] = []
-        swapping = threading.Thread(target=_swap, args=(endpoints, versions, seconds / (SWAPS + 1), times))
+        versions = [fleet_models.register(endpoints.mlflow_url, model, *forest.make_rows()) for _ in range(2)]
+        scale(REPLICA_COUNT)
+        body = server.encode(rows)
+        load.run_at_rate(server.url, body, rate=RATE, seconds=5)
+        without_swaps = load.run_at_rate(server.url, body, rate=RATE, seconds=seconds)
+        load_times_s: list[float] = []
+        arguments = (endpoints, versions, seconds / (SWAP_COUNT + 1), load_times_s)
+        swapping = threading.Thread(target=_swap_versions, args=arguments)
         swapping.start()
-        swapped = load.at_rate(server.url, body, rate=RATE, seconds=seconds)
+        with_swaps = load.run_at_rate(server.url, body, rate=RATE, seconds=seconds)
         swapping.join()
-    measured: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "machine": machine,
-        "requests": REQUESTS,
+        "requests": REQUEST_COUNT,
         "nodes": sum(tree.tree_.node_count for tree in model.estimators_),
-        "quiet": quiet.figures(),
-        "swapped": swapped.figures(),
-        "load_s": [round(took, 3) for took in times],
+        "quiet": without_swaps.rounded(),
+        "swapped": with_swaps.rounded(),
+        "load_s": [round(value, 3) for value in load_times_s],
     }
-    text = _page(measured)
-    print(text)  # noqa: T201
-    report.write("swap", measured, text, {})
+    page = _page(figures)
+    print(page)  # noqa: T201
+    report.write_report("swap", figures, page, {})
 
 
-def _swap(endpoints: Endpoints, versions: list[str], pause_s: float, times: list[float]) -> None:
-    """Load one version and the other in turn, each on every replica, and note what each load took."""
+def _swap_versions(endpoints: Endpoints, versions: list[str], interval_s: float, load_times_s: list[float]) -> None:
+    """Load the two versions in turn on every replica, and append the duration of each load to `load_times_s`."""
     with httpx.Client(timeout=150, headers=endpoints.serve_headers) as client:
-        for number in range(SWAPS):
-            begun = time.perf_counter()
-            wanted = {"version": versions[number % 2]}
-            answer = client.post(f"{endpoints.api_url}/model/load", json=wanted).raise_for_status().json()
-            assert {replica["version"] for replica in answer["replicas"]} == {wanted["version"]}
-            assert len(answer["replicas"]) == REPLICAS
-            times.append(time.perf_counter() - begun)
-            time.sleep(max(0.0, pause_s - times[-1]))
+        for number in range(SWAP_COUNT):
+            start_s = time.perf_counter()
+            version = versions[number % 2]
+            response = client.post(f"{endpoints.api_url}/model/load", json={"version": version})
+            replicas = response.raise_for_status().json()["replicas"]
+            assert {replica["version"] for replica in replicas} == {version}
+            assert len(replicas) == REPLICA_COUNT
+            load_times_s.append(time.perf_counter() - start_s)
+            time.sleep(max(0.0, interval_s - load_times_s[-1]))
 
 
-def _page(measured: dict[str, Any]) -> str:
-    lines = [
-        [name, measured["requests"], given["failed"], f"{given['p50_ms']:.2f}", f"{given['p99_ms']:.2f}"]
-        for name, given in (("no swap", measured["quiet"]), (f"{SWAPS} swaps", measured["swapped"]))
+def _page(figures: dict[str, Any]) -> str:
+    rows = [
+        [name, figures["requests"], result["failed"], f"{result['p50_ms']:.2f}", f"{result['p99_ms']:.2f}"]
+        for name, result in (("no swap", figures["quiet"]), (f"{SWAP_COUNT} swaps", figures["swapped"]))
     ]
-    times = sorted(measured["load_s"])
-    slower = measured["swapped"]["p99_ms"] / measured["quiet"]["p99_ms"]
+    load_times_s = sorted(figures["load_s"])
+    p99_ratio = figures["swapped"]["p99_ms"] / figures["quiet"]["p99_ms"]
     return "\n".join(
         [
             "# Requests while the fleet swaps its model",
             "",
-            f"`python -m tests.benchmark.swap`: {REPLICAS} replicas, a forest of {measured['nodes']:,} nodes,",
-            f"{RATE:g} requests of one row a second. {report.described(measured['machine'])}",
+            f"`python -m tests.benchmark.swap`: {REPLICA_COUNT} replicas, a forest of {figures['nodes']:,} nodes,",
+            f"{RATE:g} requests of one row a second. {report.describe_machine(figures['machine'])}",
             "",
-            report.table(["", "requests", "failed", "p50, ms", "p99, ms"], lines),
+            report.markdown_table(["", "requests", "failed", "p50, ms", "p99, ms"], rows),
             "",
-            f"A load on all replicas, from request to answer: {times[0]:.2f} to {times[-1]:.2f} s,",
-            f"median {statistics.median(times):.2f} s. p99 is {slower:.2f} times that without a swap.",
+            f"A load on all replicas, from request to answer: {load_times_s[0]:.2f} to {load_times_s[-1]:.2f} s,",
+            f"median {statistics.median(load_times_s):.2f} s. p99 is {p99_ratio:.2f} times that without a swap.",
             "",
         ]
     )

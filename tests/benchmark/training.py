@@ -1,8 +1,8 @@
-"""How long a forest takes in slices over Ray, against scikit-learn alone: `python -m tests.benchmark.training`.
+"""Fitting a forest in slices on Ray, against scikit-learn alone: `python -m tests.benchmark.training`.
 
-In each round every contender fits the same rows with the same seed, one after the other, and every forest must be the
-first one bit for bit. Only ratios within a round count; what is reported are their medians. Memory is measured in a
-round of its own, as the peak of what the whole family of processes holds, shared pages counted once.
+In each round every contender fits the same rows with the same seed, one after the other, and all forests must be equal
+bit for bit. A reported ratio is the median of the ratios within the rounds. Memory is measured in a separate round, as
+the peak of this process and all its children; shared pages count once.
 """
 
 import argparse
@@ -31,17 +31,17 @@ from app.training.ray_cluster import RayWorkers
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "benchmarks"
 OBJECT_STORE_BYTES: Final = 2 * 1024**3
-SAMPLE_S: Final = 0.1
+MEMORY_SAMPLE_INTERVAL_S: Final = 0.1
 SEED: Final = 42
-HEAD: Final = (
-    "| rows | trees | n_jobs=1 | {lanes} | slices | slices against n_jobs=1 | slices against {lanes} "
-    "| peak MiB: n_jobs=1, {lanes}, slices |"
+TABLE_HEADER: Final = (
+    "| rows | trees | n_jobs=1 | {all_cores} | slices | slices against n_jobs=1 | slices against {all_cores} "
+    "| peak MiB: n_jobs=1, {all_cores}, slices |"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Rows, trees, and how often every contender fits them."""
+    """Rows, trees, and number of rounds of a measurement."""
 
     rows: int
     trees: int
@@ -53,11 +53,11 @@ SIZES: Final = (
     Size(rows=100_000, trees=24, rounds=3),
     Size(rows=1_000_000, trees=4, rounds=2),
 )
-QUICK: Final = (Size(rows=2_000, trees=20, rounds=1), Size(rows=5_000, trees=20, rounds=1))
+QUICK_SIZES: Final = (Size(rows=2_000, trees=20, rounds=1), Size(rows=5_000, trees=20, rounds=1))
 
 
 def main() -> None:
-    """Measure every size, and write the JSON and the table."""
+    """Measure every size, and write the figures as JSON and as a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, printed and not written")
     is_quick = parser.parse_args().quick
@@ -72,61 +72,61 @@ def main() -> None:
         _node_ip_address="127.0.0.1",
     )
     workers = RayWorkers(total_cpus=cores, cpus_per_task=1)
-    measured = [_measure(size, workers) for size in (QUICK if is_quick else SIZES)]
+    measurements = [_measure(size, workers) for size in (QUICK_SIZES if is_quick else SIZES)]
     report = {
         "cores": cores,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in ("numpy", "ray", "scikit-learn")},
         "load_at_end": os.getloadavg()[0],
-        "sizes": measured,
+        "sizes": measurements,
     }
-    text = _table(report)
-    print(text)  # noqa: T201
+    page = _page(report)
+    print(page)  # noqa: T201
     if not is_quick:
         FOLDER.mkdir(parents=True, exist_ok=True)
         (FOLDER / "training.json").write_text(json.dumps(report, indent=2) + "\n")
-        (FOLDER / "training.md").write_text(text)
+        (FOLDER / "training.md").write_text(page)
 
 
 def _measure(size: Size, workers: RayWorkers) -> dict[str, Any]:
     dataset = sources.make_synthetic(n_samples=size.rows, seed=1)
     model = RandomForestClassifier(size.trees, random_state=SEED)
 
-    def alone(jobs: int) -> Callable[[], RandomForestClassifier]:
-        return lambda: clone(model).set_params(n_jobs=jobs).fit(dataset.features, dataset.target)
+    def scikit_learn(n_jobs: int) -> Callable[[], RandomForestClassifier]:
+        return lambda: clone(model).set_params(n_jobs=n_jobs).fit(dataset.features, dataset.target)
 
     contenders: dict[str, Callable[[], RandomForestClassifier]] = {
-        "n_jobs=1": alone(1),
-        f"n_jobs={workers.parallel_tasks}": alone(workers.parallel_tasks),
+        "n_jobs=1": scikit_learn(1),
+        f"n_jobs={workers.parallel_tasks}": scikit_learn(workers.parallel_tasks),
         "slices": lambda: distributed_forest.fit(model, dataset.features, dataset.target, workers=workers),
     }
-    contenders["slices"]()  # the workers have imported scikit-learn, as they have once a job waited for a CPU
+    contenders["slices"]()  # the workers import scikit-learn, as they do while a job waits for a CPU
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    prints = set()
+    fingerprints = set()
     for _ in range(size.rounds):
         for name, fit in contenders.items():
-            started = time.perf_counter()
+            start_s = time.perf_counter()
             fitted = fit()
-            seconds[name].append(time.perf_counter() - started)
-            prints.add(provenance.forest_fingerprint(fitted))
+            seconds[name].append(time.perf_counter() - start_s)
+            fingerprints.add(provenance.forest_fingerprint(fitted))
             del fitted
     peaks = {}
     for name, fit in contenders.items():
-        with _peak() as peak:
+        with _measure_peak() as peak:
             fit()
         peaks[name] = round(peak[0] / 1024**2)
-    if len(prints) != 1:
-        raise SystemExit(f"The forests of {size} are not the same: {prints}")
-    first, *others = seconds
+    if len(fingerprints) != 1:
+        raise SystemExit(f"The forests of {size} are not equal: {fingerprints}")
+    baseline, *others = seconds
     return {
         "rows": size.rows,
         "columns": dataset.features.shape[1],
         "trees": size.trees,
         "rounds": size.rounds,
-        "fingerprint": prints.pop(),
+        "fingerprint": fingerprints.pop(),
         "seconds": {name: [round(value, 3) for value in values] for name, values in seconds.items()},
         "ratio_to_n_jobs_1": {
-            name: round(statistics.median(a / b for a, b in zip(seconds[first], seconds[name], strict=True)), 2)
+            name: round(statistics.median(a / b for a, b in zip(seconds[baseline], seconds[name], strict=True)), 2)
             for name in others
         },
         "peak_mib_above_start": peaks,
@@ -135,38 +135,45 @@ def _measure(size: Size, workers: RayWorkers) -> dict[str, Any]:
 
 
 @contextmanager
-def _peak() -> Iterator[list[float]]:
-    """The most bytes that this process and its children held beyond what they hold now."""
-    before, over = _held(), threading.Event()
+def _measure_peak() -> Iterator[list[float]]:
+    """Measure the peak memory of this process and its children, in bytes above their memory at the start.
+
+    Yields:
+        A list with the peak, which is complete at the end.
+    """
+    start_bytes, is_over = _memory_bytes(), threading.Event()
     peak = [0.0]
 
     def sample() -> None:
-        while not over.wait(SAMPLE_S):
-            peak[0] = max(peak[0], _held() - before)
+        while not is_over.wait(MEMORY_SAMPLE_INTERVAL_S):
+            peak[0] = max(peak[0], _memory_bytes() - start_bytes)
 
     thread = threading.Thread(target=sample)
     thread.start()
     try:
         yield peak
     finally:
-        over.set()
+        is_over.set()
         thread.join()
 
 
-def _held() -> float:
-    """Proportional set size of the family: a page that three processes share counts a third for each."""
+def _memory_bytes() -> float:
+    """Return the proportional set size of this process and its children.
+
+    A page that three processes share counts a third for each of them.
+    """
     total = 0.0
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         try:
             total += process.memory_full_info().pss
-        except psutil.Error:  # it ended meanwhile
+        except psutil.Error:  # the process ended meanwhile
             continue
     return total
 
 
-def _table(report: dict[str, Any]) -> str:
+def _page(report: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {number}" for name, number in report["packages"].items())
-    lanes = f"n_jobs={report['cores']}"
+    all_cores = f"n_jobs={report['cores']}"
     lines = [
         "# Training: slices over Ray against scikit-learn alone",
         "",
@@ -175,19 +182,19 @@ def _table(report: dict[str, Any]) -> str:
         "row of this table is the same, bit for bit. Memory is the peak of all processes above what they held before,",
         f"shared pages counted once. Load of the machine at the end: {report['load_at_end']:.1f}.",
         "",
-        HEAD.format(lanes=lanes),
+        TABLE_HEADER.format(all_cores=all_cores),
         "|---|---|---|---|---|---|---|---|",
     ]
     for size in report["sizes"]:
         medians = {name: statistics.median(values) for name, values in size["seconds"].items()}
         ratios, peaks = size["ratio_to_n_jobs_1"], size["peak_mib_above_start"]
-        against = statistics.median(
-            a / b for a, b in zip(size["seconds"][lanes], size["seconds"]["slices"], strict=True)
+        ratio_to_all_cores = statistics.median(
+            a / b for a, b in zip(size["seconds"][all_cores], size["seconds"]["slices"], strict=True)
         )
         lines.append(
-            f"| {size['rows']:,} | {size['trees']} | {medians['n_jobs=1']:.2f} s | {medians[lanes]:.2f} s "
-            f"| {medians['slices']:.2f} s | {ratios['slices']:.2f}x | {against:.2f}x "
-            f"| {peaks['n_jobs=1']}, {peaks[lanes]}, {peaks['slices']} |"
+            f"| {size['rows']:,} | {size['trees']} | {medians['n_jobs=1']:.2f} s | {medians[all_cores]:.2f} s "
+            f"| {medians['slices']:.2f} s | {ratios['slices']:.2f}x | {ratio_to_all_cores:.2f}x "
+            f"| {peaks['n_jobs=1']}, {peaks[all_cores]}, {peaks['slices']} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -9,14 +9,14 @@ import numpy as np
 
 @bentoml.service(workers=1)
 class Forest:
-    """One worker with the model in memory."""
+    """The service, which keeps the model in memory."""
 
     def __init__(self) -> None:
         self.model = joblib.load(os.environ["BENCHMARK_MODEL"])
 
     @bentoml.api
     def predict(self, features: list[list[float]]) -> dict:
-        """Labels and probabilities, by one pass."""
+        """Predict labels and probabilities with one call of the model."""
         probabilities = self.model.predict_proba(np.array(features))
         labels = self.model.classes_[probabilities.argmax(axis=1)]
         return {"predictions": labels.tolist(), "probabilities": probabilities.tolist()}

@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Forest(ls.LitAPI):
-    """One worker with the model in memory."""
+    """The service, which keeps the model in memory."""
 
     def setup(self, device: str) -> None:
         """Load the model."""
@@ -18,15 +18,15 @@ class Forest(ls.LitAPI):
         self.model = joblib.load(os.environ["BENCHMARK_MODEL"])
 
     def decode_request(self, request: dict[str, Any], **_: object) -> np.ndarray:
-        """Rows of a request."""
+        """Return the rows of a request."""
         return np.array(request["features"])
 
     def predict(self, x: np.ndarray, **_: object) -> np.ndarray:
-        """Probabilities, by one pass."""
+        """Predict probabilities with one call of the model."""
         return self.model.predict_proba(x)
 
     def encode_response(self, output: np.ndarray, **_: object) -> dict[str, Any]:
-        """Labels and probabilities."""
+        """Return labels and probabilities."""
         labels = self.model.classes_[output.argmax(axis=1)]
         return {"predictions": labels.tolist(), "probabilities": output.tolist()}
 
