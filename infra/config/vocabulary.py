@@ -5,6 +5,7 @@ import shlex
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+from pydantic.fields import FieldInfo
 
 from infra import names
 from infra.config import cron, quantities
@@ -42,25 +43,41 @@ def _shell_arguments(text: str) -> str:
     return text
 
 
-Quantity = Annotated[str, AfterValidator(_quantity)]
+def _allowed(words: str) -> FieldInfo:
+    """Which values a type allows, in words for docs/reference/configuration.md."""
+    field: FieldInfo = Field(json_schema_extra={"allowed": words})
+    return field
+
+
+Quantity = Annotated[str, AfterValidator(_quantity), _allowed("a Kubernetes quantity above 0")]
 """A Kubernetes quantity above 0, in its canonical form."""
-Secret = Annotated[SecretStr, AfterValidator(_secret)]
+Secret = Annotated[
+    SecretStr, AfterValidator(_secret), _allowed(f"{SECRET_MIN_LENGTH} or more characters of `A-Z a-z 0-9 . _ ~ -`")
+]
 """A password or token. The key's description says what an empty value means."""
-RayServiceName = Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=names.KUBERAY_MAX_NAME)]
-NamespaceName = Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=names.MAX_NAMESPACE)]
-ObjectName = Annotated[str, StringConstraints(pattern=HOST, max_length=253)]
+RayServiceName = Annotated[
+    str,
+    StringConstraints(pattern=DNS_LABEL, max_length=names.KUBERAY_MAX_NAME),
+    _allowed(f"a DNS label, at most {names.KUBERAY_MAX_NAME} characters"),
+]
+NamespaceName = Annotated[
+    str,
+    StringConstraints(pattern=DNS_LABEL, max_length=names.MAX_NAMESPACE),
+    _allowed(f"a DNS label, at most {names.MAX_NAMESPACE} characters"),
+]
+ObjectName = Annotated[str, StringConstraints(pattern=HOST, max_length=253), _allowed("a Kubernetes object name")]
 """Name of a Kubernetes object. Empty: none."""
-Host = Annotated[str, StringConstraints(pattern=HOST, max_length=253)]
+Host = Annotated[str, StringConstraints(pattern=HOST, max_length=253), _allowed("a DNS name or an IPv4 address")]
 """A DNS name or an IPv4 address. Empty: none."""
-Address = Annotated[str, StringConstraints(pattern=ADDRESS)]
+Address = Annotated[str, StringConstraints(pattern=ADDRESS), _allowed("HOST:PORT")]
 """HOST:PORT. Empty: none."""
-ImageReference = Annotated[str, StringConstraints(pattern=IMAGE)]
+ImageReference = Annotated[str, StringConstraints(pattern=IMAGE), _allowed("an image name or a registry path")]
 """A container image with its tag or digest. Empty: the default image."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1, le=1000)]
-CronSchedule = Annotated[str, AfterValidator(cron.checked)]
+CronSchedule = Annotated[str, AfterValidator(cron.checked), _allowed("five fields, or `@daily` and the like")]
 """A cron schedule. Empty: none."""
-ShellArguments = Annotated[str, AfterValidator(_shell_arguments)]
+ShellArguments = Annotated[str, AfterValidator(_shell_arguments), _allowed("arguments, quoted as in a shell")]
 """Command line arguments, quoted as in a shell."""
 Minutes = Annotated[int, Field(ge=1, le=10_080)]
 """Minutes, up to one week."""

@@ -78,4 +78,5 @@ def allowed(schema: dict[str, Any]) -> str:
         return listed(["true", "false"])
     example = f"for example {code(schema['examples'][0])}" if "examples" in schema else ""
     words = schema.get("allowed", "") or interval(schema.get("minimum"), schema.get("maximum"))
-    return "; ".join(filter(None, [words, example]))
+    pattern = f"matches {code(schema['pattern'])}" if "pattern" in schema and not words else ""
+    return "; ".join(filter(None, [words, pattern, example]))
