@@ -3,7 +3,17 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
+
+from pulumi_kubernetes.helm.v3 import RepositoryOptsArgsDict
+
+
+class ReleaseSource(TypedDict):
+    """Arguments of a Helm Release that name its chart."""
+
+    chart: str
+    version: NotRequired[str]
+    repository_opts: NotRequired[RepositoryOptsArgsDict]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +34,7 @@ class Chart:
         """Absolute path of a local chart. A relative path starts at `root`, the root of the project."""
         return (root / Path(self.chart).expanduser()).resolve()
 
-    def release_source(self, root: Path) -> dict[str, Any]:
+    def release_source(self, root: Path) -> ReleaseSource:
         """Arguments of a Helm Release that name the chart.
 
         A relative path stays relative to the working directory of the program. An absolute path would differ between

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import pulumi
@@ -19,6 +19,9 @@ LOCAL_NAMES: Final = re.compile(r"minikube|(kind|k3d)-.*|docker-desktop|rancher-
 LOCAL_HOSTS: Final = frozenset({"localhost", "host.docker.internal", "kubernetes.docker.internal"})
 MINIKUBE_EXTENSION: Final = "minikube.sigs.k8s.io"
 """Provider name in the extension that Minikube adds to its contexts and clusters."""
+
+YamlMapping: TypeAlias = dict[str, Any]
+"""A parsed kubeconfig or a part of it. Other tools write the file, so the types of its values are unknown."""
 
 
 class TargetError(pulumi.RunError):
@@ -36,12 +39,12 @@ class Context:
     """Whether Minikube wrote the context."""
 
 
-def read(files: Iterable[Path]) -> list[dict[str, Any]]:
+def read(files: Iterable[Path]) -> list[YamlMapping]:
     """Parse each of the files that exists."""
     return [parse(path.read_text(encoding="utf-8")) for path in files if path.is_file()]
 
 
-def parse(text: str) -> dict[str, Any]:
+def parse(text: str) -> YamlMapping:
     """Parse the content of a kubeconfig.
 
     Raises:
@@ -56,7 +59,7 @@ def parse(text: str) -> dict[str, Any]:
     return document
 
 
-def find(documents: Sequence[dict[str, Any]], name: str) -> Context:
+def find(documents: Sequence[YamlMapping], name: str) -> Context:
     """Find a context by name. As in kubectl, the first of several files wins.
 
     Args:
@@ -123,5 +126,5 @@ def check(context: Context, *, target: str, also: Sequence[str] = ()) -> None:
         )
 
 
-def _entries(documents: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+def _entries(documents: Sequence[YamlMapping], kind: str) -> list[YamlMapping]:
     return [entry for document in documents for entry in document.get(kind) or []]
