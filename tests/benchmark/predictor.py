@@ -20,7 +20,7 @@ from app.models.artifact import Artifact
 from app.models.predictor import Predictor, compile_model
 from app.models.signature import Column, Columns
 from tests.benchmark import forest, report
-from tests.support.hard_rows import hard_rows
+from tests.support.threshold_rows import rows_near_thresholds
 
 GOALS: Final = {1: 1000, 64: 130, 4096: 12}
 """Goal for the ratio of the times, by number of rows."""
@@ -92,7 +92,7 @@ def _check_parity(model: BaseEstimator) -> dict[str, Any]:
         "regressor": regressor.fit(values.to_numpy()[:5000], (labels[:5000] == "low") + values["x0"][:5000]),
     }
     for name, original in models.items():
-        rows = hard_rows(original, PARITY_ROWS, seed=7)
+        rows = rows_near_thresholds(original, PARITY_ROWS, seed=7)
         predictor, _ = _compile(original)
         if predictor.forest is None:
             raise SystemExit(f"{name}: the model is not compiled; scikit-learn predicts")
@@ -106,7 +106,7 @@ def _check_parity(model: BaseEstimator) -> dict[str, Any]:
 
 
 def _measure(model: BaseEstimator, count: int, rounds: int) -> dict[str, Any]:
-    rows = hard_rows(model, 2 * count, seed=count)[count // 2 : count // 2 + count]
+    rows = rows_near_thresholds(model, 2 * count, seed=count)[count // 2 : count // 2 + count]
     predictor, load_ms = _compile(model)
     node_count = int(sum(member.tree_.node_count for member in model.estimators_))
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from tests.benchmark import forest, load, report
 from tests.benchmark.servers import START_PEERS, Server, manta
-from tests.support.hard_rows import hard_rows
+from tests.support.threshold_rows import rows_near_thresholds
 
 ROUNDS: Final = 5
 SECONDS: Final = 4.0
@@ -60,7 +60,7 @@ def main() -> None:
     rounds, seconds = (1, 1.0) if is_quick else (ROUNDS, SECONDS)
     machine = report.read_machine("ray", "mlflow", "fastapi", "scikit-learn", "numba")
     model = forest.fit_forest()
-    rows = hard_rows(model, 8192, seed=3)[2048:6144]
+    rows = rows_near_thresholds(model, 8192, seed=3)[2048:6144]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True)))
         manta_server, constant, scale, _ = stack.enter_context(manta(_create(folder / "manta"), model))

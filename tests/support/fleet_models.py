@@ -1,6 +1,7 @@
-"""Model versions that the fleet's tests register, and what each of them answers.
+"""Model versions for the tests of the fleet, and their predictions.
 
-Run as a program with MLflow's address, in a process of its own: what libraries warn about there fails no test.
+The module is run as a program in a separate process, so that the warnings of libraries do not fail a test. Its argument
+is the URL of MLflow.
 """
 
 import json
@@ -27,31 +28,33 @@ from app.settings import Settings
 COLUMNS = ("length", "width", "height")
 ROWS = pd.DataFrame(np.random.default_rng(0).normal(size=(400, 3)), columns=list(COLUMNS))
 LABELS = pd.Series(np.where(ROWS["length"] + ROWS["width"] > 0, "big", "small"))
-SENT = ROWS.head(3).to_numpy().tolist()
-"""The rows that a test sends."""
+REQUEST_ROWS = ROWS.head(3).to_numpy().tolist()
+"""The rows of a test's prediction request."""
 
 
 @dataclass(frozen=True)
 class Versions:
-    """Numbers of the registered versions."""
+    """The numbers of the registered versions."""
 
     first: str
     second: str
     pipeline: str
     regressor: str
     text: str
-    wrong: str
-    """A forest whose recorded answers are not its own: every replica refuses it."""
+    inconsistent: str
+    """A forest stored with the predictions of another forest. Every replica refuses it."""
     answers: dict[str, list[list[float]]]
-    """The probabilities that `first` and `second` give for `SENT`."""
+    """The probabilities for `REQUEST_ROWS`, by the numbers of `first` and `second`."""
 
 
-def forest(seed: int, trees: int = 5, rows: pd.DataFrame = ROWS, labels: pd.Series = LABELS) -> RandomForestClassifier:
+def fitted_forest(
+    seed: int, trees: int = 5, rows: pd.DataFrame = ROWS, labels: pd.Series = LABELS
+) -> RandomForestClassifier:
     return RandomForestClassifier(n_estimators=trees, max_depth=4, random_state=seed).fit(rows, labels)
 
 
 def register(url: str, model: BaseEstimator, rows: pd.DataFrame = ROWS, labels: pd.Series = LABELS) -> str:
-    """Log a fitted model as training does, and make it the next version; its number is returned."""
+    """Log a fitted model as training does, register it, and return the number of the version."""
     registry = Registry(Settings(mlflow_tracking_uri=url))
     with registry.run("fleet", tags={}):
         uri = artifact.log(model, example=rows.head(4), labels=labels.head(4))
@@ -59,11 +62,11 @@ def register(url: str, model: BaseEstimator, rows: pd.DataFrame = ROWS, labels: 
 
 
 def register_all(url: str) -> Versions:
-    """Register every version that the tests load."""
-    forests = {register(url, model): model for model in (forest(1), forest(2))}
+    """Register all versions."""
+    forests = {register(url, model): model for model in (fitted_forest(1), fitted_forest(2))}
     first, second = forests
     scaled = make_pipeline(StandardScaler(), LogisticRegression()).fit(ROWS, LABELS)
-    height = HistGradientBoostingRegressor(max_iter=5).fit(ROWS, ROWS["length"])
+    length_model = HistGradientBoostingRegressor(max_iter=5).fit(ROWS, ROWS["length"])
     colours = ROWS[["length"]].assign(colour=np.where(ROWS["width"] > 0, "red", "blue"))
     encoded = make_pipeline(
         make_column_transformer((OneHotEncoder(sparse_output=False), ["colour"]), remainder="passthrough"),
@@ -73,23 +76,23 @@ def register_all(url: str) -> Versions:
         first=first,
         second=second,
         pipeline=register(url, scaled),
-        regressor=register(url, height, labels=ROWS["length"]),
+        regressor=register(url, length_model, labels=ROWS["length"]),
         text=register(url, encoded, rows=colours),
-        wrong=register_wrong(url),
+        inconsistent=register_inconsistent(url),
         answers={version: model.predict_proba(ROWS.head(3)).tolist() for version, model in forests.items()},
     )
 
 
-def register_wrong(url: str) -> str:
-    """Register a forest beside answers that another forest gave."""
-    model, others = forest(3), forest(4).predict_proba(ROWS.head(4))
-    with mock.patch.object(RandomForestClassifier, "predict_proba", return_value=others):
+def register_inconsistent(url: str) -> str:
+    """Register a forest with the predictions of another forest."""
+    model, other_probabilities = fitted_forest(3), fitted_forest(4).predict_proba(ROWS.head(4))
+    with mock.patch.object(RandomForestClassifier, "predict_proba", return_value=other_probabilities):
         return register(url, model)
 
 
-def registered(url: str) -> Versions:
-    """Register every version in a process of its own."""
-    done = subprocess.run(
+def register_in_subprocess(url: str) -> Versions:
+    """Register all versions in a separate process."""
+    process = subprocess.run(
         [sys.executable, "-m", __name__, url],
         cwd=Path(__file__).parents[2],
         capture_output=True,
@@ -97,9 +100,9 @@ def registered(url: str) -> Versions:
         timeout=240,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return Versions(**json.loads(done.stdout.splitlines()[-1]))
+    assert process.returncode == 0, process.stderr
+    return Versions(**json.loads(process.stdout.splitlines()[-1]))
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(register_all(sys.argv[1]))))  # noqa: T201 - read by `registered`
+    print(json.dumps(asdict(register_all(sys.argv[1]))))  # noqa: T201 - read by `register_in_subprocess`

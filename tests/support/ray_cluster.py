@@ -1,4 +1,4 @@
-"""An MLflow server and a Ray cluster with the Serve application, as processes on loopback that a test can hurt."""
+"""An MLflow server and a Ray cluster with the Serve application, as local processes that a test can stop or kill."""
 
 import os
 import signal
@@ -15,56 +15,56 @@ import psutil
 
 from app import names
 from app.cli.local import haproxy
-from tests.support.load import PLAIN
+from tests.support.traffic import NO_TLS
 from tests.support.waiting import wait_until
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[2]
 RAY_TOKEN = "t" * 40
 SERVE_TOKENS = ("new-token", "old-token")
-WEBHOOK_SECRET = "webhook-secret"  # noqa: S105 - of a server on loopback that lives as long as the tests
-FOLDER = "FLEET_TEST_FOLDER"
-"""Environment variable: where the files lie by which a test holds up a replica or makes it refuse."""
-START_LIMIT_S = 240.0
+WEBHOOK_SECRET = "webhook-secret"  # noqa: S105 - of a local server that runs only during the tests
+HOOKS_FOLDER_VARIABLE = "FLEET_TEST_FOLDER"
+"""Environment variable: folder of the files with which a test pauses a replica or makes it refuse."""
+START_TIMEOUT_S = 240.0
 
 
 @dataclass
 class Process:
-    """A server process and all that it starts."""
+    """A server process and its child processes."""
 
     argv: list[str]
     environment: dict[str, str]
     log: Path
-    _running: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self._running = subprocess.Popen(
+            self._process = subprocess.Popen(
                 self.argv, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
 
     def stop(self) -> None:
-        """End it and its children, by their process ids."""
-        if self._running is None:
+        """End the process and its children, by their process ids."""
+        if self._process is None:
             return
-        parent = psutil.Process(self._running.pid)
+        parent = psutil.Process(self._process.pid)
         family = [*parent.children(recursive=True), parent]
-        self._running.terminate()
+        self._process.terminate()
         _, alive = psutil.wait_procs(family, timeout=8)
         for process in alive:
-            with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            with suppress(psutil.NoSuchProcess):  # the process has ended already
                 process.kill()
         psutil.wait_procs(alive, timeout=8)
-        self._running.wait(timeout=20)
-        self._running = None
+        self._process.wait(timeout=20)
+        self._process = None
 
 
 @dataclass
 class Cluster:
-    """Where everything answers, and the processes behind it."""
+    """The processes of a platform and their URLs."""
 
     folder: Path
-    """Where tests put files for `fleet_app`."""
+    """Folder of the files that control `fleet_app`."""
     mlflow: Process
     ray: Process
     mlflow_url: str
@@ -81,22 +81,22 @@ class Cluster:
     def start_mlflow(self) -> None:
         self.mlflow.start()
         wait_until(
-            lambda: httpx.get(f"{self.mlflow_url}/health", timeout=5, verify=PLAIN).is_success,
+            lambda: httpx.get(f"{self.mlflow_url}/health", timeout=5, verify=NO_TLS).is_success,
             what="MLflow",
-            timeout_s=START_LIMIT_S,
+            timeout_s=START_TIMEOUT_S,
         )
 
     def start_ray(self) -> None:
-        """Start Ray; `scale` puts the application on it."""
+        """Start Ray. `scale` deploys the application."""
         self.ray.start()
 
     @property
     def serve_port(self) -> int:
         return int(self.serve_url.rsplit(":", 1)[1])
 
-    def scale(self, replicas: int, *, beside: Sequence[dict[str, Any]] = ()) -> None:
-        """Ask Serve for a number of replicas, and for other applications beside them."""
-        wait_until(lambda: self.details() is not None, what="Ray's dashboard", timeout_s=START_LIMIT_S)
+    def scale(self, replicas: int, *, other_applications: Sequence[dict[str, Any]] = ()) -> None:
+        """Deploy the application with a number of replicas, and other applications of the Serve config."""
+        wait_until(lambda: self.applications() is not None, what="Ray's dashboard", timeout_s=START_TIMEOUT_S)
         deployment = {
             "name": names.DEPLOYMENT,
             "num_replicas": replicas,
@@ -115,66 +115,67 @@ class Cluster:
             json={
                 "proxy_location": "HeadOnly",
                 "http_options": {"host": "127.0.0.1", "port": self.serve_port},
-                "applications": [application, *beside],
+                "applications": [application, *other_applications],
             },
             timeout=30,
-            verify=PLAIN,
+            verify=NO_TLS,
         ).raise_for_status()
 
-    def settle(self, replicas: int) -> None:
-        """Wait until Serve runs that many replicas, no other one, and has noticed every loss."""
+    def wait_for_replicas(self, replicas: int) -> None:
+        """Wait until Serve runs exactly that many replicas, and has noticed every killed replica."""
 
-        def is_settled() -> bool:
+        def all_run() -> bool:
             listed = self.replicas()
             is_running = [replica["state"] for replica in listed] == ["RUNNING"] * replicas
             return is_running and self.killed.isdisjoint(replica["replica_id"] for replica in listed)
 
-        wait_until(is_settled, what=f"{replicas} running replicas", timeout_s=START_LIMIT_S)
+        wait_until(all_run, what=f"{replicas} running replicas", timeout_s=START_TIMEOUT_S)
 
-    def details(self) -> dict[str, Any]:
+    def applications(self) -> dict[str, Any]:
         url = f"{self.dashboard_url}/api/serve/applications/"
-        answer = httpx.get(url, headers=self._headers, timeout=10, verify=PLAIN)
+        answer = httpx.get(url, headers=self._headers, timeout=10, verify=NO_TLS)
         applications: dict[str, Any] = answer.raise_for_status().json()["applications"]
         return applications
 
     def replicas(self) -> list[dict[str, Any]]:
-        """What Serve says of each replica: its id, state and process."""
-        deployments = self.details().get(names.APPLICATION, {}).get("deployments", {})
+        """Serve's description of each replica, such as its id, state and process id."""
+        deployments = self.applications().get(names.APPLICATION, {}).get("deployments", {})
         listed: list[dict[str, Any]] = deployments.get(names.DEPLOYMENT, {}).get("replicas", [])
         return listed
 
     def kill(self, replica_id: str) -> None:
-        """Kill one replica's process as a crash would."""
+        """Kill the process of a replica, like a crash."""
         [pid] = [replica["pid"] for replica in self.replicas() if replica["replica_id"] == replica_id]
         self.killed.add(replica_id)
         os.kill(pid, signal.SIGKILL)
 
     def load(self, version: str | None = None, token: str = SERVE_TOKENS[0], **more: str) -> httpx.Response:
-        wanted = more | ({"version": version} if version else {})
+        message = more | ({"version": version} if version else {})
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx.post(f"{self.api_url}/model/load", json=wanted, headers=headers, timeout=150, verify=PLAIN)
+        return httpx.post(f"{self.api_url}/model/load", json=message, headers=headers, timeout=150, verify=NO_TLS)
 
     def model(self) -> dict[str, Any]:
-        answer = httpx.get(f"{self.api_url}/model", timeout=30, verify=PLAIN)
+        answer = httpx.get(f"{self.api_url}/model", timeout=30, verify=NO_TLS)
         model: dict[str, Any] = answer.raise_for_status().json()
         return model
 
     def versions(self) -> list[str | None]:
-        """What each replica serves."""
+        """The version that each replica serves."""
         return [replica["version"] for replica in self.model()["replicas"]]
 
-    def wait_for(self, version: str, replicas: int = 4) -> None:
-        """Wait until every replica serves a version."""
+    def wait_for_version(self, version: str, replicas: int = 4) -> None:
+        """Wait until every replica serves the version."""
         wait_until(lambda: self.versions() == [version] * replicas, what=f"version {version} everywhere")
 
     def hold(self, step: str) -> None:
+        """Pause every replica before a step of a load, `fetch` or `promote`."""
         (self.folder / f"hold-{step}").touch()
 
-    def held(self, step: str) -> list[str]:
-        """The replicas that wait in a step."""
+    def held_replicas(self, step: str) -> list[str]:
+        """The replicas that are paused before a step."""
         return [path.name.removeprefix(f"held-{step}-") for path in self.folder.glob(f"held-{step}-*")]
 
-    def let_go(self) -> None:
+    def remove_hooks(self) -> None:
         """Remove every hold and refusal."""
         for path in self.folder.glob("*"):
             path.unlink()
@@ -184,11 +185,11 @@ class Cluster:
         return {"Authorization": f"Bearer {RAY_TOKEN}"}
 
 
-def describe(folder: Path, ports: list[int]) -> Cluster:
-    """A cluster that is not started yet.
+def create_cluster(folder: Path, ports: list[int]) -> Cluster:
+    """Describe a cluster that is not started yet.
 
     Args:
-        folder: Its state; a short path, because Ray puts sockets into it.
+        folder: Folder of the cluster's state. Its path must be short, because Ray puts sockets into it.
         ports: Nine free ports.
     """
     mlflow_port, dashboard, agent, client, gcs, serve_port, metrics, proxy_metrics, proxy_stats = ports
@@ -234,12 +235,12 @@ def describe(folder: Path, ports: list[int]) -> Cluster:
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.MIDDLEWARE_IMPORT_PATH,
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # HAProxy hears of a change within a second
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # HAProxy gets a change within a second
         "RAY_USAGE_STATS_ENABLED": "0",
         "MLFLOW_TRACKING_URI": mlflow_url,
         "MANTA_SERVE_TOKENS": ",".join(SERVE_TOKENS),
         "MANTA_WEBHOOK_SECRET": WEBHOOK_SECRET,
-        FOLDER: str(hooks),
+        HOOKS_FOLDER_VARIABLE: str(hooks),
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     return Cluster(

@@ -14,8 +14,8 @@ import httpx
 
 from app.cli.ports import free_ports
 from tests.support.live_stack import LiveStack
-from tests.support.load import Load
 from tests.support.tools import Tools
+from tests.support.traffic import PredictionTraffic
 from tests.support.waiting import wait_for
 
 SELECTORS: Final = {
@@ -88,10 +88,10 @@ def predict(stack: LiveStack) -> dict[str, Any]:
     return curl("-X", "POST", f"{url}/predict", "-H", "Content-Type: application/json", "-d", rows)
 
 
-def requests(stack: LiveStack) -> Load:
+def requests(stack: LiveStack) -> PredictionTraffic:
     """Predictions at an even rate, for the body of a `with`."""
     url = stack.outputs()["serveUrl"]
-    return Load(f"{url}/predict", {"features": curl(f"{url}/model")["example"]["features"][:1]})
+    return PredictionTraffic(f"{url}/predict", {"features": curl(f"{url}/model")["example"]["features"][:1]})
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from app.cli.endpoints import Endpoints
 from app.cli.jobs.job import STREAM_FROM_CHARS, Job, JobError
 from app.cli.jobs.ray_jobs_api import JobState, JobSubmitRequest, RayJobsApi
 from app.training.data.sources import load_bundled
-from tests.support.cutting import cutting
+from tests.support.flaky_port import flaky_port
 from tests.support.local import MANTA, LocalFolder, RunningPlatform, clean_environment
 from tests.support.waiting import wait_until
 
@@ -48,13 +48,13 @@ async def follow(endpoints: Endpoints, entrypoint: str, *, through: Endpoints | 
 
 def test_no_line_is_lost_or_repeated_when_the_connection_drops_repeatedly(endpoints: Endpoints) -> None:
     async def run() -> tuple[list[str], int]:
-        async with cutting(httpx.URL(endpoints.ray_url).port or 0) as cut:
-            through = endpoints.model_copy(update={"ray_url": f"http://127.0.0.1:{cut.port}"})
-            return await follow(endpoints, COUNT, through=through), cut.times
+        async with flaky_port(httpx.URL(endpoints.ray_url).port or 0) as flaky:
+            through = endpoints.model_copy(update={"ray_url": f"http://127.0.0.1:{flaky.port}"})
+            return await follow(endpoints, COUNT, through=through), flaky.cuts
 
-    lines, times = asyncio.run(run())
+    lines, cuts = asyncio.run(run())
 
-    assert times >= 5
+    assert cuts >= 5
     assert sum(map(len, lines)) > 2 * STREAM_FROM_CHARS
     assert lines[-LINES:] == [f"{i} {'é' * (i % 50 * WIDTH)}" for i in range(LINES)]
     assert len([line for line in lines if line.startswith("Running entrypoint")]) == 1

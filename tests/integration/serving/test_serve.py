@@ -22,15 +22,15 @@ from tests.support.local import LocalFolder, RunningPlatform
 from tests.support.waiting import wait_for, wait_until
 
 ROWS = load_bundled("breast-cancer").features
-UNDER_WAY, QUEUED = 64, 1024
-"""Requests that a replica takes, as `docs/explanation/performance.md` says."""
-BEYOND = 20
-"""Requests more than these, so that no place is free for the test's own."""
+ONGOING_REQUESTS, QUEUED_REQUESTS = 64, 1024
+"""Capacity of a replica, as `docs/explanation/performance.md` says."""
+EXTRA_REQUESTS = 20
+"""Requests beyond the capacity of a replica, so that the test's own request finds no place."""
 
 
 @pytest.fixture
-def served(api: httpx.Client) -> Iterator[dict[str, Any]]:
-    """What is served before the test, which must be what is served after it."""
+def unchanged_model(api: httpx.Client) -> Iterator[dict[str, Any]]:
+    """The status before the test. The test fails if another version is served afterwards."""
     before = api.get("/model").json()
     yield before
     after = api.get("/model").json()
@@ -45,7 +45,7 @@ def registry(platform: RunningPlatform, local: LocalFolder) -> MlflowClient:
     return MlflowClient(tracking_uri=local.endpoints.mlflow_url)
 
 
-def test_load_answers_as_the_contract_says(api: httpx.Client) -> None:
+def test_a_load_answers_with_every_documented_field(api: httpx.Client) -> None:
     answer = api.post("/model/load", json={"version": "1"})
 
     content = answer.json()
@@ -58,7 +58,7 @@ def test_load_answers_as_the_contract_says(api: httpx.Client) -> None:
     assert datetime.fromisoformat(content["timestamp"]).tzinfo is not None
 
 
-def test_load_makes_the_version_the_champion(api: httpx.Client, registry: MlflowClient) -> None:
+def test_a_load_moves_the_champion_alias_to_the_version(api: httpx.Client, registry: MlflowClient) -> None:
     registry.delete_registered_model_alias(MODEL_NAME, "champion")
 
     assert api.post("/model/load", json={"version": "1"}).is_success
@@ -66,7 +66,7 @@ def test_load_makes_the_version_the_champion(api: httpx.Client, registry: Mlflow
     assert str(registry.get_model_version_by_alias(MODEL_NAME, "champion").version) == "1"
 
 
-def test_predictions_are_those_of_scikit_learn_to_the_last_bit(
+def test_predictions_equal_those_of_scikit_learn_in_every_bit(
     api: httpx.Client, registry: MlflowClient, tmp_path: Path
 ) -> None:
     info = api.post("/model/load", json={"version": "1"}).json()["model_info"]
@@ -97,8 +97,8 @@ def test_predictions_are_those_of_scikit_learn_to_the_last_bit(
     ],
     ids=["narrow", "ragged", "string", "null", "nan", "empty", "cut", "no body", "20,001 rows", "10 MB"],
 )
-@pytest.mark.usefixtures("served")
-def test_a_bad_request_for_a_prediction_is_a_problem_document(
+@pytest.mark.usefixtures("unchanged_model")
+def test_an_invalid_prediction_request_gets_a_problem_document(
     api: httpx.Client, body: bytes, status: int, message: str
 ) -> None:
     answer = api.post("/predict", content=body, headers={"content-type": "application/json"})
@@ -110,7 +110,7 @@ def test_a_bad_request_for_a_prediction_is_a_problem_document(
     assert problem["next_step"]
 
 
-@pytest.mark.usefixtures("served")
+@pytest.mark.usefixtures("unchanged_model")
 @pytest.mark.parametrize(
     ("body", "status", "message"),
     [
@@ -123,7 +123,7 @@ def test_a_bad_request_for_a_prediction_is_a_problem_document(
         ([], 422, "The body is []"),
     ],
 )
-def test_a_bad_request_for_a_load_changes_nothing(api: httpx.Client, body: Any, status: int, message: str) -> None:  # noqa: ANN401 - any JSON
+def test_an_invalid_load_request_changes_nothing(api: httpx.Client, body: Any, status: int, message: str) -> None:  # noqa: ANN401 - any JSON
     answer = api.post("/model/load", json=body)
 
     assert answer.status_code == status
@@ -131,9 +131,9 @@ def test_a_bad_request_for_a_load_changes_nothing(api: httpx.Client, body: Any, 
     assert message in answer.json()["detail"]
 
 
-@pytest.mark.usefixtures("served")
+@pytest.mark.usefixtures("unchanged_model")
 @pytest.mark.parametrize("token", [None, "Bearer wrong", "Basic dXNlcjpwYXNz"])
-def test_a_load_without_the_token_is_refused(api: httpx.Client, token: str | None) -> None:
+def test_a_load_without_a_valid_token_gets_401(api: httpx.Client, token: str | None) -> None:
     headers = {} if token is None else {"Authorization": token}
 
     answer = httpx.post(f"{api.base_url}model/load", headers=headers, timeout=30)
@@ -144,8 +144,8 @@ def test_a_load_without_the_token_is_refused(api: httpx.Client, token: str | Non
 
 
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")  # MLflow's, at its own import
-@pytest.mark.usefixtures("served")
-def test_a_pickled_model_is_refused_and_never_unpickled(api: httpx.Client, registry: MlflowClient) -> None:
+@pytest.mark.usefixtures("unchanged_model")
+def test_a_pickled_model_is_refused(api: httpx.Client, registry: MlflowClient) -> None:
     assert registry
     model = RandomForestClassifier(n_estimators=2).fit(ROWS, ROWS["mean radius"] > 14)
     with mlflow.start_run():
@@ -162,8 +162,8 @@ def test_a_pickled_model_is_refused_and_never_unpickled(api: httpx.Client, regis
     assert "Loading that format runs code" in answer.text
 
 
-@pytest.mark.usefixtures("served")
-def test_a_model_of_another_scikit_learn_is_refused_with_both_versions(
+@pytest.mark.usefixtures("unchanged_model")
+def test_the_refusal_of_a_model_of_another_scikit_learn_names_both_versions(
     api: httpx.Client, registry: MlflowClient, local: LocalFolder
 ) -> None:
     source = registry.get_model_version(MODEL_NAME, "1")
@@ -179,7 +179,7 @@ def test_a_model_of_another_scikit_learn_is_refused_with_both_versions(
     assert re.search(r"scikit-learn 0\.24\.1.*scikit-learn 1\.", answer.json()["detail"])
 
 
-def test_a_replica_that_dies_comes_back_with_the_champion(api: httpx.Client, platform: RunningPlatform) -> None:
+def test_a_killed_replica_restarts_with_the_champion(api: httpx.Client, platform: RunningPlatform) -> None:
     assert api.post("/model/load", json={"version": "1"}).is_success
     before = api.get("/model").json()["replicas"]
     replicas = [process for process in platform.descendants() if process.name().startswith("ray::ServeReplica:manta")]
@@ -187,19 +187,19 @@ def test_a_replica_that_dies_comes_back_with_the_champion(api: httpx.Client, pla
         process.kill()
     psutil.wait_procs(replicas, timeout=10)
 
-    def is_back() -> bool:
+    def has_restarted() -> bool:
         try:
             answer = api.get("/model", timeout=5)
         except httpx.TransportError:
             return False
         return answer.is_success and answer.json()["replicas"] != before and answer.json()["model_loaded"]
 
-    wait_until(is_back, what="a new replica", timeout_s=120)
+    wait_until(has_restarted, what="a new replica", timeout_s=120)
 
     assert api.get("/model").json()["model_info"]["version"] == "1"
 
 
-def test_the_examples_of_the_openapi_document_work_as_they_stand(api: httpx.Client) -> None:
+def test_every_example_of_the_openapi_document_is_accepted(api: httpx.Client) -> None:
     document = api.get("/openapi.json").json()
     answers = {}
     for path, methods in document["paths"].items():
@@ -212,32 +212,32 @@ def test_the_examples_of_the_openapi_document_work_as_they_stand(api: httpx.Clie
     assert set(answers.values()) == {200}
 
 
-def test_every_path_but_the_documented_is_a_problem_document(api: httpx.Client) -> None:
+def test_an_unknown_path_and_a_wrong_method_get_a_problem_document(api: httpx.Client) -> None:
     answers = [api.get("/nowhere"), api.delete("/predict")]
 
     assert [answer.status_code for answer in answers] == [404, 405]
     assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
 
 
-def test_requests_are_counted_by_path_and_status(api: httpx.Client, local: LocalFolder) -> None:
+def test_metrics_count_requests_by_path_and_status(api: httpx.Client, local: LocalFolder) -> None:
     assert api.post("/predict", json={"features": ROWS.head(1).to_numpy().tolist()}).is_success
     assert api.post("/predict", json={}).status_code == 422
 
-    def counted() -> set[tuple[str, str]]:
-        found = httpx.get(f"{local.endpoints.ray_url}/api/prometheus/sd", headers=local.endpoints.ray_headers).json()
-        texts = [httpx.get(f"http://{target}/metrics").text for part in found for target in part["targets"]]
+    def counted_requests() -> set[tuple[str, str]]:
+        groups = httpx.get(f"{local.endpoints.ray_url}/api/prometheus/sd", headers=local.endpoints.ray_headers).json()
+        texts = [httpx.get(f"http://{target}/metrics").text for group in groups for target in group["targets"]]
         lines = re.findall(r"^ray_serve_num_http_requests_total{(.*)} \S+$", "\n".join(texts), re.MULTILINE)
         labels = [dict(re.findall(r'(\w+)="([^"]*)"', line)) for line in lines]
         return {(each["route"], each["status_code"]) for each in labels}
 
     predict = "/fastapi_app/predict"
-    wait_until(lambda: {(predict, "200"), (predict, "422")} <= counted(), what="the measures")
+    wait_until(lambda: {(predict, "200"), (predict, "422")} <= counted_requests(), what="the metrics")
 
 
-def test_schemathesis_finds_nothing(api: httpx.Client, tmp_path: Path) -> None:
+def test_schemathesis_finds_no_error(api: httpx.Client, tmp_path: Path) -> None:
     url = str(api.base_url).rstrip("/")
 
-    ended = subprocess.run(
+    process = subprocess.run(
         [
             *(Path(sys.executable).parent / "schemathesis", "run", f"{url}/openapi.json", "--url", url),
             *("--header", f"Authorization: {api.headers['authorization']}"),
@@ -250,23 +250,25 @@ def test_schemathesis_finds_nothing(api: httpx.Client, tmp_path: Path) -> None:
         check=False,
     )
 
-    assert ended.returncode == 0, ended.stdout[-5000:]
-    assert "4 selected" in ended.stdout or "Operations" in ended.stdout
+    assert process.returncode == 0, process.stdout[-5000:]
+    assert "4 selected" in process.stdout or "Operations" in process.stdout
 
 
-def test_beyond_its_queue_the_service_says_at_once_when_to_ask_again(api: httpx.Client) -> None:
+def test_a_request_beyond_the_queue_gets_503_with_retry_after(api: httpx.Client) -> None:
     message = {"features": ROWS.head(1).to_numpy().tolist()}
     head = f"POST {api.base_url.path}predict HTTP/1.1\r\nHost: manta\r\nContent-Type: application/json\r\n"
-    with ExitStack() as held:
-        for _ in range(UNDER_WAY + QUEUED + BEYOND):
+    with ExitStack() as clients:
+        for _ in range(ONGOING_REQUESTS + QUEUED_REQUESTS + EXTRA_REQUESTS):
             client = socket.create_connection((api.base_url.host, api.base_url.port), timeout=10)
-            held.callback(client.close)
-            client.sendall(f"{head}Content-Length: 100\r\n\r\n".encode())  # and no body: it keeps its place
+            clients.callback(client.close)
+            client.sendall(
+                f"{head}Content-Length: 100\r\n\r\n".encode()
+            )  # without the body, so the request keeps its place
 
         def refusal() -> httpx.Response | None:
             try:
                 answer = api.post("/predict", json=message, timeout=5)
-            except httpx.TimeoutException:  # it found a place before the others had taken theirs
+            except httpx.TimeoutException:  # the request got a place, because the others had not all arrived
                 return None
             return answer if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else None
 

@@ -22,8 +22,8 @@ from app.names import MODEL_NAME
 from app.training.data import sources
 from app.training.data.split import split_dataset
 from app.training.provenance import forest_fingerprint
-from tests.support.cut_registry import Door
 from tests.support.local import MANTA, LocalFolder, RunningPlatform, clean_environment
+from tests.support.mlflow_proxy import MlflowProxy
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
@@ -191,8 +191,8 @@ def test_a_fitted_model_is_saved_and_registered_later_when_mlflow_goes_away(
     local: LocalFolder, registry: MlflowClient, tmp_path: Path
 ) -> None:
     versions_before = len(registry.search_model_versions(f"name='{MODEL_NAME}'"))
-    door = Door(local.endpoints.mlflow_url, closes_at="/runs/log-batch")
-    with door.listening() as url:
+    proxy = MlflowProxy(local.endpoints.mlflow_url, stops_at="/runs/log-batch")
+    with proxy.listening() as url:
         environment = clean_environment() | {
             "MLFLOW_TRACKING_URI": url,
             "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -204,7 +204,7 @@ def test_a_fitted_model_is_saved_and_registered_later_when_mlflow_goes_away(
         )
         versions_after_failure = len(registry.search_model_versions(f"name='{MODEL_NAME}'"))
         command = re.findall(r"register it on this machine: (.*)$", failed.stderr, re.MULTILINE)[0]
-        door.reopen()
+        proxy.resume()
         registered = subprocess.run(
             ["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=True
         )

@@ -1,1 +1,1 @@
-"""Tests of the fleet: a package, so that its cluster ends with the last of them."""
+"""Tests of the fleet. They are a package, so that the cluster stops after the last of them."""

@@ -1,4 +1,4 @@
-"""One MLflow server and one Ray cluster for all tests of the fleet; each test begins with four replicas on `first`."""
+"""One MLflow server and one Ray cluster for all tests of the fleet. Each test starts with four replicas on `first`."""
 
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from app.models.registry import Registry
 from app.settings import Settings
 from tests.support import fleet_models
 from tests.support.fleet_models import Versions
-from tests.support.ray_cluster import Cluster, describe
+from tests.support.ray_cluster import Cluster, create_cluster
 from tests.support.waiting import wait_until
 
 REPLICAS = 4
@@ -21,7 +21,7 @@ REPLICAS = 4
 @pytest.fixture(scope="package")
 def stopped_cluster() -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        cluster = describe(Path(folder), free_ports(9))
+        cluster = create_cluster(Path(folder), free_ports(9))
         try:
             yield cluster
         finally:
@@ -33,7 +33,7 @@ def stopped_cluster() -> Iterator[Cluster]:
 def versions(stopped_cluster: Cluster) -> Versions:
     stopped_cluster.start_ray()
     stopped_cluster.start_mlflow()
-    return fleet_models.registered(stopped_cluster.mlflow_url)
+    return fleet_models.register_in_subprocess(stopped_cluster.mlflow_url)
 
 
 @pytest.fixture(scope="package")
@@ -49,9 +49,9 @@ def started_cluster(stopped_cluster: Cluster, versions: Versions, registry: Regi
 
 @pytest.fixture
 def cluster(started_cluster: Cluster, versions: Versions) -> Iterator[Cluster]:
-    started_cluster.let_go()
+    started_cluster.remove_hooks()
     started_cluster.scale(REPLICAS)
-    started_cluster.settle(REPLICAS)
+    started_cluster.wait_for_replicas(REPLICAS)
     wait_until(lambda: started_cluster.load(versions.first).is_success, what="the first version everywhere")
     yield started_cluster
-    started_cluster.let_go()
+    started_cluster.remove_hooks()

@@ -11,73 +11,71 @@ from mlflow.entities.webhook import WebhookAction, WebhookEntity, WebhookEvent
 
 from app import names
 from app.models.registry import Registry
-from tests.support.fleet_models import SENT, Versions
+from tests.support.fleet_models import REQUEST_ROWS, Versions
 from tests.support.ray_cluster import WEBHOOK_SECRET, Cluster
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
 
 
-def point(registry: Registry, version: str) -> None:
-    """Move the alias as somebody does in MLflow's page."""
+def move_alias(registry: Registry, version: str) -> None:
+    """Move the alias, as a user does on MLflow's page."""
     registry.promote(registry.find(names.MODEL_NAME, version=version))
 
 
-def measured(cluster: Cluster, name: str) -> dict[str, float]:
-    """What Ray's exporter says of a measure, by replica."""
+def metric(cluster: Cluster, name: str) -> dict[str, float]:
+    """The values of a metric from Ray's exporter, by replica."""
     text = httpx.get(f"http://127.0.0.1:{cluster.metrics_port}/metrics", timeout=10).text
-    found = re.findall(rf'^ray_{name}(?:_total)?{{.*?replica="(\w+)".*?}} (\S+)$', text, re.MULTILINE)
-    return {replica: float(value) for replica, value in found}
+    matches = re.findall(rf'^ray_{name}(?:_total)?{{.*?replica="(\w+)".*?}} (\S+)$', text, re.MULTILINE)
+    return {replica: float(value) for replica, value in matches}
 
 
-def test_moving_the_alias_moves_every_replica_and_back(
-    cluster: Cluster, versions: Versions, registry: Registry
-) -> None:
+def test_every_replica_follows_the_alias(cluster: Cluster, versions: Versions, registry: Registry) -> None:
     for version in (versions.second, versions.first):
-        point(registry, version)
+        move_alias(registry, version)
 
-        cluster.wait_for(version)
+        cluster.wait_for_version(version)
 
 
-def test_a_refused_champion_leaves_the_fleet_where_it_is_and_is_named(
+def test_every_replica_reports_a_refused_champion_and_keeps_its_version(
     cluster: Cluster, versions: Versions, registry: Registry
 ) -> None:
-    point(registry, versions.wrong)
+    move_alias(registry, versions.inconsistent)
 
     def refusals() -> list[str]:
         return [replica["refused"] or "" for replica in cluster.model()["replicas"]]
 
-    reason = f"version {versions.wrong}: Replica "
+    reason = f"version {versions.inconsistent}: Replica "
     wait_until(lambda: all(refusal.startswith(reason) for refusal in refusals()), what="the refusal on each replica")
     assert all("does not predict its input example" in refusal for refusal in refusals())
     assert cluster.versions() == [versions.first] * 4
-    wait_until(lambda: len(measured(cluster, "manta_refused_versions")) >= 4, what="the refusal's measure")
+    wait_until(lambda: len(metric(cluster, "manta_refused_versions")) >= 4, what="the metric of refusals")
     live = {replica["replica_id"] for replica in cluster.replicas()}
 
     def served() -> dict[str, float]:
-        return {name: value for name, value in measured(cluster, "manta_served_version").items() if name in live}
+        return {name: value for name, value in metric(cluster, "manta_served_version").items() if name in live}
 
-    # Ray exports a measure some seconds after it was set.
-    wait_until(lambda: served() == dict.fromkeys(live, float(versions.first)), what="the served version's measure")
+    # Ray exports a metric some seconds after it was set.
+    wait_until(lambda: served() == dict.fromkeys(live, float(versions.first)), what="the metric of the served version")
 
 
-def test_a_replica_that_starts_beside_a_refused_champion_serves_what_the_fleet_serves(
+def test_a_starting_replica_serves_the_version_of_the_fleet_if_the_champion_was_refused(
     cluster: Cluster, versions: Versions, registry: Registry
 ) -> None:
-    point(registry, versions.wrong)
+    move_alias(registry, versions.inconsistent)
     wait_until(lambda: all(r["refused"] for r in cluster.model()["replicas"]), what="the refusal on each replica")
 
     cluster.kill(cluster.replicas()[0]["replica_id"])
-    cluster.settle(4)
+    cluster.wait_for_replicas(4)
 
     assert cluster.versions() == [versions.first] * 4
 
 
-def test_the_fleet_serves_while_mlflow_is_stopped_and_follows_again_afterwards(
+def test_the_fleet_serves_while_mlflow_is_stopped_and_follows_the_alias_afterwards(
     cluster: Cluster, versions: Versions, registry: Registry
 ) -> None:
     cluster.mlflow.stop()
-    stopped = time.monotonic()
+    stopped_at = time.monotonic()
     try:
         wait_until(
             lambda: "MLflow at" in (httpx.get(f"{cluster.api_url}/healthz", timeout=10).json()["trouble"] or ""),
@@ -85,31 +83,31 @@ def test_the_fleet_serves_while_mlflow_is_stopped_and_follows_again_afterwards(
         )
         assert cluster.load(versions.second).status_code == 502
         cluster.kill(cluster.replicas()[0]["replica_id"])
-        while time.monotonic() - stopped < 30:
-            answer = httpx.post(f"{cluster.api_url}/predict", json={"features": SENT}, timeout=30)
+        while time.monotonic() - stopped_at < 30:
+            answer = httpx.post(f"{cluster.api_url}/predict", json={"features": REQUEST_ROWS}, timeout=30)
             assert answer.json()["probabilities"] == versions.answers[versions.first]
         assert [replica["state"] for replica in cluster.replicas()].count("STARTING") == 1
     finally:
         cluster.start_mlflow()
-    cluster.settle(4)
+    cluster.wait_for_replicas(4)
 
-    point(registry, versions.second)
-    cluster.wait_for(versions.second)
+    move_alias(registry, versions.second)
+    cluster.wait_for_version(versions.second)
 
 
 def test_mlflow_gets_less_than_one_request_a_second(cluster: Cluster) -> None:
-    before = requests_seen(cluster)
+    before = count_alias_requests(cluster)
     started = time.monotonic()
-    wait_until(lambda: requests_seen(cluster) >= before + 4, what="looks at the alias")
+    wait_until(lambda: count_alias_requests(cluster) >= before + 4, what="four reads of the alias")
 
-    assert (requests_seen(cluster) - before) / (time.monotonic() - started) < 1
+    assert (count_alias_requests(cluster) - before) / (time.monotonic() - started) < 1
 
 
-def requests_seen(cluster: Cluster) -> int:
+def count_alias_requests(cluster: Cluster) -> int:
     return cluster.mlflow.log.read_text().count("registered-models/alias")
 
 
-def test_mlflow_itself_signs_its_deliveries_so_that_they_are_accepted(cluster: Cluster) -> None:
+def test_a_webhook_that_mlflow_sends_is_accepted(cluster: Cluster) -> None:
     client = mlflow.MlflowClient(cluster.mlflow_url, cluster.mlflow_url)
     webhook = client.create_webhook(
         name="fleet",
@@ -128,7 +126,7 @@ def test_mlflow_itself_signs_its_deliveries_so_that_they_are_accepted(cluster: C
     ("secret", "age_s", "status"),
     [(WEBHOOK_SECRET, 0, 202), ("another", 0, 401), (WEBHOOK_SECRET, 3600, 401), (WEBHOOK_SECRET, -3600, 401)],
 )
-def test_a_delivery_is_accepted_only_with_the_secret_and_fresh(
+def test_a_delivery_is_accepted_only_if_it_is_recent_and_signed_with_the_secret(
     cluster: Cluster, secret: str, age_s: int, status: int
 ) -> None:
     body = b'{"entity": "model_version_alias", "action": "created"}'

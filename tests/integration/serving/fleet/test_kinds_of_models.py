@@ -3,29 +3,31 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.fleet_models import COLUMNS, SENT, Versions
+from tests.support.fleet_models import COLUMNS, REQUEST_ROWS, Versions
 from tests.support.ray_cluster import Cluster
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
 
-NAMED = [dict(zip(COLUMNS, row, strict=True)) for row in SENT]
+NAMED = [dict(zip(COLUMNS, row, strict=True)) for row in REQUEST_ROWS]
 
 
 def predict(cluster: Cluster, **body: object) -> httpx.Response:
     return httpx.post(f"{cluster.api_url}/predict", json=body, timeout=30)
 
 
-def test_rows_by_name_in_any_order_are_answered_as_rows_by_position(cluster: Cluster, versions: Versions) -> None:
+def test_rows_by_name_in_any_order_get_the_same_predictions_as_rows_by_position(
+    cluster: Cluster, versions: Versions
+) -> None:
     shuffled = [dict(reversed(row.items())) for row in NAMED]
 
-    answers = [predict(cluster, rows=shuffled), predict(cluster, features=SENT)]
+    answers = [predict(cluster, rows=shuffled), predict(cluster, features=REQUEST_ROWS)]
 
     assert [answer.json()["probabilities"] for answer in answers] == [versions.answers[versions.first]] * 2
     assert answers[0].json()["predictions"] == answers[1].json()["predictions"]
 
 
 @pytest.mark.parametrize(
-    ("row", "words"),
+    ("row", "texts"),
     [
         ({"length": 1, "width": 2}, ["Row 1 lacks 'height'"]),
         (NAMED[0] | {"depth": 1}, ["Row 1", "does not know: 'depth'"]),
@@ -34,34 +36,34 @@ def test_rows_by_name_in_any_order_are_answered_as_rows_by_position(cluster: Clu
         ({"length": 1, "breadth": 2, "height": None}, ["lacks 'width'", "'breadth'", "null in 'height'"]),
     ],
 )
-def test_each_wrong_column_of_a_row_is_named(cluster: Cluster, row: dict[str, Any], words: list[str]) -> None:
+def test_the_error_names_each_invalid_column_of_a_row(cluster: Cluster, row: dict[str, Any], texts: list[str]) -> None:
     answer = predict(cluster, rows=[NAMED[0], row])
 
     assert answer.status_code == 422
-    assert [word for word in words if word not in answer.json()["detail"]] == []
+    assert [text for text in texts if text not in answer.json()["detail"]] == []
 
 
-def test_a_pipeline_serves(cluster: Cluster, versions: Versions) -> None:
+def test_a_pipeline_is_served(cluster: Cluster, versions: Versions) -> None:
     assert cluster.load(versions.pipeline).status_code == 200
 
     answer = predict(cluster, rows=NAMED).json()
 
     assert set(answer["predictions"]) <= {"big", "small"}
-    assert answer["probabilities"] == predict(cluster, features=SENT).json()["probabilities"]
+    assert answer["probabilities"] == predict(cluster, features=REQUEST_ROWS).json()["probabilities"]
     assert answer["model_version"] == versions.pipeline
 
 
-def test_a_regressor_serves_without_probabilities(cluster: Cluster, versions: Versions) -> None:
+def test_a_regressor_is_served_without_probabilities(cluster: Cluster, versions: Versions) -> None:
     assert cluster.load(versions.regressor).status_code == 200
 
-    answer = predict(cluster, features=SENT).json()
+    answer = predict(cluster, features=REQUEST_ROWS).json()
 
     assert [type(value) for value in answer["predictions"]] == [float] * 3
     assert answer["probabilities"] is None
     assert cluster.model()["classes"] == []
 
 
-def test_a_model_with_columns_of_text_takes_rows_by_name(cluster: Cluster, versions: Versions) -> None:
+def test_a_model_with_text_columns_accepts_rows_by_name_only(cluster: Cluster, versions: Versions) -> None:
     assert cluster.load(versions.text).status_code == 200
     rows = [{"colour": "red", "length": 1.5}, {"length": -2, "colour": "blue"}]
 

@@ -1,4 +1,4 @@
-"""Whatever happens to the fleet in whatever order, it ends with the champion on every replica."""
+"""Loads, moves of the alias, crashes and scaling in random order: afterwards every replica serves the champion."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -10,19 +10,19 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from app import names
 from app.models.registry import Registry
-from tests.support.fleet_models import SENT, Versions
+from tests.support.fleet_models import REQUEST_ROWS, Versions
 from tests.support.ray_cluster import Cluster
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
 
-MOST_REPLICAS = 5
+MAX_REPLICAS = 5
 EXAMPLES = 3
 STEPS = 5
 
 
 def machine(cluster: Cluster, versions: Versions, registry: Registry) -> type[RuleBasedStateMachine]:
-    """A state machine over the running cluster; its steps overlap, because nothing waits for what a step began."""
+    """Build a state machine for the running cluster. Its steps overlap: no step waits for the effects of another."""
     choice = st.sampled_from([versions.first, versions.second])
 
     class FleetMachine(RuleBasedStateMachine):
@@ -40,17 +40,17 @@ def machine(cluster: Cluster, versions: Versions, registry: Registry) -> type[Ru
         def move_alias(self, version: str) -> None:
             registry.promote(registry.find(names.MODEL_NAME, version=version))
 
-        @rule(which=st.integers(0, MOST_REPLICAS - 1))
-        def kill(self, which: int) -> None:
+        @rule(index=st.integers(0, MAX_REPLICAS - 1))
+        def kill(self, index: int) -> None:
             running = [
                 replica
                 for replica in cluster.replicas()
                 if replica["state"] == "RUNNING" and replica["replica_id"] not in cluster.killed
             ]
             if len(running) > 1:
-                cluster.kill(running[which % len(running)]["replica_id"])
+                cluster.kill(running[index % len(running)]["replica_id"])
 
-        @rule(replicas=st.integers(2, MOST_REPLICAS))
+        @rule(replicas=st.integers(2, MAX_REPLICAS))
         def scale(self, replicas: int) -> None:
             cluster.scale(replicas)
             self.replicas = replicas
@@ -59,20 +59,22 @@ def machine(cluster: Cluster, versions: Versions, registry: Registry) -> type[Ru
             for load in self.loads:
                 load.exception(timeout=150)
             self.pool.shutdown()
-            cluster.settle(self.replicas)
-            wait_until(self.is_settled, what="the champion on every replica")
-            answers = [httpx.post(f"{cluster.api_url}/predict", json={"features": SENT}, timeout=30) for _ in range(20)]
+            cluster.wait_for_replicas(self.replicas)
+            wait_until(self.serves_champion, what="the champion on every replica")
+            answers = [
+                httpx.post(f"{cluster.api_url}/predict", json={"features": REQUEST_ROWS}, timeout=30) for _ in range(20)
+            ]
             champion = str(registry.find(names.MODEL_NAME, alias="champion").version)
             assert {answer.json()["model_version"] for answer in answers} == {champion}
 
-        def is_settled(self) -> bool:
+        def serves_champion(self) -> bool:
             champion = str(registry.find(names.MODEL_NAME, alias="champion").version)
             return cluster.versions() == [champion] * self.replicas
 
     return FleetMachine
 
 
-def test_the_fleet_ends_with_the_champion_on_every_replica_whatever_happens(
+def test_every_replica_serves_the_champion_after_any_sequence_of_events(
     cluster: Cluster, versions: Versions, registry: Registry
 ) -> None:
     run_state_machine_as_test(

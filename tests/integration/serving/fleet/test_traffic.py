@@ -1,4 +1,4 @@
-"""Requests while the fleet swaps, grows and shrinks."""
+"""Predictions while the fleet swaps versions, grows and shrinks."""
 
 import asyncio
 import itertools
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from tests.support.fleet_models import SENT, Versions
+from tests.support.fleet_models import REQUEST_ROWS, Versions
 from tests.support.ray_cluster import Cluster
 from tests.support.waiting import wait_until
 
@@ -23,47 +23,48 @@ SWAPS = 10
 
 @dataclass
 class Traffic:
-    """Requests of several clients, checked as they are answered."""
+    """Requests of several clients. Each answer is checked."""
 
     cluster: Cluster
     versions: Versions
-    settled: str | None
-    """The version that every answer must have now; None while a load is under way."""
-    wanted: int
+    expected_version: str | None
+    """The version that every answer must have; None while a load is in progress."""
+    target: int
+    """Number of requests to send."""
     sent: int = 0
-    seen: Counter[str] = field(default_factory=Counter)
-    faults: list[str] = field(default_factory=list)
+    answers_by_version: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
 
     async def client(self) -> None:
         limits = httpx.Limits(max_connections=1)
         async with httpx.AsyncClient(base_url=self.cluster.api_url, timeout=60, limits=limits) as http:
-            while self.sent < self.wanted and len(self.faults) < 10:
+            while self.sent < self.target and len(self.failures) < 10:
                 self.sent += 1
                 await self.request(http)
 
     async def request(self, http: httpx.AsyncClient) -> None:
-        settled_before = self.settled
+        expected_before = self.expected_version
         try:
-            answer = await http.post("/predict", json={"features": SENT})
+            answer = await http.post("/predict", json={"features": REQUEST_ROWS})
         except httpx.HTTPError as error:
-            self.faults.append(repr(error))
+            self.failures.append(repr(error))
             return
         if not answer.is_success:
-            self.faults.append(f"{answer.status_code} {answer.text}")
+            self.failures.append(f"{answer.status_code} {answer.text}")
             return
         content = answer.json()
         version = content["model_version"]
-        self.seen[version] += 1
+        self.answers_by_version[version] += 1
         if content["probabilities"] != self.versions.answers[version]:
-            self.faults.append(f"version {version} answered {content['probabilities']}")
-        if settled_before is not None and settled_before == self.settled and version != settled_before:
-            self.faults.append(f"version {version} answered after {settled_before} was everywhere")
+            self.failures.append(f"version {version} answered {content['probabilities']}")
+        if expected_before is not None and expected_before == self.expected_version and version != expected_before:
+            self.failures.append(f"version {version} answered after every replica served {expected_before}")
 
-    def wait_for(self, enough: int) -> None:
-        wait_until(lambda: self.sent >= enough, what=f"{enough} requests", timeout_s=300)
+    def wait_for_requests(self, count: int) -> None:
+        wait_until(lambda: self.sent >= count, what=f"{count} requests", timeout_s=300)
 
     async def during(self, change: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Send until all requests are answered and the change is done."""
+        """Send requests until all are answered and the change has ended."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(change())
             for _ in range(CLIENTS):
@@ -71,52 +72,51 @@ class Traffic:
 
 
 def test_no_request_of_ten_thousand_fails_over_ten_swaps(cluster: Cluster, versions: Versions) -> None:
-    traffic = Traffic(cluster, versions, settled=versions.first, wanted=REQUESTS)
+    traffic = Traffic(cluster, versions, expected_version=versions.first, target=REQUESTS)
 
     async def swap() -> None:
         targets = itertools.islice(itertools.cycle([versions.second, versions.first]), SWAPS)
         for number, target in enumerate(targets, start=1):
-            enough = number * REQUESTS // (SWAPS + 1)
-            await asyncio.to_thread(traffic.wait_for, enough)
-            traffic.settled = None
+            await asyncio.to_thread(traffic.wait_for_requests, number * REQUESTS // (SWAPS + 1))
+            traffic.expected_version = None
             answer = await asyncio.to_thread(cluster.load, target)
             assert answer.status_code == 200, answer.text
-            traffic.settled = target
+            traffic.expected_version = target
 
     asyncio.run(traffic.during(swap))
 
-    assert traffic.faults == []
-    assert sum(traffic.seen.values()) == REQUESTS
-    assert set(traffic.seen) == {versions.first, versions.second}
+    assert traffic.failures == []
+    assert sum(traffic.answers_by_version.values()) == REQUESTS
+    assert set(traffic.answers_by_version) == {versions.first, versions.second}
 
 
 def test_no_request_fails_while_the_fleet_grows_and_shrinks(cluster: Cluster, versions: Versions) -> None:
-    traffic = Traffic(cluster, versions, settled=versions.first, wanted=1_000_000)
+    traffic = Traffic(cluster, versions, expected_version=versions.first, target=1_000_000)
 
     async def resize() -> None:
         try:
             for replicas in (6, 3):
                 await asyncio.to_thread(cluster.scale, replicas)
-                await asyncio.to_thread(cluster.settle, replicas)
+                await asyncio.to_thread(cluster.wait_for_replicas, replicas)
         finally:
-            traffic.wanted = 0
+            traffic.target = 0
 
     asyncio.run(traffic.during(resize))
 
-    assert traffic.faults == []
-    assert set(traffic.seen) == {versions.first}
+    assert traffic.failures == []
+    assert set(traffic.answers_by_version) == {versions.first}
 
 
-def test_replicas_that_start_during_a_load_end_on_its_version(cluster: Cluster, versions: Versions) -> None:
+def test_a_replica_that_starts_during_a_load_serves_the_loaded_version(cluster: Cluster, versions: Versions) -> None:
     cluster.hold("promote")
 
     with ThreadPoolExecutor(1) as pool:
         load = pool.submit(cluster.load, versions.second)
-        wait_until(lambda: cluster.held("promote"), what="a load before its commit")
+        wait_until(lambda: cluster.held_replicas("promote"), what="a load before its commit")
         cluster.scale(6)
-        cluster.settle(6)
+        cluster.wait_for_replicas(6)
         assert cluster.versions() == [versions.first] * 6
-        cluster.let_go()
+        cluster.remove_hooks()
         answer = load.result()
 
     assert answer.status_code == 200, answer.text

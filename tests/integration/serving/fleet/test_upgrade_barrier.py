@@ -23,16 +23,16 @@ def barrier(port: int) -> dict[str, Any]:
 
 
 def status(cluster: Cluster) -> str:
-    return str(cluster.details().get(names.UPGRADE_BARRIER, {}).get("status"))
+    return str(cluster.applications().get(names.UPGRADE_BARRIER, {}).get("status"))
 
 
 def replica_states(cluster: Cluster) -> list[str]:
-    deployments = cluster.details().get(names.UPGRADE_BARRIER, {}).get("deployments", {})
+    deployments = cluster.applications().get(names.UPGRADE_BARRIER, {}).get("deployments", {})
     return [replica["state"] for replica in deployments.get(names.UPGRADE_BARRIER, {}).get("replicas", [])]
 
 
 def test_the_barrier_runs_and_drops_its_replica_once_the_workers_take_requests(cluster: Cluster) -> None:
-    cluster.scale(REPLICAS, beside=[barrier(cluster.serve_port)])
+    cluster.scale(REPLICAS, other_applications=[barrier(cluster.serve_port)])
 
     wait_until(lambda: status(cluster) == "RUNNING", what="the upgrade barrier", timeout_s=60)
     wait_until(lambda: replica_states(cluster) == [], what="the end of the barrier's replica", timeout_s=60)
@@ -41,11 +41,11 @@ def test_the_barrier_runs_and_drops_its_replica_once_the_workers_take_requests(c
 
 def test_the_barrier_keeps_deploying_until_the_workers_take_requests(cluster: Cluster) -> None:
     [unused_port] = free_ports(1)
-    cluster.scale(REPLICAS, beside=[barrier(unused_port)])
+    cluster.scale(REPLICAS, other_applications=[barrier(unused_port)])
     wait_until(lambda: replica_states(cluster) == ["STARTING"], what="the barrier's replica", timeout_s=60)
 
     time.sleep(LONGER_THAN_SETTLE_S)
     assert status(cluster) == "DEPLOYING"
 
-    cluster.scale(REPLICAS, beside=[barrier(cluster.serve_port)])
+    cluster.scale(REPLICAS, other_applications=[barrier(cluster.serve_port)])
     wait_until(lambda: status(cluster) == "RUNNING", what="the upgrade barrier", timeout_s=60)

@@ -1,4 +1,4 @@
-"""The compiled forest against scikit-learn, bit for bit; `tests/benchmark` compares many more rows."""
+"""The compiled forest equals scikit-learn in every bit. `tests/benchmark` compares many more rows."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomFo
 from sklearn.tree._tree import Tree
 
 from app.models.forest_kernel import FlatForest
-from tests.support.hard_rows import hard_rows
+from tests.support.threshold_rows import rows_near_thresholds
 
 VALUES, CLASSES = make_classification(300, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.2, random_state=1)
-GAPS = np.where(np.random.default_rng(2).random(VALUES.shape) < 0.2, np.nan, VALUES)
+VALUES_WITH_NANS = np.where(np.random.default_rng(2).random(VALUES.shape) < 0.2, np.nan, VALUES)
 SIZES = (0, 1, 7, 8, 9, 600)
-"""Rows of a request: none, fewer than walk together, as many, more, more than a block."""
+"""Numbers of rows: none, fewer than `LANES`, as many as `LANES`, more than `LANES`, more than `BLOCK`."""
 
 
 def fitted(model: BaseEstimator, *, rows: np.ndarray = VALUES, is_binary: bool = False) -> BaseEstimator:
@@ -36,8 +36,8 @@ FORESTS = {
     "impure leaves": fitted(RandomForestClassifier(min_samples_leaf=9, class_weight="balanced")),
     "two classes": fitted(ExtraTreesClassifier(), is_binary=True),
     "shallow": fitted(ExtraTreesClassifier(max_depth=1)),
-    "leaves alone": fitted(RandomForestClassifier(max_depth=1, min_samples_leaf=200)),
-    "fitted with gaps": fitted(RandomForestClassifier(), rows=GAPS),
+    "only leaves": fitted(RandomForestClassifier(max_depth=1, min_samples_leaf=200)),
+    "fitted with NaN": fitted(RandomForestClassifier(), rows=VALUES_WITH_NANS),
     "regressor": fitted(RandomForestRegressor(min_samples_leaf=3)),
     "extra regressor": fitted(ExtraTreesRegressor(criterion="absolute_error", max_depth=4)),
 }
@@ -45,14 +45,14 @@ FORESTS = {
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", FORESTS)
-def test_a_flat_forest_answers_as_scikit_learn_to_the_last_bit(name: str, size: int) -> None:
+def test_a_flat_forest_equals_scikit_learn_in_every_bit(name: str, size: int) -> None:
     model = FORESTS[name]
-    rows = hard_rows(model, max(SIZES), seed=4)[-size:] if size else np.empty((0, 5))
+    rows = rows_near_thresholds(model, max(SIZES), seed=4)[-size:] if size else np.empty((0, 5))
 
-    answer = flattened(model).predict(rows)
+    result = flattened(model).predict(rows)
 
-    assert answer is not None
-    largest, outputs = answer
+    assert result is not None
+    largest, outputs = result
     if hasattr(model, "classes_"):
         expected = model.predict_proba(rows) if size else np.empty((0, len(model.classes_)))
         assert model.classes_[largest].tolist() == (model.predict(rows).tolist() if size else [])
@@ -66,7 +66,7 @@ def test_rows_that_are_not_finite_in_float32_are_left_to_scikit_learn(value: flo
     rows = VALUES[:9].copy()
     rows[8, 4] = value
 
-    assert flattened(FORESTS["fitted with gaps"]).predict(rows) is None
+    assert flattened(FORESTS["fitted with NaN"]).predict(rows) is None
 
 
 def test_rows_of_another_width_are_left_to_scikit_learn() -> None:
@@ -74,16 +74,16 @@ def test_rows_of_another_width_are_left_to_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("threshold", [np.nan, np.inf, -np.inf, 1e300, -1e300, 1e-60, -1e-60, 0.0])
-def test_a_threshold_of_any_value_divides_as_in_scikit_learn(threshold: float) -> None:
+def test_a_threshold_of_any_value_splits_rows_as_in_scikit_learn(threshold: float) -> None:
     model = fitted(RandomForestClassifier(max_depth=9))
     for member in model.estimators_:
         change(member.tree_, "threshold", threshold)
     rows = np.array([[value] * 5 for value in (0.0, -0.0, 1e37, -1e37, 1e-45, -1e-45, 1e-60, -1e-60)])
 
-    answer = flattened(model).predict(rows)
+    result = flattened(model).predict(rows)
 
-    assert answer is not None
-    assert answer[1].tobytes() == model.predict_proba(rows).tobytes()
+    assert result is not None
+    assert result[1].tobytes() == model.predict_proba(rows).tobytes()
 
 
 def test_a_tree_whose_nodes_share_a_child_is_not_flattened() -> None:
@@ -94,28 +94,28 @@ def test_a_tree_whose_nodes_share_a_child_is_not_flattened() -> None:
     assert FlatForest.flatten([member.tree_ for member in model.estimators_], width=5, outputs=3) is None
 
 
-def test_values_that_are_no_numbers_are_not_flattened() -> None:
+def test_a_tree_with_nan_values_is_not_flattened() -> None:
     model = fitted(RandomForestClassifier())
     model.estimators_[2].tree_.value[-1, 0, 0] = np.nan
 
     assert FlatForest.flatten([member.tree_ for member in model.estimators_], width=5, outputs=3) is None
 
 
-def test_a_threshold_that_is_no_number_sends_every_row_to_the_right_as_in_scikit_learn() -> None:
+def test_a_nan_threshold_sends_every_row_to_the_right_as_in_scikit_learn() -> None:
     model = fitted(RandomForestClassifier())
     draw = np.random.default_rng(5)
     for tree in (member.tree_ for member in model.estimators_):
         tree.threshold[draw.random(tree.node_count) < 0.1] = np.nan
-    rows = hard_rows(FORESTS["three classes"], max(SIZES), seed=4)
+    rows = rows_near_thresholds(FORESTS["three classes"], max(SIZES), seed=4)
 
-    answer = flattened(model).predict(rows)
+    result = flattened(model).predict(rows)
 
-    assert answer is not None
-    assert np.array_equal(answer[1], model.predict_proba(rows))
+    assert result is not None
+    assert np.array_equal(result[1], model.predict_proba(rows))
 
 
-def change(tree: Tree, field: str, value: Any) -> None:  # noqa: ANN401 - of any field
-    """Write into the root of a tree as a damaged file would."""
+def change(tree: Tree, field: str, value: Any) -> None:  # noqa: ANN401 - fields have different types
+    """Overwrite a field of a tree's root, as in a damaged file."""
     state = tree.__getstate__()
     state["nodes"][field][0] = value
     tree.__setstate__(state)

@@ -34,17 +34,19 @@ ROWS = pd.DataFrame(np.random.default_rng(1).normal(size=(80, 3)), columns=list(
 LABELS = np.where(ROWS["a"] > 0, "x", "y")
 
 
-def again(model: BaseEstimator, folder: Path) -> BaseEstimator:
-    """The model as it comes back from the registry."""
+def reload(model: BaseEstimator, folder: Path) -> BaseEstimator:
+    """Store a model with skops and read it again."""
     skops.io.dump(model, folder / "model.skops")
     return artifact._load(folder / "model.skops", "m")
 
 
-def stored(model: BaseEstimator, rows: pd.DataFrame = ROWS, types: tuple[DataType, ...] = ()) -> Artifact:
-    kinds = types or (DataType.double,) * rows.shape[1]
+def make_artifact(model: BaseEstimator, rows: pd.DataFrame = ROWS, types: tuple[DataType, ...] = ()) -> Artifact:
+    column_types = types or (DataType.double,) * rows.shape[1]
     return Artifact(
         model=model,
-        columns=Columns(Column(name=name, type=kind) for name, kind in zip(rows.columns, kinds, strict=True)),
+        columns=Columns(
+            Column(name=name, type=column_type) for name, column_type in zip(rows.columns, column_types, strict=True)
+        ),
         example=rows.head(4),
         example_predictions=model.predict(rows.head(4)).tolist(),
         example_probabilities=model.predict_proba(rows.head(4)) if hasattr(model, "predict_proba") else None,
@@ -70,10 +72,10 @@ def stored(model: BaseEstimator, rows: pd.DataFrame = ROWS, types: tuple[DataTyp
     ],
     ids=lambda model: type(model).__name__,
 )
-def test_a_model_answers_as_scikit_learn_does(model: BaseEstimator, tmp_path: Path) -> None:
+def test_predictions_equal_those_of_scikit_learn(model: BaseEstimator, tmp_path: Path) -> None:
     is_regressor = "Regress" in type(model).__name__
     model.fit(ROWS, ROWS["a"] if is_regressor else LABELS)
-    predictor = compile_model(stored(again(model, tmp_path)), label="m")
+    predictor = compile_model(make_artifact(reload(model, tmp_path)), label="m")
 
     predictions, probabilities = predictor.predict(ROWS.to_numpy())
 
@@ -82,12 +84,12 @@ def test_a_model_answers_as_scikit_learn_does(model: BaseEstimator, tmp_path: Pa
     assert (None if probabilities is None else probabilities.tolist()) == expected
 
 
-def test_a_pipeline_with_columns_of_text_answers_as_scikit_learn_does(tmp_path: Path) -> None:
+def test_predictions_of_a_pipeline_with_text_columns_equal_those_of_scikit_learn(tmp_path: Path) -> None:
     rows = pd.DataFrame({"city": np.where(ROWS["b"] > 0, "Rome", "Oslo"), "a": ROWS["a"]}).astype({"city": object})
     encoder = make_column_transformer((OneHotEncoder(), ["city"]), remainder="passthrough")
     model = make_pipeline(encoder, LogisticRegression()).fit(rows, LABELS)
     predictor = compile_model(
-        stored(again(model, tmp_path), rows, (DataType.string, DataType.double)),
+        make_artifact(reload(model, tmp_path), rows, (DataType.string, DataType.double)),
         label="m",
     )
 
@@ -96,37 +98,39 @@ def test_a_pipeline_with_columns_of_text_answers_as_scikit_learn_does(tmp_path: 
     assert predictions.tolist() == model.predict(rows).tolist()
 
 
-def shout(rows: np.ndarray) -> np.ndarray:
-    """Code that a file must not bring along."""
+def custom_function(rows: np.ndarray) -> np.ndarray:
+    """A function that must not be loaded from a file."""
     return rows
 
 
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (make_pipeline(FunctionTransformer(shout), LogisticRegression()), "types that are not trusted"),
+        (make_pipeline(FunctionTransformer(custom_function), LogisticRegression()), "types that are not trusted"),
         (KNeighborsClassifier(algorithm="kd_tree"), "types that are not trusted"),
         (KMeans(n_clusters=2, n_init=1), "neither a classifier nor a regressor"),
     ],
-    ids=["a function", "a tree of neighbours", "a clustering"],
+    ids=["a function", "a KD tree", "a clustering"],
 )
-def test_what_would_run_code_or_predicts_nothing_is_refused(model: BaseEstimator, message: str, tmp_path: Path) -> None:
+def test_a_model_with_untrusted_types_or_without_predictions_is_refused(
+    model: BaseEstimator, message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ModelRefusedError, match=message):
-        again(model.fit(ROWS.to_numpy(), LABELS), tmp_path)
+        reload(model.fit(ROWS.to_numpy(), LABELS), tmp_path)
 
 
 @pytest.mark.parametrize(("field", "value"), [("left", 10_000), ("right", 0), ("feature_idx", 3)])
-def test_a_histogram_tree_that_points_outside_itself_is_refused(field: str, value: int, tmp_path: Path) -> None:
-    model = again(HistGradientBoostingClassifier(max_iter=2).fit(ROWS, LABELS), tmp_path)
-    whole = stored(model)
+def test_a_histogram_tree_with_an_index_outside_its_arrays_is_refused(field: str, value: int, tmp_path: Path) -> None:
+    model = reload(HistGradientBoostingClassifier(max_iter=2).fit(ROWS, LABELS), tmp_path)
+    damaged = make_artifact(model)
     model._predictors[1][0].nodes[field][0] = value
 
     with pytest.raises(ModelRefusedError, match="has an index outside its arrays"):
-        compile_model(whole, label="m")
+        compile_model(damaged, label="m")
 
 
 def test_a_model_with_several_outputs_is_refused() -> None:
     model = LinearRegression().fit(ROWS, ROWS[["a", "b"]])
 
     with pytest.raises(ModelRefusedError, match="more than one prediction per row"):
-        compile_model(stored(model), label="m")
+        compile_model(make_artifact(model), label="m")

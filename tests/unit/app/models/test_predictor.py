@@ -16,8 +16,8 @@ from app.models.predictor import compile_model
 from app.models.signature import Column, Columns
 
 
-def stored(model: ClassifierMixin) -> Artifact:
-    """A fitted classifier of four features as it comes out of the registry."""
+def make_artifact(model: ClassifierMixin) -> Artifact:
+    """Fit a classifier to four features, and build its artifact."""
     values, labels = make_classification(
         n_samples=200, n_features=4, n_informative=3, n_redundant=0, n_classes=3, n_clusters_per_class=1, random_state=3
     )
@@ -34,9 +34,9 @@ def stored(model: ClassifierMixin) -> Artifact:
     )
 
 
-@pytest.mark.parametrize("kind", [RandomForestClassifier, ExtraTreesClassifier, DecisionTreeClassifier])
-def test_answers_are_those_of_scikit_learn(kind: type[ClassifierMixin]) -> None:
-    artifact = stored(kind(random_state=1))
+@pytest.mark.parametrize("estimator_class", [RandomForestClassifier, ExtraTreesClassifier, DecisionTreeClassifier])
+def test_predictions_equal_those_of_scikit_learn(estimator_class: type[ClassifierMixin]) -> None:
+    artifact = make_artifact(estimator_class(random_state=1))
     rows = np.random.default_rng(5).normal(size=(500, 4))
     frame = pd.DataFrame(rows, columns=list("abcd"))
     expected_labels, expected = artifact.model.predict(frame), artifact.model.predict_proba(frame)
@@ -51,7 +51,7 @@ def test_answers_are_those_of_scikit_learn(kind: type[ClassifierMixin]) -> None:
 
 
 def damage(tree: Tree, change: Callable[[np.ndarray], None]) -> None:
-    """Write into the nodes of a tree as a damaged file would."""
+    """Change the nodes of a tree, as in a damaged file."""
     state = tree.__getstate__()
     change(state["nodes"])
     tree.__setstate__(state)
@@ -61,8 +61,8 @@ def damage(tree: Tree, change: Callable[[np.ndarray], None]) -> None:
     ("field", "value"),
     [("left_child", 10_000), ("right_child", 0), ("left_child", -7), ("feature", 4), ("feature", -1)],
 )
-def test_a_tree_that_points_outside_itself_is_refused_before_it_is_walked(field: str, value: int) -> None:
-    artifact = stored(RandomForestClassifier(n_estimators=3, random_state=1))
+def test_a_tree_with_an_index_outside_its_arrays_is_refused_before_any_prediction(field: str, value: int) -> None:
+    artifact = make_artifact(RandomForestClassifier(n_estimators=3, random_state=1))
 
     def change(nodes: np.ndarray) -> None:
         nodes[field][0] = value
@@ -73,8 +73,8 @@ def test_a_tree_that_points_outside_itself_is_refused_before_it_is_walked(field:
         compile_model(artifact, label="m")
 
 
-def test_a_model_that_answers_its_example_differently_is_refused() -> None:
-    artifact = stored(RandomForestClassifier(n_estimators=3, random_state=1))
+def test_a_model_with_other_predictions_than_stored_is_refused() -> None:
+    artifact = make_artifact(RandomForestClassifier(n_estimators=3, random_state=1))
 
     def change(nodes: np.ndarray) -> None:
         nodes["threshold"] += 1

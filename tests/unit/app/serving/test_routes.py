@@ -1,4 +1,4 @@
-"""What the HTTP API answers where real servers would have to be broken first; `tests/integration` has the rest."""
+"""The HTTP API of one replica without servers. `tests/integration/serving` tests the API with real servers."""
 
 import asyncio
 import io
@@ -23,11 +23,11 @@ OPEN = routes.AccessRules(tokens=[], predict_needs_token=False, webhook_secret=N
 ROW = {"features": [[1.0]]}
 
 
-def ask(
+def run_scenario(
     scenario: Callable[[httpx.AsyncClient, FakeRegistry], Awaitable[httpx.Response]],
     access: routes.AccessRules = ACCESS,
 ) -> httpx.Response:
-    """Ask one replica, whose every door asks for a token unless said otherwise, and which has no champion."""
+    """Run a scenario with a client of one replica that serves no model yet."""
 
     async def run() -> httpx.Response:
         registry = FakeRegistry()
@@ -46,38 +46,40 @@ def ask(
     return asyncio.run(run())
 
 
-@pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["by FastAPI's way", "by the short one"])
-def test_a_prediction_before_any_load_is_a_problem_that_says_what_to_do(access: routes.AccessRules) -> None:
-    answer = ask(lambda client, _: client.post("/predict", json=ROW), access)
+@pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["with a route", "with a direct handler"])
+def test_a_prediction_before_any_load_gets_a_problem_document_with_the_next_step(access: routes.AccessRules) -> None:
+    answer = run_scenario(lambda client, _: client.post("/predict", json=ROW), access)
 
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert "POST /model/load" in answer.json()["next_step"]
 
 
-@pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["by FastAPI's way", "by the short one"])
-def test_a_defect_is_a_problem_too(access: routes.AccessRules, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["with a route", "with a direct handler"])
+def test_an_unexpected_exception_gets_a_problem_document(
+    access: routes.AccessRules, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(_: Replica) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(Replica, "require_served", broken)
 
-    answer = ask(lambda client, _: client.post("/predict", json=ROW), access)
+    answer = run_scenario(lambda client, _: client.post("/predict", json=ROW), access)
 
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
     assert "defect" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["by FastAPI's way", "by the short one"])
-def test_a_client_that_hangs_up_in_its_body_is_no_defect(access: routes.AccessRules) -> None:
+@pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["with a route", "with a direct handler"])
+def test_a_client_that_disconnects_while_it_sends_the_body_causes_no_exception(access: routes.AccessRules) -> None:
     scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b""}
     scope |= {"headers": [(b"authorization", b"Bearer new")]}
-    sent = []
+    messages = []
 
     async def receive() -> dict[str, object]:
         return {"type": "http.disconnect"}
 
     async def send(message: MutableMapping[str, Any]) -> None:
-        sent.append(message)
+        messages.append(message)
 
     member = FakeReplicaGroup().add(FakeRegistry())
     app = routes.create_api(
@@ -85,10 +87,10 @@ def test_a_client_that_hangs_up_in_its_body_is_no_defect(access: routes.AccessRu
     )
     asyncio.run(app(scope, receive, send))
 
-    assert sent[0]["status"] == 499
+    assert messages[0]["status"] == 499
 
 
-def test_serve_comes_to_the_busiest_route_first() -> None:
+def test_the_route_of_predictions_is_the_first() -> None:
     member = FakeReplicaGroup().add(FakeRegistry())
     app = routes.create_api(
         member.fleet, member.follower, limits=RequestLimits(rows=10, body_bytes=1000), access=ACCESS
@@ -97,27 +99,27 @@ def test_serve_comes_to_the_busiest_route_first() -> None:
     assert getattr(app.routes[0], "path", "") == "/predict"
 
 
-def test_serve_is_told_not_to_watch_for_clients_that_hang_up() -> None:
-    seen: list[Scope] = []
+def test_the_middleware_disables_the_watch_for_disconnects_and_keeps_other_headers() -> None:
+    scopes: list[Scope] = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(scope)
+        scopes.append(scope)
         await Response()(scope, receive, send)
 
-    async def ask_once() -> None:
-        [outer] = middleware.middlewares()
-        transport = httpx.ASGITransport(outer.cls(application, *outer.args, **outer.kwargs))
+    async def send_request() -> None:
+        [entry] = middleware.middlewares()
+        transport = httpx.ASGITransport(entry.cls(application, *entry.args, **entry.kwargs))
         async with httpx.AsyncClient(transport=transport, base_url="http://replica") as client:
-            await client.post("/predict", headers={"x-own": "kept"})
+            await client.post("/predict", headers={"x-other": "kept"})
 
-    asyncio.run(ask_once())
+    asyncio.run(send_request())
 
-    headers = dict(seen[0]["headers"])
+    headers = dict(scopes[0]["headers"])
     assert headers[b"x-request-disconnect-disabled"] == b"?1"
-    assert headers[b"x-own"] == b"kept"
+    assert headers[b"x-other"] == b"kept"
 
 
-def test_rows_as_an_array_are_answered_like_rows_as_json() -> None:
+def test_npy_rows_get_the_same_predictions_as_json_rows() -> None:
     array = io.BytesIO()
     np.save(array, np.array([[1.0]], dtype=np.float32))
 
@@ -130,17 +132,19 @@ def test_rows_as_an_array_are_answered_like_rows_as_json() -> None:
         assert answer.json()["predictions"] == as_json.json()["predictions"]
         return answer
 
-    assert ask(scenario, OPEN).status_code == 200
+    assert run_scenario(scenario, OPEN).status_code == 200
 
 
-def test_a_body_of_another_type_is_a_problem_that_names_both_types() -> None:
-    answer = ask(lambda client, _: client.post("/predict", content=b"1,2", headers={"content-type": "text/csv"}), OPEN)
+def test_the_error_for_an_unknown_content_type_names_the_accepted_types() -> None:
+    answer = run_scenario(
+        lambda client, _: client.post("/predict", content=b"1,2", headers={"content-type": "text/csv"}), OPEN
+    )
 
     assert answer.status_code == 415
     assert answer.json()["allowed"] == "application/json or application/x-npy"
 
 
-def test_a_load_without_mlflow_is_a_problem_and_changes_nothing() -> None:
+def test_a_load_while_mlflow_is_down_gets_502_and_changes_nothing() -> None:
     async def scenario(client: httpx.AsyncClient, registry: FakeRegistry) -> httpx.Response:
         assert (await client.post("/model/load", json={"version": "1"})).is_success
         registry.is_down = True
@@ -148,18 +152,18 @@ def test_a_load_without_mlflow_is_a_problem_and_changes_nothing() -> None:
         assert (answer.status_code, answer.headers["content-type"]) == (502, "application/problem+json")
         return await client.post("/predict", json=ROW)
 
-    assert ask(scenario).json()["model_version"] == "1"
+    assert run_scenario(scenario).json()["model_version"] == "1"
 
 
 @pytest.mark.parametrize(("token", "status"), [("old", 200), ("new", 200), ("other", 401), ("", 401)])
-def test_predictions_ask_for_a_token_where_that_is_set(token: str, status: int) -> None:
+def test_predictions_require_a_token_if_configured(token: str, status: int) -> None:
     async def scenario(client: httpx.AsyncClient, _: FakeRegistry) -> httpx.Response:
         assert (await client.post("/model/load", json={"version": "1"})).is_success
         return await client.post("/predict", json=ROW, headers={"Authorization": f"Bearer {token}"})
 
-    assert ask(scenario).status_code == status
+    assert run_scenario(scenario).status_code == status
 
 
-def test_a_token_for_predictions_cannot_be_asked_for_without_one() -> None:
+def test_settings_that_require_a_token_but_list_none_are_invalid() -> None:
     with pytest.raises(ValidationError, match="MANTA_SERVE_TOKENS"):
         Settings(predict_needs_token=True)

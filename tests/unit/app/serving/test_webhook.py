@@ -20,12 +20,12 @@ def headers(secret: str = SECRET.get_secret_value(), *, age_s: int = 0, body: st
     }
 
 
-def test_what_mlflow_signs_is_accepted() -> None:
+def test_a_delivery_signed_by_mlflow_is_accepted() -> None:
     webhook.verify(headers(), BODY.encode(), secret=SECRET)
 
 
 @pytest.mark.parametrize(
-    "given",
+    "request_headers",
     [
         {},
         headers("another"),
@@ -35,8 +35,8 @@ def test_what_mlflow_signs_is_accepted() -> None:
         headers() | {"X-MLflow-Signature": "v1,é"},
         headers() | {"X-MLflow-Timestamp": "²"},
     ],
-    ids=["no headers", "another secret", "another body", "old", "early", "no ASCII", "no number"],
+    ids=["no headers", "other secret", "other body", "too old", "too early", "not ASCII", "not a number"],
 )
-def test_anything_else_is_refused(given: dict[str, str]) -> None:
+def test_a_delivery_without_a_valid_recent_signature_is_refused(request_headers: dict[str, str]) -> None:
     with pytest.raises(UnauthorizedError):
-        webhook.verify(given, BODY.encode(), secret=SECRET)
+        webhook.verify(request_headers, BODY.encode(), secret=SECRET)

@@ -40,21 +40,21 @@ def read(body: bytes) -> np.ndarray:
         (b'{"features": [[1,2],[1,2],[1,2],[1,2]]}', TooLargeError, "4 rows.*up to 3 rows"),
     ],
 )
-def test_a_body_that_cannot_be_used_is_an_error_that_says_where(
+def test_the_error_for_an_invalid_body_names_the_invalid_part(
     body: bytes, error: type[MantaError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         read(body)
 
 
-def test_a_huge_wrong_value_is_not_repeated_in_full() -> None:
+def test_a_long_invalid_value_is_shortened_in_the_error() -> None:
     with pytest.raises(FeaturesError) as caught:
         read(b'{"features": [[1, "' + b"x" * 10_000 + b'"]]}')
 
     assert len(str(caught.value)) < 300
 
 
-def test_the_problem_document_names_row_and_column() -> None:
+def test_the_problem_document_has_the_indices_of_row_and_column() -> None:
     with pytest.raises(FeaturesError) as caught:
         read(b'{"features": [[1, 2], [null, 1]]}')
 
@@ -63,7 +63,7 @@ def test_the_problem_document_names_row_and_column() -> None:
 
 
 @given(st.lists(st.tuples(*2 * [st.floats(width=32, allow_nan=False, allow_infinity=False)]), min_size=1, max_size=3))
-def test_every_finite_number_arrives_as_it_was_sent(rows: list[tuple[float, float]]) -> None:
+def test_every_finite_float32_number_is_read_exactly(rows: list[tuple[float, float]]) -> None:
     body = '{"features": ' + str([list(row) for row in rows]) + "}"
 
     assert read(body.encode()).tolist() == [list(row) for row in rows]

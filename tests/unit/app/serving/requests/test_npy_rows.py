@@ -14,7 +14,7 @@ from app.serving.requests import npy_rows
 COLUMNS = Columns([Column(name="a"), Column(name="b")])
 
 
-def saved(values: Any, dtype: str = "f8") -> bytes:  # noqa: ANN401 - whatever makes an array
+def saved(values: Any, dtype: str = "f8") -> bytes:  # noqa: ANN401 - any input of np.asarray
     stream = io.BytesIO()
     np.save(stream, np.asarray(values, dtype=dtype))
     return stream.getvalue()
@@ -26,7 +26,7 @@ def read(body: bytes, columns: Columns = COLUMNS) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f8", "i1", "u4", "i8"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_numbers_of_any_type_and_order_arrive_as_they_were_sent(dtype: str, order: Any) -> None:  # noqa: ANN401 - numpy's
+def test_numbers_of_any_dtype_and_order_are_read_exactly(dtype: str, order: Any) -> None:  # noqa: ANN401 - numpy's type is private
     stream = io.BytesIO()
     np.save(stream, np.array([[1, 2], [3, 4], [5, 6]], dtype=dtype, order=order))
 
@@ -57,9 +57,7 @@ def test_numbers_of_any_type_and_order_arrive_as_they_were_sent(dtype: str, orde
         (saved([[1, 1e39]]), FeaturesError, r"Row 0, column 1 is 1e\+39"),
     ],
 )
-def test_an_array_that_cannot_be_used_is_an_error_that_says_why(
-    body: bytes, error: type[MantaError], message: str
-) -> None:
+def test_the_error_for_an_invalid_array_names_the_reason(body: bytes, error: type[MantaError], message: str) -> None:
     with pytest.raises(error, match=message):
         read(body)
 
@@ -71,9 +69,9 @@ def test_an_array_is_checked_against_the_signature() -> None:
         read(saved([[1, 2]]), Columns([Column(name="a"), Column(name="b", type=DataType.string)]))
 
 
-@pytest.mark.filterwarnings("ignore")  # of numpy and Python about what they find in damaged headers
+@pytest.mark.filterwarnings("ignore")  # numpy and Python warn about damaged headers
 @given(st.data())
-def test_a_damaged_array_is_an_error_or_rows(data: st.DataObject) -> None:
+def test_a_damaged_array_gives_an_error_or_finite_rows(data: st.DataObject) -> None:
     body = bytearray(saved([[1, 2], [3, 4]]))
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))

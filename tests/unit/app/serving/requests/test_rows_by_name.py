@@ -24,11 +24,11 @@ def read(body: object, columns: Columns = COLUMNS) -> np.ndarray:
     return json_rows.read(json.dumps(body).encode(), columns=columns, max_rows=3)
 
 
-def test_named_columns_are_put_into_the_models_order() -> None:
+def test_named_values_are_sorted_into_the_order_of_the_columns() -> None:
     assert read({"rows": [dict(reversed(GOOD.items()))]}).tolist() == [[17.99, 2, 1]]
 
 
-def test_a_whole_number_may_be_written_with_a_point() -> None:
+def test_a_whole_number_may_have_a_decimal_point() -> None:
     assert read({"rows": [GOOD | {"count": 2.0}]}).tolist() == [[17.99, 2, 1]]
 
 
@@ -49,9 +49,7 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
         (GOOD | {"mean radius": [1]}, r"has \[1\] in 'mean radius'"),
     ],
 )
-def test_a_row_that_does_not_fit_the_signature_is_an_error_that_names_the_column(
-    row: dict[str, Any], message: str
-) -> None:
+def test_the_error_for_an_invalid_row_names_the_column(row: dict[str, Any], message: str) -> None:
     with pytest.raises(FeaturesError, match=message):
         read({"rows": [row]})
 
@@ -66,7 +64,7 @@ def test_a_row_that_does_not_fit_the_signature_is_an_error_that_names_the_column
         ({"rows": [GOOD] * 4}, TooLargeError, "4 rows.*up to 3 rows"),
     ],
 )
-def test_a_body_of_another_form_is_an_error(body: object, error: type[MantaError], message: str) -> None:
+def test_a_body_of_another_form_gets_an_error(body: object, error: type[MantaError], message: str) -> None:
     with pytest.raises(error, match=message):
         read(body)
 
@@ -77,7 +75,7 @@ def test_numbers_by_position_are_checked_against_the_signature_too(row: list[flo
         read({"features": [row]})
 
 
-def test_text_is_taken_by_name_only() -> None:
+def test_text_columns_need_rows_by_name() -> None:
     assert read({"rows": [{"size": 1, "city": "Rome"}]}, TEXT).tolist() == [["Rome", 1]]
     with pytest.raises(FeaturesError, match="'city'"):
         read({"features": [[1, 2]]}, TEXT)

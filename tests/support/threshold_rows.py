@@ -1,20 +1,20 @@
-"""Rows on which a forest that compares a little differently than scikit-learn gives itself away."""
+"""Rows that reveal a forest that compares with its thresholds in a different way than scikit-learn."""
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 
-def hard_rows(model: BaseEstimator, count: int, *, seed: int) -> np.ndarray:
-    """Rows of which half have every value on or next to a threshold of the forest.
+def rows_near_thresholds(model: BaseEstimator, count: int, *, seed: int) -> np.ndarray:
+    """Generate rows, half of which have every value on or next to a threshold of the forest.
 
     Args:
         model: A fitted forest.
-        count: Rows.
-        seed: Of the random choice.
+        count: Number of rows.
+        seed: Seed of the random choice.
 
     Returns:
-        Shape (count, features), float64: normal values in the first half; in the second a threshold, the next float64
-        or float32 below or above it, or half a float32 step from it, in each place.
+        Shape (count, features), float64. The first half holds normally distributed values. Each value of the second
+        half is a threshold, the next float64 or float32 below or above it, or half a float32 step away from it.
     """
     random = np.random.default_rng(seed)
     width = model.n_features_in_
@@ -24,10 +24,10 @@ def hard_rows(model: BaseEstimator, count: int, *, seed: int) -> np.ndarray:
     thresholds = np.concatenate([tree.threshold for tree in trees])
     half = count // 2
     for column in range(width):
-        own = thresholds[(features == column) & np.isfinite(thresholds)]
-        if not len(own):
+        column_thresholds = thresholds[(features == column) & np.isfinite(thresholds)]
+        if not len(column_thresholds):
             continue
-        exact = random.choice(own, half)
+        exact = random.choice(column_thresholds, half)
         rounded = exact.astype(np.float32)
         above, below = (np.nextafter(rounded, np.float32(limit)).astype(np.float64) for limit in (np.inf, -np.inf))
         near = [exact, np.nextafter(exact, np.inf), np.nextafter(exact, -np.inf), rounded.astype(np.float64)]

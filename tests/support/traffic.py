@@ -1,4 +1,4 @@
-"""Requests at an even rate beside a test, each counted."""
+"""Prediction requests at a constant rate during a test."""
 
 import ssl
 import threading
@@ -9,23 +9,23 @@ from typing import Any, Final, Self
 
 import httpx
 
-PLAIN: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""For addresses without TLS: every client of httpx would read all certificates of the machine otherwise."""
+NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""An empty TLS context for plain HTTP. Without it, every httpx client reads all certificates of the machine."""
 
 
-class Load:
-    """Predictions at a fixed rate until the block ends; each on a connection of its own, as from many clients.
+class PredictionTraffic:
+    """Sends predictions at a constant rate until the block ends, each on a new connection, as many clients would.
 
     Args:
-        url: Address of `/predict`.
+        url: URL of `/predict`.
         message: Body of each request.
-        rate: Requests each second.
-        timeout_s: The longest that one request may take before it counts as failed.
+        rate: Requests per second.
+        timeout_s: Time after which a request counts as failed.
     """
 
     def __init__(self, url: str, message: dict[str, Any], *, rate: float = 10, timeout_s: float = 10) -> None:
-        self._url, self._message, self._pause_s, self._timeout_s = url, message, 1 / rate, timeout_s
-        self._ended = threading.Event()
+        self._url, self._message, self._interval_s, self._timeout_s = url, message, 1 / rate, timeout_s
+        self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._clock = threading.Thread(target=self._run)
@@ -40,30 +40,30 @@ class Load:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended.set()
+        self._stop.set()
         self._clock.join()
         for thread in self._threads:
             thread.join()
 
     @property
     def failed(self) -> int:
-        """Requests without a prediction."""
+        """Number of requests that got no prediction."""
         return sum(self.failures.values())
 
     def _run(self) -> None:
         due = time.monotonic()
-        while not self._ended.is_set():
+        while not self._stop.is_set():
             self._threads = [thread for thread in self._threads if thread.is_alive()]
             thread = threading.Thread(target=self._send)
             thread.start()
             self._threads.append(thread)
-            due += self._pause_s
-            self._ended.wait(max(0.0, due - time.monotonic()))
+            due += self._interval_s
+            self._stop.wait(max(0.0, due - time.monotonic()))
 
     def _send(self) -> None:
         reason = ""
         try:
-            answer = httpx.post(self._url, json=self._message, timeout=self._timeout_s, verify=PLAIN)
+            answer = httpx.post(self._url, json=self._message, timeout=self._timeout_s, verify=NO_TLS)
             if answer.status_code != httpx.codes.OK:
                 reason = f"status {answer.status_code}: {answer.text[:120]}"
         except httpx.HTTPError as error:
