@@ -7,9 +7,9 @@ them with the resources that `infra` creates.
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from app.cli.stack.doctor.checks import CheckResult, Kubectl, ProgramError, Status, pass_or_fail, run_program
 from app.errors import ParameterError
@@ -50,6 +50,8 @@ Configuration = Mapping[str, str]
 Resources = dict[str, Decimal]
 """Cores by the key `cpu`, bytes by the key `memory`."""
 
+Value = TypeVar("Value")
+
 
 def run_checks(configuration: Configuration) -> Iterator[CheckResult]:
     """Run every check that does not need a stack that is up.
@@ -79,15 +81,11 @@ def parse_quantity(quantity: str) -> Decimal:
     """Value of a Kubernetes quantity, in cores or bytes.
 
     Raises:
-        ParameterError: The text is not a quantity.
+        ValueError: The text is not a quantity.
     """
     match = QUANTITY.fullmatch(quantity)
     if match is None:
-        raise ParameterError(
-            f"{quantity!r} is not a Kubernetes quantity.",
-            allowed="a number with a suffix, such as 500m, 2 or 1.5Gi",
-            next_step="Correct it with `pulumi config set`.",
-        )
+        raise ValueError(f"{quantity!r} is not a Kubernetes quantity")
     factor = Decimal(10) ** int(match["exponent"]) if match["exponent"] else SUFFIX_FACTORS[match["suffix"] or ""]
     return Decimal(match["number"]) * factor
 
@@ -97,21 +95,26 @@ def requested_resources(configuration: Configuration) -> tuple[Resources, Resour
 
     Returns:
         The requests of the whole stack, and the requests of the second Ray cluster that runs during an upgrade.
+
+    Raises:
+        ParameterError: A value of the configuration is invalid.
     """
-    share = REQUEST_SHARE[configuration["target"]]
+    share = _value(configuration, "target", REQUEST_SHARE.__getitem__)
     head_share = HEAD_CPU_REQUEST_SHARE[configuration["target"]]
-    workers = max(int(configuration["minWorkers"]), int(configuration["replicas"]))
-    worker_memory = workers * parse_quantity(configuration["memory"])
+    min_workers = _value(configuration, "minWorkers", int)
+    workers = max(min_workers, _value(configuration, "replicas", int))
+    worker_cpus = workers * _value(configuration, "cpus", int)
+    worker_memory = workers * _value(configuration, "memory", parse_quantity)
     ray = {
-        "cpu": head_share * parse_quantity(configuration["headCpus"]) + share * workers * int(configuration["cpus"]),
-        "memory": share * (parse_quantity(configuration["headMemory"]) + worker_memory),
+        "cpu": head_share * _value(configuration, "headCpus", parse_quantity) + share * worker_cpus,
+        "memory": share * (_value(configuration, "headMemory", parse_quantity) + worker_memory),
     }
-    if int(configuration["minWorkers"]) < int(configuration["maxWorkers"]):
+    if min_workers < _value(configuration, "maxWorkers", int):
         ray = _sum([ray, AUTOSCALER_REQUEST])
-    servers = int(configuration["mlflowReplicas"])
+    servers = _value(configuration, "mlflowReplicas", int)
     mlflow = {
         "cpu": servers * MLFLOW_CPU_REQUEST,
-        "memory": servers * parse_quantity(configuration["mlflowMemory"]) / 2,
+        "memory": servers * _value(configuration, "mlflowMemory", parse_quantity) / 2,
     }
     redis = [REDIS_REQUEST] if configuration["redis"] == "in-cluster" else []
     return _sum([ray, OPERATOR_REQUEST, mlflow, *redis]), ray
@@ -156,6 +159,20 @@ def check_tools(configuration: Configuration) -> Iterator[CheckResult]:
         yield pass_or_fail(tool, detail, f"Install it: {page}", has_passed=path is not None)
 
 
+def _value(configuration: Configuration, key: str, parse: Callable[[str], Value]) -> Value:
+    """Parse a value of the configuration.
+
+    Raises:
+        ParameterError: The value is invalid.
+    """
+    try:
+        return parse(configuration[key])
+    except (KeyError, ValueError) as error:
+        raise ParameterError(
+            f"the value {configuration[key]!r} of the key {key} is invalid", next_step=f"pulumi config set {key} VALUE"
+        ) from error
+
+
 def _sum(resources: Iterable[Resources]) -> Resources:
     listed = list(resources)
     return {kind: sum((each[kind] for each in listed), Decimal(0)) for kind in ("cpu", "memory")}
@@ -170,8 +187,12 @@ def _check_room(configuration: Configuration, kubectl: Kubectl) -> Iterator[Chec
         next_step = "Ask the administrator of the cluster how much is free."
         yield CheckResult("room", Status.UNSURE, f"nodes and pods cannot be listed: {error}", next_step)
         return
+    try:
+        stack, second_ray_cluster = requested_resources(configuration)
+    except ParameterError as error:
+        yield CheckResult("room", Status.WRONG, error.detail, error.next_step)
+        return
     free = free_resources(nodes, pods, ignored_namespaces=namespaces)
-    stack, second_ray_cluster = requested_resources(configuration)
     for check, requested in (("room", stack), ("room for an upgrade", _sum([stack, second_ray_cluster]))):
         detail = (
             f"{free['cpu']:.2f} CPUs and {free['memory'] / 1024**3:.1f} GiB are free, "

@@ -1,5 +1,6 @@
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def next_save(project: Path, *files: str) -> list[Path]:
+def next_save(saves: Iterator[list[Path]], project: Path, *files: str) -> list[Path]:
     """Replace the files by new ones until the change is noticed, as many editors and git do, and return the change."""
     is_noticed = threading.Event()
 
@@ -33,22 +34,29 @@ def next_save(project: Path, *files: str) -> list[Path]:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        return next(dev.changed_files(project))
+        return next(saves)
     finally:
         is_noticed.set()
         writer.join()
 
 
 def test_a_save_is_reported_with_its_files(project: Path) -> None:
-    assert next_save(project, "app/new.py") == [Path("app/new.py")]
+    saves = dev.changed_files(project)
+
+    assert next_save(saves, project, "app/new.py") == [Path("app/new.py")]
 
 
-def test_a_watched_file_that_is_replaced_is_reported(project: Path) -> None:
-    assert next_save(project, "pyproject.toml") == [Path("pyproject.toml")]
+def test_a_file_that_is_replaced_twice_is_reported_twice(project: Path) -> None:
+    saves = dev.changed_files(project)
+
+    assert next_save(saves, project, "pyproject.toml") == [Path("pyproject.toml")]
+    assert next_save(saves, project, "pyproject.toml") == [Path("pyproject.toml")]
 
 
 def test_files_outside_of_the_image_are_not_reported(project: Path) -> None:
-    files = next_save(project, "README.md", "app/__pycache__/serve.pyc", "app/serve.py")
+    saves = dev.changed_files(project)
+
+    files = next_save(saves, project, "README.md", "app/__pycache__/serve.pyc", "app/serve.py")
 
     assert files == [Path("app/serve.py")]
 

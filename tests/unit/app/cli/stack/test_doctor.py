@@ -11,7 +11,6 @@ from app.cli.main import cli
 from app.cli.stack.doctor import health, preflight
 from app.cli.stack.doctor.checks import CheckResult, Status
 from app.cli.stack.outputs import StackOutputs
-from app.errors import ParameterError
 
 CONFIG = {
     "target": "minikube",
@@ -187,8 +186,17 @@ def test_a_quantity_is_parsed_with_every_suffix_of_kubernetes(quantity: str, val
 
 @pytest.mark.parametrize("quantity", ["", "much", "1GB", "1 Gi", "Gi"])
 def test_a_text_that_is_not_a_quantity_is_refused(quantity: str) -> None:
-    with pytest.raises(ParameterError, match="not a Kubernetes quantity"):
+    with pytest.raises(ValueError, match="not a Kubernetes quantity"):
         preflight.parse_quantity(quantity)
+
+
+@pytest.mark.parametrize(("key", "value"), [("target", "moon"), ("cpus", "two"), ("memory", "much")])
+def test_an_invalid_value_of_the_configuration_fails_the_room_check(machine: Machine, key: str, value: str) -> None:
+    result = preflight_results(machine, **{key: value})["room"]
+
+    assert result.status is Status.WRONG
+    assert value in result.detail
+    assert result.next_step == f"pulumi config set {key} VALUE"
 
 
 def test_a_missing_tool_fails_with_its_installation_page(machine: Machine) -> None:
