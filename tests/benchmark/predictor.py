@@ -157,6 +157,7 @@ def _page(figures: dict[str, Any]) -> str:
     header = ["scikit-learn, us", "manta, us", "times faster", "goal"]
     parity = figures["parity"]
     one_row = figures["by_rows"][1]
+    size = f"{one_row['nodes']:,} nodes, {forest.FEATURE_COUNT} features"
     return "\n".join(
         [
             "# The compiled forest against scikit-learn",
@@ -166,8 +167,8 @@ def _page(figures: dict[str, Any]) -> str:
             "",
             f"All bits of the answers are the same on {parity['rows']:,} rows, half of them on or next to thresholds,",
             f"for each of: {'; '.join(parity['models'])}.",
-            f"The forest of {forest.TREE_COUNT} trees ({one_row['nodes']:,} nodes, {forest.FEATURE_COUNT} features)",
-            f"is ready after {one_row['load_ms']} ms.",
+            f"The forest of {forest.TREE_COUNT} trees ({size}) is ready after",
+            f"{one_row['load_ms']} ms.",
             "",
             report.markdown_table(["rows", *header], table_rows(figures["by_rows"])),
             "",

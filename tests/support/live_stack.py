@@ -1,4 +1,4 @@
-"""One stack on a real cluster, driven by Pulumi's Automation API with a state of its own."""
+"""A stack on a real cluster, run with Pulumi's Automation API and a separate local state."""
 
 import contextlib
 import os
@@ -20,29 +20,29 @@ from tests.support.waiting import wait_for
 
 PROJECT: Final = Path(__file__).parents[2]
 PASSPHRASE: Final = "of a throw-away stack"  # noqa: S105
-MOMENT_S: Final = 600
-"""The longest until an update has come to where it is to be broken off."""
+INTERRUPT_TIMEOUT_S: Final = 600
+"""Longest time until an update reaches the state at which a test interrupts it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """What an update did."""
+    """The result of `pulumi up`."""
 
     duration_s: float
     changes: dict[str, int]
-    """Resources by what happened to them; what stayed the same is not told."""
-    printed: str
-    """What Pulumi said, which names each changed resource."""
+    """Number of resources by operation, without those that stayed the same."""
+    output: str
+    """Output of Pulumi, which names each changed resource."""
 
 
 class LiveStack:
-    """A stack of a copy of this project, so that a test can change the code that is rolled out."""
+    """A stack of a copy of this project, so that a test can change the code that is deployed."""
 
     def __init__(self, folder: Path, tools: Tools, name: str) -> None:
         self.name, self.folder = name, folder / "project"
-        _copy(self.folder)
-        for part in ("state", "home"):
-            (folder / part).mkdir()
+        _copy_project(self.folder)
+        for subfolder in ("state", "home"):
+            (folder / subfolder).mkdir()
         self.environment = {
             "PATH": tools.path,
             "PULUMI_BACKEND_URL": f"file://{folder / 'state'}",
@@ -52,7 +52,7 @@ class LiveStack:
         }
         if shutil.which("pulumi-resource-kubernetes", path=tools.path):
             self.environment["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
-        self._file = self.folder / f"Pulumi.{name}.yaml"
+        self._config_file = self.folder / f"Pulumi.{name}.yaml"
         self._log = folder / "up.log"
         self.config: dict[str, Any] = {}
         self._stack = automation.create_stack(
@@ -62,86 +62,92 @@ class LiveStack:
         )
 
     def configure(self, **settings: object) -> None:
-        """Set keys of the stack's configuration."""
+        """Set configuration keys of the stack."""
         self.config |= settings
-        document = yaml.safe_load(self._file.read_text(encoding="utf-8")) if self._file.exists() else {}
+        document = yaml.safe_load(self._config_file.read_text(encoding="utf-8")) if self._config_file.exists() else {}
         document["config"] = {f"manta:{key}": value for key, value in self.config.items()}
-        self._file.write_text(yaml.safe_dump(document), encoding="utf-8")
+        self._config_file.write_text(yaml.safe_dump(document), encoding="utf-8")
 
     def up(self) -> Update:
         """Run `pulumi up`.
 
         Raises:
-            pulumi.automation.CommandError: It failed; the message holds its output.
+            pulumi.automation.CommandError: `pulumi up` failed; the message has its output.
         """
-        started = time.monotonic()
-        # Without `on_event`: the events repeat KubeRay's CRDs, 4 MB each time, and Pulumi waits for their reader.
+        start_s = time.monotonic()
+        # No `on_event`, because the events repeat KubeRay's CRDs, 4 MB each time, and Pulumi waits for their reader.
         result = self._stack.up(color="never", suppress_progress=True)
-        counted = result.summary.resource_changes or {}
-        changes = {str(kind): count for kind, count in counted.items() if kind != "same"}
-        return Update(duration_s=time.monotonic() - started, changes=changes, printed=result.stdout)
+        counts = result.summary.resource_changes or {}
+        changes = {str(operation): count for operation, count in counts.items() if operation != "same"}
+        return Update(duration_s=time.monotonic() - start_s, changes=changes, output=result.stdout)
 
     def start_up(self) -> "subprocess.Popen[bytes]":
-        """Start `pulumi up` as a process that a test may end."""
+        """Start `pulumi up` as a process that a test can interrupt."""
         command = ["pulumi", "up", "--yes", "--skip-preview", "--stack", self.name, "--non-interactive"]
         with self._log.open("w") as log:
             return subprocess.Popen(
                 command, cwd=self.folder, env={**os.environ, **self.environment}, stdout=log, stderr=log
             )
 
-    def break_off(self, update: "subprocess.Popen[bytes]", *, at: str, when: Callable[[], object]) -> None:
-        """Wait for a moment in the middle of `pulumi up`, end it there without notice, and take away its lock.
+    def interrupt(self, update: "subprocess.Popen[bytes]", *, at: str, when: Callable[[], object]) -> None:
+        """Kill `pulumi up` when a condition holds, and remove the lock of its state.
 
-        What it had started, which does not all notice, goes after it. A moment that never comes ends it too.
+        The processes that it started are killed too, because not all of them notice its end. If the condition does not
+        hold in time, the update is killed as well.
+
+        Args:
+            update: The process from `start_up`.
+            at: Name of the condition, for the error.
+            when: The condition.
         """
 
-        def has_come() -> object:
+        def is_reached() -> object:
             assert update.poll() is None, f"pulumi up ended by itself:\n{self._log.read_text()}"
             return when()
 
         try:
-            wait_for(at, has_come, timeout_s=MOMENT_S)
+            wait_for(at, is_reached, timeout_s=INTERRUPT_TIMEOUT_S)
         finally:
-            _kill(update)
+            _kill_with_children(update)
         self._stack.cancel()
 
     def destroy(self) -> float:
-        """Run `pulumi destroy` and give back its seconds; an interrupted update before it does no harm."""
-        started = time.monotonic()
+        """Run `pulumi destroy`, also after an interrupted update, and return its duration in seconds."""
+        start_s = time.monotonic()
         self._stack.cancel()
         self._stack.destroy(color="never", suppress_progress=True)
-        return time.monotonic() - started
+        return time.monotonic() - start_s
 
     def outputs(self) -> dict[str, Any]:
-        """Outputs of the stack, secrets in clear."""
+        """Return the outputs of the stack, secrets in plain text."""
         return {key: output.value for key, output in self._stack.outputs().items()}
 
     def destroy_command(self) -> str:
-        """Command that ends this stack by hand."""
+        """Return the command that destroys this stack by hand."""
         variables = " ".join(f"{key}={value!r}" for key, value in self.environment.items() if key != "PATH")
         return f"cd {self.folder} && {variables} pulumi destroy --yes --stack {self.name}"
 
 
-def _kill(update: "subprocess.Popen[bytes]") -> None:
-    """End an update and all that it has started."""
-    started = psutil.Process(update.pid).children(recursive=True) if update.poll() is None else []
+def _kill_with_children(update: "subprocess.Popen[bytes]") -> None:
+    """Kill an update and every process that it started."""
+    children = psutil.Process(update.pid).children(recursive=True) if update.poll() is None else []
     update.kill()
     update.wait()
-    for process in started:
+    for process in children:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
 
 
-def _copy(target: Path) -> None:
-    """Copy what git would commit, and share the environment of the interpreter that runs the tests."""
-    listed = subprocess.run(
+def _copy_project(target: Path) -> None:
+    """Copy the files that git would commit, and link the virtual environment of the tests."""
+    names = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=PROJECT,
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    for name in filter(None, listed.split("\0")):
+    for name in filter(None, names.split("\0")):
         if (PROJECT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT / name, target / name)

@@ -1,4 +1,4 @@
-"""The stack of the lifecycle tests, and the figures that they print."""
+"""The stack of the lifecycle tests, and the measurements that they print."""
 
 import shutil
 import tempfile
@@ -18,32 +18,32 @@ FIGURES = pytest.StashKey[list[str]]()
 
 @pytest.fixture(scope="session")
 def figure(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Note a figure for the end of the test report."""
+    """Returns a function that adds a line to the measurements at the end of the test report."""
     return pytestconfig.stash.setdefault(FIGURES, []).append
 
 
 @pytest.fixture(scope="session")
 def machine() -> Tools:
-    """Everything that the suite needs, or a skip that names what is missing."""
-    found = tools.find()
-    if missing := found.missing():
+    """The tools of these tests; skips the tests if something is missing, and names it."""
+    machine = tools.find()
+    if missing := machine.missing():
         pytest.skip(f"not on this machine: {', '.join(missing)}")
-    return found
+    return machine
 
 
 @pytest.fixture(scope="module")
 def stack(machine: Tools, request: pytest.FixtureRequest) -> Iterator[LiveStack]:
-    """A stack that is configured and not yet up; it is destroyed at the end, unless it is kept to be looked at."""
+    """A configured stack without resources. It is destroyed at the end, unless a failed one is kept for inspection."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", machine.path)
-        # Not pytest's folder, which later runs clear: a kept stack needs its state.
+        # Later runs clear pytest's own temporary folder, and a kept stack needs its state.
         folder = Path(tempfile.mkdtemp(prefix="manta-e2e-"))
-        made = LiveStack(folder, machine, STACK)
+        live_stack = LiveStack(folder, machine, STACK)
         context = machine.context()
         address = machine.kubectl(
             "get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}"
         )
-        made.configure(
+        live_stack.configure(
             context=context,
             localContexts=[context],
             namespace=f"manta-{STACK}",
@@ -52,29 +52,29 @@ def stack(machine: Tools, request: pytest.FixtureRequest) -> Iterator[LiveStack]
             maxWorkers=1,
             **machine.charts,
         )
-        made.configure(**machine.settings)
-        yield made
+        live_stack.configure(**machine.settings)
+        yield live_stack
         if request.session.testsfailed and request.config.getoption("--keep-failed", default=False):
-            print(f"\nThe stack was kept. End it with:\n  {made.destroy_command()}")  # noqa: T201
+            print(f"\nThe stack was kept. Destroy it with:\n  {live_stack.destroy_command()}")  # noqa: T201
         else:
-            made.destroy()
+            live_stack.destroy()
             shutil.rmtree(folder)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add what the cluster says of itself to the report of a failed test, before the next one changes it."""
+    """Add the state of the cluster to the report of a failed test, before the next test changes it."""
     report = yield
     if report.when == "call" and report.failed and isinstance(item, pytest.Function):
-        live, found = item.funcargs["stack"], item.funcargs["machine"]
-        assert isinstance(live, LiveStack)
-        assert isinstance(found, Tools)
-        report.sections.append(("cluster", platform.picture(found, live)))
+        live_stack, machine = item.funcargs["stack"], item.funcargs["machine"]
+        assert isinstance(live_stack, LiveStack)
+        assert isinstance(machine, Tools)
+        report.sections.append(("cluster", platform.describe_cluster(machine, live_stack)))
     return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the tests measured."""
+    """Print the measurements of the tests."""
     if figures := terminalreporter.config.stash.get(FIGURES, []):
         terminalreporter.section("figures")
         for line in figures:

@@ -1,4 +1,4 @@
-"""What a user does with a platform that is up: real commands, with addresses and tokens from stack outputs."""
+"""Commands of a user on a running platform, with addresses and tokens from the stack outputs."""
 
 import json
 import os
@@ -26,28 +26,28 @@ SELECTORS: Final = {
 }
 COMMAND_TIMEOUT_S: Final = 240
 DESTROY_S: Final = 300
-"""The longest that a destroy may take."""
+"""Longest time that a destroy may take."""
 RECOVERY_S: Final = 240
-"""The longest until a killed pod's successor is ready."""
-PICTURE_CHARACTERS: Final = 8000
-"""The most that is shown of one answer."""
+"""Longest time until the pod that replaces a killed pod is ready."""
+OUTPUT_LIMIT_CHARACTERS: Final = 8000
+"""Longest output of a kubectl command in the description of the cluster."""
 
 Figure = Callable[[str], None]
-"""Notes a figure for the end of the test report."""
+"""Adds a line to the measurements at the end of the test report."""
 
 
 def curl(*arguments: str) -> dict[str, Any]:
-    """Run curl and read its answer as JSON."""
+    """Run curl and parse the response as JSON."""
     command = ["curl", "--silent", "--show-error", "--max-time", "60", *arguments]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S)
-    content: dict[str, Any] = json.loads(answer.stdout)
+    process = subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S)
+    content: dict[str, Any] = json.loads(process.stdout)
     return content
 
 
 def train(stack: LiveStack, folder: Path) -> str:
-    """Submit the training job as the README says, and give back what was printed."""
+    """Submit a training job with `ray job submit`, and return its output."""
     outputs = stack.outputs()
-    answer = subprocess.run(
+    process = subprocess.run(
         [
             *("ray", "job", "submit", "--address", outputs["rayDashboardUrl"]),
             *("--", "python", "-m", "app.train", "--trees", "100"),
@@ -64,42 +64,46 @@ def train(stack: LiveStack, folder: Path) -> str:
             "RAY_AUTH_TOKEN": outputs["rayToken"],
         },
     )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    return answer.stdout
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
 def load_model(stack: LiveStack) -> dict[str, Any]:
-    """Ask every replica to serve the champion."""
+    """Load the champion on every replica, and return the response."""
     outputs = stack.outputs()
     token = f"Authorization: Bearer {outputs['serveToken']}"
 
-    def loaded() -> dict[str, Any] | None:
-        answer = curl("-X", "POST", f"{outputs['serveUrl']}/model/load", "-H", token)
-        # The service may be busy: it follows what training has just promoted.
-        return None if answer.get("type") == "urn:manta:problem:load-in-progress" else answer
+    def load() -> dict[str, Any] | None:
+        response = curl("-X", "POST", f"{outputs['serveUrl']}/model/load", "-H", token)
+        # The service may be busy loading the version that training has just promoted.
+        return None if response.get("type") == "urn:manta:problem:load-in-progress" else response
 
-    return wait_for("a load", loaded, timeout_s=COMMAND_TIMEOUT_S)
+    return wait_for("a load", load, timeout_s=COMMAND_TIMEOUT_S)
 
 
 def predict(stack: LiveStack) -> dict[str, Any]:
-    """Ask for predictions of the rows that the model itself gives as an example."""
+    """Predict the example rows of the served model."""
     url = stack.outputs()["serveUrl"]
     rows = json.dumps({"features": curl(f"{url}/model")["example"]["features"]})
     return curl("-X", "POST", f"{url}/predict", "-H", "Content-Type: application/json", "-d", rows)
 
 
-def requests(stack: LiveStack) -> PredictionTraffic:
-    """Predictions at an even rate, for the body of a `with`."""
+def prediction_traffic(stack: LiveStack) -> PredictionTraffic:
+    """Return a context manager that sends predictions at a constant rate."""
     url = stack.outputs()["serveUrl"]
     return PredictionTraffic(f"{url}/predict", {"features": curl(f"{url}/model")["example"]["features"][:1]})
 
 
 @contextmanager
-def forwarding(stack: LiveStack) -> Iterator[dict[str, int]]:
-    """Run `manta forward` on free ports, give back the ports by name, and end it as Ctrl-C does."""
+def run_forward(stack: LiveStack) -> Iterator[dict[str, int]]:
+    """Run `manta forward` on free ports, and stop it with Ctrl-C at the end.
+
+    Yields:
+        The port of each tunnel, by name.
+    """
     names = [tunnel["name"] for tunnel in stack.outputs()["forwards"]]
     ports = dict(zip(names, free_ports(len(names)), strict=True))
-    options = [part for name, port in ports.items() for part in (f"--{name}-port", str(port))]
+    options = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
     process = subprocess.Popen(
         ["manta", "forward", "--stack", stack.name, *options],
         cwd=stack.folder,
@@ -115,7 +119,7 @@ def forwarding(stack: LiveStack) -> Iterator[dict[str, int]]:
         process.wait()
 
 
-def answers(port: int) -> bool:
+def is_answering(port: int) -> bool:
     """Whether an HTTP server answers on a local port."""
     try:
         return httpx.get(f"http://127.0.0.1:{port}/", timeout=5).status_code < httpx.codes.INTERNAL_SERVER_ERROR
@@ -124,104 +128,108 @@ def answers(port: int) -> bool:
 
 
 def pods(machine: Tools, stack: LiveStack, part: str) -> dict[str, dict[str, Any]]:
-    """Pods of a part of the platform, by their unique id."""
+    """Return the pods of a part of the platform (`SELECTORS`), by UID."""
     namespace = str(stack.config["namespace"])
-    found = json.loads(machine.kubectl("get", "pods", "-n", namespace, "-l", SELECTORS[part], "-o", "json"))
-    return {pod["metadata"]["uid"]: pod for pod in found["items"]}
+    items = json.loads(machine.kubectl("get", "pods", "-n", namespace, "-l", SELECTORS[part], "-o", "json"))["items"]
+    return {pod["metadata"]["uid"]: pod for pod in items}
 
 
 def wait_for_one_cluster(machine: Tools, stack: LiveStack) -> None:
-    """Wait until the pods of a cluster that an update replaced are gone, and all others ready."""
+    """Wait until the pods of a replaced RayCluster are gone and all other pods are ready."""
 
-    def is_one() -> bool:
-        now = {part: pods(machine, stack, part) for part in SELECTORS}
-        return len(now["head"]) == 1 and all(is_ready(pod) for part in now.values() for pod in part.values())
+    def is_one_cluster() -> bool:
+        pods_by_part = {part: pods(machine, stack, part) for part in SELECTORS}
+        return len(pods_by_part["head"]) == 1 and all(
+            is_ready(pod) for pods_of_part in pods_by_part.values() for pod in pods_of_part.values()
+        )
 
-    wait_for("one cluster", is_one, timeout_s=COMMAND_TIMEOUT_S)
+    wait_for("one cluster", is_one_cluster, timeout_s=COMMAND_TIMEOUT_S)
 
 
 def is_ready(pod: dict[str, Any]) -> bool:
-    """Whether the pod takes traffic and is not on its way out."""
+    """Whether the pod is ready and is not being deleted."""
     conditions = pod["status"].get("conditions", [])
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-    return ready and "deletionTimestamp" not in pod["metadata"]
+    has_ready_condition = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return has_ready_condition and "deletionTimestamp" not in pod["metadata"]
 
 
-def serves(outputs: dict[str, Any]) -> bool:
-    """Whether Serve's controller has every replica running and every proxy healthy, and is back itself.
+def is_serving(outputs: dict[str, Any]) -> bool:
+    """Whether Serve's controller answers and reports every replica as running and every proxy as healthy.
 
-    A head that is ready has a controller that still looks for its replicas. A worker that is lost in that half minute
-    is a second fault, of which Serve knows nothing yet.
+    When a new head is ready, its controller still needs about half a minute to find the replicas. A worker that is lost
+    in that time is a second fault that Serve does not notice.
     """
     try:
-        answer = httpx.get(
+        response = httpx.get(
             f"{outputs['rayDashboardUrl']}/api/serve/applications/",
             headers={"Authorization": f"Bearer {outputs['rayToken']}"},
             timeout=5,
         )
-        told = answer.raise_for_status().json()
+        status = response.raise_for_status().json()
     except httpx.HTTPError:
         return False
-    deployments = [one for application in told["applications"].values() for one in application["deployments"].values()]
-    replicas = [replica["state"] for one in deployments for replica in one["replicas"]]
-    proxies = [proxy["status"] for proxy in told["proxies"].values()]
-    return set(replicas) == {"RUNNING"} and set(proxies) == {"HEALTHY"}
+    applications = status["applications"].values()
+    deployments = [deployment for application in applications for deployment in application["deployments"].values()]
+    replica_states = {replica["state"] for deployment in deployments for replica in deployment["replicas"]}
+    proxy_states = {proxy["status"] for proxy in status["proxies"].values()}
+    return replica_states == {"RUNNING"} and proxy_states == {"HEALTHY"}
 
 
-def kill(machine: Tools, stack: LiveStack, part: str, *, timeout_s: float) -> float:
-    """End one pod of a part without notice, and give back the seconds until all was as before.
+def kill_pod(machine: Tools, stack: LiveStack, part: str, *, timeout_s: float) -> float:
+    """Kill one pod of a part of the platform, and wait until the platform has recovered.
 
-    That is when another pod is ready in its place, and Serve has all replicas and proxies.
+    Returns:
+        Seconds until another pod is ready in its place, and Serve has all replicas and proxies.
     """
     outputs = stack.outputs()
-    before = pods(machine, stack, part)
-    victim = next(iter(before.values()))["metadata"]
-    started = time.monotonic()
+    pods_before = pods(machine, stack, part)
+    killed = next(iter(pods_before.values()))["metadata"]
+    start_s = time.monotonic()
     machine.kubectl(
-        *("delete", "pod", victim["name"], "-n", victim["namespace"], "--force", "--grace-period=0"),
+        *("delete", "pod", killed["name"], "-n", killed["namespace"], "--force", "--grace-period=0"),
         timeout_s=60,
     )
 
-    def replaced() -> bool:
-        now = pods(machine, stack, part)
-        is_whole = len(now) == len(before) and all(is_ready(pod) for pod in now.values())
-        return is_whole and victim["uid"] not in now and serves(outputs)
+    def has_recovered() -> bool:
+        current = pods(machine, stack, part)
+        is_complete = len(current) == len(pods_before) and all(is_ready(pod) for pod in current.values())
+        return is_complete and killed["uid"] not in current and is_serving(outputs)
 
-    wait_for(f"a new {part}", replaced, timeout_s=timeout_s)
-    return time.monotonic() - started
+    wait_for(f"a new {part}", has_recovered, timeout_s=timeout_s)
+    return time.monotonic() - start_s
 
 
-def picture(machine: Tools, stack: LiveStack) -> str:
-    """What the cluster says of itself, for the report of a failed test."""
-    ours = str(stack.config["namespace"])
-    questions = (
+def describe_cluster(machine: Tools, stack: LiveStack) -> str:
+    """Return the output of kubectl commands that show the state of the cluster."""
+    namespace = str(stack.config["namespace"])
+    commands = (
         ("get", "pods", "--all-namespaces", "-o", "wide"),
-        ("get", "events", "-n", ours, "--sort-by=.lastTimestamp"),
-        ("get", "rayservices,rayclusters,endpointslices", "-n", ours),
-        ("get", "rayservices", "-n", ours, "-o", "jsonpath={.items[*].status}"),
+        ("get", "events", "-n", namespace, "--sort-by=.lastTimestamp"),
+        ("get", "rayservices,rayclusters,endpointslices", "-n", namespace),
+        ("get", "rayservices", "-n", namespace, "-o", "jsonpath={.items[*].status}"),
         ("describe", "nodes"),
-        ("logs", "-n", ours, "-l", SELECTORS["head"], "--all-containers", "--tail=40", "--prefix"),
-        ("logs", "-n", f"{ours}-operator", "-l", "app.kubernetes.io/name=kuberay-operator", "--tail=60"),
+        ("logs", "-n", namespace, "-l", SELECTORS["head"], "--all-containers", "--tail=40", "--prefix"),
+        ("logs", "-n", f"{namespace}-operator", "-l", "app.kubernetes.io/name=kuberay-operator", "--tail=60"),
     )
-    told = []
-    for question in questions:
+    sections = []
+    for command in commands:
         try:
-            answer = machine.kubectl(*question)
+            output = machine.kubectl(*command)
         except subprocess.SubprocessError as error:
-            answer = f"{error}\n{error.stderr if isinstance(error, subprocess.CalledProcessError) else ''}"
-        told.append(f"$ kubectl {' '.join(question)}\n{answer[-PICTURE_CHARACTERS:]}")
-    return "\n".join(told)
+            output = f"{error}\n{error.stderr if isinstance(error, subprocess.CalledProcessError) else ''}"
+        sections.append(f"$ kubectl {' '.join(command)}\n{output[-OUTPUT_LIMIT_CHARACTERS:]}")
+    return "\n".join(sections)
 
 
 def leftovers(machine: Tools, stack: LiveStack) -> list[str]:
-    """What is still in the cluster under the stack's names."""
-    ours = str(stack.config["namespace"])
+    """Return the resources of the stack that are still in the cluster."""
+    namespace = str(stack.config["namespace"])
     kinds = "namespaces,persistentvolumes,clusterroles,clusterrolebindings"
-    found = json.loads(machine.kubectl("get", kinds, "-o", "json"))["items"]
+    items = json.loads(machine.kubectl("get", kinds, "-o", "json"))["items"]
     return [
         f"{item['kind']} {item['metadata']['name']}"
-        for item in found
-        if item["metadata"]["name"] in (ours, f"{ours}-operator")
-        or item.get("spec", {}).get("claimRef", {}).get("namespace") == ours
-        or item["metadata"].get("annotations", {}).get("meta.helm.sh/release-namespace", "").startswith(ours)
+        for item in items
+        if item["metadata"]["name"] in (namespace, f"{namespace}-operator")
+        or item.get("spec", {}).get("claimRef", {}).get("namespace") == namespace
+        or item["metadata"].get("annotations", {}).get("meta.helm.sh/release-namespace", "").startswith(namespace)
     ]

@@ -1,4 +1,4 @@
-"""Updates that are broken off, and what takes them up or down; a worker lost beside another one."""
+"""Interrupted updates, the update or destroy that follows, and the loss of one of two workers."""
 
 from pathlib import Path
 
@@ -12,60 +12,58 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(1500)
 
-INSIDE = 0.02
-"""Share of the requests that may be inside a worker when it dies, and die with it."""
+LOST_SHARE = 0.02
+"""Largest share of the requests that may fail because the killed worker was processing them."""
 
 
-def test_a_first_up_that_was_broken_off_is_taken_up_by_the_next_one_which_ends_with_two_workers(
+def test_up_after_an_interrupted_first_up_ends_with_two_workers(
     stack: LiveStack, machine: Tools, tmp_path: Path, figure: Figure
 ) -> None:
     stack.configure(minWorkers=2, maxWorkers=2, replicas=2)
-    _break_off_a_first_up(stack, machine)
+    _interrupt_first_up(stack, machine)
 
     update = stack.up()
 
-    figure(f"up with two workers, after one that was broken off: {update.duration_s:.0f} s, {update.changes}")
+    figure(f"up with two workers, after an interrupted one: {update.duration_s:.0f} s, {update.changes}")
     platform.wait_for_one_cluster(machine, stack)
     assert len(platform.pods(machine, stack, "worker")) == 2
     platform.train(stack, tmp_path)
-    loaded = platform.load_model(stack)
-    assert len({one["replica"] for one in loaded["replicas"]}) == 2
+    replicas = platform.load_model(stack)["replicas"]
+    assert len({replica["replica"] for replica in replicas}) == 2
 
 
-def test_a_worker_that_is_killed_takes_no_more_requests_with_it_than_it_has(
+def test_a_killed_worker_fails_only_the_requests_that_it_was_processing(
     stack: LiveStack, machine: Tools, figure: Figure
 ) -> None:
-    with platform.requests(stack) as load:
-        recovered_s = platform.kill(machine, stack, "worker", timeout_s=RECOVERY_S)
+    with platform.prediction_traffic(stack) as traffic:
+        recovered_s = platform.kill_pod(machine, stack, "worker", timeout_s=RECOVERY_S)
 
-    figure(f"worker killed: back in {recovered_s:.0f} s, {load.failed} of {load.sent} failed {dict(load.failures)}")
-    assert load.failed <= INSIDE * load.sent
+    figure(
+        f"worker killed: back in {recovered_s:.0f} s, {traffic.failed} of {traffic.sent} failed {dict(traffic.failures)}"
+    )
+    assert traffic.failed <= LOST_SHARE * traffic.sent
     assert platform.predict(stack)["predictions"]
 
 
-def test_destroy_after_an_update_that_was_broken_off_leaves_nothing(
-    stack: LiveStack, machine: Tools, figure: Figure
-) -> None:
+def test_destroy_after_an_interrupted_update_leaves_nothing(stack: LiveStack, machine: Tools, figure: Figure) -> None:
     with (stack.folder / "app" / "__init__.py").open("a", encoding="utf-8") as code:
         code.write("\nCHANGED_AGAIN = True\n")
     update = stack.start_up()
-    stack.break_off(update, at="a second cluster", when=lambda: len(platform.pods(machine, stack, "head")) == 2)
+    stack.interrupt(update, at="a second cluster", when=lambda: len(platform.pods(machine, stack, "head")) == 2)
 
-    _destroy(stack, machine, figure, after="a broken off update")
-
-
-def test_destroy_after_a_first_up_that_was_broken_off_leaves_nothing(
-    stack: LiveStack, machine: Tools, figure: Figure
-) -> None:
-    _break_off_a_first_up(stack, machine)
-
-    _destroy(stack, machine, figure, after="a broken off first up")
+    _destroy(stack, machine, figure, after="an interrupted update")
 
 
-def _break_off_a_first_up(stack: LiveStack, machine: Tools) -> None:
-    """End the first `pulumi up` when there is a Ray cluster and Pulumi's state does not know of it yet."""
+def test_destroy_after_an_interrupted_first_up_leaves_nothing(stack: LiveStack, machine: Tools, figure: Figure) -> None:
+    _interrupt_first_up(stack, machine)
+
+    _destroy(stack, machine, figure, after="an interrupted first up")
+
+
+def _interrupt_first_up(stack: LiveStack, machine: Tools) -> None:
+    """Interrupt the first `pulumi up` when the Ray cluster exists, but is not yet in Pulumi's state."""
     update = stack.start_up()
-    stack.break_off(update, at="a cluster", when=lambda: platform.pods(machine, stack, "head"))
+    stack.interrupt(update, at="a cluster", when=lambda: platform.pods(machine, stack, "head"))
 
 
 def _destroy(stack: LiveStack, machine: Tools, figure: Figure, *, after: str) -> None:

@@ -28,114 +28,123 @@ def test_a_second_up_changes_nothing(stack: LiveStack, figure: Figure) -> None:
     update = stack.up()
 
     figure(f"second up: {update.duration_s:.0f} s, {update.changes}")
-    assert update.changes == {}, update.printed
+    assert update.changes == {}, update.output
 
 
-def test_a_submitted_job_trains_and_registers(stack: LiveStack, tmp_path: Path, figure: Figure) -> None:
-    started = time.monotonic()
+def test_a_submitted_job_trains_and_registers_a_model(stack: LiveStack, tmp_path: Path, figure: Figure) -> None:
+    start_s = time.monotonic()
 
-    printed = platform.train(stack, tmp_path)
+    output = platform.train(stack, tmp_path)
 
-    figure(f"training job: {time.monotonic() - started:.0f} s")
-    assert '"gate": "passed"' in printed
+    figure(f"training job: {time.monotonic() - start_s:.0f} s")
+    assert '"gate": "passed"' in output
 
 
 def test_the_trained_model_is_loaded_and_predicts(stack: LiveStack, figure: Figure) -> None:
-    started = time.monotonic()
+    start_s = time.monotonic()
 
-    loaded = platform.load_model(stack)
-    predicted = platform.predict(stack)
+    model = platform.load_model(stack)
+    prediction = platform.predict(stack)
 
-    figure(f"load and predict: {time.monotonic() - started:.1f} s")
-    assert loaded["model_loaded"] is True
-    assert predicted["model_version"] == loaded["model_info"]["version"]
-    assert len(predicted["predictions"]) == len(predicted["probabilities"]) > 0
+    figure(f"load and predict: {time.monotonic() - start_s:.1f} s")
+    assert model["model_loaded"] is True
+    assert prediction["model_version"] == model["model_info"]["version"]
+    assert len(prediction["predictions"]) == len(prediction["probabilities"]) > 0
 
 
-def test_the_doctor_finds_nothing_wrong_with_any_part(stack: LiveStack) -> None:
+def test_the_doctor_reports_every_part_as_ok(stack: LiveStack) -> None:
     command = ["manta", "doctor", "--json", "--stack", stack.name]
 
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=stack.folder, env={**os.environ, **stack.environment}, capture_output=True, text=True, check=False
     )
 
-    parts = {one["check"]: one["status"] for one in json.loads(done.stdout)["findings"]}
-    assert {parts[name] for name in ("operator", "redis", "mlflow", "ray head", "ray workers", "ray service")} == {"ok"}
+    findings = json.loads(process.stdout)["findings"]
+    status_of_check = {finding["check"]: finding["status"] for finding in findings}
+    assert {
+        status_of_check[name] for name in ("operator", "redis", "mlflow", "ray head", "ray workers", "ray service")
+    } == {"ok"}
 
 
-def test_a_tunnel_comes_back_after_its_pod_was_killed(stack: LiveStack, machine: Tools, figure: Figure) -> None:
-    with platform.forwarding(stack) as ports:
+def test_a_tunnel_reconnects_after_its_pod_was_killed(stack: LiveStack, machine: Tools, figure: Figure) -> None:
+    with platform.run_forward(stack) as ports:
         for name, port in ports.items():
-            wait_for(f"the tunnel to {name}", partial(platform.answers, port), timeout_s=RECOVERY_S)
-        ready_s = platform.kill(machine, stack, "mlflow", timeout_s=RECOVERY_S)
-        started = time.monotonic()
+            wait_for(f"the tunnel to {name}", partial(platform.is_answering, port), timeout_s=RECOVERY_S)
+        ready_s = platform.kill_pod(machine, stack, "mlflow", timeout_s=RECOVERY_S)
+        start_s = time.monotonic()
 
-        wait_for("the tunnel to MLflow", lambda: platform.answers(ports["mlflow"]), timeout_s=RECOVERY_S)
+        wait_for("the tunnel to MLflow", lambda: platform.is_answering(ports["mlflow"]), timeout_s=RECOVERY_S)
 
-    figure(f"tunnel: pod ready after {ready_s:.0f} s, tunnel {time.monotonic() - started:.1f} s later")
+    figure(f"tunnel: pod ready after {ready_s:.0f} s, tunnel {time.monotonic() - start_s:.1f} s later")
 
 
 @pytest.mark.parametrize("part", ["mlflow", "redis", "head"])
-def test_no_request_fails_while_a_killed_pod_comes_back(
+def test_no_request_fails_while_a_killed_pod_is_replaced(
     stack: LiveStack, machine: Tools, figure: Figure, part: str
 ) -> None:
-    with platform.requests(stack) as load:
-        recovered_s = platform.kill(machine, stack, part, timeout_s=RECOVERY_S)
+    with platform.prediction_traffic(stack) as traffic:
+        recovered_s = platform.kill_pod(machine, stack, part, timeout_s=RECOVERY_S)
 
-    figure(f"{part} killed: back in {recovered_s:.0f} s, {load.failed} of {load.sent} failed {dict(load.failures)}")
-    assert load.failed == 0
+    figure(
+        f"{part} killed: back in {recovered_s:.0f} s, {traffic.failed} of {traffic.sent} failed {dict(traffic.failures)}"
+    )
+    assert traffic.failed == 0
     assert platform.predict(stack)["predictions"]
 
 
-def test_changed_code_rolls_out_and_no_request_fails(stack: LiveStack, machine: Tools, figure: Figure) -> None:
-    before = stack.outputs()["image"]
+def test_no_request_fails_while_changed_code_is_rolled_out(stack: LiveStack, machine: Tools, figure: Figure) -> None:
+    image_before = stack.outputs()["image"]
     with (stack.folder / "app" / "__init__.py").open("a", encoding="utf-8") as code:
         code.write("\nCHANGED = True\n")
 
-    with platform.requests(stack) as load:
+    with platform.prediction_traffic(stack) as traffic:
         update = stack.up()
 
-    figure(f"changed code: {update.duration_s:.0f} s, {load.failed} of {load.sent} failed {dict(load.failures)}")
-    assert stack.outputs()["image"] != before
-    assert load.failed == 0
+    figure(
+        f"changed code: {update.duration_s:.0f} s, {traffic.failed} of {traffic.sent} failed {dict(traffic.failures)}"
+    )
+    assert stack.outputs()["image"] != image_before
+    assert traffic.failed == 0
     workers = [pod for pod in platform.pods(machine, stack, "worker").values() if platform.is_ready(pod)]
     assert stack.outputs()["image"] in {pod["spec"]["containers"][0]["image"] for pod in workers}
 
 
-def test_a_build_that_fails_ends_the_update_and_changes_nothing(
+def test_a_failed_image_build_stops_the_update_and_changes_no_pod(
     stack: LiveStack, machine: Tools, figure: Figure
 ) -> None:
     platform.wait_for_one_cluster(machine, stack)
-    before = {part: set(platform.pods(machine, stack, part)) for part in platform.SELECTORS}
-    kept = dict(stack.config)
+    pods_before = {part: set(platform.pods(machine, stack, part)) for part in platform.SELECTORS}
+    config_before = dict(stack.config)
     stack.configure(imageBuilder="command", buildCommand="echo no such package as {image} && exit 7", cpus=2)
-    started = time.monotonic()
+    start_s = time.monotonic()
 
     with pytest.raises(CommandError, match="no such package as"):
         stack.up()
 
-    figure(f"broken build: {time.monotonic() - started:.0f} s")
-    stack.config = kept
+    figure(f"broken build: {time.monotonic() - start_s:.0f} s")
+    stack.config = config_before
     stack.configure()
-    assert {part: set(platform.pods(machine, stack, part)) for part in platform.SELECTORS} == before
+    assert {part: set(platform.pods(machine, stack, part)) for part in platform.SELECTORS} == pods_before
 
 
-def test_a_changed_size_is_applied_and_no_request_fails(stack: LiveStack, machine: Tools, figure: Figure) -> None:
+def test_no_request_fails_while_the_workers_are_resized(stack: LiveStack, machine: Tools, figure: Figure) -> None:
     resize = machine.resize or {"cpus": int(str(stack.config.get("cpus", 1))) + 1}
     stack.configure(**resize)
 
-    with platform.requests(stack) as load:
+    with platform.prediction_traffic(stack) as traffic:
         update = stack.up()
 
-    figure(f"size {resize}: {update.duration_s:.0f} s, {load.failed} of {load.sent} failed {dict(load.failures)}")
+    figure(
+        f"size {resize}: {update.duration_s:.0f} s, {traffic.failed} of {traffic.sent} failed {dict(traffic.failures)}"
+    )
     limits = [
         pod["spec"]["containers"][0]["resources"]["limits"]
         for pod in platform.pods(machine, stack, "worker").values()
         if platform.is_ready(pod)
     ]
-    wanted = {{"cpus": "cpu"}.get(key, key): str(value) for key, value in resize.items()}
-    assert any(wanted.items() <= limit.items() for limit in limits)
-    assert load.failed == 0
+    expected = {{"cpus": "cpu"}.get(key, key): str(value) for key, value in resize.items()}
+    assert any(expected.items() <= limit.items() for limit in limits)
+    assert traffic.failed == 0
 
 
 def test_destroy_leaves_nothing_but_the_crds(stack: LiveStack, machine: Tools, figure: Figure) -> None:
