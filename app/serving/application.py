@@ -17,6 +17,7 @@ from ray.serve.schema import LoggingConfig
 from app import names
 from app.models.registry import Registry
 from app.serving import routes
+from app.serving.access import AccessRules
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.load import Fleet
 from app.serving.fleet.protocol import AliasReading, Claim, FleetMember, LoadId, Refusal
@@ -91,7 +92,7 @@ class ModelServer(FleetMember):
             self._fleet,
             self._follower,
             limits=RequestLimits(rows=self._args.max_rows, body_bytes=self._args.max_body_bytes),
-            access=routes.AccessRules(
+            access=AccessRules(
                 tokens=config.serve_tokens,
                 predict_needs_token=config.predict_needs_token,
                 webhook_secret=config.webhook_secret,

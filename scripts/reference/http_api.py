@@ -11,6 +11,8 @@ from pydantic import SecretStr
 from app import errors, names
 from app.models.registry import Registry
 from app.serving import routes as app_routes
+from app.serving.access import AccessRules
+from app.serving.error_responses import PROBLEM_JSON
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.load import Fleet
 from app.serving.fleet.protocol import Answer, Args, FleetMember
@@ -35,7 +37,7 @@ A bearer token is one of the list in `MANTA_SERVE_TOKENS`; if the list is empty,
 
 PROBLEMS: Final = f"""\
 Every error of the application is a problem document of [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) with the
-content type `{app_routes.PROBLEM_JSON}`. If the queue of a replica is full, Ray Serve answers: 503 with text."""
+content type `{PROBLEM_JSON}`. If the queue of a replica is full, Ray Serve answers: 503 with text."""
 
 NPY: Final = f"""\
 **Body, `{body.NPY}`**
@@ -107,7 +109,7 @@ def _application() -> FastAPI:
     )
     fleet = Fleet(replica, _EmptyGroup())
     secret = SecretStr("secret")
-    access = app_routes.AccessRules(tokens=[secret], predict_needs_token=False, webhook_secret=secret)
+    access = AccessRules(tokens=[secret], predict_needs_token=False, webhook_secret=secret)
     return app_routes.create_api(fleet, AliasFollower(fleet), limits=RequestLimits(), access=access)
 
 

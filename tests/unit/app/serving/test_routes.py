@@ -13,19 +13,20 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.serving import middleware, routes
+from app.serving.access import AccessRules
 from app.serving.fleet.replica import Replica
 from app.serving.requests.limits import RequestLimits
 from app.settings import Settings
 from tests.support.fake_fleet import FakeRegistry, FakeReplicaGroup
 
-ACCESS = routes.AccessRules(tokens=[SecretStr("old"), SecretStr("new")], predict_needs_token=True, webhook_secret=None)
-OPEN = routes.AccessRules(tokens=[], predict_needs_token=False, webhook_secret=None)
+ACCESS = AccessRules(tokens=[SecretStr("old"), SecretStr("new")], predict_needs_token=True, webhook_secret=None)
+OPEN = AccessRules(tokens=[], predict_needs_token=False, webhook_secret=None)
 ROW = {"features": [[1.0]]}
 
 
 def run_scenario(
     scenario: Callable[[httpx.AsyncClient, FakeRegistry], Awaitable[httpx.Response]],
-    access: routes.AccessRules = ACCESS,
+    access: AccessRules = ACCESS,
 ) -> httpx.Response:
     """Run a scenario with a client of one replica that serves no model yet."""
 
@@ -47,7 +48,7 @@ def run_scenario(
 
 
 @pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["with a route", "with a direct handler"])
-def test_a_prediction_before_any_load_gets_a_problem_document_with_the_next_step(access: routes.AccessRules) -> None:
+def test_a_prediction_before_any_load_gets_a_problem_document_with_the_next_step(access: AccessRules) -> None:
     answer = run_scenario(lambda client, _: client.post("/predict", json=ROW), access)
 
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
@@ -55,9 +56,7 @@ def test_a_prediction_before_any_load_gets_a_problem_document_with_the_next_step
 
 
 @pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["with a route", "with a direct handler"])
-def test_an_unexpected_exception_gets_a_problem_document(
-    access: routes.AccessRules, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unexpected_exception_gets_a_problem_document(access: AccessRules, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Replica) -> None:
         raise ZeroDivisionError
 
@@ -70,7 +69,7 @@ def test_an_unexpected_exception_gets_a_problem_document(
 
 
 @pytest.mark.parametrize("access", [ACCESS, OPEN], ids=["with a route", "with a direct handler"])
-def test_a_client_that_disconnects_while_it_sends_the_body_causes_no_exception(access: routes.AccessRules) -> None:
+def test_a_client_that_disconnects_while_it_sends_the_body_causes_no_exception(access: AccessRules) -> None:
     scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b""}
     scope |= {"headers": [(b"authorization", b"Bearer new")]}
     messages = []

@@ -1,0 +1,62 @@
+"""The HTTP response for each error: an RFC 9457 problem document."""
+
+from typing import Final
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from app.errors import MantaError, UnauthorizedError
+from app.serving.schemas import Problem
+
+PROBLEM_JSON: Final = "application/problem+json"
+
+CLIENT_CLOSED_REQUEST: Final = Response(status_code=499)
+"""Answer if the client disconnects while it sends the body. It reaches no client, but avoids a traceback in the log."""
+
+
+def install(api: FastAPI) -> None:
+    """Let an API answer every error with a problem document."""
+
+    @api.exception_handler(MantaError)
+    async def manta_error(request: Request, error: MantaError) -> Response:
+        return error_response(request, error)
+
+    @api.exception_handler(HTTPException)
+    async def http_exception(request: Request, error: HTTPException) -> Response:
+        """Answer what Starlette rejects: an unknown path or a wrong method."""
+        members = {
+            "type": "about:blank",
+            "title": error.detail,
+            "status": error.status_code,
+            "detail": f"{request.method} {request.url.path}: {error.detail}.",
+            "instance": request.url.path,
+            "next_step": "See /docs for the paths and their methods.",
+        }
+        return _problem_response(members, error.status_code, dict(error.headers or {}))
+
+    @api.exception_handler(ClientDisconnect)
+    async def client_disconnect(_: Request, __: Exception) -> Response:
+        return CLIENT_CLOSED_REQUEST
+
+    @api.exception_handler(Exception)
+    async def defect(request: Request, _: Exception) -> Response:
+        """Answer an unexpected exception. Starlette raises it again, so the replica's log has the traceback."""
+        return defect_response(request)
+
+
+def error_response(request: Request, error: MantaError) -> Response:
+    """Build the response for an error of the app."""
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthorizedError) else {}
+    return _problem_response(error.problem(request.url.path), error.status, headers)
+
+
+def defect_response(request: Request) -> Response:
+    """Build the response for an unexpected exception. It tells the client nothing about the cause."""
+    error = MantaError("The service failed because of a defect.", next_step="See the replica's log.")
+    return _problem_response(error.problem(request.url.path), error.status, {})
+
+
+def _problem_response(members: dict[str, object], status: int, headers: dict[str, str]) -> Response:
+    content = Problem.model_validate(members).model_dump_json(exclude_none=True)
+    return Response(content, status_code=status, headers=headers, media_type=PROBLEM_JSON)
