@@ -39,7 +39,8 @@ def test_a_killed_worker_fails_only_the_requests_that_it_was_processing(
         recovered_s = platform.kill_pod(machine, stack, "worker", timeout_s=RECOVERY_S)
 
     figure(
-        f"worker killed: back in {recovered_s:.0f} s, {traffic.failed} of {traffic.sent} failed {dict(traffic.failures)}"
+        f"worker killed: back in {recovered_s:.0f} s, "
+        f"{traffic.failed} of {traffic.sent} failed {dict(traffic.failures)}"
     )
     assert traffic.failed <= LOST_SHARE * traffic.sent
     assert platform.predict(stack)["predictions"]

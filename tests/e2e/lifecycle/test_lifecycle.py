@@ -86,7 +86,8 @@ def test_no_request_fails_while_a_killed_pod_is_replaced(
         recovered_s = platform.kill_pod(machine, stack, part, timeout_s=RECOVERY_S)
 
     figure(
-        f"{part} killed: back in {recovered_s:.0f} s, {traffic.failed} of {traffic.sent} failed {dict(traffic.failures)}"
+        f"{part} killed: back in {recovered_s:.0f} s, "
+        f"{traffic.failed} of {traffic.sent} failed {dict(traffic.failures)}"
     )
     assert traffic.failed == 0
     assert platform.predict(stack)["predictions"]
