@@ -1,1 +1,1 @@
-"""Training jobs: where they go, what goes along, how they are followed and reproduced."""
+"""`manta train` and `manta reproduce`: choose a Ray cluster, submit a training job and follow it, repeat a run."""

@@ -96,8 +96,8 @@ def reproduce(
 ) -> None:
     """Repeat a training run and check that the model is identical, bit for bit.
 
-    The run's commit, data and parameters come from MLflow. The repetition registers no model and does not change the
-    working tree.
+    The run's commit, data and parameters come from MLflow.
+    The repetition registers no model and does not change the working tree.
 
     Example: manta reproduce 0f3c6d9b8e7a4c5d9b8e7a4c5d9b8e7a
     """

@@ -20,8 +20,9 @@ from app.training.options import TrainOptions
 
 HELP: Final = """Train a random forest in a Ray job.
 
-The job evaluates the model on held-out rows and registers it in MLflow. It runs on the platform of this folder
-(`manta local`) if that is running, and otherwise on the selected Pulumi stack.
+The job evaluates the model on held-out rows and registers it in MLflow.
+If a platform runs in this folder (`manta local`), the job runs there.
+Otherwise it runs on the selected Pulumi stack.
 
 Example: manta train --data houses.csv --target sold --trees 200
 """

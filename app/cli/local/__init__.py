@@ -1,1 +1,1 @@
-"""The platform on one machine: MLflow, a Ray head and the Serve application as local processes."""
+"""`manta local`: MLflow, a Ray head and the Serve application as processes on one machine."""

@@ -51,8 +51,8 @@ def local(
 ) -> None:
     """Start MLflow, Ray and the prediction service on this machine.
 
-    The first start trains a model, loads it and makes a prediction. Later starts load the current champion.
-    The platform runs until Ctrl-C.
+    The first start trains a model, loads it and makes a prediction.
+    Later starts load the current champion. The platform runs until Ctrl-C.
 
     Example: manta local --serve-port 8001
     """

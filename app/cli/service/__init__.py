@@ -1,1 +1,1 @@
-"""Commands that call the HTTP API: load, predict, status."""
+"""`manta load`, `manta predict` and `manta status`: commands that call the HTTP API."""

@@ -74,8 +74,11 @@ def predict(
 ) -> None:
     """Predict the rows of a CSV or JSON file with the loaded model.
 
-    A CSV file gives CSV: a prediction and the class probabilities per row. Its header names the model's columns, in any
-    order. A JSON file gives JSON: it holds a list of rows, or an object with the key `features`.
+    The header of a CSV file names the model's columns, in any order.
+    The output is CSV: the prediction and the class probabilities of each row.
+
+    A JSON file holds a list of rows, or an object with the key `features`.
+    The output is the JSON response of the service.
 
     Example: manta predict rows.csv > predictions.csv
     """

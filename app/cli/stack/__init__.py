@@ -1,1 +1,1 @@
-"""Commands for a Pulumi stack: its outputs, tunnels, continuous updates and checks."""
+"""`manta forward`, `manta dev` and `manta doctor`: tunnels, updates and checks of a Pulumi stack."""

@@ -24,7 +24,8 @@ def forward(
 ) -> None:
     """Keep tunnels to Ray, MLflow and Serve open until Ctrl-C.
 
-    Each tunnel is a `kubectl port-forward` from 127.0.0.1. A tunnel that drops is opened again.
+    Each tunnel is a `kubectl port-forward` from 127.0.0.1.
+    A tunnel that drops is opened again.
 
     Example: manta forward --serve-port 18000
     """

@@ -18,7 +18,8 @@ def doctor(
 ) -> None:
     """Check tools, cluster and configuration, and every part of a stack that is up.
 
-    Each failed check names the next step. The exit code is 1 if a check failed.
+    Each failed check names the next step.
+    The exit code is 1 if a check failed.
 
     Example: manta doctor --stack prod
     """
