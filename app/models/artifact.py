@@ -6,7 +6,7 @@ versions and aliases are in `app.models.registry`.
 
 import zipfile
 from dataclasses import dataclass
-from importlib.metadata import version as installed
+from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any, Final
 
@@ -94,9 +94,9 @@ def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series) -> st
         The model's URI, for `Registry.register`.
     """
     predictions = model.predict(example)
-    answers = {EXAMPLE_PREDICTIONS: predictions.tolist(), EXAMPLE_LABELS: labels.tolist()}
+    metadata = {EXAMPLE_PREDICTIONS: predictions.tolist(), EXAMPLE_LABELS: labels.tolist()}
     if hasattr(model, "predict_proba"):
-        answers[EXAMPLE_PROBABILITIES] = model.predict_proba(example).tolist()
+        metadata[EXAMPLE_PROBABILITIES] = model.predict_proba(example).tolist()
     info = mlflow.sklearn.log_model(
         model,
         name="model",
@@ -104,9 +104,9 @@ def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series) -> st
         skops_trusted_types=TRUSTED_TYPES,
         signature=infer_signature(example, predictions),
         input_example=example,
-        metadata=answers,
+        metadata=metadata,
         # MLflow would start a process that imports everything again: 19 times as long as the rest of this call.
-        pip_requirements=[f"{name}=={installed(name)}" for name in ("mlflow", "numpy", "scikit-learn", "skops")],
+        pip_requirements=[f"{name}=={package_version(name)}" for name in ("mlflow", "numpy", "scikit-learn", "skops")],
     )
     return str(info.model_uri)
 
@@ -132,20 +132,20 @@ def read(folder: Path, *, label: str) -> Artifact:
     _check_flavor(flavor, label)
     model = _load(folder / flavor["pickled_model"], label)
     columns = read_columns(stored.signature, model, label=label)
-    answers = stored.metadata or {}
+    metadata = stored.metadata or {}
     if not isinstance(example, pd.DataFrame):
         raise ModelRefusedError(
             f"{label} has no input example with named columns.",
             next_step="Log the model with mlflow.sklearn.log_model(..., input_example=a data frame of a few rows).",
         )
-    probabilities = answers.get(EXAMPLE_PROBABILITIES)
+    probabilities = metadata.get(EXAMPLE_PROBABILITIES)
     return Artifact(
         model=model,
         columns=columns,
         example=example[columns.names],
-        example_predictions=answers.get(EXAMPLE_PREDICTIONS),
+        example_predictions=metadata.get(EXAMPLE_PREDICTIONS),
         example_probabilities=None if probabilities is None else np.array(probabilities, dtype=np.float64),
-        example_labels=answers.get(EXAMPLE_LABELS, []),
+        example_labels=metadata.get(EXAMPLE_LABELS, []),
     )
 
 
@@ -160,7 +160,7 @@ def _check_flavor(flavor: dict[str, Any], label: str) -> None:
             allowed="skops",
             next_step="Log the model with mlflow.sklearn.log_model(..., serialization_format='skops').",
         )
-    fitted_with, installed_version = str(flavor.get("sklearn_version")), installed("scikit-learn")
+    fitted_with, installed_version = str(flavor.get("sklearn_version")), package_version("scikit-learn")
     if fitted_with.split(".")[:2] != installed_version.split(".")[:2]:
         raise ModelRefusedError(
             f"{label} was fitted with scikit-learn {fitted_with}, "
