@@ -115,7 +115,7 @@ def _image_builds(stack: Settings, root: Path) -> tuple[ImageBuild, ImageBuild]:
 def _image_build(
     name: str,
     content: ImageContent,
-    published: str,
+    published: str | None,
     stack: Settings,
     root: Path,
     *,

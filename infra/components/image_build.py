@@ -18,8 +18,8 @@ class ImageBuildArgs:
 
     content: ImageContent
     images: ImageOptions
-    published: str
-    """Reference of a published image, which is used unchanged; empty means that the image is built."""
+    published: str | None
+    """Reference of a published image, which is used unchanged; None means that the image is built."""
     root: Path
     """Root of the project."""
     profile: str
@@ -38,8 +38,9 @@ class ImageBuild(pulumi.ComponentResource):
     def __init__(self, name: str, args: ImageBuildArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         # The type token is part of the URN: another token would replace the resource in existing stacks.
         super().__init__("manta:index:Image", name, None, opts)
-        self.reference = args.published
-        if not args.published:
+        if args.published is not None:
+            self.reference = args.published
+        else:
             self.reference = content.reference(args.content, args.images, args.root)
             local.Command(
                 f"{name}-build",

@@ -21,15 +21,15 @@ def redis(images: ImageOptions) -> str:
     return resolve(versions.REDIS_IMAGE, replacement=images.redis_image, mirror=images.image_registry)
 
 
-def ray(images: ImageOptions) -> str:
-    """Image of Ray with `imageBuilder: prebuilt`, else empty."""
-    return images.image if images.image_builder == "prebuilt" else ""
+def ray(images: ImageOptions) -> str | None:
+    """Image of Ray with `imageBuilder: prebuilt`; None if the stack builds the image."""
+    return images.image if images.image_builder == "prebuilt" else None
 
 
-def mlflow(images: ImageOptions) -> str:
-    """Image of MLflow if the stack names one or builds none, else empty."""
+def mlflow(images: ImageOptions) -> str | None:
+    """Image of MLflow if the stack names one or builds none; None if the stack builds the image."""
     if images.image_builder != "prebuilt" and not images.mlflow_image:
-        return ""
+        return None
     return resolve(versions.MLFLOW_IMAGE, replacement=images.mlflow_image, mirror=images.image_registry)
 
 

@@ -227,7 +227,7 @@ def test_a_mirror_takes_the_place_of_every_public_registry() -> None:
 
     assert content.base_image(wanted) == "mirror.example.com/hub/library/python:3.11.13-slim-bookworm"
     for reference in (references.operator, references.redis, references.mlflow, references.busybox):
-        assert reference(wanted).startswith("mirror.example.com/hub/")
+        assert str(reference(wanted)).startswith("mirror.example.com/hub/")
     assert references.operator(wanted) == "mirror.example.com/hub/kuberay/operator:v1.7.0"
 
 
