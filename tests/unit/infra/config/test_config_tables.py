@@ -31,8 +31,8 @@ def default(field: FieldInfo) -> Any:  # noqa: ANN401
 
 
 def declared() -> dict[str, dict[str, Any]]:
-    loaded: dict[str, dict[str, Any]] = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"]
-    return loaded
+    declarations: dict[str, dict[str, Any]] = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"]
+    return declarations
 
 
 def rows() -> list[list[str]]:
@@ -45,7 +45,7 @@ def test_pulumi_yaml_declares_exactly_the_keys_of_the_settings() -> None:
     assert list(declared()) == list(settings.keys())
 
 
-def test_pulumi_yaml_tells_type_default_and_meaning_of_each_key() -> None:
+def test_pulumi_yaml_declares_type_default_and_description_of_each_key() -> None:
     keys = declared()
 
     for key, field in settings.keys().items():
@@ -55,11 +55,11 @@ def test_pulumi_yaml_tells_type_default_and_meaning_of_each_key() -> None:
         assert keys[key] == expected, key
 
 
-def test_the_reference_has_a_row_for_each_key_and_no_other() -> None:
+def test_the_reference_has_exactly_one_row_for_each_key() -> None:
     assert [row[0].strip("`") for row in rows()] == list(settings.keys())
 
 
-def test_the_reference_shows_type_default_and_meaning_of_each_key() -> None:
+def test_the_reference_shows_type_default_and_description_of_each_key() -> None:
     for (key, field), row in zip(settings.keys().items(), rows(), strict=True):
         secret = ", secret" if field.annotation is SecretStr else ""
         value = default(field) if isinstance(default(field), str) else json.dumps(default(field))
@@ -79,7 +79,7 @@ def test_the_reference_lists_every_choice_of_a_key() -> None:
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_a_stacks_file_holds_only_what_differs_from_the_defaults(stack: str) -> None:
+def test_a_stacks_file_contains_only_values_other_than_the_defaults(stack: str) -> None:
     fields = settings.keys()
 
     for key, value in stack_file(stack).items():
@@ -87,13 +87,13 @@ def test_a_stacks_file_holds_only_what_differs_from_the_defaults(stack: str) -> 
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_a_stacks_file_holds_no_secret(stack: str) -> None:
+def test_a_stacks_file_contains_no_secret(stack: str) -> None:
     fields = settings.keys()
 
     assert not [key for key in stack_file(stack) if fields[key].annotation is SecretStr]
 
 
-def test_the_program_is_where_pulumi_looks_for_it() -> None:
+def test_pulumi_yaml_names_the_folder_of_the_program() -> None:
     project = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())
 
     assert project["name"] == settings.PROJECT

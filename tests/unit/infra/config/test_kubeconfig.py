@@ -1,4 +1,4 @@
-"""The guard: which context is local, and what is refused before anything is registered."""
+"""The check of the target: which contexts are local, and which targets the program refuses."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from infra.config import kubeconfig
 from infra.config.kubeconfig import Context, TargetError
 from tests.support import engine
 from tests.support.program import SERVERS, Program, config
-from tests.support.program import kubeconfig as written
+from tests.support.program import kubeconfig as kubeconfig_text
 
 MINIKUBE = """
 contexts:
@@ -51,14 +51,14 @@ def test_a_private_or_public_address_proves_nothing(server: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["my-minikube-copy", "kindness", "prod-k3d-"])
-def test_a_name_that_only_contains_a_local_one_is_not_local(name: str) -> None:
+def test_a_name_that_only_contains_a_local_name_is_not_local(name: str) -> None:
     assert not kubeconfig.is_local(context(name))
 
 
-def test_a_minikube_profile_is_known_by_its_signature() -> None:
-    found = kubeconfig.find([kubeconfig.parse(MINIKUBE)], "work")
+def test_a_minikube_profile_is_local_by_its_extension() -> None:
+    profile = kubeconfig.find([kubeconfig.parse(MINIKUBE)], "work")
 
-    assert kubeconfig.is_local(found)
+    assert kubeconfig.is_local(profile)
 
 
 def test_a_context_named_in_local_contexts_is_local() -> None:
@@ -67,8 +67,8 @@ def test_a_context_named_in_local_contexts_is_local() -> None:
 
 def test_several_files_are_searched_and_the_first_wins(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    first.write_text(written({"both": "https://first"}))
-    second.write_text(written({"both": "https://second", "other": "https://other"}, current="other"))
+    first.write_text(kubeconfig_text({"both": "https://first"}))
+    second.write_text(kubeconfig_text({"both": "https://second", "other": "https://other"}, current="other"))
 
     documents = kubeconfig.read([first, tmp_path / "missing", second])
 
@@ -76,38 +76,38 @@ def test_several_files_are_searched_and_the_first_wins(tmp_path: Path) -> None:
     assert kubeconfig.find(documents, "").name == "other"
 
 
-@pytest.mark.parametrize(("text", "said"), [("{", "not YAML"), ("", "empty")])
-def test_what_is_no_kubeconfig_is_refused(text: str, said: str) -> None:
-    with pytest.raises(TargetError, match=said):
+@pytest.mark.parametrize(("text", "message"), [("{", "not YAML"), ("", "empty")])
+def test_a_text_that_is_not_a_kubeconfig_is_refused(text: str, message: str) -> None:
+    with pytest.raises(TargetError, match=message):
         kubeconfig.parse(text)
 
 
-GUARDED: list[tuple[str, dict[str, object], str]] = [
+WRONG_TARGETS: list[tuple[str, dict[str, object], str]] = [
     ("dev", {"context": "manta-prod"}, r"is minikube, but .*manta-prod.*localContexts\[0\]"),
     ("dev", {"context": "private"}, "is minikube, but .*10.77.0.2"),
     ("dev", {"context": "nowhere"}, "no context 'nowhere'. Its contexts: loopback, manta-prod, minikube, private"),
     ("prod", {"context": "minikube"}, "is cloud, but.*pulumi stack select dev"),
     ("prod", {"context": "loopback"}, "is cloud, but"),
     ("prod", {"localContexts": ["manta-prod"]}, "is cloud, but"),
-    ("dev", {"kubeconfig": written({"minikube": "https://x"}), "context": "other"}, "no context 'other'"),
+    ("dev", {"kubeconfig": kubeconfig_text({"minikube": "https://x"}), "context": "other"}, "no context 'other'"),
 ]
 
 
-@pytest.mark.parametrize(("stack", "changes", "said"), GUARDED)
-def test_a_wrong_target_is_refused_before_anything_is_registered(
-    program: Program, monkeypatch: pytest.MonkeyPatch, stack: str, changes: dict[str, object], said: str
+@pytest.mark.parametrize(("stack", "changes", "message"), WRONG_TARGETS)
+def test_a_wrong_target_is_refused_before_any_resource_is_registered(
+    program: Program, monkeypatch: pytest.MonkeyPatch, stack: str, changes: dict[str, object], message: str
 ) -> None:
     registered: list[str] = []
     monkeypatch.setattr(engine, "_registered", lambda urn, _request: registered.append(urn))
 
-    with pytest.raises(TargetError, match=said):
+    with pytest.raises(TargetError, match=message):
         program.deploy(stack, **changes)
 
     assert registered == []
 
 
 @pytest.mark.parametrize("changes", [{"context": "loopback"}, {"context": "private", "localContexts": ["private"]}])
-def test_a_local_context_is_used_by_name_and_identity(program: Program, changes: dict[str, object]) -> None:
+def test_the_providers_use_the_configured_context(program: Program, changes: dict[str, object]) -> None:
     record = program.deploy(**changes)
 
     for provider in record.of_type("pulumi:providers:kubernetes"):
@@ -124,7 +124,7 @@ def test_changed_secrets_and_config_maps_are_updated_in_place(program: Program) 
 
 
 def test_a_kubeconfig_from_the_configuration_stays_secret(program: Program) -> None:
-    content = written({"manta-prod": "https://prod.example.com"})
+    content = kubeconfig_text({"manta-prod": "https://prod.example.com"})
 
     provider = program.deploy("prod", kubeconfig=content).resource("pulumi:providers:kubernetes", "cluster")
 
@@ -132,19 +132,19 @@ def test_a_kubeconfig_from_the_configuration_stays_secret(program: Program) -> N
     assert provider.public["kubeconfig"] == engine.HIDDEN
 
 
-def test_another_stack_gives_kubeconfig_and_context(program: Program) -> None:
+def test_the_kubeconfig_and_the_context_come_from_the_cluster_stack(program: Program) -> None:
     record = program.deploy("prod", clusterStack="org/platform/prod", context="")
 
     provider = record.resource("pulumi:providers:kubernetes", "cluster")
-    assert provider.inputs["kubeconfig"] == written(SERVERS, current="manta-prod")
+    assert provider.inputs["kubeconfig"] == kubeconfig_text(SERVERS, current="manta-prod")
     assert provider.inputs["clusterIdentifier"] == "org/platform/prod"
     assert record.outputs["context"] == "manta-prod"
 
 
-def test_a_local_cluster_of_another_stack_is_refused_before_its_provider(program: Program) -> None:
+def test_a_local_cluster_of_the_cluster_stack_is_refused_for_a_cloud_target(program: Program) -> None:
     with pytest.raises(TargetError, match="is cloud, but"):
         program.deploy("prod", clusterStack="org/platform/prod", context="minikube")
 
 
-def test_every_run_reads_the_configuration_that_it_is_given() -> None:
+def test_the_test_configuration_contains_the_changes() -> None:
     assert config("dev", {"context": "a"})["manta:context"] == "a"

@@ -1,4 +1,4 @@
-"""The configuration: what is accepted, what is refused, and the command that mends it."""
+"""The configuration: accepted values, refused values, and the commands in the error messages."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from infra.config.settings import SettingsError
 from tests.support.program import config, parsed
 
 REFUSED: list[tuple[str, dict[str, object], str]] = [
-    # stack, changes, a part of the command that mends it
+    # stack, changes, part of the command in the error message
     ("dev", {"cpus": 0}, "pulumi config set cpus 1"),
     ("dev", {"cpus": "many"}, "pulumi config set cpus 1"),
     ("dev", {"memory": "2GB"}, "pulumi config set memory 2Gi"),
@@ -64,72 +64,72 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("stack", "changes", "command"), REFUSED)
-def test_a_refusal_names_the_key_and_the_command_that_mends_it(
+def test_a_refusal_names_the_key_and_the_command_that_corrects_it(
     stack: str, changes: dict[str, object], command: str
 ) -> None:
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as error:
         parsed(stack, **changes)
 
-    assert command in str(refused.value)
-    assert "manta:" in str(refused.value)
+    assert command in str(error.value)
+    assert "manta:" in str(error.value)
 
 
-def test_every_command_in_a_message_can_be_typed_as_it_stands() -> None:
+def test_every_command_in_a_message_is_a_pulumi_command() -> None:
     for stack, changes, _ in REFUSED:
-        with pytest.raises(SettingsError) as refused:
+        with pytest.raises(SettingsError) as error:
             parsed(stack, **changes)
-        for line in str(refused.value).splitlines()[1:]:
+        for line in str(error.value).splitlines()[1:]:
             command = shlex.split(line.split("Correct it with: ")[1])
             assert command[:2] == ["pulumi", "config"], line
             assert re.fullmatch(r"set|rm", command[2]), line
 
 
-def test_a_misspelled_key_is_told_from_the_one_that_was_meant() -> None:
+def test_the_error_for_a_misspelled_key_names_the_nearest_key() -> None:
     with pytest.raises(SettingsError, match="unknown key; the nearest key is maxWorkers"):
         parsed(maxWorker=3)
 
 
-def test_all_problems_are_told_at_once() -> None:
-    with pytest.raises(SettingsError) as refused:
+def test_one_error_lists_all_problems() -> None:
+    with pytest.raises(SettingsError) as error:
         parsed(cpus=0, memory="x", gpus=-1)
 
-    assert len(str(refused.value).splitlines()) == 4
+    assert len(str(error.value).splitlines()) == 4
 
 
 def test_a_refused_secret_is_not_repeated() -> None:
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as error:
         parsed(rayToken="hunter2")
 
-    assert "hunter2" not in str(refused.value)
+    assert "hunter2" not in str(error.value)
 
 
-def test_a_secret_that_the_stacks_file_holds_in_clear_is_refused() -> None:
+def test_a_secret_in_clear_text_in_the_stacks_file_is_refused() -> None:
     raw = config("dev", {"rayToken": "a-long-enough-secret"})
 
-    with pytest.raises(SettingsError, match="in clear text") as refused:
+    with pytest.raises(SettingsError, match="in clear text") as error:
         settings.parse(raw, is_encrypted=lambda key: key != "manta:rayToken")
 
-    assert "pulumi config set --secret rayToken" in str(refused.value)
+    assert "pulumi config set --secret rayToken" in str(error.value)
 
 
 def test_settings_cannot_be_changed() -> None:
-    made = parsed()
+    stack_settings = parsed()
 
     with pytest.raises(ValidationError, match="frozen"):
-        made.size.cpus = 2  # type: ignore[misc]
+        stack_settings.size.cpus = 2  # type: ignore[misc]
 
 
-def test_keys_of_other_projects_are_left_alone() -> None:
+def test_keys_of_other_projects_are_ignored() -> None:
     raw = config("dev", {}) | {"aws:region": "eu-central-1"}
 
     assert settings.parse(raw).cluster.context == "minikube"
 
 
-def test_lists_and_objects_are_read() -> None:
-    made = parsed(localContexts=["a", "b"], mlflowServiceAccountAnnotations={"k": "v"})
+def test_lists_and_objects_are_decoded() -> None:
+    stack_settings = parsed(localContexts=["a", "b"], mlflowServiceAccountAnnotations={"k": "v"})
 
-    assert made.cluster.local_contexts == ("a", "b")
-    assert made.storage.mlflow_service_account_annotations == {"k": "v"}
+    assert stack_settings.cluster.local_contexts == ("a", "b")
+    assert stack_settings.storage.mlflow_service_account_annotations == {"k": "v"}
 
 
 def test_cpus_changes_one_value() -> None:
@@ -141,5 +141,5 @@ def test_cpus_changes_one_value() -> None:
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_the_stacks_of_the_project_are_accepted_as_they_stand(stack: str) -> None:
+def test_the_projects_stacks_are_accepted_unchanged(stack: str) -> None:
     assert parsed(stack).cluster.context

@@ -1,4 +1,4 @@
-"""The image: a tag for its content, a builder for its making."""
+"""The images: their tags, their build commands, and the references of published images."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ BASE = "python:3.11-slim"
 PROJECT = Path(__file__).parents[4]
 OFFICIAL = "docker.io/library/python:3.11.13-slim-bookworm"
 REGISTRY = "registry.example.com/ml"
-STAND_IN = """#!/bin/sh
+FAKE_BUILDER = """#!/bin/sh
 echo "$*" >> {log}
 case "$*" in
     *"image ls"*) cat {store} ;;
@@ -25,7 +25,7 @@ case "$*" in
     *build*) echo "$*" >> {store} ;;
 esac
 """
-"""A builder, as far as it matters: it lists what there is, finds an image in it, and adds what it builds."""
+"""Stand-in for minikube and docker: it lists and finds the images in its store, and adds each image that it builds."""
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def tag(root: Path, image: ImageContent = RAY, base: str = BASE) -> str:
 
 
 @pytest.mark.parametrize("path", [*sorted(set(SOURCES) - set(MLFLOW.inputs)), "app/new.py"])
-def test_a_change_of_anything_in_the_image_gives_a_new_tag(sources: Path, path: str) -> None:
+def test_a_changed_file_of_the_image_changes_the_tag(sources: Path, path: str) -> None:
     before = tag(sources)
     (sources / path).write_text("changed")
 
@@ -49,7 +49,7 @@ def test_a_change_of_anything_in_the_image_gives_a_new_tag(sources: Path, path: 
 
 
 @pytest.mark.parametrize("path", ["README.md", "infra/x.py", "app/__pycache__/serve.cpython-311.pyc", *MLFLOW.inputs])
-def test_a_change_of_anything_else_keeps_the_tag(sources: Path, path: str) -> None:
+def test_a_changed_file_outside_of_the_image_keeps_the_tag(sources: Path, path: str) -> None:
     before = tag(sources)
     (sources / path).parent.mkdir(parents=True, exist_ok=True)
     (sources / path).write_text("changed")
@@ -58,32 +58,32 @@ def test_a_change_of_anything_else_keeps_the_tag(sources: Path, path: str) -> No
 
 
 @pytest.mark.parametrize("path", MLFLOW.inputs)
-def test_mlflows_tag_follows_its_own_files(sources: Path, path: str) -> None:
+def test_a_changed_file_of_mlflows_image_changes_its_tag(sources: Path, path: str) -> None:
     before = tag(sources, MLFLOW)
     (sources / path).write_text("changed")
 
     assert tag(sources, MLFLOW) != before
 
 
-def test_another_base_image_gives_a_new_tag(sources: Path) -> None:
+def test_another_base_image_changes_the_tag(sources: Path) -> None:
     assert tag(sources, base="python:3.12-slim") != tag(sources)
 
 
-def test_a_renamed_file_gives_a_new_tag(sources: Path) -> None:
+def test_a_renamed_file_changes_the_tag(sources: Path) -> None:
     before = tag(sources)
-    (sources / "app/serving/application.py").rename(sources / "app/served.py")
+    (sources / "app/serving/application.py").rename(sources / "app/renamed.py")
 
     assert tag(sources) != before
 
 
-def test_a_missing_source_is_named_with_the_way_out(sources: Path) -> None:
+def test_the_error_for_a_missing_source_names_the_alternative(sources: Path) -> None:
     (sources / "images/ray/Dockerfile").unlink()
 
     with pytest.raises(ImageError, match=r"Dockerfile is missing.*imageBuilder prebuilt"):
         tag(sources)
 
 
-def test_a_lock_without_the_package_is_told_how_to_be_mended(sources: Path) -> None:
+def test_the_error_for_a_lock_without_the_package_names_the_command_that_writes_it(sources: Path) -> None:
     (sources / RAY.lock).write_text("numpy==2.4.6\n")
 
     with pytest.raises(ImageError, match=r"requirements/app.txt pins no ray.*make lock"):
@@ -99,7 +99,7 @@ def test_every_input_of_an_image_is_in_the_project_and_in_the_build_context(cont
         assert path == content.dockerfile or f"!{path}" in ignored
 
 
-def test_the_mlflow_server_is_of_the_version_that_the_client_speaks() -> None:
+def test_mlflows_server_and_client_have_the_same_version() -> None:
     client = replace(MLFLOW, lock=RAY.lock)
 
     assert content.locked_version(MLFLOW, PROJECT) == content.locked_version(client, PROJECT)
@@ -141,7 +141,7 @@ def test_the_mlflow_server_is_of_the_version_that_the_client_speaks() -> None:
         ),
     ],
 )
-def test_a_builder_gets_what_it_needs(
+def test_the_build_command_names_tag_dockerfile_and_context(
     program: Program, stack: str, changes: dict[str, object], start: str, end: str
 ) -> None:
     name = tag(program.root, base=str(changes.get("baseImage", OFFICIAL)))
@@ -154,32 +154,32 @@ def test_a_builder_gets_what_it_needs(
 
 
 @pytest.mark.parametrize("builder", ["minikube", "docker"])
-@pytest.mark.parametrize("there", [True, False])
-def test_an_image_that_is_there_under_its_tag_is_not_built_again(
-    sources: Path, tmp_path: Path, builder: str, *, there: bool
-) -> None:
-    wanted = parsed(imageBuilder=builder, registry=REGISTRY).images
+@pytest.mark.parametrize("exists", [True, False])
+def test_an_existing_image_is_not_built_again(sources: Path, tmp_path: Path, builder: str, *, exists: bool) -> None:
+    images = parsed(imageBuilder=builder, registry=REGISTRY).images
     log, store = tmp_path / "log", tmp_path / "store"
-    store.write_text(content.reference(RAY, wanted, sources) if there else "manta-ray:older")
-    (tmp_path / builder).write_text(STAND_IN.format(log=log, store=store))
+    store.write_text(content.reference(RAY, images, sources) if exists else "manta-ray:older")
+    (tmp_path / builder).write_text(FAKE_BUILDER.format(log=log, store=store))
     (tmp_path / builder).chmod(0o755)
 
-    command = content.build_command(RAY, wanted, sources, profile="p")
-    done = subprocess.run(["sh", "-c", command], env={"PATH": f"{tmp_path}:{os.defpath}"}, cwd=sources, check=False)
+    command = content.build_command(RAY, images, sources, profile="p")
+    result = subprocess.run(["sh", "-c", command], env={"PATH": f"{tmp_path}:{os.defpath}"}, cwd=sources, check=False)
 
-    assert done.returncode == 0
-    assert any(" build " in f" {call} " for call in log.read_text().splitlines()) is not there
+    assert result.returncode == 0
+    assert any(" build " in f" {call} " for call in log.read_text().splitlines()) is not exists
 
 
 @pytest.mark.parametrize("content", [RAY, MLFLOW], ids=["ray", "mlflow"])
-def test_a_dockerfile_built_by_hand_starts_from_the_same_base(program: Program, content: ImageContent) -> None:
+def test_a_dockerfile_has_the_base_image_of_the_build_command_as_its_default(
+    program: Program, content: ImageContent
+) -> None:
     build = program.deploy().resource(COMMAND, f"{content.package}-image-build").inputs
 
     assert f"BASE_IMAGE={OFFICIAL} " in build["create"]
     assert f"ARG BASE_IMAGE={OFFICIAL}\n" in (PROJECT / content.dockerfile).read_text()
 
 
-def test_an_image_is_labelled_with_its_commit_and_its_version(program: Program) -> None:
+def test_the_build_passes_the_commit_and_the_version_for_the_labels(program: Program) -> None:
     command = program.deploy("prod").resource(COMMAND, "ray-image-build").inputs["create"]
 
     assert "--build-arg RAY_VERSION=2.60.0" in command
@@ -190,7 +190,7 @@ def builds_of(record: Record) -> list[RegisteredResource]:
     return [resource for resource in record.of_type(COMMAND) if "create" in resource.inputs]
 
 
-def test_nothing_in_the_cluster_changes_before_both_images_are_there(program: Program) -> None:
+def test_the_cluster_does_not_change_before_both_images_exist(program: Program) -> None:
     record = program.deploy()
     builds = {resource.urn for resource in builds_of(record)}
 
@@ -199,7 +199,7 @@ def test_nothing_in_the_cluster_changes_before_both_images_are_there(program: Pr
         assert builds <= record.prerequisites(provider.urn)
 
 
-def test_prebuilt_images_are_built_by_nobody_and_used_as_they_stand(program: Program) -> None:
+def test_prebuilt_images_are_used_without_a_build(program: Program) -> None:
     record = program.deploy(imageBuilder="prebuilt", image="registry.example.com/ray:1")
 
     assert builds_of(record) == []
@@ -214,24 +214,24 @@ def test_a_named_mlflow_image_is_not_built(program: Program) -> None:
     assert [resource.name for resource in builds_of(record)] == ["ray-image-build"]
 
 
-def test_parts_of_a_command_are_quoted_for_the_shell(sources: Path) -> None:
-    wanted = parsed(imageBuilder="command", buildCommand="b {profile} {image}").images
+def test_the_values_in_a_command_are_quoted_for_the_shell(sources: Path) -> None:
+    images = parsed(imageBuilder="command", buildCommand="b {profile} {image}").images
 
-    command = content.build_command(RAY, wanted, sources, profile="a;b")
+    command = content.build_command(RAY, images, sources, profile="a;b")
 
     assert command.startswith("b 'a;b' manta-ray:")
 
 
-def test_a_mirror_takes_the_place_of_every_public_registry() -> None:
-    wanted = parsed(imageRegistry="mirror.example.com/hub", imageBuilder="prebuilt", image="a/b:1").images
+def test_a_mirror_replaces_every_public_registry() -> None:
+    images = parsed(imageRegistry="mirror.example.com/hub", imageBuilder="prebuilt", image="a/b:1").images
 
-    assert content.base_image(wanted) == "mirror.example.com/hub/library/python:3.11.13-slim-bookworm"
+    assert content.base_image(images) == "mirror.example.com/hub/library/python:3.11.13-slim-bookworm"
     for reference in (references.operator, references.redis, references.mlflow, references.busybox):
-        assert str(reference(wanted)).startswith("mirror.example.com/hub/")
-    assert references.operator(wanted) == "mirror.example.com/hub/kuberay/operator:v1.7.0"
+        assert str(reference(images)).startswith("mirror.example.com/hub/")
+    assert references.operator(images) == "mirror.example.com/hub/kuberay/operator:v1.7.0"
 
 
-def test_every_image_can_be_replaced_as_a_whole(program: Program) -> None:
+def test_every_image_can_be_replaced(program: Program) -> None:
     kinds = ("base", "operator", "redis", "mlflow", "busybox")
 
     record = program.deploy(**{f"{kind}Image": f"local/my-{kind}:9" for kind in kinds})
@@ -251,7 +251,7 @@ def test_every_image_can_be_replaced_as_a_whole(program: Program) -> None:
         ("a/b@sha256:0f", ("a/b@sha256", "0f")),
     ],
 )
-def test_a_reference_is_divided_as_helm_charts_join_it(reference: str, parts: tuple[str, str]) -> None:
+def test_a_reference_is_split_so_that_helm_charts_join_it_again(reference: str, parts: tuple[str, str]) -> None:
     assert references.split(reference) == parts
 
 
