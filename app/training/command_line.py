@@ -26,7 +26,10 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
     def train(
         dataset: Annotated[
             str | None,
-            typer.Option(help="Bundled data set: breast-cancer, digits or wine.", rich_help_panel=DATA_PANEL),
+            typer.Option(
+                help="Bundled data set: breast-cancer, digits or wine (default: MANTA_DATASET, else breast-cancer).",
+                rich_help_panel=DATA_PANEL,
+            ),
         ] = None,
         data: Annotated[
             str | None,

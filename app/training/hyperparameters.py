@@ -39,8 +39,11 @@ class Range(BaseModel):
     """Whether values are sampled on a logarithmic scale."""
 
 
+ParameterValues = dict[str, Any]
+"""Parameters by name. The type of a value depends on the parameter: an integer, a float, a string or None."""
+
 SearchSpace = dict[str, Range | list[Any]]
-"""For each parameter name, a range or a list of choices."""
+"""For each parameter name, a range or a list of choices; `ForestParameters` checks the type of each choice."""
 
 DEFAULT_SPACE: Final[SearchSpace] = {
     "max_features": Range(low=0.05, high=1.0, log=True),
@@ -86,7 +89,7 @@ def is_integer(name: str) -> bool:
     return name in {"n_estimators", "max_depth", "min_samples_leaf"}
 
 
-def default_point(space: SearchSpace, *, feature_count: int) -> dict[str, Any] | None:
+def default_point(space: SearchSpace, *, feature_count: int) -> ParameterValues | None:
     """Return scikit-learn's default parameters as a point of the space; None if the space does not contain them.
 
     Args:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import mlflow
 import pandas as pd
@@ -29,6 +29,7 @@ from app.training import run_tags
 from app.training.evaluation import report
 from app.training.evaluation.promotion_gate import GateConfig, GateDecision, HeldOutRows, judge
 from app.training.evaluation.resampled_metrics import ClassProbabilities
+from app.training.hyperparameters import ParameterValues
 from app.training.provenance import forest_fingerprint
 
 log = logging.getLogger("manta.train")
@@ -56,8 +57,8 @@ class FittedForest:
     """Name of the data set."""
     tags: dict[str, str]
     """Tags of the run."""
-    params: dict[str, Any]
-    """MLflow parameters of the run."""
+    params: ParameterValues
+    """MLflow parameters of the run: those of the forest, and the data set, test size and seed."""
     fit_s: float
     """Duration of the fit, in seconds."""
 

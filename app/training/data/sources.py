@@ -16,11 +16,12 @@ import httpx
 import numpy as np
 import pandas as pd
 from sklearn import datasets
+from sklearn.utils import Bunch
 
 from app.errors import DataError, ParameterError
 from app.training.data import dvc
 
-BUNDLED_DATASETS: Final[dict[str, Callable[..., object]]] = {
+BUNDLED_DATASETS: Final[dict[str, Callable[..., Bunch]]] = {
     "breast-cancer": datasets.load_breast_cancer,
     "digits": datasets.load_digits,
     "wine": datasets.load_wine,
@@ -83,8 +84,8 @@ def load_bundled(name: str) -> Dataset:
         )
     load = BUNDLED_DATASETS[name]
     bunch = load(as_frame=True)
-    labels = bunch.target_names[bunch.target.to_numpy()]  # type: ignore[attr-defined]
-    frame = bunch.data.assign(target=labels)  # type: ignore[attr-defined]
+    labels = bunch.target_names[bunch.target.to_numpy()]
+    frame = bunch.data.assign(target=labels)
     return from_frame(frame, target="target", name=name, source=f"sklearn.datasets.{load.__name__}")
 
 

@@ -4,7 +4,6 @@ Each Ray worker imports this module, so it imports little. `app.training.search.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from ray import tune
@@ -12,14 +11,15 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedKFold
 
 from app.training.evaluation.resampled_metrics import ClassProbabilities, weighted_metric
+from app.training.hyperparameters import ParameterValues
 
 
 def score_folds(
-    config: dict[str, Any],
+    config: ParameterValues,
     *,
     rows: np.ndarray,
     labels: np.ndarray,
-    fixed_parameters: dict[str, Any],
+    fixed_parameters: ParameterValues,
     metric: str,
     folds: int,
     seed: int,

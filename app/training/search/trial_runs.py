@@ -15,6 +15,8 @@ from mlflow.store.tracking import SEARCH_MAX_RESULTS_THRESHOLD
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
+from app.training.hyperparameters import ParameterValues
+
 log = logging.getLogger("manta.train")
 
 PARENT_TAG: Final = "mlflow.parentRunId"
@@ -40,7 +42,7 @@ SCORE_METRIC: Final = "cv_score"
 class TrialResult:
     """The parameters and the score of a trial that has ended."""
 
-    config: dict[str, Any]
+    config: ParameterValues
     score: float
     """Mean over the folds that were scored."""
     is_complete: bool

@@ -175,7 +175,7 @@ def _run_trials(
 def _conditions(
     options: TrainOptions, parameters: ForestParameters, space: SearchSpace, split: Split, folds: int
 ) -> dict[str, Any]:
-    """Return everything that the score of a trial depends on, except the parameters of the trial."""
+    """Return everything that the score of a trial depends on, except the parameters of the trial, for JSON."""
     return {
         "space": {
             name: domain if isinstance(domain, list) else domain.model_dump() for name, domain in sorted(space.items())

@@ -72,7 +72,7 @@ def attributes(forest: Any) -> dict[str, Any]:  # noqa: ANN401 - one of the four
     ],
     ids=str,
 )
-def test_a_forest_fitted_in_slices_is_equal_to_one_fit_bit_for_bit(model: Any) -> None:  # noqa: ANN401
+def test_a_forest_fitted_in_slices_is_equal_to_one_fit_bit_for_bit(model: Any) -> None:  # noqa: ANN401 - one of the four forests
     model = clone(model).set_params(n_estimators=23, random_state=3)
     target = LABELS if is_classifier(model) else ROWS["a"] * 2
     with warnings.catch_warnings():

@@ -57,7 +57,7 @@ def web_server_url(houses: pd.DataFrame, tmp_path: Path) -> Iterator[str]:
 
     class RequestHandler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args: object, **options: object) -> None:
-            super().__init__(*args, directory=str(tmp_path), **options)  # type: ignore[arg-type]
+            super().__init__(*args, directory=str(tmp_path), **options)  # type: ignore[arg-type] # passed on unchanged
 
         def log_message(self, *_: object) -> None:
             pass
