@@ -128,7 +128,7 @@ def register(forest: FittedForest, registry: Registry, *, model_name: str, run_i
         decision.verdict,
         decision.reason,
         version.version,
-        "the champion now" if is_promoted else "registered; the champion does not change",
+        "the champion now" if is_promoted else "registered, and the champion stays as it is",
     )
     return TrainingResult(
         run_id=run_id,
