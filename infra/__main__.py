@@ -40,68 +40,28 @@ def main(stack: Settings, root: Path = ROOT) -> None:
         NamespacesArgs(namespace=stack.cluster.namespace),
         pulumi.ResourceOptions(providers=[connection.namespace_provider]),
     )
+    workloads = namespaces.workloads
     policies = NetworkPolicies("network-policies", _network_policies_args(stack, namespaces), in_cluster)
-    operator = KuberayOperator(
-        "kuberay-operator",
-        KuberayOperatorArgs(
-            namespace=namespaces.operator,
-            watched_namespace=namespaces.workloads,
-            chart=stack.charts.kuberay,
-            root=root,
-            images=stack.images,
-            remove_crds=stack.charts.remove_crds,
-        ),
-        in_cluster,
-    )
-    redis = Redis(
-        "redis", RedisArgs(namespace=namespaces.workloads, storage=stack.storage, images=stack.images), in_cluster
-    )
-    mlflow = Mlflow("mlflow", _mlflow_args(stack, namespaces, mlflow_image, root), in_cluster)
+    operator = KuberayOperator("kuberay-operator", _operator_args(stack, namespaces, root), in_cluster)
+    redis = Redis("redis", RedisArgs(namespace=workloads, storage=stack.storage, images=stack.images), in_cluster)
+    mlflow = Mlflow("mlflow", _mlflow_args(stack, workloads, mlflow_image, root), in_cluster)
     leftovers = Leftovers(
         "leftovers",
         LeftoversArgs(
-            namespace=namespaces.workloads,
+            namespace=workloads,
             context=connection.context,
             kubeconfig=connection.kubeconfig,
             after=[operator, policies, redis],
         ),
     )
-    ray = RayService(
-        "ray",
-        RayServiceArgs(
-            namespace=namespaces.workloads,
-            ray_service_name=stack.cluster.ray_service_name,
-            target=stack.cluster.target,
-            size=stack.size,
-            app=stack.app,
-            images=stack.images,
-            image=ray_image.reference,
-            serve_node_port=endpoints.serve_node_port(stack.access),
-            redis=redis,
-            mlflow=mlflow,
-            after=[operator, policies, leftovers],
-        ),
-        in_cluster,
+    ray_args = _ray_service_args(
+        stack, workloads, ray_image, redis=redis, mlflow=mlflow, after=[operator, policies, leftovers]
     )
+    ray = RayService("ray", ray_args, in_cluster)
     public = endpoints.endpoints(ray_service_name=stack.cluster.ray_service_name, route_prefix=stack.app.route_prefix)
-    Access(
-        "access",
-        AccessArgs(namespace=namespaces.workloads, access=stack.access, endpoints=public, after=[ray, mlflow]),
-        in_cluster,
-    )
-    TrainingCronJob(
-        "schedule",
-        TrainingCronJobArgs(
-            namespace=namespaces.workloads,
-            schedule=stack.schedule,
-            image=ray_image.reference,
-            image_pull_secrets=references.pull_secrets(stack.images),
-            ray_service_name=stack.cluster.ray_service_name,
-            stack=pulumi.get_stack(),
-            after=ray,
-        ),
-        in_cluster,
-    )
+    access_args = AccessArgs(namespace=workloads, access=stack.access, endpoints=public, after=[ray, mlflow])
+    Access("access", access_args, in_cluster)
+    TrainingCronJob("schedule", _training_cron_job_args(stack, workloads, ray_image, after=ray), in_cluster)
     _export(stack, public, connection, ray_image, mlflow, ray)
 
 
@@ -143,9 +103,20 @@ def _network_policies_args(stack: Settings, namespaces: Namespaces) -> NetworkPo
     )
 
 
-def _mlflow_args(stack: Settings, namespaces: Namespaces, image: ImageBuild, root: Path) -> MlflowArgs:
+def _operator_args(stack: Settings, namespaces: Namespaces, root: Path) -> KuberayOperatorArgs:
+    return KuberayOperatorArgs(
+        namespace=namespaces.operator,
+        watched_namespace=namespaces.workloads,
+        chart=stack.charts.kuberay,
+        root=root,
+        images=stack.images,
+        remove_crds=stack.charts.remove_crds,
+    )
+
+
+def _mlflow_args(stack: Settings, namespace: pulumi.Input[str], image: ImageBuild, root: Path) -> MlflowArgs:
     return MlflowArgs(
-        namespace=namespaces.workloads,
+        namespace=namespace,
         chart=stack.charts.mlflow,
         root=root,
         storage=stack.storage,
@@ -156,6 +127,44 @@ def _mlflow_args(stack: Settings, namespaces: Namespaces, image: ImageBuild, roo
         allowed_hosts=values.allowed_hosts(
             namespace=stack.cluster.namespace, public=endpoints.mlflow_public_hosts(stack.access)
         ),
+    )
+
+
+def _ray_service_args(
+    stack: Settings,
+    namespace: pulumi.Input[str],
+    image: ImageBuild,
+    *,
+    redis: Redis,
+    mlflow: Mlflow,
+    after: Sequence[pulumi.Resource],
+) -> RayServiceArgs:
+    return RayServiceArgs(
+        namespace=namespace,
+        ray_service_name=stack.cluster.ray_service_name,
+        target=stack.cluster.target,
+        size=stack.size,
+        app=stack.app,
+        images=stack.images,
+        image=image.reference,
+        serve_node_port=endpoints.serve_node_port(stack.access),
+        redis=redis,
+        mlflow=mlflow,
+        after=after,
+    )
+
+
+def _training_cron_job_args(
+    stack: Settings, namespace: pulumi.Input[str], image: ImageBuild, *, after: pulumi.Resource
+) -> TrainingCronJobArgs:
+    return TrainingCronJobArgs(
+        namespace=namespace,
+        schedule=stack.schedule,
+        image=image.reference,
+        image_pull_secrets=references.pull_secrets(stack.images),
+        ray_service_name=stack.cluster.ray_service_name,
+        stack=pulumi.get_stack(),
+        after=after,
     )
 
 
