@@ -2,7 +2,6 @@
 
 import random
 import socket
-from contextlib import suppress
 from typing import Final
 
 from app.errors import PlatformError
@@ -27,8 +26,7 @@ def free_ports(count: int) -> list[int]:
     """
     free: list[int] = []
     for port in random.sample(PORT_RANGE, len(PORT_RANGE)):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind((LOOPBACK, port))
+        if _is_free(port):
             free.append(port)
         if len(free) == count:
             return free
@@ -36,3 +34,32 @@ def free_ports(count: int) -> list[int]:
         f"Fewer than {count} ports from {PORT_RANGE.start} to {PORT_RANGE.stop - 1} are free.",
         next_step="End the processes that use them.",
     )
+
+
+def free_port_range(size: int) -> range:
+    """Find consecutive ports that no process uses now.
+
+    Args:
+        size: Number of ports.
+
+    Raises:
+        PlatformError: There are no `size` consecutive free ports.
+    """
+    starts = range(PORT_RANGE.start, PORT_RANGE.stop - size + 1, size)
+    for start in random.sample(starts, len(starts)):
+        ports = range(start, start + size)
+        if all(_is_free(port) for port in ports):
+            return ports
+    raise PlatformError(
+        f"There are no {size} consecutive free ports from {PORT_RANGE.start} to {PORT_RANGE.stop - 1}.",
+        next_step="End the processes that use them.",
+    )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True

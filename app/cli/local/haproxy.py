@@ -8,9 +8,18 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from app.cli.ports import free_port_range
+
 MISSING_WARNING: Final = (
     "HAProxy is not available on this system. Ray Serve uses its own proxy, which handles far fewer requests a second."
 )
+
+REPLICA_PORTS: Final = 100
+"""Ports for the replicas behind HAProxy, a range of its own for each platform.
+
+By default every Ray uses the ports from 30000 on. With two platforms on one machine, the HAProxy of one platform sent
+requests to a replica of the other.
+"""
 
 WRAPPER_SCRIPT: Final = r"""#!/bin/sh
 # Start HAProxy with its metrics and statistics pages on loopback. Ray's configuration binds them to all interfaces.
@@ -48,6 +57,7 @@ def environment(binary_path: str, folder: Path, *, metrics_port: int, stats_port
     wrapper = folder / "haproxy"
     wrapper.write_text(WRAPPER_SCRIPT.replace("BINARY", binary_path))
     wrapper.chmod(0o700)
+    replica_ports = free_port_range(REPLICA_PORTS)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # as in a cluster: the replicas count their requests themselves
@@ -55,6 +65,8 @@ def environment(binary_path: str, folder: Path, *, metrics_port: int, stats_port
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replica_ports.start),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replica_ports.stop - 1),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "h" / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "h" / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "h" / "metrics.sock"),

@@ -1,8 +1,10 @@
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from app.cli import ports
 from app.cli.local import haproxy
 
 CONFIGURATION = """frontend prometheus
@@ -45,3 +47,18 @@ def test_the_haproxy_of_the_system_is_used_if_the_one_of_ray_does_not_run(
 
     (tmp_path / "haproxy").touch(mode=0o700)
     assert haproxy.binary() == str(tmp_path / "haproxy")
+
+
+@pytest.mark.parametrize("occupied", [0, 1])
+def test_a_platform_uses_other_ports_for_its_replicas_than_a_running_platform(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, occupied: int
+) -> None:
+    both = ports.free_port_range(2 * haproxy.REPLICA_PORTS)
+    halves = both[: haproxy.REPLICA_PORTS], both[haproxy.REPLICA_PORTS :]
+    monkeypatch.setattr(ports, "PORT_RANGE", both)
+
+    with socket.create_server((ports.LOOPBACK, halves[occupied].start)):
+        variables = haproxy.environment("haproxy", tmp_path, metrics_port=1, stats_port=2)
+
+    first, last = (int(variables[f"RAY_SERVE_DIRECT_INGRESS_{end}_HTTP_PORT"]) for end in ("MIN", "MAX"))
+    assert range(first, last + 1) == halves[1 - occupied]
