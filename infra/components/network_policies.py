@@ -49,7 +49,7 @@ def flows(*, namespace: str, storage: StorageOptions, access: AccessOptions, is_
 
     Args:
         namespace: Namespace of the workloads.
-        storage: ClusterOptions Ray and MLflow keep their state.
+        storage: Where Ray and MLflow keep their state.
         access: How clients outside of the cluster reach the platform.
         is_training_scheduled: Whether a CronJob submits training jobs.
     """

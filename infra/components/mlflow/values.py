@@ -59,7 +59,7 @@ def values(
     """All values of the release.
 
     Args:
-        storage: ClusterOptions MLflow keeps its state, and how large the server is.
+        storage: Where MLflow keeps its state, and how large the server is.
         images: Mirror and replacements for the images of the chart's init containers.
         image: Image of the server.
         allowed_hosts: `Host` headers that the server accepts.

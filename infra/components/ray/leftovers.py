@@ -31,7 +31,7 @@ kubectl ${{MANTA_CONTEXT:+--context "$MANTA_CONTEXT"}} --namespace "$MANTA_NAMES
 
 @dataclass(frozen=True, kw_only=True)
 class LeftoversArgs:
-    """ClusterOptions the Ray objects are."""
+    """Where the Ray objects are, and what their deletion needs."""
 
     namespace: pulumi.Input[str]
     context: pulumi.Input[str]

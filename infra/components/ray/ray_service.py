@@ -35,7 +35,7 @@ TIMEOUT: Final = "30m"
 
 @dataclass(frozen=True, kw_only=True)
 class RayServiceArgs:
-    """SizeOptions, application and dependencies of the Ray cluster."""
+    """Size, application and dependencies of the Ray cluster."""
 
     namespace: pulumi.Input[str]
     ray_service_name: str

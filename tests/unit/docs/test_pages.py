@@ -59,6 +59,11 @@ def test_every_link_leads_to_a_file_and_a_heading_that_exist(path: Path) -> None
 
 
 @every_page
+def test_every_block_names_its_language(path: Path) -> None:
+    assert [block.line for block in page(path).blocks if not block.language] == []
+
+
+@every_page
 def test_every_block_of_data_or_python_parses(path: Path) -> None:
     for block in page(path).blocks:
         if block.language in PARSERS:
