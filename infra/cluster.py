@@ -71,10 +71,11 @@ def connect(options: ClusterOptions, after: Sequence[pulumi.Resource] = ()) -> C
 def _stack_kubeconfig(options: ClusterOptions) -> pulumi.Output[str]:
     """Checked kubeconfig of the stack that `clusterStack` names; secret if that stack's output is secret."""
     output: pulumi.Output[str] = pulumi.StackReference(options.cluster_stack).require_output(KUBECONFIG_OUTPUT)
-    return output.apply(lambda text: _checked(text, options))
+    return output.apply(lambda text: _check_kubeconfig(text, options))
 
 
-def _checked(text: str, options: ClusterOptions) -> str:
+def _check_kubeconfig(text: str, options: ClusterOptions) -> str:
+    """Return the kubeconfig unchanged if its cluster matches `target`."""
     context = kubeconfig.find([kubeconfig.parse(text)], options.context)
     kubeconfig.check(context, target=options.target, also=options.local_contexts)
     return text

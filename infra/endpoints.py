@@ -77,7 +77,7 @@ def endpoints(*, ray_service_name: str, route_prefix: str) -> list[Endpoint]:
             node_port=SERVE_NODE_PORT,
             subdomain="",
             path=route_prefix,
-            max_body_size="8m",  # the application's own limit
+            max_body_size="8m",  # the limit of the application
         ),
     ]
 

@@ -34,7 +34,8 @@ REDIS: Final = "redis"
 MLFLOW: Final = "mlflow"
 SCHEDULE: Final = "train-schedule"
 
-RAY_SECRET: Final = "ray-auth"  # noqa: S105  (the name of a Secret)
+# S105 takes these names for passwords; the passwords themselves are in the Secrets only.
+RAY_SECRET: Final = "ray-auth"  # noqa: S105
 RAY_SECRET_KEY: Final = "auth_token"  # noqa: S105
 """KubeRay prescribes this key: it reads the token from it in the Secret of `authOptions.secretName`."""
 SERVE_SECRET: Final = "serve-auth"  # noqa: S105

@@ -107,7 +107,7 @@ def _clients(access: AccessOptions, anywhere: Peer) -> Iterator[Peer]:
 
 def policies(table: Sequence[Flow]) -> dict[tuple[str, str], networking.v1.NetworkPolicySpecArgs]:
     """Specs of the network policies, by namespace and name."""
-    peers = sorted({p for flow in table for p in (flow.source, flow.destination) if p.is_managed}, key=str)
+    peers = sorted({peer for flow in table for peer in (flow.source, flow.destination) if peer.is_managed}, key=str)
     default_deny = networking.v1.NetworkPolicySpecArgs(
         pod_selector=meta.v1.LabelSelectorArgs(), policy_types=["Ingress", "Egress"]
     )
@@ -131,7 +131,7 @@ def policies(table: Sequence[Flow]) -> dict[tuple[str, str], networking.v1.Netwo
 
 
 def _addresses(peer: Peer) -> list[networking.v1.NetworkPolicyPeerArgs] | None:
-    """The other end of a rule; None allows any address."""
+    """Peers of a rule, as its `from` or `to`; None allows any address."""
     if not peer.namespace:
         return None
     namespace = meta.v1.LabelSelectorArgs(match_labels={labels.NAMESPACE_NAME: peer.namespace})

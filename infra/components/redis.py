@@ -85,7 +85,8 @@ class Redis(pulumi.ComponentResource):
         policy.v1.PodDisruptionBudget(
             f"{name}-budget",
             metadata=metadata,
-            # A node drain waits until somebody deletes the pod, unless Redis is broken: then the drain goes on.
+            # A node drain waits until the pod is deleted by hand, because the pod is the only one. A drain evicts a pod
+            # that is not ready.
             spec=policy.v1.PodDisruptionBudgetSpecArgs(
                 min_available=1,
                 selector=meta.v1.LabelSelectorArgs(match_labels=labels.selector(labels.REDIS)),

@@ -33,7 +33,7 @@ def stateful_set(
     Args:
         image: Image of Redis.
         image_pull_secrets: Value of `imagePullSecrets` in the pod.
-        volume_size: SizeOptions of the volume.
+        volume_size: Size of the volume.
         storage_class: StorageClass of the volume; empty means the cluster's default.
         secret_checksum: Digest of the Secret, so that a new password restarts the pod.
     """

@@ -11,7 +11,7 @@ from typing import Final
 MACROS: Final = frozenset({"@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"})
 """Names that replace the five fields."""
 
-PART: Final = re.compile(r"(?P<first>[*?]|\w+)(-(?P<last>\w+))?(/(?P<step>\d+))?")
+ENTRY: Final = re.compile(r"(?P<first>[*?]|\w+)(-(?P<last>\w+))?(/(?P<step>\d+))?")
 """One entry of the comma-separated list in a field."""
 
 
@@ -48,7 +48,7 @@ FIELDS: Final = (
 )
 
 
-def checked(schedule: str) -> str:
+def check(schedule: str) -> str:
     """Return the schedule unchanged if Kubernetes accepts it.
 
     Args:
@@ -65,12 +65,12 @@ def checked(schedule: str) -> str:
         raise ValueError(f"a schedule has five fields ({names}) or is one of {', '.join(sorted(MACROS))}")
     for field, text in zip(FIELDS, parts, strict=True):
         for entry in text.split(","):
-            _check(field, entry)
+            _check_entry(field, entry)
     return schedule
 
 
-def _check(field: Field, entry: str) -> None:
-    match = PART.fullmatch(entry)
+def _check_entry(field: Field, entry: str) -> None:
+    match = ENTRY.fullmatch(entry)
     if match is None or (match["first"] in "*?" and match["last"]):
         raise ValueError(f"the {field.name} {entry!r} does not have the form *, 5, 1-5, */5 or a list of these")
     if match["step"] is not None and int(match["step"]) == 0:

@@ -69,7 +69,8 @@ def find(documents: Sequence[YamlMapping], name: str) -> Context:
     Raises:
         TargetError: No file has the context. The message lists the contexts.
     """
-    context_name = name or next((d["current-context"] for d in documents if d.get("current-context")), "")
+    current_contexts = (document.get("current-context") for document in documents)
+    context_name = name or next(filter(None, current_contexts), "")
     contexts = {entry["name"]: entry for entry in reversed(_entries(documents, "contexts"))}
     clusters = {entry["name"]: entry for entry in reversed(_entries(documents, "clusters"))}
     if context_name not in contexts:

@@ -70,21 +70,21 @@ def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambd
         SettingsError: A key is unknown, a value is not allowed or contradicts another, or a secret is not encrypted.
     """
     values = {key.removeprefix(f"{PROJECT}:"): text for key, text in raw.items() if key.startswith(f"{PROJECT}:")}
-    known = keys()
-    problems = [_unknown(key) for key in values if key not in known]
+    fields = keys()
+    problems = [_unknown_key(key) for key in values if key not in fields]
     # `secret: true` in Pulumi.yaml allows no default, and without a default every stack would have to set the key.
     problems += [
         Problem(key, "the stack's file holds this secret in clear text", secret_command(key))
         for key, text in values.items()
-        if text and key in known and _is_secret(known[key]) and not is_encrypted(f"{PROJECT}:{key}")
+        if text and key in fields and _is_secret(fields[key]) and not is_encrypted(f"{PROJECT}:{key}")
     ]
     groups: dict[str, OptionGroup] = {}
     for name, group in _groups():
-        own_values = {key: _value(field, values[key]) for key, field in _fields(group) if key in values}
+        group_values = {key: _value(field, values[key]) for key, field in _fields(group) if key in values}
         try:
-            groups[name] = group.model_validate(own_values)
+            groups[name] = group.model_validate(group_values)
         except ValidationError as error:
-            problems += [_refused(group, detail) for detail in error.errors()]
+            problems += [_invalid_value(group, detail) for detail in error.errors()]
     if not problems:
         settings = Settings.model_validate(groups)
         problems = list(
@@ -109,8 +109,8 @@ def keys() -> dict[str, FieldInfo]:
 
 def kubeconfig_files() -> list[Path]:
     """The kubeconfig files that kubectl reads, in its order."""
-    listed = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    return [Path(part) for part in listed] or [Path.home() / ".kube" / "config"]
+    paths = [path for path in os.environ.get("KUBECONFIG", "").split(os.pathsep) if path]
+    return [Path(path) for path in paths] or [Path.home() / ".kube" / "config"]
 
 
 def _groups() -> Iterator[tuple[str, type[OptionGroup]]]:
@@ -138,14 +138,14 @@ def _is_secret(field: FieldInfo) -> bool:
     return field.annotation is SecretStr
 
 
-def _unknown(key: str) -> Problem:
+def _unknown_key(key: str) -> Problem:
     near = get_close_matches(key, keys(), n=1)
     hint = f"the nearest key is {near[0]}" if near else "Pulumi.yaml lists all keys"
     return Problem(key, f"unknown key; {hint}", f"pulumi config rm {key}")
 
 
-def _refused(group: type[OptionGroup], detail: object) -> Problem:
-    """Describe a value that its type refuses. The value of a secret is never repeated."""
+def _invalid_value(group: type[OptionGroup], detail: object) -> Problem:
+    """Describe a value that its type refuses, without the value of a secret."""
     error = dict(detail) if isinstance(detail, Mapping) else {}
     key = str(error["loc"][0])
     field = dict(_fields(group))[key]

@@ -44,7 +44,7 @@ def _shell_arguments(text: str) -> str:
 
 
 def _allowed(words: str) -> FieldInfo:
-    """Which values a type allows, in words for docs/reference/configuration.md."""
+    """Annotate a type with its allowed values in words, for docs/reference/configuration.md."""
     field: FieldInfo = Field(json_schema_extra={"allowed": words})
     return field
 
@@ -75,7 +75,7 @@ ImageReference = Annotated[str, StringConstraints(pattern=IMAGE), _allowed("an i
 """A container image with its tag or digest. Empty: the default image."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1, le=1000)]
-CronSchedule = Annotated[str, AfterValidator(cron.checked), _allowed("five fields, or `@daily` and the like")]
+CronSchedule = Annotated[str, AfterValidator(cron.check), _allowed("five fields, or a macro such as `@daily`")]
 """A cron schedule. Empty: none."""
 ShellArguments = Annotated[str, AfterValidator(_shell_arguments), _allowed("arguments, quoted as in a shell")]
 """Command line arguments, quoted as in a shell."""

@@ -169,7 +169,7 @@ def test_any_ascending_range_within_its_bounds_is_accepted(ends: list[tuple[int,
         f"{field.least + min(pair)}-{field.least + max(pair)}" for field, pair in zip(cron.FIELDS, ends, strict=True)
     ]
 
-    assert cron.checked(" ".join(fields)) == " ".join(fields)
+    assert cron.check(" ".join(fields)) == " ".join(fields)
 
 
 def test_options_that_a_shell_cannot_parse_are_refused() -> None:
