@@ -26,7 +26,7 @@ def run_command(app: typer.Typer) -> None:
     try:
         app()
     except MantaError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the command's error
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

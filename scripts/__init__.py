@@ -1,1 +1,1 @@
-"""Programs that the Makefile runs beside the `manta` command."""
+"""Programs that the Makefile runs and that are not part of the `manta` command."""

@@ -1,7 +1,7 @@
-"""`make screenshots`: takes the pictures of docs/tutorial.md from the platform that runs in this folder.
+"""`make screenshots`: takes the screenshots of docs/tutorial.md from the platform that runs in this folder.
 
-Follow the tutorial as far as the step "Search for better parameters" before: the pictures show its run, its jobs and
-its model. The browser is the system's Chromium, which `CHROMIUM` may name.
+First follow the tutorial up to the step "Search for better parameters": the screenshots show the run, the jobs and the
+model of the tutorial. The browser is the system's Chromium, or the program that `CHROMIUM` names.
 """
 
 import os
@@ -22,28 +22,29 @@ from app.settings import settings
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "images"
 
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-"""Programs that are looked for on PATH, in this order."""
+"""Names of Chromium on PATH, in the order of the search."""
 
 SIZE: Final = ViewportSize(width=1280, height=800)
 
-PATIENCE_MS: Final = 60_000
-"""The longest wait for a page to show what its picture needs."""
+TIMEOUT_MS: Final = 60_000
+"""Longest time until a page shows the content of its screenshot."""
 
 SETTLE_MS: Final = 3_000
-"""Time for animations and images, after a page shows what its picture needs."""
+"""Time for animations and images after a page shows its content."""
 
-Shot = Callable[[Page, Endpoints], None]
+OpenPage = Callable[[Page, Endpoints], None]
+"""Opens a page of the platform and brings it to the state of its screenshot."""
 
 
 def mlflow_run(page: Page, platform: Endpoints) -> None:
-    """MLflow's page of the run that trained the newest version, without the assistant that covers its metrics."""
+    """Open MLflow's page of the run of the newest version, and close the assistant that covers the metrics."""
     page.goto(_run_url(platform))
     page.get_by_text("balanced_accuracy").first.wait_for()
     page.get_by_role("button", name="Close").last.click()
 
 
 def mlflow_plot(page: Page, platform: Endpoints) -> None:
-    """A plot among the artifacts of the same run."""
+    """Open a plot among the artifacts of the same run."""
     page.goto(_run_url(platform) + "/artifacts")
     page.get_by_role("button", name="Close").last.click()
     page.get_by_text("confusion_matrix.png").click()
@@ -52,18 +53,18 @@ def mlflow_plot(page: Page, platform: Endpoints) -> None:
 
 def _run_url(platform: Endpoints) -> str:
     api = f"{platform.mlflow_url}/api/2.0/mlflow"
-    newest: dict[str, str | int] = {
+    query: dict[str, str | int] = {
         "filter": f"name='{settings().model_name}'",
         "order_by": "version_number DESC",
         "max_results": 1,
     }
-    [version] = httpx.get(f"{api}/model-versions/search", params=newest).raise_for_status().json()["model_versions"]
+    [version] = httpx.get(f"{api}/model-versions/search", params=query).raise_for_status().json()["model_versions"]
     run = httpx.get(f"{api}/runs/get", params={"run_id": version["run_id"]}).raise_for_status().json()["run"]
     return f"{platform.mlflow_url}/#/experiments/{run['info']['experiment_id']}/runs/{version['run_id']}"
 
 
 def ray_jobs(page: Page, platform: Endpoints) -> None:
-    """Ray's list of jobs, behind the dialog that asks for the token."""
+    """Enter the token in Ray's dashboard, and open the list of jobs."""
     page.goto(f"{platform.ray_url}/#/jobs")
     page.get_by_placeholder("Enter your authentication token").fill(platform.ray_token)
     page.get_by_role("button", name="Submit").click()
@@ -71,7 +72,7 @@ def ray_jobs(page: Page, platform: Endpoints) -> None:
 
 
 def api_page(page: Page, platform: Endpoints) -> None:
-    """The service's page of its API, with the route for predictions open."""
+    """Open the page of the HTTP API, and unfold the route for predictions."""
     page.goto(f"{platform.api_url}/docs")
     route = page.locator("#operations-default-predict_predict_post")
     route.locator(".opblock-summary-control").click()
@@ -79,22 +80,22 @@ def api_page(page: Page, platform: Endpoints) -> None:
     route.evaluate("element => element.scrollIntoView()")
 
 
-SHOTS: Final[dict[str, Shot]] = {
+SCREENSHOTS: Final[dict[str, OpenPage]] = {
     "mlflow-run.png": mlflow_run,
     "mlflow-plot.png": mlflow_plot,
     "ray-jobs.png": ray_jobs,
     "api-docs.png": api_page,
 }
-"""What brings each page to the state of its picture, by the name of the file."""
+"""The page of each screenshot, by file name."""
 
 
 def find_browser() -> str | None:
-    """Path of Chromium: the program that `CHROMIUM` names, or the first on PATH."""
+    """Path of Chromium: the program that `CHROMIUM` names, or the first of `BROWSERS` on PATH."""
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def main() -> None:
-    """Take every picture."""
+    """Take every screenshot."""
     browser = find_browser()
     if browser is None:
         sys.exit("No Chromium on PATH. Install it (Debian: apt-get install chromium), or name it with CHROMIUM.")
@@ -103,10 +104,10 @@ def main() -> None:
     with sync_playwright() as playwright:
         # Chromium's sandbox needs user namespaces, which containers lack; only pages of this machine are opened.
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        for name, shot in SHOTS.items():
+        for name, open_page in SCREENSHOTS.items():
             page = chromium.new_page(viewport=SIZE)
-            page.set_default_timeout(PATIENCE_MS)
-            shot(page, platform)
+            page.set_default_timeout(TIMEOUT_MS)
+            open_page(page, platform)
             page.wait_for_timeout(SETTLE_MS)
             Image.open(BytesIO(page.screenshot())).quantize().save(FOLDER / name, optimize=True)
             print(FOLDER.name + "/" + name)  # noqa: T201 - the result of the command

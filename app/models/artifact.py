@@ -5,10 +5,11 @@ versions and aliases are in `app.models.registry`.
 """
 
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import mlflow.sklearn
 import numpy as np
@@ -149,7 +150,7 @@ def read(folder: Path, *, label: str) -> Artifact:
     )
 
 
-def _check_flavor(flavor: dict[str, Any], label: str) -> None:
+def _check_flavor(flavor: Mapping[str, object], label: str) -> None:
     """Refuse other libraries, formats that run code when loaded, and models of another minor scikit-learn version."""
     if not flavor:
         raise ModelRefusedError(f"{label} is not a scikit-learn model.", next_step=RETRAIN)

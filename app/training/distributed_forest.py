@@ -154,14 +154,14 @@ def assemble(
 ) -> ForestModel:
     """Put trees together into a forest with every attribute that one `fit` sets.
 
-    A warm-started `fit` of a forest that has all its trees fits none. It only checks the data, and sets the classes,
-    the weights and the out-of-bag scores.
+    A warm-started `fit` of a forest that has all its trees fits no tree. It only checks the data, and sets the
+    classes, the weights and the out-of-bag scores.
     """
-    whole = clone(forest).set_params(warm_start=True)
-    whole.estimators_ = trees
+    fitted = clone(forest).set_params(warm_start=True)
+    fitted.estimators_ = trees
     with _ignore_warm_start_warnings():
-        whole.fit(features, target)
-    return whole.set_params(warm_start=False)
+        fitted.fit(features, target)
+    return fitted.set_params(warm_start=False)
 
 
 def _check_forest(forest: ForestModel, target: pd.Series) -> None:

@@ -42,8 +42,11 @@ class Range(BaseModel):
 ParameterValues = dict[str, Any]
 """Parameters by name. The type of a value depends on the parameter: an integer, a float, a string or None."""
 
-SearchSpace = dict[str, Range | list[Any]]
-"""For each parameter name, a range or a list of choices; `ForestParameters` checks the type of each choice."""
+Domain = Range | list[Any]
+"""A range or a list of choices for one parameter; `ForestParameters` checks the type of each choice."""
+
+SearchSpace = dict[str, Domain]
+"""The domain of each parameter, by name."""
 
 DEFAULT_SPACE: Final[SearchSpace] = {
     "max_features": Range(low=0.05, high=1.0, log=True),
@@ -105,17 +108,17 @@ def default_point(space: SearchSpace, *, feature_count: int) -> ParameterValues 
     return point if all(_contains(domain, point[name]) for name, domain in space.items()) else None
 
 
-def _contains(domain: Range | list[Any], value: Any) -> bool:  # noqa: ANN401 - a parameter's value
+def _contains(domain: Domain, value: Any) -> bool:  # noqa: ANN401 - a parameter's value
     if isinstance(domain, list):
         return value in domain
     return value is not None and domain.low <= value <= domain.high
 
 
-def _check_domain(name: str, domain: Range | list[Any]) -> None:
+def _check_domain(name: str, domain: Domain) -> None:
     """Check that a domain can be sampled and that a forest accepts its values.
 
     Raises:
-        ParameterError: It cannot, or it does not.
+        ParameterError: The domain cannot be sampled, or a forest refuses a value.
     """
     if name not in ForestParameters.model_fields:
         raise ParameterError(f"A forest has no parameter {name!r}.", allowed=", ".join(ForestParameters.model_fields))
@@ -124,7 +127,7 @@ def _check_domain(name: str, domain: Range | list[Any]) -> None:
         raise ParameterError(
             f"The search space of {name} {fault}.", next_step=f"For example: --space '{EXAMPLE_SPACE}'"
         )
-    values: list[Any] = domain if isinstance(domain, list) else [domain.low, domain.high]
+    values = domain if isinstance(domain, list) else [domain.low, domain.high]
     for value in values:
         try:
             ForestParameters.model_validate({name: value})
@@ -135,8 +138,8 @@ def _check_domain(name: str, domain: Range | list[Any]) -> None:
             ) from error
 
 
-def _domain_fault(name: str, domain: Range | list[Any]) -> str:
-    """Say why a domain cannot be sampled; empty if it can."""
+def _domain_fault(name: str, domain: Domain) -> str:
+    """Why a domain cannot be sampled; empty if it can."""
     if isinstance(domain, list):
         return "is an empty list" if not domain else ""
     if domain.low >= domain.high:

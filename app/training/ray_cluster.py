@@ -95,13 +95,14 @@ def _wait_for_cpu(timeout_s: float) -> RayWorkers:
 
 def _import_scikit_learn() -> None:
     """Import what every task needs; the first import in a worker process takes seconds."""
-    import sklearn.ensemble  # noqa: F401, PLC0415
+    import sklearn.ensemble  # noqa: F401, PLC0415 - imported for its effect, in the worker only
 
 
 def _read_workers() -> RayWorkers:
     nodes = ray.nodes()  # type: ignore[no-untyped-call] # Ray's API has no types
     cpus = [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
-    return RayWorkers(total_cpus=sum(cpus), cpus_per_task=1.0 if max(cpus, default=0.0) >= 2 else 0.5)  # noqa: PLR2004
+    has_node_with_two_cpus = max(cpus, default=0.0) >= 2  # noqa: PLR2004 - two CPUs
+    return RayWorkers(total_cpus=sum(cpus), cpus_per_task=1.0 if has_node_with_two_cpus else 0.5)
 
 
 def _free_cpus() -> float:

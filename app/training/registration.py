@@ -208,7 +208,7 @@ def save_for_later(forest: FittedForest, *, run_id: str, settings: Settings) -> 
     Returns:
         The next step of the error: where the model is, and the command that registers it.
     """
-    folder = Path(tempfile.mkdtemp(prefix="manta-kept-"))
+    folder = Path(tempfile.mkdtemp(prefix="manta-model-"))
     save(forest, run_id=run_id, folder=folder)
     command = [
         f"MLFLOW_TRACKING_URI={settings.mlflow_tracking_uri}",

@@ -1,1 +1,1 @@
-"""The pages of docs/reference, written from the code that they describe."""
+"""Generates the pages of docs/reference from the code that they describe."""

@@ -13,7 +13,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "command-line.md": command_line.page,
     "http-api.md": http_api.page,
 }
-"""The function that writes each page, by the name of the file."""
+"""Function that returns the text of each page, by file name."""
 
 
 def main() -> None:

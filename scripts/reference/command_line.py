@@ -13,11 +13,11 @@ from app.command import EXIT_FAILED, EXIT_INTERRUPTED, single_command_app
 from app.settings import Settings
 from app.training import job as training
 from app.training.command_line import create_command
-from scripts.reference.markdown import code, interval, listed, table
+from scripts.reference.markdown import code, code_list, interval, table
 from scripts.reference.markdown import page as markdown_page
 
 EXIT_CODES: Final = {
-    "0": "The command did what was asked.",
+    "0": "The command succeeded.",
     str(EXIT_FAILED): "The command failed. The reason and the next step are on standard error.",
     "2": "The command line is wrong: an unknown option, a missing argument, a value out of range.",
     str(EXIT_INTERRUPTED): "Ctrl-C ended the command.",
@@ -26,12 +26,12 @@ EXIT_CODES: Final = {
 }
 
 VARIABLES: Final = """\
-The commands and the processes of the platform read these variables. An option wins over a variable, and a variable
-wins over the addresses in `.manta/` that `manta local` wrote."""
+The commands and the processes of the platform read these variables. An option has priority over a variable, and a
+variable has priority over the addresses that `manta local` writes into `.manta/`."""
 
 TRAIN: Final = """\
-The training job itself, as `manta train` submits it to Ray. Started by hand, it trains in the current process; a search
-needs the Ray cluster of `RAY_ADDRESS`. `MLFLOW_TRACKING_URI` says where the run is recorded."""
+`manta train` submits this command to Ray as a job. Started by hand, it trains in the current process; a search needs
+the Ray cluster of `RAY_ADDRESS`. MLflow at `MLFLOW_TRACKING_URI` records the run."""
 
 
 def page() -> str:
@@ -41,7 +41,7 @@ def page() -> str:
     summary = [(f"[`{name}`](#{name.replace(' ', '-')})", _summary(command)) for name, command in commands.items()]
     blocks = [group.help or "", table(("Command", "Purpose"), summary)]
     for name, command in commands.items():
-        blocks += [f"## {name}", *_described(name, command)]
+        blocks += [f"## {name}", *_command_blocks(name, command)]
     blocks += ["## python -m app.train", TRAIN, _options_of_the_job(commands["manta train"])]
     blocks += ["## Exit codes", table(("Code", "Meaning"), EXIT_CODES.items())]
     blocks += ["## Environment variables", VARIABLES, table(("Variable", "Default", "Meaning"), _variables())]
@@ -63,53 +63,56 @@ def training_job() -> TyperCommand:
 
 
 def _options_of_the_job(submitter: TyperCommand) -> str:
-    """How the options of the training job differ from those of the command that submits it."""
-    own = {each.name for each in training_job().params}
-    missing = [option for each in submitter.params if each.name not in own for option in each.opts]
-    return f"It takes the options of [`manta train`](#manta-train), except {listed(missing)}."
+    """The difference between the options of the training job and those of the command that submits it."""
+    job_options = {param.name for param in training_job().params}
+    missing = [option for param in submitter.params if param.name not in job_options for option in param.opts]
+    return f"It takes the options of [`manta train`](#manta-train), except {code_list(missing)}."
 
 
-def _described(name: str, command: TyperCommand) -> Iterator[str]:
-    """Help, usage and a table for each panel of options."""
+def _command_blocks(name: str, command: TyperCommand) -> Iterator[str]:
+    """Yield the help, the usage and a table for each panel of options."""
     text, _, example = (command.help or "").partition("\n\nExample: ")
     yield text
-    arguments = [each for each in command.params if isinstance(each, TyperArgument)]
+    arguments = [param for param in command.params if isinstance(param, TyperArgument)]
     words = [name, "[OPTIONS]", *(_metavar(argument) for argument in arguments)]
     yield f"```text\n{' '.join(words)}\n```"
     if example:
         yield f"Example:\n\n```sh\n{example}\n```"
-    rows = [(code(_metavar(each)), "yes" if each.required else "no", each.help or "") for each in arguments]
+    rows = [
+        (code(_metavar(argument)), "yes" if argument.required else "no", argument.help or "") for argument in arguments
+    ]
     yield table(("Argument", "Required", "Meaning"), rows)
     panels: dict[str, list[tuple[str, ...]]] = {}
-    for each in command.params:
-        if isinstance(each, TyperOption) and not each.hidden:
-            panels.setdefault(each.rich_help_panel or "Options", []).append(_option(each))
+    for param in command.params:
+        if isinstance(param, TyperOption) and not param.hidden:
+            panels.setdefault(param.rich_help_panel or "Options", []).append(_option_row(param))
     for panel in sorted(panels, key=lambda title: title != "Options"):
         yield f"**{panel}**"
         yield table(("Option", "Value", "Default", "Variable", "Meaning"), panels[panel])
 
 
-def _option(option: TyperOption) -> tuple[str, ...]:
+def _option_row(option: TyperOption) -> tuple[str, ...]:
     default = "" if option.is_flag or option.default is None else code(option.default)
-    return listed(option.opts + option.secondary_opts), _value(option), default, _variable(option), option.help or ""
+    names = code_list(option.opts + option.secondary_opts)
+    return names, _value(option), default, _variable(option), option.help or ""
 
 
 def _value(option: TyperOption) -> str:
-    """What the option takes: its choices, a range, or the type of its value; nothing for a flag."""
+    """Allowed values of an option: its choices, a range, or a type; empty for a flag."""
     kind = option.type_descriptor
     if option.is_flag:
         return ""
     if kind.is_choice:
-        return listed(choice.value if hasattr(choice, "value") else choice for choice in kind.choices or ())
-    names = {int: "integer", float: "number", str: "text", Path: "path"}
-    word = names[kind.annotation]
+        return code_list(choice.value if hasattr(choice, "value") else choice for choice in kind.choices or ())
+    words = {int: "integer", float: "number", str: "text", Path: "path"}
+    word = words[kind.annotation]
     limits = interval(option.min, option.max)
     return f"{word}, {limits}" if limits else word
 
 
 def _variable(option: TyperOption) -> str:
     names = [option.envvar] if isinstance(option.envvar, str) else option.envvar or []
-    return listed(names)
+    return code_list(names)
 
 
 def _metavar(argument: TyperArgument) -> str:
@@ -123,5 +126,5 @@ def _summary(command: TyperCommand) -> str:
 def _variables() -> Iterator[tuple[str, ...]]:
     for field in Settings.model_fields.values():
         default = field.default if field.default not in {None, (), "", PydanticUndefined} else ""
-        shown = str(default).lower() if isinstance(default, bool) else default
-        yield code(field.alias), code(shown), field.description or ""
+        default_text = str(default).lower() if isinstance(default, bool) else default
+        yield code(field.alias), code(default_text), field.description or ""

@@ -4,20 +4,22 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from infra.config import settings
-from scripts.reference.markdown import code, interval, listed, table
+from scripts.reference.json_schema import Schema
+from scripts.reference.markdown import code, code_list, interval, table
 from scripts.reference.markdown import page as markdown_page
 
 PULUMI_YAML: Final = Path(__file__).parents[2] / "Pulumi.yaml"
 
 INTRODUCTION: Final = """\
-Each key belongs to the selected Pulumi stack. `pulumi config set KEY VALUE` sets it and `pulumi config rm KEY` goes
-back to the default; the next `pulumi up` applies the change. Set a secret with `pulumi config set --secret KEY`, which
+Each key belongs to the selected Pulumi stack. `pulumi config set KEY VALUE` sets it, and `pulumi config rm KEY`
+restores the default. The next `pulumi up` applies the change. Set a secret with `pulumi config set --secret KEY`, which
 asks for the value: `pulumi up` refuses a secret that is not encrypted in the file of the stack. `pulumi up` checks
 every value before it changes the cluster, and names the command that corrects a wrong value."""
 
@@ -35,9 +37,9 @@ HEADER: Final = ("Key", "Type", "Default", "Allowed values", "Meaning")
 def page() -> str:
     """The page, with a table for each group of keys in Pulumi.yaml."""
     blocks = [INTRODUCTION, LISTS, LISTS_EXAMPLE]
-    declared = yaml.safe_load(PULUMI_YAML.read_text(encoding="utf-8"))["config"]
+    declarations = yaml.safe_load(PULUMI_YAML.read_text(encoding="utf-8"))["config"]
     for title, keys in groups():
-        blocks += [f"## {title}", table(HEADER, [_row(key, declared[key]) for key in keys])]
+        blocks += [f"## {title}", table(HEADER, [_row(key, declarations[key]) for key in keys])]
     return markdown_page("Configuration", source="Pulumi.yaml and the models in infra/", blocks=blocks)
 
 
@@ -49,33 +51,36 @@ def groups() -> Iterator[tuple[str, list[str]]]:
         yield comment.rstrip("."), re.findall(r"^  (\w+):$", keys, re.MULTILINE)
 
 
-def _row(key: str, declared: dict[str, Any]) -> tuple[str, ...]:
+def _row(key: str, declaration: dict[str, str]) -> tuple[str, ...]:
     schema = schemas()[key]
-    kind = f"{declared['type']}, secret" if schema.get("writeOnly") else declared["type"]
-    default = declared["default"]
-    shown = default if isinstance(default, str) else json.dumps(default)
-    return code(key), kind, code(shown), allowed(schema), declared["description"]
+    kind = f"{declaration['type']}, secret" if schema.get("writeOnly") else declaration["type"]
+    default = declaration["default"]
+    default_text = default if isinstance(default, str) else json.dumps(default)
+    return code(key), kind, code(default_text), allowed_values(schema), declaration["description"]
 
 
-def schemas() -> dict[str, dict[str, Any]]:
+def schemas() -> dict[str, Schema]:
     """The JSON schema of each key's value, from the models that check it."""
-    properties: dict[str, dict[str, Any]] = {}
+    properties: dict[str, Schema] = {}
     for field in settings.Settings.model_fields.values():
         properties |= _properties(field)
     return properties
 
 
-def _properties(group: FieldInfo) -> dict[str, dict[str, Any]]:
-    properties: dict[str, dict[str, Any]] = group.annotation.model_json_schema()["properties"]  # type: ignore[union-attr]
+def _properties(group: FieldInfo) -> dict[str, Schema]:
+    model = group.annotation
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise TypeError(f"{model} is not a model.")
+    properties: dict[str, Schema] = model.model_json_schema()["properties"]
     return properties
 
 
-def allowed(schema: dict[str, Any]) -> str:
-    """Which values a key takes, in words, and the first example."""
+def allowed_values(schema: Schema) -> str:
+    """The allowed values of a key in words, with the first example."""
     if "enum" in schema:
-        return listed(schema["enum"])
+        return code_list(schema["enum"])
     if schema["type"] == "boolean":
-        return listed(["true", "false"])
+        return code_list(["true", "false"])
     example = f"for example {code(schema['examples'][0])}" if "examples" in schema else ""
     words = schema.get("allowed", "") or interval(schema.get("minimum"), schema.get("maximum"))
     pattern = f"matches {code(schema['pattern'])}" if "pattern" in schema and not words else ""

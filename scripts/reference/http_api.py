@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, Concatenate, Final
+from typing import Concatenate, Final
 
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -21,29 +21,30 @@ from app.serving.requests import body
 from app.serving.requests.limits import MAX_ONGOING_REQUESTS, MAX_QUEUED_REQUESTS, RETRY_AFTER_S, RequestLimits
 from app.serving.schemas import Problem
 from app.settings import Settings
-from scripts.reference.json_schema import fields
+from scripts.reference.json_schema import Schema, fields
 from scripts.reference.markdown import code, table
 from scripts.reference.markdown import page as markdown_page
 
 INTRODUCTION: Final = f"""\
 Every path below starts with the route prefix: `{names.ROUTE_PREFIX}` on one machine, the key `routePrefix` of a stack.
 Requests and answers are JSON in UTF-8. A running service shows its routes at `/docs` and its OpenAPI document at
-`/openapi.json`, with the columns of the model that it serves and examples that work as they stand."""
+`/openapi.json`, with the columns of the model that it serves and with examples that work unchanged."""
 
 TOKENS: Final = """\
-A bearer token is one of the list in `MANTA_SERVE_TOKENS`; if the list is empty, no request needs a token. With
+`MANTA_SERVE_TOKENS` lists the accepted bearer tokens; if the list is empty, no request needs a token. With
 `MANTA_PREDICT_NEEDS_TOKEN=true`, `POST /predict` needs a token too. `POST /model/webhook` exists only if
 `MANTA_WEBHOOK_SECRET` is set; MLflow signs its requests with that secret."""
 
 PROBLEMS: Final = f"""\
 Every error of the application is a problem document of [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) with the
-content type `{PROBLEM_JSON}`. If the queue of a replica is full, Ray Serve answers: 503 with text."""
+content type `{PROBLEM_JSON}`. If the queue of a replica is full, Ray Serve itself answers with 503 and
+plain text."""
 
 NPY: Final = f"""\
 **Body, `{body.NPY}`**
 
-What `numpy.save` writes: an array of numbers or booleans of shape (rows, columns), with the columns in the order of
-`GET /model`. A model with a column of text takes `rows` only."""
+A file in the format of `numpy.save`: an array of numbers or booleans of shape (rows, columns), with the columns in the
+order of `GET /model`. A model with a column of text takes `rows` only."""
 
 HEADERS: Final = (
     ("`Authorization: Bearer TOKEN`", "request", "The bearer token."),
@@ -63,17 +64,19 @@ def page() -> str:
     document = _application().openapi()
     schemas = document["components"]["schemas"]
     routes = {
-        f"{method.upper()} {path}": route for path, ways in document["paths"].items() for method, route in ways.items()
+        f"{method.upper()} {path}": route
+        for path, methods in document["paths"].items()
+        for method, route in methods.items()
     }
     summary = [
-        (f"[`{name}`](#{_anchor(name)})", _first_line(route), "yes" if "security" in route else "no")
+        (f"[`{name}`](#{_anchor(name)})", _first_paragraph(route), "yes" if "security" in route else "no")
         for name, route in routes.items()
     ]
     blocks = [INTRODUCTION, table(("Request", "Purpose", "Bearer token"), summary), TOKENS]
     for name, route in routes.items():
-        blocks += [f"## {name}", *_route(route, schemas)]
-    blocks.append("## Messages within messages")
-    for name in sorted(schemas.keys() - {_answered(route) for route in routes.values()}):
+        blocks += [f"## {name}", *_route_blocks(route, schemas)]
+    blocks.append("## Nested messages")
+    for name in sorted(schemas.keys() - {_response_schema(route) for route in routes.values()}):
         blocks += [f"### {name}", schemas[name]["description"], fields(schemas[name])]
     blocks += ["## Problems", PROBLEMS, fields(Problem.model_json_schema())]
     blocks += [table(("Type", "Status", "Title", "Meaning"), _problem_types(routes))]
@@ -102,7 +105,7 @@ class _EmptyGroup:
 
 
 def _application() -> FastAPI:
-    """The API of a replica that serves no model, and that is connected to nothing."""
+    """The API of a replica that serves no model and connects to no server."""
     registry = Registry(Settings(mlflow_tracking_uri="http://127.0.0.1"))
     replica = Replica(
         registry, model_name=names.MODEL_NAME, name="", on_swap=lambda *_: None, on_refusal=lambda *_: None
@@ -113,8 +116,8 @@ def _application() -> FastAPI:
     return app_routes.create_api(fleet, AliasFollower(fleet), limits=RequestLimits(), access=access)
 
 
-def _route(route: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[str]:
-    """Description, bodies, answer and problems of a route."""
+def _route_blocks(route: Schema, schemas: Schema) -> Iterator[str]:
+    """Yield the description, the bodies, the answer and the problems of a route."""
     yield inspect.cleandoc(route["description"])
     for kind, content in route.get("requestBody", {}).get("content", {}).items():
         yield f"**Body, `{kind}`**" + ("" if route["requestBody"]["required"] else " (optional)")
@@ -127,23 +130,26 @@ def _route(route: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[str
     for status in route["responses"]:
         if int(status) < HTTPStatus.BAD_REQUEST:
             yield f"**Answer, status {status}**"
-            yield fields(schemas[_answered(route)]) if _answered(route) else "The answer has no content."
+            schema = _response_schema(route)
+            yield fields(schemas[schema]) if schema else "The answer has no content."
     problems = [
-        (s, a["description"]) for s, a in sorted(route["responses"].items()) if int(s) >= HTTPStatus.BAD_REQUEST
+        (status, response["description"])
+        for status, response in sorted(route["responses"].items())
+        if int(status) >= HTTPStatus.BAD_REQUEST
     ]
     yield table(("Problem", "Title"), problems)
 
 
-def _answered(route: Mapping[str, Any]) -> str:
-    """Name of the schema that a route answers with; empty where the answer has no content."""
-    answer = next(answer for status, answer in route["responses"].items() if status.startswith("2"))
-    reference: str = answer["content"]["application/json"]["schema"].get("$ref", "")
+def _response_schema(route: Schema) -> str:
+    """Name of the schema of a route's response; empty if the response has no content."""
+    response = next(response for status, response in route["responses"].items() if status.startswith("2"))
+    reference: str = response["content"]["application/json"]["schema"].get("$ref", "")
     return reference.rpartition("/")[2]
 
 
-def _problem_types(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
-    """Every kind of problem that a route names, what a defect answers, and what an unknown path answers."""
-    named = {
+def _problem_types(routes: Mapping[str, Schema]) -> Iterator[tuple[str, ...]]:
+    """Yield the problems that the routes list, the problem of a defect, and the problem of an unknown path."""
+    titles = {
         title
         for route in routes.values()
         for answer in route["responses"].values()
@@ -151,7 +157,7 @@ def _problem_types(routes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[st
     }
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.MantaError)]
     for kind in sorted(kinds, key=lambda kind: (kind.status, kind.title)):
-        if kind.title in named or kind is errors.MantaError:
+        if kind.title in titles or kind is errors.MantaError:
             urn = str(kind("").problem("")["type"])
             meaning = "A defect of the service." if kind is errors.MantaError else inspect.getdoc(kind) or ""
             yield code(urn), str(kind.status), kind.title, meaning
@@ -166,11 +172,13 @@ def _limits() -> Iterator[tuple[str, ...]]:
     yield "Requests that wait for a replica", f"{MAX_QUEUED_REQUESTS:,}", "503 with `Retry-After`"
 
 
-def _first_line(route: Mapping[str, Any]) -> str:
+def _first_paragraph(route: Schema) -> str:
     paragraph: str = route["description"].split("\n\n")[0]
     return " ".join(paragraph.split())
 
 
 def _anchor(name: str) -> str:
-    """The anchor that a forge gives a heading."""
-    return "".join(c for c in name.lower().replace(" ", "-") if c.isalnum() or c in "-_")
+    """The anchor of a heading, as forges derive it."""
+    return "".join(
+        character for character in name.lower().replace(" ", "-") if character.isalnum() or character in "-_"
+    )

@@ -6,6 +6,7 @@ from typing import Any, Final
 from scripts.reference.markdown import code, interval, table
 
 Schema = Mapping[str, Any]
+"""A JSON schema, or a part of an OpenAPI document. The type of a value depends on its key."""
 
 WORDS: Final = {
     "string": "string",
@@ -15,11 +16,11 @@ WORDS: Final = {
     "null": "null",
     "object": "object",
 }
-"""How a JSON type is called."""
+"""Name of each JSON type in the pages."""
 
 
 def fields(schema: Schema, *, presence: str = "Always") -> str:
-    """The table of an object's fields.
+    """Return the table of an object's fields.
 
     Args:
         schema: JSON schema of the object.
@@ -34,7 +35,7 @@ def fields(schema: Schema, *, presence: str = "Always") -> str:
 
 
 def kind(schema: Schema) -> str:
-    """The type of a value in words, with a link where it is a message described elsewhere."""
+    """Return the type of a value in words, with a link if the page describes the type elsewhere."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"[{name}](#{name.lower()})"
@@ -50,7 +51,7 @@ def kind(schema: Schema) -> str:
 
 
 def _constraint(schema: Schema) -> str:
-    """Lengths, patterns and limits of a value and of what it may be."""
+    """Return the patterns, lengths and limits of a value and of its alternatives."""
     words = [_constraint(choice) for choice in schema.get("anyOf", ())]
     if "pattern" in schema:
         words.append(f"matches {code(schema['pattern'])}")

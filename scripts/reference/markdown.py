@@ -1,42 +1,42 @@
-"""The pieces of Markdown that the pages of docs/reference consist of."""
+"""Builds the Markdown of the pages of docs/reference: pages, tables and code."""
 
 from collections.abc import Iterable, Sequence
 
 
 def page(title: str, *, source: str, blocks: Iterable[str]) -> str:
-    """A page: its title, a remark for whoever edits it, and its blocks with an empty line between two of them.
+    """Build a page: its title, a comment that names its source, and its blocks.
 
     Args:
         title: Heading of the page.
         source: The files that the page is generated from.
-        blocks: Headings, paragraphs and tables; an empty block is left out.
+        blocks: Headings, paragraphs and tables. Empty blocks are dropped.
     """
-    remark = f"<!-- Generated from {source}. Change the source, then run `make docs`. -->"
-    return "\n\n".join([f"# {title}", remark, *(block for block in blocks if block)]) + "\n"
+    comment = f"<!-- Generated from {source}. Change the source, then run `make docs`. -->"
+    return "\n\n".join([f"# {title}", comment, *(block for block in blocks if block)]) + "\n"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table, or nothing where it has no rows; a column without any text is left out."""
+    """Build a table without its empty columns. A table without rows is empty."""
     cells = [list(map(_cell, row)) for row in rows]
-    shown = [index for index in range(len(header)) if any(row[index] for row in cells)]
+    columns = [index for index in range(len(header)) if any(row[index] for row in cells)]
     lines = [header, ["---"] * len(header), *cells]
-    return "\n".join("| " + " | ".join(line[index] for index in shown) + " |" for line in lines) if cells else ""
+    return "\n".join("| " + " | ".join(line[index] for index in columns) + " |" for line in lines) if cells else ""
 
 
 def code(value: object) -> str:
-    """Text in code style, or nothing where there is no text."""
+    """Format a text as code. An empty text stays empty."""
     text = str(value)
     fence = "``" if "`" in text else "`"
     return fence + text + fence if text else ""
 
 
-def listed(values: Iterable[object]) -> str:
-    """Values in code style, separated by commas."""
+def code_list(values: Iterable[object]) -> str:
+    """Format values as code, separated by commas."""
     return ", ".join(code(value) for value in values)
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """The range of a number in words, or nothing where it has no limit."""
+    """Describe the range of a number. Without limits the text is empty."""
     if low is None and high is None:
         return ""
     if high is None:
@@ -45,5 +45,5 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that cannot end its cell or its row."""
+    """Escape a text so that it cannot end its cell or its row."""
     return " ".join(text.split()).replace("|", r"\|")

@@ -8,13 +8,13 @@ from typing import Final
 
 PROJECT: Final = Path(__file__).parents[2]
 TOOLS: Final = ("minikube", "kubectl", "pulumi", "manta")
-STAND_IN: Final = """#!/bin/sh
+FAKE_TOOL: Final = """#!/bin/sh
 echo {name} "$@" >> {calls}
 case "$*" in
 {answers}
 esac
 """
-"""A stand-in for a tool records its call, and answers as the cases say."""
+"""Script of a fake tool: it records its call, and runs the case that matches its arguments."""
 NO_STACK: Final = "*'stack export'*) echo 'error: no stack named dev found' >&2; exit 255 ;;"
 LOCAL_STACK: Final = """*'stack export'*) echo '{"secrets_providers": {"type": "passphrase"}}' ;;"""
 CLOUD_STACK: Final = """*'stack export'*) echo '{"secrets_providers": {"type": "service"}}' ;;"""
@@ -39,8 +39,8 @@ class Clone:
         self.tool("pulumi", NO_STACK)
 
     def tool(self, name: str, *answers: str) -> None:
-        """Write a stand-in for a tool, with the cases in which it prints or fails."""
-        text = STAND_IN.format(name=name, calls=self.calls_file, answers="\n".join(answers))
+        """Write a fake tool, with the cases in which it prints or fails."""
+        text = FAKE_TOOL.format(name=name, calls=self.calls_file, answers="\n".join(answers))
         (self.bin / name).write_text(text)
         (self.bin / name).chmod(0o755)
 
@@ -55,7 +55,7 @@ class Clone:
         )
 
     def write_earlier_passphrase(self, text: str) -> None:
-        """Write the passphrase where earlier versions kept it."""
+        """Write the passphrase to the path that earlier versions used."""
         self.earlier_passphrase.parent.mkdir(exist_ok=True)
         self.earlier_passphrase.write_text(text)
 
@@ -67,8 +67,8 @@ class Clone:
         return self.calls_file.read_text().splitlines()
 
 
-def exported_passphrase_file(printed: str) -> str:
-    """The file that a script exported for the commands after it."""
+def exported_passphrase_file(output: str) -> str:
+    """The passphrase file that a script exported for its later commands."""
     prefix = "+ export PULUMI_CONFIG_PASSPHRASE_FILE="
-    lines = [line for line in printed.splitlines() if line.startswith(prefix)]
+    lines = [line for line in output.splitlines() if line.startswith(prefix)]
     return lines[0].removeprefix(prefix) if lines else ""

@@ -1,4 +1,4 @@
-"""KubeRay's custom resource definitions (CRDs), and their schema made strict."""
+"""KubeRay's custom resource definitions (CRDs), and a validator with a stricter schema."""
 
 import os
 import tarfile
@@ -45,7 +45,7 @@ def files() -> dict[str, str]:
 def ray_service_validator() -> Draft202012Validator:
     """Validator of a RayService that, unlike the API server, refuses fields that the schema does not know."""
     versions_of_crd = yaml.load(files()[RAY_SERVICES], Loader=LOADER)["spec"]["versions"]  # noqa: S506  (a safe loader)
-    schema = next(v for v in versions_of_crd if v["name"] == "v1")["schema"]["openAPIV3Schema"]
+    schema = next(version for version in versions_of_crd if version["name"] == "v1")["schema"]["openAPIV3Schema"]
     return Draft202012Validator(_strict(schema))
 
 
@@ -61,11 +61,11 @@ def _in_folder(folder: Path) -> dict[str, str]:
 def _in_archive(archive: Path) -> dict[str, str]:
     with tarfile.open(archive) as chart:
         members = {Path(member.name).name: member for member in chart.getmembers() if "/crds/ray.io_" in member.name}
-        opened = {name: chart.extractfile(member) for name, member in sorted(members.items())}
-        return {name: file.read().decode() for name, file in opened.items() if file is not None}
+        files_by_name = {name: chart.extractfile(member) for name, member in sorted(members.items())}
+        return {name: file.read().decode() for name, file in files_by_name.items() if file is not None}
 
 
-def _strict(schema: Any) -> Any:  # noqa: ANN401
+def _strict(schema: Any) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(schema, list):
         return [_strict(inner) for inner in schema]
     if not isinstance(schema, dict):

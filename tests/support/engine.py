@@ -18,7 +18,7 @@ from pulumi.runtime.proto import resource_pb2
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 """Key of a wrapped value in Pulumi's wire format."""
-SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  (marks a secret, and is none)
+SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  (Pulumi's mark of a secret)
 HIDDEN = "[secret]"
 STACK_TYPE = "pulumi:pulumi:Stack"
 
@@ -41,7 +41,7 @@ class RegisteredResource:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """Inputs with secrets in clear."""
+        """Inputs with secrets in plain text."""
         return dict(unwrap(self.raw))
 
     @property
@@ -97,7 +97,7 @@ class Engine(mocks.MockMonitor):
         self._answer = answer
         self._urns: set[str] = set()
 
-    def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:  # noqa: N802, ANN401
+    def RegisterResource(self, request: resource_pb2.RegisterResourceRequest) -> Any:  # noqa: N802, ANN401 - as in Pulumi
         urn = self.make_urn(request.parent, request.type, request.name)
         if request.type == STACK_TYPE:
             self._urns.add(urn)
@@ -114,19 +114,19 @@ class Engine(mocks.MockMonitor):
         self._compute(request, state)
         return resource_pb2.RegisterResourceResponse(urn=urn, id=f"{request.name}-id", object=state)
 
-    def RegisterResourceOutputs(self, request: Any) -> empty_pb2.Empty:  # noqa: N802, ANN401
+    def RegisterResourceOutputs(self, request: Any) -> empty_pb2.Empty:  # noqa: N802, ANN401 - as in Pulumi
         if f"::{STACK_TYPE}::" in request.urn:
             self.record.outputs.update(json_format.MessageToDict(request.outputs))
         return empty_pb2.Empty()
 
-    def ReadResource(self, request: resource_pb2.ReadResourceRequest) -> Any:  # noqa: N802, ANN401
+    def ReadResource(self, request: resource_pb2.ReadResourceRequest) -> Any:  # noqa: N802, ANN401 - as in Pulumi
         urn = self.make_urn(request.parent, request.type, request.name)
         self._urns.add(urn)
         state = struct_pb2.Struct()
         state.update(self._answer(request.type, json_format.MessageToDict(request.properties)))
         return resource_pb2.ReadResourceResponse(urn=urn, properties=state)
 
-    def Invoke(self, request: resource_pb2.ResourceInvokeRequest) -> Any:  # noqa: N802, ANN401
+    def Invoke(self, request: resource_pb2.ResourceInvokeRequest) -> Any:  # noqa: N802, ANN401 - as in Pulumi
         arguments = json_format.MessageToDict(request.args)
         self.record.calls.append((request.tok, arguments))
         answer = struct_pb2.Struct()
@@ -144,10 +144,10 @@ class Engine(mocks.MockMonitor):
 
 
 class _Unused(mocks.Mocks):
-    def call(self, args: mocks.MockCallArgs) -> Any:  # noqa: ANN401
+    def call(self, args: mocks.MockCallArgs) -> Any:  # noqa: ANN401 - as in Pulumi
         raise NotImplementedError(args.token)
 
-    def new_resource(self, args: mocks.MockResourceArgs) -> Any:  # noqa: ANN401
+    def new_resource(self, args: mocks.MockResourceArgs) -> Any:  # noqa: ANN401 - as in Pulumi
         raise NotImplementedError(args.name)
 
 
@@ -184,7 +184,7 @@ def _run(
     asyncio.set_event_loop(loop)  # with mocks, Pulumi binds futures to the current loop
     try:
         mocks.set_mocks(engine.mocks, project="manta", stack="test", monitor=engine, logger=logging.getLogger("engine"))
-        # The mocks register a stack of their own; the stack of the program replaces it.
+        # The mocks register a stack too; the stack of the program replaces it.
         settings.set_root_resource(cast("pulumi.Resource", None))
         loop.run_until_complete(stack.run_in_stack(program))
     finally:
@@ -204,8 +204,8 @@ def _abandon(loop: asyncio.AbstractEventLoop) -> None:
     loop.close()
 
 
-def unwrap(value: Any, *, hide: bool = False) -> Any:  # noqa: ANN401
-    """Turn wire format into plain values; secrets in clear or hidden."""
+def unwrap(value: Any, *, hide: bool = False) -> Any:  # noqa: ANN401 - any JSON
+    """Turn wire format into plain values; secrets in plain text or hidden."""
     if isinstance(value, dict):
         if value.get(SIGNATURE) == SECRET:
             return HIDDEN if hide else unwrap(value["value"])
@@ -223,7 +223,7 @@ def object_name(resource: RegisteredResource) -> str:
 
 
 def _registered(urn: str, request: resource_pb2.RegisterResourceRequest) -> RegisteredResource:
-    through = {u for dep in request.propertyDependencies.values() for u in dep.urns}
+    input_urns = {urn for inputs in request.propertyDependencies.values() for urn in inputs.urns}
     timeouts = request.customTimeouts
     return RegisteredResource(
         urn=urn,
@@ -231,7 +231,7 @@ def _registered(urn: str, request: resource_pb2.RegisterResourceRequest) -> Regi
         name=request.name,
         parent=request.parent,
         raw=json_format.MessageToDict(request.object),
-        dependencies=frozenset(through | set(request.dependencies)),
+        dependencies=frozenset(input_urns | set(request.dependencies)),
         provider=request.provider or dict(request.providers).get("kubernetes", ""),
         retain_on_delete=request.retainOnDelete,
         timeouts=(timeouts.create, timeouts.update, timeouts.delete),

@@ -19,7 +19,7 @@ from tests.support.tools import Tools
 from tests.support.waiting import wait_for
 
 PROJECT: Final = Path(__file__).parents[2]
-PASSPHRASE: Final = "of a throw-away stack"  # noqa: S105
+PASSPHRASE: Final = "of a throw-away stack"  # noqa: S105 - no stack with data uses it
 INTERRUPT_TIMEOUT_S: Final = 600
 """Longest time until an update reaches the state at which a test interrupts it."""
 

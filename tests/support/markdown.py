@@ -18,7 +18,7 @@ PAGES = sorted(
     for path in ROOT.glob(pattern)
     if path.is_file()
 )
-"""Every page that a reader of the repository is sent to."""
+"""Every page of the documentation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +51,14 @@ class Page:
     @property
     def blocks(self) -> Iterator[Block]:
         """The fenced blocks in order."""
-        for before, token in pairwise([Token("", "", 0), *self.tokens]):
+        for previous, token in pairwise([Token("", "", 0), *self.tokens]):
             if token.type == "fence":
-                remark = re.fullmatch(r"<!--(.*?)-->\s*", before.content, re.DOTALL)
+                comment = re.fullmatch(r"<!--(.*?)-->\s*", previous.content, re.DOTALL)
                 yield Block(
                     language=token.info.strip(),
                     content=token.content,
                     line=token.map[0] + 1 if token.map else 0,
-                    comment=remark[1].strip() if remark and before.type == "html_block" else "",
+                    comment=comment[1].strip() if comment and previous.type == "html_block" else "",
                 )
 
     @property
@@ -78,8 +78,8 @@ class Page:
             if opening.type == "heading_open":
                 text = "".join(child.content for child in inline.children or ())
                 slug = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
-                same = sum(1 for anchor in anchors if re.fullmatch(rf"{re.escape(slug)}(-\d+)?", anchor))
-                anchors.add(f"{slug}-{same}" if same else slug)
+                duplicates = sum(1 for anchor in anchors if re.fullmatch(rf"{re.escape(slug)}(-\d+)?", anchor))
+                anchors.add(f"{slug}-{duplicates}" if duplicates else slug)
         return anchors | set(re.findall(r'<a (?:id|name)="([^"]+)"', self.path.read_text(encoding="utf-8")))
 
 

@@ -125,9 +125,9 @@ class Cluster:
         """Wait until Serve runs exactly that many replicas, and has noticed every killed replica."""
 
         def all_run() -> bool:
-            listed = self.replicas()
-            is_running = [replica["state"] for replica in listed] == ["RUNNING"] * replicas
-            return is_running and self.killed.isdisjoint(replica["replica_id"] for replica in listed)
+            descriptions = self.replicas()
+            is_running = [replica["state"] for replica in descriptions] == ["RUNNING"] * replicas
+            return is_running and self.killed.isdisjoint(replica["replica_id"] for replica in descriptions)
 
         wait_until(all_run, what=f"{replicas} running replicas", timeout_s=START_TIMEOUT_S)
 
@@ -140,8 +140,8 @@ class Cluster:
     def replicas(self) -> list[dict[str, Any]]:
         """Serve's description of each replica, such as its id, state and process id."""
         deployments = self.applications().get(names.APPLICATION, {}).get("deployments", {})
-        listed: list[dict[str, Any]] = deployments.get(names.DEPLOYMENT, {}).get("replicas", [])
-        return listed
+        descriptions: list[dict[str, Any]] = deployments.get(names.DEPLOYMENT, {}).get("replicas", [])
+        return descriptions
 
     def kill(self, replica_id: str) -> None:
         """Kill the process of a replica, like a crash."""

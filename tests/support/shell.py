@@ -8,9 +8,9 @@ REDIRECTIONS = {">", ">>", "<", "<<", "<<<", ">&", "&>", "2>"}
 
 
 def commands(script: str) -> Iterator[list[str]]:
-    """The simple commands of a script, without comments, assignments in front and redirections.
+    """Yield the simple commands of a script, without comments, leading assignments and redirections.
 
-    Commands inside `$(...)` come as commands of their own where they stand outside quotes.
+    A command inside an unquoted `$(...)` is a separate command.
     """
     for line in script.replace("\\\n", " ").splitlines():
         words = shlex.shlex(line, posix=True, punctuation_chars=True)

@@ -1,4 +1,4 @@
-"""Rows that reveal a forest that compares with its thresholds in a different way than scikit-learn."""
+"""Rows on or next to the thresholds of a forest: they show every comparison that differs from scikit-learn's."""
 
 import numpy as np
 from sklearn.base import BaseEstimator

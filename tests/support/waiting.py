@@ -1,4 +1,4 @@
-"""Waits for a condition, and fails with what was seen instead."""
+"""Waits for a condition. The error of a time-out shows the last result."""
 
 import time
 from collections.abc import Callable

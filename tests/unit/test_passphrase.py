@@ -132,5 +132,5 @@ def test_clean_keeps_the_passphrase_and_says_what_else_stays(clone: Clone) -> No
     assert not (clone.project / ".venv").exists()
     assert not (clone.project / ".manta").exists()
     assert clone.passphrase.read_text() == passphrase
-    for kept in (str(clone.passphrase), "make down", "minikube stop"):
-        assert kept in result.stdout
+    for hint in (str(clone.passphrase), "make down", "minikube stop"):
+        assert hint in result.stdout

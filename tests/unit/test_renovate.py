@@ -79,9 +79,9 @@ def test_a_marker_names_the_dependency_that_stands_below_it(file: Path) -> None:
 
 
 def test_every_group_of_dependencies_exists() -> None:
-    found = {match["depName"] for file in (VERSIONS, *DOCKERFILES) for match in matches(file, file.read_text())}
+    pins = {match["depName"] for file in (VERSIONS, *DOCKERFILES) for match in matches(file, file.read_text())}
     rules = json.loads((ROOT / "renovate.json").read_text())["packageRules"]
 
-    named = {name for rule in rules for name in rule.get("matchPackageNames", [])}
+    packages_in_groups = {name for rule in rules for name in rule.get("matchPackageNames", [])}
 
-    assert named <= found
+    assert packages_in_groups <= pins

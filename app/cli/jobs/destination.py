@@ -1,4 +1,4 @@
-"""The Ray cluster that a job goes to: a given address, the platform of this folder, or a Pulumi stack."""
+"""The Ray cluster that a job goes to: an address, the platform of this folder, or a Pulumi stack."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -71,7 +71,7 @@ def find(settings: Settings, *, address: str = "", token: str = "", stack: str =
         endpoints = endpoints.model_copy(update={"ray_token": token})
     ray_url = address or ("" if stack else settings.ray_dashboard_url or "")
     if ray_url:
-        ray_url = _checked_url(ray_url)
+        ray_url = _check_url(ray_url)
         return Destination(
             endpoints=endpoints.model_copy(update={"ray_url": ray_url}), name=ray_url, stack=settings.stack
         )
@@ -106,7 +106,7 @@ def from_stack(outputs: StackOutputs, *, token: str = "", stack: str = "") -> De
     )
 
 
-def _checked_url(address: str) -> str:
+def _check_url(address: str) -> str:
     url = httpx.URL(address)
     if url.scheme not in {"http", "https"} or not url.host:
         raise PlatformError(

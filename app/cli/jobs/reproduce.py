@@ -26,7 +26,7 @@ DATA_OPTION: Final = flag("data")
 
 
 class ReproductionError(MantaError):
-    """A run cannot be repeated here, or the repetition gave other data or another model."""
+    """A run cannot be repeated here, or the repetition has other data or another model."""
 
     title = "Not reproduced"
 
@@ -103,8 +103,8 @@ def reproduce(
     """
     from app.models.registry import Registry  # noqa: PLC0415 - importing MLflow takes 1.5 s
 
-    configured = settings().model_copy(update={"mlflow_tracking_uri": Endpoints.resolve(settings()).mlflow_url})
-    run = Registry(configured).get_run(run_id)
+    connected_settings = settings().model_copy(update={"mlflow_tracking_uri": Endpoints.resolve(settings()).mlflow_url})
+    run = Registry(connected_settings).get_run(run_id)
     recipe = Recipe.from_run(run_id, run.data.tags, run.data.params)
     check_packages(recipe)
     with checkout(recipe.commit, repository) as tree, tempfile.TemporaryDirectory(prefix="manta-run-") as scratch:
@@ -112,7 +112,7 @@ def reproduce(
         typer.echo(f"training commit {recipe.commit[:12]} with {shlex.join(arguments)}", err=True)
         store = f"sqlite:///{scratch}/mlflow.db"
         new_run_id = _train(arguments, tree, store)
-        new_run = Registry(configured.model_copy(update={"mlflow_tracking_uri": store})).get_run(new_run_id)
+        new_run = Registry(connected_settings.model_copy(update={"mlflow_tracking_uri": store})).get_run(new_run_id)
         new_tags = new_run.data.tags
     compare(recipe, new_tags)
     typer.echo(f"The model is the same, bit for bit: {recipe.fingerprints[run_tags.MODEL_FINGERPRINT]}")
@@ -173,8 +173,8 @@ def _arguments(arguments: list[str], tags: Mapping[str, str], params: Mapping[st
     if not any(flag(name) in arguments for name in DATA_SOURCES):
         arguments += ["--dataset", params["dataset"]]
     if DATA_OPTION in arguments and is_dvc_location(data := arguments[arguments.index(DATA_OPTION) + 1]):
-        pinned = DvcLocation(path=DvcLocation.parse(data).path, revision=tags[run_tags.DATA_REVISION])
-        arguments[arguments.index(DATA_OPTION) + 1] = str(pinned)
+        location_at_revision = DvcLocation(path=DvcLocation.parse(data).path, revision=tags[run_tags.DATA_REVISION])
+        arguments[arguments.index(DATA_OPTION) + 1] = str(location_at_revision)
     if flag("trials") not in arguments:
         return arguments
     # The run's parameters hold the result of the search, so the options of the search are dropped.
@@ -189,7 +189,7 @@ def _arguments(arguments: list[str], tags: Mapping[str, str], params: Mapping[st
 
 
 def _with_data(recipe_arguments: tuple[str, ...], tree: Path, data: str) -> list[str]:
-    """Replace the location of the data: by `data` if it is given, else by a path that is valid in `tree`.
+    """Replace the location of the data: by `data` if it is not empty, else by a path that is valid in `tree`.
 
     Raises:
         ReproductionError: The data file is neither in the commit nor at its old path.
@@ -198,14 +198,14 @@ def _with_data(recipe_arguments: tuple[str, ...], tree: Path, data: str) -> list
     if DATA_OPTION not in arguments or "://" in arguments[arguments.index(DATA_OPTION) + 1]:
         return arguments
     position = arguments.index(DATA_OPTION) + 1
-    recorded = arguments[position]
+    location_of_run = arguments[position]
     if data:
         arguments[position] = data if "://" in data or is_dvc_location(data) else str(Path(data).resolve())
-    elif is_dvc_location(recorded):
-        location = DvcLocation.parse(recorded)
+    elif is_dvc_location(location_of_run):
+        location = DvcLocation.parse(location_of_run)
         arguments[position] = str(DvcLocation(path=str(Path(location.path).absolute()), revision=location.revision))
-    elif not (tree / recorded).exists():
-        path = Path(recorded).resolve()
+    elif not (tree / location_of_run).exists():
+        path = Path(location_of_run).resolve()
         if not path.exists():
             raise ReproductionError(
                 f"The data of the run is neither in its commit nor at {path}.",

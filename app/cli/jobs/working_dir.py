@@ -60,6 +60,7 @@ def pack(folder: Path) -> WorkingDir:
         if path.is_file():
             sizes[str(path.relative_to(folder))] = path.stat().st_size
 
+    # Ray has no public function that lists the files of a package.
     packaging._dir_travel(folder, [packaging._get_excludes(folder, excludes)], add_size, include_gitignore=True)  # noqa: SLF001
     _check_size(folder, sizes, sum(sizes.values()))
     uri = packaging.get_uri_for_directory(str(folder), include_gitignore=True, excludes=excludes)

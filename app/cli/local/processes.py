@@ -45,7 +45,7 @@ class Processes:
 
     def __enter__(self) -> Self:
         self._logs.mkdir(parents=True, exist_ok=True)
-        # In a session of its own, the watcher survives when a terminal or a shell ends its whole process group.
+        # In a separate session, the watcher survives when a terminal or a shell ends its whole process group.
         self._watcher = subprocess.Popen(
             [sys.executable, "-m", "app.cli.local.watcher", self._platform_id, str(self._scratch)],
             stdin=subprocess.PIPE,
@@ -64,7 +64,7 @@ class Processes:
     def start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start a process that writes its output to `NAME.log`.
 
-        The process gets a session of its own, so Ctrl-C reaches only the command, which then stops all processes.
+        The process gets a separate session, so Ctrl-C reaches only the command, which then stops all processes.
         """
         with self.log_file(name).open("wb") as log:
             return subprocess.Popen(
@@ -87,8 +87,8 @@ def stop_processes(platform_id: str) -> None:
     """Stop all processes of a platform: SIGTERM first, and SIGKILL after `GRACE_S` for those that still run."""
     processes: set[psutil.Process] = set()
     for send_signal in (psutil.Process.terminate, psutil.Process.kill):
-        # Ray's agents overwrite their environment with their process title. They are found as children of a process
-        # with the id, as long as that process lives.
+        # Ray's agents overwrite their environment with their process title. `_find_processes` finds them as children
+        # of a process with the id, as long as that process lives.
         processes |= _find_processes(platform_id)
         for process in processes:
             with suppress(psutil.NoSuchProcess):

@@ -1,11 +1,12 @@
 """Client of the application's HTTP API."""
 
 import json
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
 from app.cli.endpoints import Endpoints
+from app.cli.json_object import JsonObject
 from app.errors import LoadInProgressError, MantaError, PlatformError
 
 API_TIMEOUT_S: Final = 120.0
@@ -18,7 +19,7 @@ class ApiError(MantaError):
     title = "Refused by the application"
 
 
-def call(endpoints: Endpoints, method: str, path: str, *, body: object = None) -> dict[str, Any]:
+def call(endpoints: Endpoints, method: str, path: str, *, body: object = None) -> JsonObject:
     """Send a request to the application's HTTP API.
 
     Args:
@@ -38,7 +39,7 @@ def call(endpoints: Endpoints, method: str, path: str, *, body: object = None) -
     url = endpoints.api_url + path
     try:
         response = httpx.request(method, url, json=body, headers=endpoints.serve_headers, timeout=API_TIMEOUT_S)
-        document: dict[str, Any] = response.json()
+        document: JsonObject = response.json()
     except (httpx.HTTPError, httpx.InvalidURL, json.JSONDecodeError) as error:
         raise PlatformError(
             f"The service at {url} does not answer, or its answer is not JSON: {error}.",

@@ -5,13 +5,14 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import httpx
 import typer
 from rich.table import Table
 
 from app.cli.endpoints import Endpoints
+from app.cli.json_object import JsonObject
 from app.cli.progress import console
 from app.cli.service.client import ApiError, call
 from app.cli.shared_options import JsonOption
@@ -53,10 +54,10 @@ def load(
     response = _load_with_retries(Endpoints.resolve(settings()), selection)
     model = response["model_info"]
     replicas = len(response["replicas"])
-    print(f"{model['name']} version {model['version']} serves on {replicas} replica(s).")  # noqa: T201
+    print(f"{model['name']} version {model['version']} serves on {replicas} replica(s).")  # noqa: T201 - the command's output
 
 
-def _load_with_retries(endpoints: Endpoints, selection: dict[str, str]) -> dict[str, Any]:
+def _load_with_retries(endpoints: Endpoints, selection: dict[str, str]) -> JsonObject:
     """Send a load, and repeat it while another load is in progress.
 
     After a training, the service loads the new champion by itself. That load may meet this one.
@@ -86,7 +87,7 @@ def predict(
     text = _read_text(file)
     if text.lstrip()[:1] in {"{", "["}:
         response = call(endpoints, "POST", "/predict", body=_parse_json(text, file))
-        print(json.dumps(response))  # noqa: T201
+        print(json.dumps(response))  # noqa: T201 - the command's output
     else:
         _predict_csv(endpoints, text, file)
 
@@ -107,7 +108,7 @@ def status(
         "serve": _service_status(endpoints),
     }
     if as_json:
-        print(json.dumps(parts))  # noqa: T201
+        print(json.dumps(parts))  # noqa: T201 - the command's output
     else:
         table = Table("part", "address", "state", "detail")
         for name, part in parts.items():
@@ -117,7 +118,7 @@ def status(
         raise typer.Exit(1)
 
 
-def _part_status(url: str, path: str, headers: dict[str, str]) -> dict[str, Any]:
+def _part_status(url: str, path: str, headers: dict[str, str]) -> JsonObject:
     """Ask Ray or MLflow for its version."""
     try:
         response = httpx.get(url + path, headers=headers, timeout=STATUS_TIMEOUT_S)
@@ -128,7 +129,7 @@ def _part_status(url: str, path: str, headers: dict[str, str]) -> dict[str, Any]
     return {"url": url, "is_up": True, "detail": version}
 
 
-def _service_status(endpoints: Endpoints) -> dict[str, Any]:
+def _service_status(endpoints: Endpoints) -> JsonObject:
     try:
         response = call(endpoints, "GET", "/model")
     except (ApiError, PlatformError) as error:
@@ -149,7 +150,7 @@ def _read_text(file: str) -> str:
     return text
 
 
-def _parse_json(text: str, file: str) -> dict[str, Any]:
+def _parse_json(text: str, file: str) -> JsonObject:
     """Parse a JSON file into the body of a prediction request."""
     try:
         content = json.loads(text)
@@ -187,7 +188,8 @@ def _parse_csv(text: str, columns: list[str], file: str) -> list[list[float]]:
         )
     unknown = [name for name in header if name not in columns]
     if unknown:
-        print(f"warning: columns that the model does not know are ignored: {', '.join(unknown)}", file=sys.stderr)  # noqa: T201
+        warning = f"warning: columns that the model does not know are ignored: {', '.join(unknown)}"
+        print(warning, file=sys.stderr)  # noqa: T201 - a warning for the user
     rows = []
     for line, record in enumerate(reader, start=2):
         try:

@@ -14,7 +14,7 @@ from app.cli.stack.outputs import StackError
 WATCHED_PATHS: Final = ("app", "images", "requirements/app.txt", "pyproject.toml")
 """Files and folders of the project that go into the image."""
 POLL_MS: Final = 500
-"""Pause between two looks at the files."""
+"""Pause between two checks of the files."""
 QUIET_MS: Final = 500
 """Time without a further change after which a save counts as complete: editors write several files."""
 

@@ -2,11 +2,12 @@
 
 import json
 import subprocess
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
+from app.cli.json_object import JsonObject
 from app.errors import MantaError
 
 PULUMI_TIMEOUT_S: Final = 120
@@ -85,7 +86,7 @@ def _stack_option(stack: str) -> list[str]:
     return ["--stack", stack] if stack else []
 
 
-def _run_pulumi(*arguments: str) -> dict[str, Any]:
+def _run_pulumi(*arguments: str) -> JsonObject:
     """Run a `pulumi` command that prints a JSON object.
 
     Raises:
@@ -94,7 +95,7 @@ def _run_pulumi(*arguments: str) -> dict[str, Any]:
     command = ["pulumi", "--non-interactive", *arguments]
     try:
         process = subprocess.run(command, capture_output=True, text=True, timeout=PULUMI_TIMEOUT_S, check=True)
-        document: dict[str, Any] = json.loads(process.stdout)
+        document: JsonObject = json.loads(process.stdout)
     except FileNotFoundError as error:
         raise StackError(
             "`pulumi` is not on PATH.", next_step="Install it: https://www.pulumi.com/docs/install/."

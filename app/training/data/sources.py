@@ -266,7 +266,7 @@ def _validate_target(target: pd.Series, source: str) -> pd.Series:
         )
     is_numeric = pd.api.types.is_numeric_dtype(target)
     labels = target.astype(np.int64) if is_numeric else target.astype(str).astype(object)
-    if labels.nunique() < 2:  # noqa: PLR2004
+    if labels.nunique() < 2:  # noqa: PLR2004 - classes
         raise DataError(
             f"{source} has only the class {labels.iloc[0]!r} in column {target.name!r}.",
             allowed="two classes or more",

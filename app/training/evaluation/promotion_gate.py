@@ -213,9 +213,9 @@ def _predict_with_champion(
         ModelRefusedError: This release cannot load the champion.
         _NotComparableError: The champion cannot predict these rows.
     """
-    stored = registry.fetch(champion)
-    predictor = compile_model(stored, label=f"{champion.name} version {champion.version}")
-    columns = stored.columns.names
+    artifact = registry.fetch(champion)
+    predictor = compile_model(artifact, label=f"{champion.name} version {champion.version}")
+    columns = artifact.columns.names
     missing = [name for name in columns if name not in rows.features.columns]
     if missing:
         shown = ", ".join(map(repr, missing[:COLUMNS_SHOWN])) + (", ..." if len(missing) > COLUMNS_SHOWN else "")
@@ -226,7 +226,7 @@ def _predict_with_champion(
     if set(predictor.classes).isdisjoint(rows.target):
         raise _NotComparableError("knows none of these rows' classes")
     has_same_split = registry.tags(champion).get(HELD_OUT_TAG) == rows.split_description
-    note = "" if has_same_split else "it may have been trained on some of these rows, which flatters it"
+    note = "" if has_same_split else "it may have been trained on some of these rows, so its score may be too high"
     classes = np.array(predictor.classes, dtype=rows.target.dtype)
     return ClassProbabilities(classes=classes, probabilities=probabilities), note
 

@@ -38,7 +38,7 @@ def compute_metrics(predicted: ClassProbabilities, target: np.ndarray) -> dict[s
         loss, and Brier score (0 is perfect, 2 is the maximum).
     """
     probabilities, labels, classes = predicted.probabilities, predicted.labels, predicted.classes
-    is_binary = len(classes) == 2  # noqa: PLR2004
+    is_binary = len(classes) == 2  # noqa: PLR2004 - two classes
     scores = probabilities[:, 1] if is_binary else probabilities
     return {
         "accuracy": float(accuracy_score(target, labels)),
@@ -69,7 +69,7 @@ def draw_plots(predicted: ClassProbabilities, target: np.ndarray) -> Iterator[tu
         for column, label in enumerate(predicted.classes)
     ]
     # With two classes the second curve would mirror the first one.
-    curves = one_vs_rest[1:] if len(one_vs_rest) == 2 else one_vs_rest  # noqa: PLR2004
+    curves = one_vs_rest[1:] if len(one_vs_rest) == 2 else one_vs_rest  # noqa: PLR2004 - two classes
 
     figure, axes = _create_figure("ROC")
     for label, is_class, scores in curves:

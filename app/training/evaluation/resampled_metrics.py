@@ -55,7 +55,7 @@ def weighted_metric(metric: str, predicted: ClassProbabilities, target: np.ndarr
     for column, index in enumerate(column_index):
         probabilities[:, index] += predicted.probabilities[:, column]
     if metric == "roc_auc":
-        positive_classes = [1] if class_count == 2 else range(class_count)  # noqa: PLR2004
+        positive_classes = [1] if class_count == 2 else range(class_count)  # noqa: PLR2004 - two classes
         areas = [_roc_auc(probabilities[:, index], true_index == index) for index in positive_classes]
         return lambda weights: float(np.mean([area(weights) for area in areas]))
     rows = np.arange(len(true_index))

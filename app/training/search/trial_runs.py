@@ -118,7 +118,12 @@ class TrialRecorder(Callback):
             _log_failure(error)
 
     def on_trial_result(
-        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_info: object
+        self,
+        iteration: int,
+        trials: list[Trial],
+        trial: Trial,
+        result: dict[str, Any],  # the type in Ray's `Callback`
+        **_info: object,
     ) -> None:
         """Record the mean score over the folds so far."""
         del iteration, trials

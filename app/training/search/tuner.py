@@ -7,7 +7,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import optuna
@@ -28,8 +28,8 @@ from app.models.registry import Registry
 from app.training.data.split import Split
 from app.training.evaluation.resampled_metrics import LOSSES
 from app.training.hyperparameters import (
+    Domain,
     ForestParameters,
-    Range,
     SearchSpace,
     default_point,
     is_integer,
@@ -82,31 +82,33 @@ def search(
     space = {name: domain for name, domain in parse_space(options.space).items() if name not in option_parameters}
     folds, trial_count = options.folds or DEFAULT_FOLDS, options.trials or 0
     _check_conditions(client, parent.data.tags, run_id, _conditions(options, parameters, space, split, folds))
-    earlier = read_ended_trials(client, parent)
+    earlier_trials = read_ended_trials(client, parent)
     log.info(
-        "%d of %d trials are done; a search that is cut off goes on with --resume %s",
-        len(earlier),
+        "%d of %d trials are done; to continue this search after an interruption: --resume %s",
+        len(earlier_trials),
         trial_count,
         run_id,
     )
-    recorder = TrialRecorder(client, parent, folds=folds, earlier_count=len(earlier), total_count=trial_count)
-    if len(earlier) < trial_count:
-        searcher = _searcher(options, space, earlier, feature_count=split.train_features.shape[1])
+    recorder = TrialRecorder(client, parent, folds=folds, earlier_count=len(earlier_trials), total_count=trial_count)
+    if len(earlier_trials) < trial_count:
+        searcher = _searcher(options, space, earlier_trials, feature_count=split.train_features.shape[1])
         objective = _objective(options, parameters, split, folds)
-        _run_trials(objective, searcher, recorder, workers, count=trial_count - len(earlier))
+        _run_trials(objective, searcher, recorder, workers, count=trial_count - len(earlier_trials))
     sign = -1 if options.metric in LOSSES else 1
-    complete = [trial for trial in [*earlier, *recorder.results] if trial.is_complete]
+    complete = [trial for trial in [*earlier_trials, *recorder.results] if trial.is_complete]
     if not complete:
         raise PlatformError(
             "No trial scored every fold.",
             next_step=f"See Ray's log of the workers, then continue with --resume {run_id}.",
         )
     best = max(complete, key=lambda trial: sign * trial.score)
-    log.info("the best of %d trials has %s %.4f", len(earlier) + len(recorder.results), options.metric, best.score)
+    log.info(
+        "the best of %d trials has %s %.4f", len(earlier_trials) + len(recorder.results), options.metric, best.score
+    )
     return ForestParameters.model_validate(parameters.model_dump() | best.config)
 
 
-def distribution(name: str, domain: Range | list[Any]) -> BaseDistribution:
+def distribution(name: str, domain: Domain) -> BaseDistribution:
     """Return the Optuna distribution of a parameter."""
     if isinstance(domain, list):
         return CategoricalDistribution(domain)
@@ -116,7 +118,7 @@ def distribution(name: str, domain: Range | list[Any]) -> BaseDistribution:
 
 
 def _searcher(
-    options: TrainOptions, space: SearchSpace, earlier: list[TrialResult], *, feature_count: int
+    options: TrainOptions, space: SearchSpace, earlier_trials: list[TrialResult], *, feature_count: int
 ) -> OptunaSearch:
     """Create Optuna's searcher, and add the earlier trials to it."""
     # The first trial has scikit-learn's default parameters, so the best trial is at least as good as the defaults.
@@ -126,10 +128,10 @@ def _searcher(
         metric="score",
         mode="min" if options.metric in LOSSES else "max",
         # With the same seed a resumed search would propose the parameters of the earlier trials again.
-        seed=(options.seed + len(earlier)) % 2**32,
-        points_to_evaluate=[defaults] if defaults is not None and not earlier else None,
+        seed=(options.seed + len(earlier_trials)) % 2**32,
+        points_to_evaluate=[defaults] if defaults is not None and not earlier_trials else None,
     )
-    for trial in earlier:
+    for trial in earlier_trials:
         searcher.add_evaluated_point(trial.config, trial.score, pruned=not trial.is_complete)
     return searcher
 
@@ -174,7 +176,7 @@ def _run_trials(
 
 def _conditions(
     options: TrainOptions, parameters: ForestParameters, space: SearchSpace, split: Split, folds: int
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return everything that the score of a trial depends on, except the parameters of the trial, for JSON."""
     return {
         "space": {
@@ -189,7 +191,7 @@ def _conditions(
     }
 
 
-def _check_conditions(client: MlflowClient, tags: dict[str, str], run_id: str, conditions: dict[str, Any]) -> None:
+def _check_conditions(client: MlflowClient, tags: dict[str, str], run_id: str, conditions: dict[str, object]) -> None:
     """Record the conditions of a new search, or check that a resumed search has the recorded ones.
 
     Raises:

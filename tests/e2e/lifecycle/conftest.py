@@ -33,10 +33,10 @@ def machine() -> Tools:
 
 @pytest.fixture(scope="module")
 def stack(machine: Tools, request: pytest.FixtureRequest) -> Iterator[LiveStack]:
-    """A configured stack without resources. It is destroyed at the end, unless a failed one is kept for inspection."""
+    """A configured stack without resources. It is destroyed at the end; `--keep-failed` keeps it after a failure."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", machine.path)
-        # Later runs clear pytest's own temporary folder, and a kept stack needs its state.
+        # Later runs clear pytest's temporary folder, and `pulumi destroy` needs the state of the stack.
         folder = Path(tempfile.mkdtemp(prefix="manta-e2e-"))
         live_stack = LiveStack(folder, machine, STACK)
         context = machine.context()
@@ -55,7 +55,7 @@ def stack(machine: Tools, request: pytest.FixtureRequest) -> Iterator[LiveStack]
         live_stack.configure(**machine.settings)
         yield live_stack
         if request.session.testsfailed and request.config.getoption("--keep-failed", default=False):
-            print(f"\nThe stack was kept. Destroy it with:\n  {live_stack.destroy_command()}")  # noqa: T201
+            print(f"\nThe stack was kept. Destroy it with:\n  {live_stack.destroy_command()}")  # noqa: T201 - for the user
         else:
             live_stack.destroy()
             shutil.rmtree(folder)

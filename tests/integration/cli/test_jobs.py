@@ -112,8 +112,8 @@ async def pump(reader, writer):
         writer.write(data)
     writer.close()
 async def accept(reader, writer):
-    there, back = await asyncio.open_connection("127.0.0.1", {upstream})
-    await asyncio.gather(pump(reader, back), pump(there, writer))
+    upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", {upstream})
+    await asyncio.gather(pump(reader, upstream_writer), pump(upstream_reader, writer))
 async def main():
     server = await asyncio.start_server(accept, "127.0.0.1", int(sys.argv[-1].split(":")[0]))
     await server.serve_forever()

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,15 @@ def clone(platform: RunningPlatform, local: LocalFolder, tmp_path_factory: pytes
 
 
 @pytest.fixture(scope="module")
-def tags(local: LocalFolder) -> Any:  # noqa: ANN401 - a function
+def tags(local: LocalFolder) -> Callable[[str], dict[str, str]]:
+    """A function that returns the tags of a run."""
     client = MlflowClient(tracking_uri=local.endpoints.mlflow_url)
     return lambda run_id: client.get_run(run_id).data.tags
 
 
-def test_a_run_on_a_dvc_revision_records_it_and_is_reproduced_bit_for_bit(clone: Clone, tags: Any) -> None:  # noqa: ANN401
+def test_a_run_on_a_dvc_revision_records_it_and_is_reproduced_bit_for_bit(
+    clone: Clone, tags: Callable[[str], dict[str, str]]
+) -> None:
     first = clone.train("dvc:flats.csv@v1")
     second = clone.train("dvc:flats.csv")
 

@@ -1,4 +1,4 @@
-"""Every shell block of the documentation that is marked as runnable works on the platform of one machine."""
+"""The shell blocks of the documentation with the mark `runs embedded` succeed on a local platform."""
 
 import shutil
 import subprocess
@@ -15,8 +15,8 @@ from tests.support.markdown import PAGES, ROOT, Block, page
 MARK = "runs embedded"
 """Comment above a block that this test runs: `<!-- runs embedded -->`."""
 
-LEFT_OUT = (".git", ".venv", ".manta", "__pycache__", ".*_cache", ".hypothesis")
-"""What the copy of the working tree does without."""
+IGNORED = (".git", ".venv", ".manta", "__pycache__", ".*_cache", ".hypothesis")
+"""Files and folders that the copy of the working tree does not contain."""
 
 LIMIT_S = 600
 
@@ -27,9 +27,9 @@ def runnable(path: Path) -> list[Block]:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalFolder]:
-    """A copy of the working tree with this environment as its own, in which the platform runs."""
+    """A copy of the working tree, with a link to this Python environment, in which the platform runs."""
     folder = tmp_path_factory.mktemp("clone") / "manta"
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*IGNORED))
     (folder / ".venv").symlink_to(sys.prefix)
     local = LocalFolder(folder)
     with local.run_platform():
@@ -48,7 +48,7 @@ def test_the_marked_blocks_of_a_page_succeed_in_order(path: Path, clone: LocalFo
     for part in ("ray_url", "mlflow_url", "serve_url"):
         script = script.replace(getattr(default, part), getattr(endpoints, part))
 
-    ended = subprocess.run(
+    process = subprocess.run(
         ["sh", "-c", script],
         stdin=subprocess.DEVNULL,
         cwd=clone.folder,
@@ -59,4 +59,4 @@ def test_the_marked_blocks_of_a_page_succeed_in_order(path: Path, clone: LocalFo
         check=False,
     )
 
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert process.returncode == 0, process.stdout + process.stderr

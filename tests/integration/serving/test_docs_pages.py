@@ -1,4 +1,4 @@
-"""What a browser makes of the page `/docs`."""
+"""The page `/docs` in a browser."""
 
 import httpx
 import pytest
@@ -18,8 +18,8 @@ def test_the_page_shows_every_route_and_loads_nothing_from_elsewhere(api: httpx.
         page.on("request", lambda request: requested.append(request.url))
         page.goto(f"{api.base_url}docs")
         page.locator(".opblock").nth(len(routes) - 1).wait_for()
-        shown = page.locator(".opblock-summary-path").evaluate_all("paths => paths.map(path => path.dataset.path)")
+        paths = page.locator(".opblock-summary-path").evaluate_all("paths => paths.map(path => path.dataset.path)")
         chromium.close()
 
-    assert sorted(shown) == sorted(routes)
+    assert sorted(paths) == sorted(routes)
     assert [url for url in requested if httpx.URL(url).host != api.base_url.host and "://" in url] == []

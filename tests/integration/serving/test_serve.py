@@ -25,7 +25,7 @@ ROWS = load_bundled("breast-cancer").features
 ONGOING_REQUESTS, QUEUED_REQUESTS = 64, 1024
 """Capacity of a replica, as `docs/explanation/performance.md` says."""
 EXTRA_REQUESTS = 20
-"""Requests beyond the capacity of a replica, so that the test's own request finds no place."""
+"""Requests beyond the capacity of a replica, so that the request of the test finds no place."""
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_an_invalid_prediction_request_gets_a_problem_document(
     ("body", "status", "message"),
     [
         ({"version": "999"}, 404, "no version 999"),
-        ({"alias": "nobody"}, 404, "no alias 'nobody'"),
+        ({"alias": "unknown"}, 404, "no alias 'unknown'"),
         ({"name": "Unknown", "version": "1"}, 404, "'Unknown'"),
         ({"version": "-1"}, 422, 'version is "-1"'),
         ({"version": "1", "alias": "champion"}, 422, "exclude each other"),
@@ -143,7 +143,7 @@ def test_a_load_without_a_valid_token_gets_401(api: httpx.Client, token: str | N
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")  # MLflow's, at its own import
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")  # raised by MLflow's import
 @pytest.mark.usefixtures("unchanged_model")
 def test_a_pickled_model_is_refused(api: httpx.Client, registry: MlflowClient) -> None:
     assert registry

@@ -112,7 +112,7 @@ def test_a_killed_search_resumes_with_the_trials_that_have_ended(
     [driver] = [process for process in platform.descendants() if _runs_training(process)]
     driver.send_signal(signal.SIGKILL)
     assert killed_search.wait(timeout=60) != 0
-    run_id = re.findall(r"goes on with --resume (\w+)", search_log.read_text())[0]
+    run_id = re.findall(r"after an interruption: --resume (\w+)", search_log.read_text())[0]
     ended_before = {run.info.run_id for run in trial_runs(registry, run_id) if "search.state" in run.data.tags}
 
     other_seed = local.run(*argv, "--seed", "7", "--resume", run_id)

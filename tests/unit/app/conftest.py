@@ -1,4 +1,4 @@
-"""What these tests import, in an order that is quick."""
+"""Imports of these tests, in the fastest order."""
 
-# skops looks for every function of numpy and scipy in each module that there is: soon done while there are few.
-import skops.io  # noqa: F401
+# skops searches every imported module for the functions of numpy and scipy, so it is imported before the others.
+import skops.io  # noqa: F401 - imported for its effect

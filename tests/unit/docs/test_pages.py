@@ -1,4 +1,4 @@
-"""What the pages say can be followed: links lead somewhere, code parses, commands, options, keys and targets exist."""
+"""The pages are correct: links lead to a page, code parses, and commands, options, keys and targets exist."""
 
 import ast
 import json
@@ -137,7 +137,7 @@ def faults_of_manta(words: list[str]) -> Iterator[str]:
 
 
 def faults(command: TyperCommand, words: list[str]) -> Iterator[str]:
-    """What is wrong with the options and arguments of a command; values are not checked."""
+    """Wrong options and arguments of a command; values are not checked."""
     if "--help" in words:
         return
     context = command.context_class(command, info_name=command.name)

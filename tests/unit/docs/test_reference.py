@@ -1,4 +1,4 @@
-"""The pages of docs/reference are those that `make docs` writes from the code as it is now."""
+"""The pages of docs/reference are equal to the output of `make docs`."""
 
 import os
 

@@ -8,7 +8,7 @@ from tests.support.program import Program
 
 NODE = {"cpu": Decimal(4), "memory": value("8Gi")}
 SYSTEM = {"cpu": Decimal("0.85"), "memory": value("1Gi")}
-"""Resources of Minikube's own pods and of the kubelet."""
+"""Resources of Minikube's system pods and of the kubelet."""
 
 
 def requested(container: dict[str, Any], kind: str) -> Decimal:
@@ -28,5 +28,5 @@ def test_two_ray_clusters_and_everything_else_fit_on_four_cpus_and_eight_gibibyt
         head_pod = requested(head, kind) + requested(cluster["autoscalerOptions"], kind)
         running = head_pod + worker["maxReplicas"] * pod
         upgrading = head_pod + worker["replicas"] * pod
-        rest = requested(redis, kind) + sum(requested(values, kind) for values in releases)
-        assert running + upgrading + rest <= NODE[kind] - SYSTEM[kind], kind
+        other_pods = requested(redis, kind) + sum(requested(values, kind) for values in releases)
+        assert running + upgrading + other_pods <= NODE[kind] - SYSTEM[kind], kind

@@ -8,7 +8,9 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
+
+from app.cli.json_object import JsonObject
 
 PROGRAM_TIMEOUT_S: Final = 20
 """Timeout of one program, such as a `kubectl` request to the cluster."""
@@ -43,7 +45,7 @@ class ProgramError(Exception):
 
 
 def pass_or_fail(check: str, detail: str, next_step: str, *, has_passed: bool) -> CheckResult:
-    """Result of a check that can decide. The next step is kept only if the check has failed."""
+    """Result of a check that can decide. Only a failed check has a next step."""
     return CheckResult(check, Status.OK, detail) if has_passed else CheckResult(check, Status.WRONG, detail, next_step)
 
 
@@ -78,11 +80,11 @@ class Kubectl:
         """
         return run_program("kubectl", "--context", self.context, *arguments)
 
-    def items(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
+    def items(self, kind: str, *arguments: str) -> list[JsonObject]:
         """List the objects of a kind, as the API server returns them.
 
         Raises:
             ProgramError: `kubectl` is not installed, failed, or did not end in time.
         """
-        items: list[dict[str, Any]] = json.loads(self.run("get", kind, "-o", "json", *arguments))["items"]
+        items: list[JsonObject] = json.loads(self.run("get", kind, "-o", "json", *arguments))["items"]
         return items

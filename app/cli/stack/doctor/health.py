@@ -1,10 +1,11 @@
 """Checks of `manta doctor` for a stack that is up: pods, RayService, volumes and addresses."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
+from app.cli.json_object import JsonObject
 from app.cli.stack.doctor.checks import CheckResult, Kubectl, ProgramError, Status, pass_or_fail
 from app.cli.stack.outputs import StackOutputs
 
@@ -37,7 +38,7 @@ def run_checks(outputs: StackOutputs) -> Iterator[CheckResult]:
     yield _check_address("Serve", outputs.serve_url)
 
 
-def _check_pods(part: str, namespace: str, pods: list[dict[str, Any]]) -> CheckResult:
+def _check_pods(part: str, namespace: str, pods: list[JsonObject]) -> CheckResult:
     if not pods:
         return CheckResult(part, Status.WRONG, "there is no pod", f"kubectl get events -n {namespace}")
     not_ready = [pod for pod in pods if not _is_ready(pod)]
@@ -52,7 +53,7 @@ def _check_pods(part: str, namespace: str, pods: list[dict[str, Any]]) -> CheckR
     return CheckResult(part, Status.WRONG, f"{detail}; {name}: {reason}", next_step)
 
 
-def _check_ray_service(namespace: str, services: list[dict[str, Any]]) -> CheckResult:
+def _check_ray_service(namespace: str, services: list[JsonObject]) -> CheckResult:
     if not services:
         return CheckResult("ray service", Status.WRONG, "there is no RayService", "pulumi up --refresh")
     conditions = {condition["type"]: condition for condition in services[0].get("status", {}).get("conditions", [])}
@@ -64,7 +65,7 @@ def _check_ray_service(namespace: str, services: list[dict[str, Any]]) -> CheckR
     return CheckResult("ray service", Status.OK, "ready; an upgrade is in progress" if is_upgrading else "ready")
 
 
-def _check_volumes(namespace: str, claims: list[dict[str, Any]]) -> Iterator[CheckResult]:
+def _check_volumes(namespace: str, claims: list[JsonObject]) -> Iterator[CheckResult]:
     for claim in claims:
         name, phase = claim["metadata"]["name"], claim["status"]["phase"]
         next_step = f"kubectl describe pvc {name} -n {namespace}"
@@ -84,17 +85,17 @@ def _check_address(part: str, url: str) -> CheckResult:
     return pass_or_fail(check, f"{url} answers {status_code}", "See the checks above.", has_passed=has_passed)
 
 
-def _is_ready(pod: dict[str, Any]) -> bool:
+def _is_ready(pod: JsonObject) -> bool:
     conditions = pod["status"].get("conditions", [])
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
-def _container_statuses(pod: dict[str, Any]) -> list[dict[str, Any]]:
-    statuses: list[dict[str, Any]] = pod["status"].get("containerStatuses", [])
+def _container_statuses(pod: JsonObject) -> list[JsonObject]:
+    statuses: list[JsonObject] = pod["status"].get("containerStatuses", [])
     return statuses
 
 
-def _not_ready_reason(pod: dict[str, Any]) -> str:
+def _not_ready_reason(pod: JsonObject) -> str:
     """Kubernetes' reason why a pod is not ready, such as `OOMKilled`; else its phase."""
     for status in _container_statuses(pod):
         for state in (status.get("lastState", {}).get("terminated"), status.get("state", {}).get("waiting")):

@@ -9,8 +9,9 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
+from app.cli.json_object import JsonObject
 from app.cli.stack.doctor.checks import CheckResult, Kubectl, ProgramError, Status, pass_or_fail, run_program
 from app.errors import ParameterError
 
@@ -121,7 +122,7 @@ def requested_resources(configuration: Configuration) -> tuple[Resources, Resour
 
 
 def free_resources(
-    nodes: list[dict[str, Any]], pods: list[dict[str, Any]], *, ignored_namespaces: tuple[str, ...]
+    nodes: list[JsonObject], pods: list[JsonObject], *, ignored_namespaces: tuple[str, ...]
 ) -> Resources:
     """Compute the resources of all nodes that no pod requests.
 
@@ -174,8 +175,8 @@ def _value(configuration: Configuration, key: str, parse: Callable[[str], Value]
 
 
 def _sum(resources: Iterable[Resources]) -> Resources:
-    listed = list(resources)
-    return {kind: sum((each[kind] for each in listed), Decimal(0)) for kind in ("cpu", "memory")}
+    terms = list(resources)
+    return {kind: sum((term[kind] for term in terms), Decimal(0)) for kind in ("cpu", "memory")}
 
 
 def _check_room(configuration: Configuration, kubectl: Kubectl) -> Iterator[CheckResult]:

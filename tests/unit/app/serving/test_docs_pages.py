@@ -14,7 +14,7 @@ ADDRESS = re.compile(r"""(?:src|href|url|spec-url)\s*[=:]\s*["']([^"']+)["']""")
 
 
 def ask(*paths: str) -> list[httpx.Response]:
-    """What an API with both pages answers below a route prefix."""
+    """Send requests to an API with both pages, below a route prefix."""
 
     async def run() -> list[httpx.Response]:
         api = FastAPI(docs_url=None, redoc_url=None)

@@ -11,7 +11,7 @@ from app.cli.stack.outputs import StackError
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with one file of code and short pauses between two looks at it."""
+    """A project with one file of code and short pauses between two checks of the file."""
     monkeypatch.setattr(dev, "POLL_MS", 20)
     monkeypatch.setattr(dev, "QUIET_MS", 100)
     (tmp_path / "app" / "__pycache__").mkdir(parents=True)
