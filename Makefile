@@ -4,7 +4,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --custom-compile-command "make lock"
 
-# The make of macOS lacks this option, so the output of the two processes is mixed there.
+# GNU make of macOS has no --output-sync, so the output of the two processes is mixed there.
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
@@ -16,15 +16,15 @@ help: ## show the targets
 run: .venv/.app ## start the platform on this machine: train, load, predict (ONCE=1 stops after that; ARGS='--serve-port 8001')
 	@$(BIN)/manta local $(if $(ONCE),--once) $(ARGS)
 
-up: .venv/.infra ## bring the stack dev up on Minikube and keep the tunnels open (STACK=name takes another stack)
+up: .venv/.infra ## create or update the stack dev on Minikube and keep tunnels open (STACK=name for another stack)
 	@scripts/up
 
-down: .venv/.infra ## destroy the stack dev (STACK=name takes another stack)
+down: .venv/.infra ## destroy the stack dev (STACK=name for another stack)
 	@scripts/down
 
 test: lint types unit integration ## every check that needs no cluster: lint, types, unit and integration tests
 
-lint: .venv/.dev ## check formatting, lint rules and the layers of imports
+lint: .venv/.dev ## check formatting, lint rules and import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache --no-logo
@@ -70,7 +70,7 @@ bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; half an hour
 docs: .venv/.dev ## write docs/reference from the code: configuration, command line, HTTP API
 	$(BIN)/python -m scripts.reference
 
-screenshots: .venv/.dev ## take the pictures of docs/tutorial.md from the platform that runs here (needs Chromium)
+screenshots: .venv/.dev ## take the screenshots of docs/tutorial.md from the platform that runs in this folder (needs Chromium)
 	$(BIN)/python -m scripts.screenshots
 
 lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 takes newer versions)

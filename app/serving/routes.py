@@ -165,7 +165,7 @@ def _add_status(api: FastAPI, fleet: Fleet, follower: AliasFollower) -> None:
 
     @api.get("/healthz")
     async def healthz() -> Health:
-        """Return whether this replica answers. It does so before a model is loaded too."""
+        """Return whether this replica answers. A replica answers before a model is loaded too."""
         return Health(status="ok", model_version=replica.served_version, trouble=follower.trouble or None)
 
 

@@ -82,7 +82,7 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
             typer.Option(
                 min=0.001,
                 max=1,
-                help="Share of the rows to draw for each tree (default: as many as there are rows).",
+                help="Share of the rows to draw for each tree (default: as many rows as the training set has).",
                 rich_help_panel=FOREST_PANEL,
             ),
         ] = None,

@@ -55,7 +55,7 @@ class ClusterOptions(OptionGroup):
         description="Context of the kubeconfig that the stack deploys to. The stack touches no other cluster.",
     )
     local_contexts: tuple[str, ...] = Field(
-        (), description="Contexts that count as local although neither their name nor their address shows it."
+        (), description="Additional contexts that count as local, although their names and addresses do not show it."
     )
     kubeconfig: SecretStr = Field(NO_SECRET, description="Content of a kubeconfig. Empty: the file that kubectl reads.")
     cluster_stack: str = Field(
@@ -77,9 +77,9 @@ class SizeOptions(OptionGroup):
     memory: Quantity = Field("2Gi", description="Memory of each Ray worker.")
     gpus: Annotated[int, Field(ge=0, le=64)] = Field(0, description="NVIDIA GPUs of each Ray worker.")
     min_workers: Count = Field(1, description="Ray workers that always run.")
-    max_workers: Count = Field(2, description="Most Ray workers that the autoscaler starts.")
+    max_workers: Count = Field(2, description="Maximum number of Ray workers.")
     replicas: Count = Field(
-        1, description="Least number of Serve replicas. Autoscaling adds more, up to `maxWorkers`, one per worker."
+        1, description="Minimum number of Serve replicas. Autoscaling adds more, up to `maxWorkers`, one per worker."
     )
     head_cpus: Quantity = Field(
         "1", description="CPUs of the Ray head, at least 1. The head runs no replica and no Ray task."

@@ -22,7 +22,7 @@ EXIT_CODES: Final = {
     "2": "The command line is wrong: an unknown option, a missing argument, a value out of range.",
     str(EXIT_INTERRUPTED): "Ctrl-C ended the command.",
     "other": "`manta train` ends with the exit code of the job. "
-    "A job or a command that a signal ended counts as 128 plus the number of the signal.",
+    "A job or a command that a signal ended has the exit code 128 plus the number of the signal.",
 }
 
 VARIABLES: Final = """\
@@ -30,8 +30,8 @@ The commands and the processes of the platform read these variables. An option h
 variable has priority over the addresses that `manta local` writes into `.manta/`."""
 
 TRAIN: Final = """\
-`manta train` submits this command to Ray as a job. Started by hand, it trains in the current process; a search needs
-the Ray cluster of `RAY_ADDRESS`. MLflow at `MLFLOW_TRACKING_URI` records the run."""
+`manta train` submits this command to Ray as a job. If you start it yourself, it trains in the current process; a search
+needs the Ray cluster of `RAY_ADDRESS`. MLflow at `MLFLOW_TRACKING_URI` records the run."""
 
 
 def page() -> str:

@@ -81,7 +81,7 @@ def page() -> str:
     blocks += ["## Problems", PROBLEMS, fields(Problem.model_json_schema())]
     blocks += [table(("Type", "Status", "Title", "Meaning"), _problem_types(routes))]
     blocks += ["## Headers", table(("Header", "In", "Meaning"), HEADERS)]
-    blocks += ["## Limits", table(("Limit", "Value", "Beyond it"), _limits())]
+    blocks += ["## Limits", table(("Limit", "Value", "If a request exceeds it"), _limits())]
     return markdown_page("HTTP API", source="the FastAPI application in app/", blocks=blocks)
 
 

@@ -58,7 +58,7 @@ def command() -> Callable[..., None]:
         token: Annotated[
             str,
             typer.Option(
-                help="Ray's token (default: RAY_AUTH_TOKEN, which unlike an option is not shown by `ps`).",
+                help="Ray's token (default: RAY_AUTH_TOKEN). `ps` shows options, but not environment variables.",
                 rich_help_panel=CLUSTER_PANEL,
                 show_default=False,
             ),
