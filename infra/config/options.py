@@ -63,7 +63,7 @@ class ClusterOptions(OptionGroup):
         description="Pulumi stack (organization/project/stack) that provides the cluster in its output `kubeconfig`.",
     )
     namespace: NamespaceName = Field(
-        "manta", description="Namespace of all workloads. The KubeRay operator has a namespace of its own."
+        "manta", description="Namespace of all workloads. The KubeRay operator has a separate namespace."
     )
     ray_service_name: RayServiceName = Field(
         names.RAY_SERVICE, description="Name of the RayService, and prefix of its Services."
