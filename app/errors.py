@@ -1,6 +1,6 @@
 """Errors of requests and commands: one class for each kind of failure, with its HTTP status.
 
-Each error has three parts: what was given and why it cannot be used, what is allowed, and what to do next.
+Each error has three parts: which value cannot be used and why, what is allowed, and what to do next.
 `MantaError.problem` builds the RFC 9457 document of the HTTP API. `str` gives the line that the command line prints.
 """
 
@@ -11,7 +11,7 @@ class MantaError(Exception):
     """Base class of every failure that a user can correct.
 
     Args:
-        detail: What was given and why it cannot be used.
+        detail: Which value cannot be used, and why.
         allowed: What is accepted; empty if the detail already says it.
         next_step: What the user can do next.
         extra: Additional members of the problem document, such as the index of the invalid row.

@@ -1,4 +1,4 @@
-"""Names that the app shares with `infra`, with clients and between its own parts.
+"""Names that several parts of the app use, or that the app shares with `infra` or with clients.
 
 `infra/names.py` repeats the names that the stack writes into the RayService and its Secrets. A test compares the two.
 """

@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str = Field(
         default="http://127.0.0.1:8989",
         alias="MLFLOW_TRACKING_URI",
-        description="URL of MLflow. MLflow's client reads user and password from its own environment variables.",
+        description="URL of MLflow. MLflow's client reads `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`.",
     )
     ray_address: str | None = Field(
         default=None,

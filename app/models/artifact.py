@@ -125,15 +125,15 @@ def read(folder: Path, *, label: str) -> Artifact:
             input example.
     """
     try:
-        stored = Model.load(folder)
-        example = stored.load_input_example(str(folder))
+        mlflow_model = Model.load(folder)
+        example = mlflow_model.load_input_example(str(folder))
     except (MlflowException, OSError) as error:
         raise ModelRefusedError(f"{label} is not an MLflow model.", next_step=RETRAIN) from error
-    flavor = stored.flavors.get("sklearn", {})
+    flavor = mlflow_model.flavors.get("sklearn", {})
     _check_flavor(flavor, label)
     model = _load(folder / flavor["pickled_model"], label)
-    columns = read_columns(stored.signature, model, label=label)
-    metadata = stored.metadata or {}
+    columns = read_columns(mlflow_model.signature, model, label=label)
+    metadata = mlflow_model.metadata or {}
     if not isinstance(example, pd.DataFrame):
         raise ModelRefusedError(
             f"{label} has no input example with named columns.",

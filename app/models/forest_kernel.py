@@ -2,8 +2,7 @@
 
 scikit-learn rounds a row to float32 and goes left if `x <= threshold`, where the threshold is a float64. That equals
 `x <= t`, where t is the largest float32 that is not above the threshold. The values of the leaves are summed in the
-order of the trees and divided once. Which models are compiled, and what predicts for the others, is decided in
-`app.models.predictor`.
+order of the trees and divided once. `app.models.predictor` decides which models are compiled.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +14,8 @@ import numpy as np
 from sklearn.tree._tree import TREE_LEAF, Tree
 
 NODE: Final = np.dtype([("threshold", np.float32), ("feature", np.uint32), ("left", np.uint32)])
-"""A node. Its right child follows its left child. A leaf is its own left child and has an infinite threshold."""
+"""A node. Its right child follows its left child. The left child of a leaf is the leaf itself, and its threshold is
+infinite."""
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """The arrays of a `FlatForest`: nodes, values, roots, depths."""

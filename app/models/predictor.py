@@ -1,6 +1,6 @@
 """Prepares a stored model for predictions that equal scikit-learn's exactly.
 
-Which stored models may be read at all is decided in `app.models.artifact`.
+`app.models.artifact` decides which stored models may be read.
 """
 
 from collections.abc import Iterator
@@ -161,7 +161,7 @@ def _iter_trees(part: object, width: int | None) -> Iterator[tuple[Tree | TreePr
     """Find every tree in an estimator, at any depth, with the number of features in the rows that it gets.
 
     An ensemble passes its rows to its members with all columns or fewer. A member must therefore not read beyond the
-    columns of its ensemble, whatever its own `n_features_in_` says.
+    columns of its ensemble, even if its `n_features_in_` is larger.
 
     Args:
         part: An estimator, a tree, or a container of them.

@@ -53,10 +53,10 @@ class Registry:
         """
         if version is not None:
             with self._errors(f"There is no version {version} of {name!r}.", next_step=_versions_hint(name)):
-                return _picklable(self._client.get_model_version(name, version))
+                return _copy_fields(self._client.get_model_version(name, version))
         if alias is not None:
             with self._errors(f"{name!r} has no alias {alias!r}.", next_step=_versions_hint(name)):
-                return _picklable(self._client.get_model_version_by_alias(name, alias))
+                return _copy_fields(self._client.get_model_version_by_alias(name, alias))
         return self._newest_passed(name)
 
     def champion(self, name: str) -> ModelVersion | None:
@@ -153,10 +153,10 @@ class Registry:
             ModelNotFoundError: The run does not exist.
             RegistryUnavailableError: MLflow does not answer, at the start or in the block.
         """
-        missing = (
+        failure = (
             f"There is no run {run_id!r} in the experiment" if run_id else "No run can be created in the experiment"
         )
-        with self._errors(f"{missing} {experiment!r}."):
+        with self._errors(f"{failure} {experiment!r}."):
             mlflow.set_tracking_uri(self.uri)
             mlflow.set_experiment(experiment)
             with mlflow.start_run(run_id=run_id, tags=dict(tags)) as active:
@@ -191,21 +191,21 @@ class Registry:
                 f"No version of {name!r} passed its gate.",
                 next_step=f"{train} Or name a version to load it without the gate.",
             )
-        return _picklable(versions[0])
+        return _copy_fields(versions[0])
 
     @contextmanager
-    def _errors(self, missing: str, *, next_step: str = "") -> Iterator[None]:
-        """Convert MLflow's exceptions. `missing` is the message if MLflow answers that something does not exist."""
+    def _errors(self, not_found: str, *, next_step: str = "") -> Iterator[None]:
+        """Convert MLflow's exceptions. `not_found` is the message if MLflow answers that something does not exist."""
         try:
             yield
         except MlflowException as error:
-            raise self._translated(error, missing, next_step) from error
+            raise self._convert(error, not_found, next_step) from error
         except OSError as error:  # the artifact store closed the connection during a download
             raise self._unavailable(str(error)) from error
 
-    def _translated(self, error: MlflowException, missing: str, next_step: str) -> MantaError:
+    def _convert(self, error: MlflowException, not_found: str, next_step: str) -> MantaError:
         if error.error_code in NOT_FOUND_CODES:
-            return ModelNotFoundError(missing, next_step=next_step)
+            return ModelNotFoundError(not_found, next_step=next_step)
         return self._unavailable(str(error).splitlines()[0][:300])
 
     def _unavailable(self, reason: str) -> RegistryUnavailableError:
@@ -216,8 +216,8 @@ class Registry:
         )
 
 
-def _picklable(version: ModelVersion) -> ModelVersion:
-    """Copy the fields of a version that replicas send each other. MLflow's own object holds protocol buffers."""
+def _copy_fields(version: ModelVersion) -> ModelVersion:
+    """Copy the fields that replicas send to each other: MLflow's object holds protocol buffers, which do not pickle."""
     return ModelVersion(
         name=version.name,
         version=str(version.version),

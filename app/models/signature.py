@@ -19,7 +19,7 @@ OUTPUT_TYPES: Final = {"f": DataType.double, "i": DataType.long, "u": DataType.l
 """Type of a signature's output for each kind of numpy dtype. Every other kind is text."""
 
 RETRAIN: Final = "Train and register the model again with this release: manta train."
-"""Next step if a stored model cannot be used as it is."""
+"""Next step of an error about a stored model that this release cannot use."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,12 +27,12 @@ class AccessRules:
 
 def bearer_token_check(tokens: Sequence[SecretStr]) -> Callable[..., None]:
     """Build a FastAPI dependency that requires one of the tokens. The comparison takes constant time."""
-    accepted = [token.get_secret_value().encode() for token in tokens]
+    accepted_tokens = [token.get_secret_value().encode() for token in tokens]
     scheme = HTTPBearer(auto_error=False, description="The stack output `serveToken`.")
 
     def check(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(scheme)]) -> None:
-        received = credentials.credentials.encode() if credentials else b""
-        matches = [secrets.compare_digest(received, token) for token in accepted]
+        request_token = credentials.credentials.encode() if credentials else b""
+        matches = [secrets.compare_digest(request_token, token) for token in accepted_tokens]
         if not any(matches):
             raise UnauthorizedError(
                 "The bearer token is not accepted." if credentials else "The request has no bearer token.",

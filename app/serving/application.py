@@ -87,7 +87,7 @@ class ModelServer(FleetMember):
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Build the HTTP API of this replica. Serve calls this after the constructor."""
         config = settings()
-        resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
+        resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call] # Ray has no types
         return routes.create_api(
             self._fleet,
             self._follower,

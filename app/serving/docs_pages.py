@@ -1,4 +1,4 @@
-"""The pages `/docs` and `/redoc`: FastAPI's own, with scripts and styles that this service delivers.
+"""The pages `/docs` and `/redoc` of FastAPI, with scripts and styles that this service delivers.
 
 FastAPI's default pages load them from a CDN, and stay blank where browsers have no internet access.
 """

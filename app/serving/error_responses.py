@@ -24,7 +24,7 @@ def install(api: FastAPI) -> None:
 
     @api.exception_handler(HTTPException)
     async def http_exception(request: Request, error: HTTPException) -> Response:
-        """Answer what Starlette rejects: an unknown path or a wrong method."""
+        """Answer an unknown path or a wrong method, which Starlette rejects."""
         members = {
             "type": "about:blank",
             "title": error.detail,

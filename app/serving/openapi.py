@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -15,8 +15,11 @@ from app.serving.requests.json_rows import MAX_FLOAT32
 from app.serving.requests.limits import RequestLimits
 from app.serving.schemas import LoadRequest, PredictRequest, PredictRows, Problem
 
+JsonSchema: TypeAlias = dict[str, Any]
+"""A JSON schema, or a part of an OpenAPI document. The type of a value depends on its key."""
 
-def _problems(*error_classes: type[errors.MantaError]) -> dict[int | str, dict[str, Any]]:
+
+def _problems(*error_classes: type[errors.MantaError]) -> dict[int | str, JsonSchema]:
     """Build the value of FastAPI's `responses` for some errors: a problem document for each status."""
     titles: dict[int, list[str]] = {}
     for error_class in error_classes:
@@ -49,7 +52,7 @@ WEBHOOK_PROBLEMS: Final = _problems(errors.UnauthorizedError, errors.TooLargeErr
 
 WHOLE_NUMBER: Final = {"type": "integer", "minimum": -MAX_FLOAT32, "maximum": MAX_FLOAT32}
 
-NAMED_VALUE_SCHEMAS: Final[dict[DataType, dict[str, Any]]] = {
+NAMED_VALUE_SCHEMAS: Final[dict[DataType, JsonSchema]] = {
     DataType.long: WHOLE_NUMBER,
     DataType.integer: WHOLE_NUMBER,
     DataType.boolean: {"type": "boolean"},
@@ -64,7 +67,7 @@ POSITIONAL_VALUE_SCHEMAS: Final = NAMED_VALUE_SCHEMAS | {DataType.boolean: {"enu
 def install(api: FastAPI, replica: Replica, limits: RequestLimits) -> None:
     """Let the API's OpenAPI document describe the model that the replica serves at the time of the request."""
 
-    def openapi() -> dict[str, Any]:
+    def openapi() -> JsonSchema:
         served = replica.served
         columns = served.predictor.columns if served else None
         schema = get_openapi(
@@ -85,7 +88,7 @@ def install(api: FastAPI, replica: Replica, limits: RequestLimits) -> None:
     api.openapi = openapi  # type: ignore[method-assign]
 
 
-def predict_schema(*, columns: Columns | None, rows: int) -> dict[str, Any]:
+def predict_schema(*, columns: Columns | None, rows: int) -> JsonSchema:
     """Build the JSON schema of a prediction request: rows by position, or rows by column name.
 
     Args:
@@ -114,7 +117,7 @@ def predict_schema(*, columns: Columns | None, rows: int) -> dict[str, Any]:
     return {"oneOf": [by_position, by_name]}
 
 
-def _examples(served: ServedModel) -> list[dict[str, Any]]:
+def _examples(served: ServedModel) -> list[JsonSchema]:
     """Return the first row of the version's input example in each form that the model accepts."""
     columns = served.predictor.columns
     values = served.example.features[0]
@@ -122,6 +125,8 @@ def _examples(served: ServedModel) -> list[dict[str, Any]]:
     return [by_name] if columns.hold_text else [{"features": [values]}, by_name]
 
 
-def _json_body(schema: dict[str, Any], *, examples: Sequence[object], required: bool) -> dict[str, Any]:
-    named = {f"{HTTPStatus.OK.phrase} {index}": {"value": value} for index, value in enumerate(examples, start=1)}
-    return {"required": required, "content": {"application/json": {"schema": schema, "examples": named}}}
+def _json_body(schema: JsonSchema, *, examples: Sequence[object], required: bool) -> JsonSchema:
+    examples_by_name = {
+        f"{HTTPStatus.OK.phrase} {index}": {"value": value} for index, value in enumerate(examples, start=1)
+    }
+    return {"required": required, "content": {"application/json": {"schema": schema, "examples": examples_by_name}}}

@@ -1,6 +1,6 @@
 """Answers a prediction request: reads the body, runs the model, writes the JSON.
 
-The paths of the API and the form of its errors are decided in `app.serving.routes`.
+`app.serving.routes` decides the paths of the API, and `app.serving.error_responses` the form of its errors.
 """
 
 import asyncio

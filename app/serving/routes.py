@@ -36,7 +36,7 @@ LOAD_FORM: Final = '{"name": string, "version": string} or {"name": string, "ali
 class Api(FastAPI):
     """FastAPI with direct handlers for some paths, because FastAPI's routing takes longer than a prediction."""
 
-    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - FastAPI's
+    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - passed on unchanged to FastAPI
         super().__init__(**kwargs)
         self.direct_handlers: dict[str, Callable[[Request], Awaitable[Response]]] = {}
         """Handlers of POST requests by path. A handler answers exactly as the route of that path does."""

@@ -99,7 +99,7 @@ class PredictRequest(Message):
 class PredictRows(Message):
     """Rows by name: each row has one value for each column of the model, in any order."""
 
-    rows: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    rows: Annotated[list[dict[str, Any]], Field(min_length=1)]  # `json_rows` checks the values
 
 
 class PredictResponse(Message):
@@ -131,7 +131,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    """What was given and why it cannot be used."""
+    """Which value cannot be used, and why."""
     instance: str
     """Path of the request."""
     allowed: str | None = None

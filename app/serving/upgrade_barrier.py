@@ -47,10 +47,10 @@ class UpgradeBarrier:
         ready_since = logged_at = time.monotonic()
         while time.monotonic() - ready_since < SETTLE_S:
             time.sleep(POLL_INTERVAL_S)
-            if missing := _missing(args.port):
+            if reason := _reason_to_wait(args.port):
                 ready_since = time.monotonic()
                 if ready_since - logged_at > LOG_INTERVAL_S:
-                    log.info("The upgrade waits for %s.", missing)
+                    log.info("The upgrade waits for %s.", reason)
                     logged_at = ready_since
 
 
@@ -66,15 +66,15 @@ def build(args: UpgradeBarrierArgs) -> serve.Application:
     return application
 
 
-def _missing(port: int) -> str:
-    """Describe what the upgrade still waits for; empty if every worker takes requests."""
+def _reason_to_wait(port: int) -> str:
+    """The part of the platform that is not ready yet; empty if every worker takes requests."""
     status = serve.status()
     model = status.applications.get(names.APPLICATION)
     if model is None or model.status != ApplicationStatus.RUNNING:
         return f"the application {names.APPLICATION}, which is {model.status if model else 'not deployed'}"
     workers = [
         f"{node['NodeManagerAddress']}:{port}"
-        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        for node in ray.nodes()  # type: ignore[no-untyped-call] # Ray's API has no types
         # The head has a proxy too. It has no CPUs, so it has no replica and is no endpoint of the Service.
         if node["Alive"] and node["NodeID"] in status.proxies and node["Resources"].get("CPU")
     ]

@@ -1,7 +1,7 @@
 """Fitting a forest in slices on a Ray cluster, bit for bit equal to one `fit` of scikit-learn.
 
 scikit-learn draws one seed per tree, in the order of the trees, and a warm start skips the seeds of the trees that
-exist. So a worker can fit the trees after the first `offset` ones as if it had fitted those too.
+exist. So a worker can fit the trees after the first `offset` trees as if it had fitted those trees too.
 `app.training.ray_cluster` connects to the cluster and waits for a free CPU.
 """
 

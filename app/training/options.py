@@ -69,7 +69,7 @@ class TrainOptions(BaseModel):
         """Check that the options can be used together, before any data is read or a job is submitted.
 
         Raises:
-            ParameterError: Two options exclude each other, or an option needs another one.
+            ParameterError: Two options exclude each other, or an option needs another option.
         """
         self._check_data()
         self._check_gate()

@@ -146,12 +146,12 @@ def locked_version(content: ImageContent, root: Path) -> str:
 def _arguments(content: ImageContent, images: ImageOptions, root: Path) -> str:
     """Arguments of the Dockerfile. The shell reads the commit, so a new commit keeps the command."""
     inputs = " ".join(content.inputs)
-    last = f"git log -1 --format=%H -- {inputs} 2>/dev/null"
-    changed = f"git diff --quiet HEAD -- {inputs} 2>/dev/null; test $? -ne 1 || echo -dirty"
+    last_commit = f"git log -1 --format=%H -- {inputs} 2>/dev/null"
+    dirty_suffix = f"git diff --quiet HEAD -- {inputs} 2>/dev/null; test $? -ne 1 || echo -dirty"
     arguments = {
         "BASE_IMAGE": shlex.quote(base_image(images)),
         f"{content.package.upper()}_VERSION": locked_version(content, root),
-        "GIT_COMMIT": f'"$({last})$({changed})"',
+        "GIT_COMMIT": f'"$({last_commit})$({dirty_suffix})"',
     }
     option = ARGUMENT.get(images.image_builder, "--build-arg ")
     return " ".join(f"{option}{key}={value}" for key, value in arguments.items())

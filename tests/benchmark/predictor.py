@@ -65,7 +65,7 @@ def main() -> None:
 def _compile(model: BaseEstimator) -> tuple[Predictor, float]:
     """Compile a model as a replica does, and return it with the duration in milliseconds."""
     example = pd.DataFrame(np.zeros((1, model.n_features_in_)))
-    stored = Artifact(
+    artifact = Artifact(
         model=model,
         columns=Columns(Column(name=str(name)) for name in example.columns),
         example=example,
@@ -74,7 +74,7 @@ def _compile(model: BaseEstimator) -> tuple[Predictor, float]:
         example_labels=[],
     )
     start_s = time.perf_counter()
-    predictor = compile_model(stored, label="the forest")
+    predictor = compile_model(artifact, label="the forest")
     return predictor, round((time.perf_counter() - start_s) * 1000, 1)
 
 

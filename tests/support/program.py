@@ -56,8 +56,8 @@ def stack_file(stack: str) -> dict[str, Any]:
     """Configuration in the file of a stack that git tracks, keys without the project's name."""
     example = PROJECT / f"Pulumi.{stack}.yaml.example"
     file = example if example.exists() else PROJECT / f"Pulumi.{stack}.yaml"
-    loaded = yaml.safe_load(file.read_text())
-    return {key.removeprefix("manta:"): value for key, value in loaded["config"].items()}
+    document = yaml.safe_load(file.read_text())
+    return {key.removeprefix("manta:"): value for key, value in document["config"].items()}
 
 
 def config(stack: str, changes: Mapping[str, object]) -> dict[str, str]:

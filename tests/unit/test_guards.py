@@ -60,7 +60,7 @@ def test_every_direct_requirement_is_locked() -> None:
 def test_the_layout_in_the_readme_exists() -> None:
     readme = (ROOT / "README.md").read_text()
     layout = readme.split("## Where things are")[1].split("```")[1]
-    named = re.findall(r"^(\S+)  ", layout, re.MULTILINE)
+    paths = re.findall(r"^(\S+)  ", layout, re.MULTILINE)
 
-    assert len(named) > 5
-    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert len(paths) > 5
+    assert [path for path in paths if not (ROOT / path).exists()] == []

@@ -43,7 +43,7 @@ class Destination:
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Endpoints]:
-        """Keep the tunnel open while the block runs, if there is one, and yield the endpoints to use."""
+        """Yield the endpoints to use. If the cluster needs a tunnel, keep it open while the block runs."""
         if self.tunnel is None:
             yield self.endpoints
             return

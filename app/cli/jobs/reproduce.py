@@ -51,10 +51,10 @@ class Recipe:
             ReproductionError: A tag is missing, or the code or the data was not committed.
         """
         required = (run_tags.COMMIT, run_tags.ARGUMENTS, run_tags.DATA_FINGERPRINT, run_tags.MODEL_FINGERPRINT)
-        missing = [name for name in required if not tags.get(name)]
-        if missing:
+        missing_tags = [name for name in required if not tags.get(name)]
+        if missing_tags:
             raise ReproductionError(
-                f"The run {run_id} has no tag {', '.join(missing)}.",
+                f"The run {run_id} has no tag {', '.join(missing_tags)}.",
                 allowed="a finished run of `manta train` whose code was in a git working tree",
                 next_step="Name another run.",
             )

@@ -74,9 +74,9 @@ def pack(folder: Path) -> WorkingDir:
 def _check_size(folder: Path, sizes: dict[str, int], total_bytes: int) -> None:
     if total_bytes > MAX_BYTES:
         largest = heapq.nlargest(LISTED_FILES, sizes.items(), key=lambda file: file[1])
-        listed = ", ".join(f"{name} ({size / 1e6:.1f} MB)" for name, size in largest)
+        file_list = ", ".join(f"{name} ({size / 1e6:.1f} MB)" for name, size in largest)
         raise WorkingDirError(
-            f"{folder} has {total_bytes / 1e6:.0f} MB in {len(sizes)} files. The largest: {listed}.",
+            f"{folder} has {total_bytes / 1e6:.0f} MB in {len(sizes)} files. The largest: {file_list}.",
             allowed=f"up to {MAX_BYTES / 1e6:.0f} MB",
             next_step=f"List files that the job does not need in {IGNORE_FILE}, or give data as a URL.",
         )

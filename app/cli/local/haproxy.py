@@ -1,7 +1,7 @@
 """HAProxy for Ray Serve on one machine.
 
-With HAProxy, requests go straight from the proxy to a replica. Without it, Ray Serve uses its own proxy: a Python
-process that every request passes through.
+With HAProxy, requests go straight from the proxy to a replica. Without HAProxy, Ray Serve uses a Python
+process as the proxy, and every request passes through that process.
 """
 
 import shutil

@@ -60,7 +60,7 @@ def load(
 def _load_with_retries(endpoints: Endpoints, selection: dict[str, str]) -> JsonObject:
     """Send a load, and repeat it while another load is in progress.
 
-    After a training, the service loads the new champion by itself. That load may meet this one.
+    After a training, the service loads the new champion by itself, maybe at the same time.
     """
     for _ in range(LOAD_RETRIES):
         try:
@@ -163,7 +163,7 @@ def _predict_csv(endpoints: Endpoints, text: str, file: str) -> None:
     """Predict a CSV file in batches and print one line per row: the prediction and the probability of each class."""
     model = call(endpoints, "GET", "/model")
     if not model["model_loaded"]:
-        raise PlatformError("No model is loaded.", next_step="Load one: `manta load`.")
+        raise PlatformError("No model is loaded.", next_step="Load a model: `manta load`.")
     rows = _parse_csv(text, model["columns"], file)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["prediction", *(f"probability_{label}" for label in model["classes"])])
@@ -186,9 +186,9 @@ def _parse_csv(text: str, columns: list[str], file: str) -> list[list[float]]:
             f"{file} lacks columns of the model: {', '.join(missing)}.",
             next_step="Its first line must name the columns that `GET /model` lists.",
         )
-    unknown = [name for name in header if name not in columns]
-    if unknown:
-        warning = f"warning: columns that the model does not know are ignored: {', '.join(unknown)}"
+    unknown_columns = [name for name in header if name not in columns]
+    if unknown_columns:
+        warning = f"warning: columns that the model does not know are ignored: {', '.join(unknown_columns)}"
         print(warning, file=sys.stderr)  # noqa: T201 - a warning for the user
     rows = []
     for line, record in enumerate(reader, start=2):

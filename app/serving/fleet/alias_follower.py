@@ -1,6 +1,6 @@
 """Keeps the fleet on the registry's alias `champion`: at the start of a replica, by polling, and after a webhook.
 
-How a version gets onto every replica is decided in `app.serving.fleet.load`.
+`app.serving.fleet.load` decides how a version gets onto every replica.
 """
 
 import asyncio
@@ -105,7 +105,7 @@ class AliasFollower:
     async def on_alias_seen(self, reading: AliasReading) -> None:
         """Handle what a replica learned when it read the alias.
 
-        If that replica serves the champion and this one does not, this one fell behind and loads the champion itself.
+        If that replica serves the champion and this replica does not, this replica fell behind and loads the champion.
         """
         self._postpone_poll()
         self.trouble = reading.trouble

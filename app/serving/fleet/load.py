@@ -90,7 +90,7 @@ class Fleet:
         return await asyncio.shield(task)
 
     async def report(self) -> list[ReplicaInfo]:
-        """Return what every replica serves, or only what this one serves if the replicas do not all answer."""
+        """Return what every replica serves, or only what this replica serves if not all replicas answer."""
         try:
             infos = await self.group.broadcast(FleetMember.report, ANSWER_TIMEOUT_S)
         except PlatformError as error:
@@ -99,7 +99,7 @@ class Fleet:
         return _sorted(infos)
 
     async def _run(self, load: LoadId, version: ModelVersion, *, promote: bool) -> list[ReplicaInfo]:
-        refusal, started = None, time.perf_counter()
+        refusal, start_s = None, time.perf_counter()
         try:
             await self._claim(load)
             try:
@@ -107,13 +107,13 @@ class Fleet:
             except ModelRefusedError as error:
                 refusal = Refusal(version=str(version.version), reason=str(error), refused_at_s=time.monotonic())
                 raise
-            prepared = time.perf_counter()
+            prepare_end_s = time.perf_counter()
             if promote:
                 await asyncio.to_thread(self.replica.registry.promote, version)
-            promoted = time.perf_counter()
+            promote_end_s = time.perf_counter()
             infos = await self._commit(load, version)
-            times = (started, prepared, promoted, time.perf_counter())
-            durations_ms = [round(1000 * (end - start)) for start, end in pairwise(times)]
+            times_s = (start_s, prepare_end_s, promote_end_s, time.perf_counter())
+            durations_ms = [round(1000 * (end - start)) for start, end in pairwise(times_s)]
             message = "%s serves on %d replicas: %d ms to prepare it, %d ms to move the alias, %d ms to swap"
             log.info(message, load.label, len(infos), *durations_ms)
             return infos
@@ -122,10 +122,10 @@ class Fleet:
             await self._release(load, refusal)
 
     async def _claim(self, load: LoadId) -> None:
-        """Claim every replica, or raise if another load has claimed the deciding one.
+        """Claim every replica, or raise if another load has claimed the deciding replica.
 
-        Of concurrent loads, the one that holds the replica with the alphabetically first name wins. Every load sees the
-        same claims, so all loads agree on the winner.
+        The replica with the alphabetically first name decides: the load that holds this replica wins. Every load sees
+        the same claims, so all loads agree on the winner.
         """
         for _ in range(CLAIM_ATTEMPTS):
             claims = await self.group.broadcast(FleetMember.claim, ANSWER_TIMEOUT_S, load)
@@ -146,10 +146,10 @@ class Fleet:
         for answer in answers:
             if isinstance(answer, Claim):
                 raise _in_progress(answer.holder)
-        refused = [info for info in answers if isinstance(info, ReplicaInfo) and info.refused]
-        if refused:
+        refusals = [info for info in answers if isinstance(info, ReplicaInfo) and info.refused]
+        if refusals:
             raise ModelRefusedError(
-                f"Replica {refused[0].replica} cannot serve {load.label}: {refused[0].refused}",
+                f"Replica {refusals[0].replica} cannot serve {load.label}: {refusals[0].refused}",
                 next_step="Nothing has changed: every replica serves the version that it served before, and the alias "
                 "has not moved.",
             )
@@ -173,7 +173,7 @@ class Fleet:
             log.warning("%s", error)
 
     def _check_model_name(self, version: ModelVersion) -> None:
-        """Refuse another registered model: a replica that restarts would load its own model's champion."""
+        """Refuse another registered model: a replica that restarts would load the champion of the configured model."""
         if version.name != self.replica.model_name:
             raise ModelRefusedError(
                 f"This service serves the registered model {self.replica.model_name!r}, not {version.name!r}.",

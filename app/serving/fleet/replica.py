@@ -1,7 +1,7 @@
 """One replica: the model version that it serves, and its part in a load of the whole fleet.
 
-Who calls it at each step of a load is decided in `app.serving.fleet.load`. How a version is looked up and downloaded is
-decided in `app.models.registry`.
+`app.serving.fleet.load` calls it at each step of a load. `app.models.registry` decides how a version is looked up and
+downloaded.
 """
 
 import asyncio
@@ -99,7 +99,7 @@ class Replica:
         """Return the version that answers predictions.
 
         Raises:
-            NoModelError: No version was loaded yet, or the only one was refused.
+            NoModelError: No version was loaded yet, or the only version was refused.
         """
         if self._served is None:
             raise NoModelError(
@@ -128,11 +128,11 @@ class Replica:
             return Claim(replica=self.name, holder=self._holder, running_load=self.running_load)
         self._holder, self._is_preparing = load, True
         try:
-            prepared = await self._fetch_and_compile(version)
+            model = await self._fetch_and_compile(version)
         except MantaError as error:
             return self.info.model_copy(update={"refused": str(error)})
         if self._holder == load:
-            self._prepared = prepared
+            self._prepared = model
         return self.info.model_copy(update={"refused": None})
 
     async def commit(self, load: LoadId, version: ModelVersion) -> ReplicaInfo:
@@ -200,10 +200,10 @@ class Replica:
             ) from error
 
     def _fetch_and_compile_in_thread(self, version: ModelVersion) -> ServedModel:
-        started = time.perf_counter()
+        start_s = time.perf_counter()
         artifact = self.registry.fetch(version)
         predictor = compile_model(artifact, label=f"{version.name} version {version.version}")
-        elapsed_ms = round((time.perf_counter() - started) * 1000, 1)
+        elapsed_ms = round((time.perf_counter() - start_s) * 1000, 1)
         log.info("%s version %s is ready after %.0f ms", version.name, version.version, elapsed_ms)
         return ServedModel(
             version=version,

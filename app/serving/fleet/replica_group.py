@@ -1,6 +1,6 @@
 """The replicas of a Ray Serve deployment, which one replica calls all at once.
 
-Which methods are called, and when, is decided in `app.serving.fleet.load` and `app.serving.fleet.alias_follower`.
+`app.serving.fleet.load` and `app.serving.fleet.alias_follower` decide which methods are called, and when.
 """
 
 import asyncio

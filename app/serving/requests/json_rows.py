@@ -39,7 +39,10 @@ ALLOWED_VALUES: Final = {
 NAMED_ROWS_ERRORS: Final = {("features", "missing"), ("rows", "extra_forbidden")}
 """The errors of a body with rows by name when it is validated as rows by position."""
 
-Rows = list[list[float]] | list[dict[str, Any]]
+NamedRow = dict[str, Any]
+"""A value of any JSON type for each column name."""
+
+Rows = list[list[float]] | list[NamedRow]
 """Rows by position, or rows by column name."""
 
 
@@ -150,11 +153,11 @@ def _read_numeric_rows(body: bytes, *, width: int, max_rows: int) -> np.ndarray 
     return values.reshape(len(rows), width)
 
 
-def _are_named(rows: Rows) -> TypeGuard[list[dict[str, Any]]]:
+def _are_named(rows: Rows) -> TypeGuard[list[NamedRow]]:
     return isinstance(rows[0], dict)
 
 
-def _decode_named_rows(body: bytes) -> list[dict[str, Any]]:
+def _decode_named_rows(body: bytes) -> list[NamedRow]:
     try:
         return PredictRows.model_validate_json(body).rows
     except ValidationError as error:
@@ -182,7 +185,7 @@ def check_numbers(matrix: np.ndarray, columns: Columns) -> None:
         raise _invalid_value(row, column_index, matrix[row, column_index], allowed=allowed)
 
 
-def _check_named_row(index: int, row: dict[str, Any], columns: Columns) -> None:
+def _check_named_row(index: int, row: NamedRow, columns: Columns) -> None:
     """Check that a row has exactly the model's columns, and that each value matches the type of its column."""
     column_names = {column.name for column in columns}
     missing = [column.name for column in columns if column.name not in row]
@@ -215,14 +218,15 @@ def _matches(value: object, column_type: DataType) -> bool:
 
 
 def _name_list(names: Sequence[str], quote: str = "'") -> str:
-    listed = ", ".join(f"{quote}{name}{quote}" for name in names[:MAX_SHOWN_COLUMNS])
-    return listed + (", ..." if len(names) > MAX_SHOWN_COLUMNS else "")
+    text = ", ".join(f"{quote}{name}{quote}" for name in names[:MAX_SHOWN_COLUMNS])
+    return text + (", ..." if len(names) > MAX_SHOWN_COLUMNS else "")
 
 
 def text_needs_names(columns: Columns) -> FeaturesError:
     """Build the error for rows by position if a column holds text."""
+    text_columns = [column.name for column in columns if column.type == DataType.string]
     return FeaturesError(
-        f"The model has columns of text: {_name_list([c.name for c in columns if c.type == DataType.string])}.",
+        f"The model has columns of text: {_name_list(text_columns)}.",
         allowed='{"rows": [{"column": value, ...}, ...]}',
         next_step="Send the rows by column name.",
     )

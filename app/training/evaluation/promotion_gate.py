@@ -218,8 +218,8 @@ def _predict_with_champion(
     columns = artifact.columns.names
     missing = [name for name in columns if name not in rows.features.columns]
     if missing:
-        shown = ", ".join(map(repr, missing[:COLUMNS_SHOWN])) + (", ..." if len(missing) > COLUMNS_SHOWN else "")
-        raise _NotComparableError(f"takes columns that these rows do not have ({shown})")
+        column_list = ", ".join(map(repr, missing[:COLUMNS_SHOWN])) + (", ..." if len(missing) > COLUMNS_SHOWN else "")
+        raise _NotComparableError(f"takes columns that these rows do not have ({column_list})")
     _, probabilities = predictor.predict(rows.features[columns].to_numpy())
     if probabilities is None:
         raise _NotComparableError("gives no probabilities")

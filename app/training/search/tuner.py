@@ -200,8 +200,8 @@ def _check_conditions(client: MlflowClient, tags: dict[str, str], run_id: str, c
     if CONDITIONS_TAG not in tags:
         client.set_tag(run_id, CONDITIONS_TAG, json.dumps(conditions))
         return
-    recorded = json.loads(tags[CONDITIONS_TAG])
-    differing = [name for name in conditions if conditions[name] != recorded.get(name)]
+    recorded_conditions = json.loads(tags[CONDITIONS_TAG])
+    differing = [name for name in conditions if conditions[name] != recorded_conditions.get(name)]
     if differing:
         raise ParameterError(
             f"The run {run_id} searched with another {' and '.join(differing)}, so its trials cannot be used here.",

@@ -66,8 +66,8 @@ async def _first_messages(tunnel: Tunnel, behaviour: str, count: int) -> list[st
 def test_a_tunnel_that_drops_is_opened_again(tunnel: Tunnel) -> None:
     messages = asyncio.run(_first_messages(tunnel, "drops", count=3))
 
-    opened = f"ray: http://localhost:{tunnel.local_port} leads to head:8265"
-    assert messages == [opened, "ray: dropped (lost connection to pod); opening it again", opened]
+    open_message = f"ray: http://localhost:{tunnel.local_port} leads to head:8265"
+    assert messages == [open_message, "ray: dropped (lost connection to pod); opening it again", open_message]
 
 
 @pytest.mark.parametrize("times", [1, 2])

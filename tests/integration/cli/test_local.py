@@ -41,14 +41,14 @@ def test_a_later_start_serves_the_champion_and_leaves_no_process_after_sigkill(
 ) -> None:
     folder, _ = completed_run
 
-    with folder.run_platform() as started:
-        descendants = started.descendants()
-        os.kill(started.process.pid, signal.SIGKILL)
+    with folder.run_platform() as platform:
+        descendants = platform.descendants()
+        os.kill(platform.process.pid, signal.SIGKILL)
         wait_until(lambda: not any(map(_is_running, descendants)), what="the end of every process", timeout_s=60)
 
     assert len(descendants) > 5
-    assert "version 1 answers" in started.output
-    assert "trained" not in started.output
+    assert "version 1 answers" in platform.output
+    assert "trained" not in platform.output
 
 
 def _is_running(process: psutil.Process) -> bool:

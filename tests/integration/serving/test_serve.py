@@ -228,7 +228,7 @@ def test_metrics_count_requests_by_path_and_status(api: httpx.Client, local: Loc
         texts = [httpx.get(f"http://{target}/metrics").text for group in groups for target in group["targets"]]
         lines = re.findall(r"^ray_serve_num_http_requests_total{(.*)} \S+$", "\n".join(texts), re.MULTILINE)
         labels = [dict(re.findall(r'(\w+)="([^"]*)"', line)) for line in lines]
-        return {(each["route"], each["status_code"]) for each in labels}
+        return {(label["route"], label["status_code"]) for label in labels}
 
     predict = "/fastapi_app/predict"
     wait_until(lambda: {(predict, "200"), (predict, "422")} <= counted_requests(), what="the metrics")

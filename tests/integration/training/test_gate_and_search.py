@@ -119,15 +119,15 @@ def test_a_killed_search_resumes_with_the_trials_that_have_ended(
     resumed = local.run(*argv, "--resume", run_id)
 
     runs = trial_runs(registry, run_id)
-    ended = [run for run in runs if run.data.tags.get("search.state") in {"complete", "stopped early"}]
+    ended_runs = [run for run in runs if run.data.tags.get("search.state") in {"complete", "stopped early"}]
     assert other_seed.returncode == 1
     assert "searched with another seed" in other_seed.stdout + other_seed.stderr
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert 3 <= len(ended_before) < 10
-    assert len(ended) == 10
-    assert ended_before < {run.info.run_id for run in ended}
+    assert len(ended_runs) == 10
+    assert ended_before < {run.info.run_id for run in ended_runs}
     assert not [run for run in runs if run.info.status == "RUNNING"]
-    best = max((run for run in ended if run.data.tags["search.state"] == "complete"), key=_score)
+    best = max((run for run in ended_runs if run.data.tags["search.state"] == "complete"), key=_score)
     best_config = json.loads(best.data.tags["search.config"])
     params = registry.get_run(run_id).data.params
     assert {name: params[name] for name in best_config} == {name: str(value) for name, value in best_config.items()}

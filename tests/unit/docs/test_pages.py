@@ -109,13 +109,15 @@ def key_of(words: list[str]) -> str:
     """The key in the arguments of `pulumi config set`, without the project's name and without the path in it."""
     with_value = {"--stack", "-s", "--cwd", "-C"}
     positional = [
-        word for before, word in zip(["", *words], words, strict=False) if word[0] != "-" and before not in with_value
+        word
+        for previous, word in zip(["", *words], words, strict=False)
+        if word[0] != "-" and previous not in with_value
     ]
     return re.split(r"[\[.]", positional[0].removeprefix(f"{settings.PROJECT}:"))[0]
 
 
 @every_page
-def test_every_manta_command_has_the_options_and_arguments_that_it_is_given(path: Path) -> None:
+def test_every_manta_command_takes_its_options_and_arguments(path: Path) -> None:
     wrong = []
     for where, words in lines(path):
         if Path(words[0]).name == "manta":
@@ -142,13 +144,13 @@ def faults(command: TyperCommand, words: list[str]) -> Iterator[str]:
         return
     context = command.context_class(command, info_name=command.name)
     try:
-        values, rest, _ = command.make_parser(context).parse_args(list(words))
+        values, superfluous, _ = command.make_parser(context).parse_args(list(words))
     except UsageError as error:
         yield error.format_message()
         return
-    if rest:
-        yield f"superfluous: {rest}"
-    missing = [each.name for each in command.params if each.required and not values.get(each.name or "")]
+    if superfluous:
+        yield f"superfluous: {superfluous}"
+    missing = [param.name for param in command.params if param.required and not values.get(param.name or "")]
     if missing:
         yield f"missing: {missing}"
 

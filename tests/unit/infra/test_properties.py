@@ -128,8 +128,8 @@ def test_a_quantity_has_the_form_in_which_kubernetes_stores_it(quantity: str, ca
     st.sampled_from([Decimal("0.5"), Decimal(1)]),
 )
 def test_a_share_is_above_zero_and_exceeds_the_exact_share_by_rounding_only(quantity: str, share: Decimal) -> None:
-    whole = quantities.value(quantity)
+    amount = quantities.value(quantity)
 
     result = quantities.value(quantities.cpu_share(quantity, share))
 
-    assert 0 < result < whole * share + Decimal("0.0011")
+    assert 0 < result < amount * share + Decimal("0.0011")
