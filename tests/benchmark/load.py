@@ -9,8 +9,10 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
+
+from tests.support.json_object import JsonObject
 
 SCRIPT: Final = """
 local file = io.open(os.getenv("BODY"), "rb")
@@ -42,7 +44,7 @@ class LoadResult:
     failed: int
     """Requests without a response of status 200."""
 
-    def rounded(self) -> dict[str, Any]:
+    def rounded(self) -> JsonObject:
         """The figures, rounded to three decimals."""
         return {name: round(value, 3) for name, value in asdict(self).items()}
 

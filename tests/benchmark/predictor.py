@@ -9,7 +9,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ from app.models.artifact import Artifact
 from app.models.predictor import Predictor, compile_model
 from app.models.signature import Column, Columns
 from tests.benchmark import forest, report
+from tests.support.json_object import JsonObject
 from tests.support.threshold_rows import rows_near_thresholds
 
 GOALS: Final = {1: 1000, 64: 130, 4096: 12}
@@ -45,7 +46,7 @@ def main() -> None:
     by_trees = {count: _measure(forest.fit_forest(tree_count=count), 64, rounds) for count in tree_counts}
     figures = {"machine": machine, "parity": parity, "by_rows": by_rows, "by_trees_at_64_rows": by_trees}
     page = _page(figures)
-    print(page)  # noqa: T201
+    print(page)  # noqa: T201 - the result
     if is_quick:
         return
     points_by_title = {
@@ -78,7 +79,7 @@ def _compile(model: BaseEstimator) -> tuple[Predictor, float]:
     return predictor, round((time.perf_counter() - start_s) * 1000, 1)
 
 
-def _check_parity(model: BaseEstimator) -> dict[str, Any]:
+def _check_parity(model: BaseEstimator) -> JsonObject:
     """Predict hard rows with several kinds of models, and compare every bit.
 
     Raises:
@@ -105,7 +106,7 @@ def _check_parity(model: BaseEstimator) -> dict[str, Any]:
     return {"rows": PARITY_ROWS, "models": list(models), "differing_bits": 0}
 
 
-def _measure(model: BaseEstimator, count: int, rounds: int) -> dict[str, Any]:
+def _measure(model: BaseEstimator, count: int, rounds: int) -> JsonObject:
     rows = rows_near_thresholds(model, 2 * count, seed=count)[count // 2 : count // 2 + count]
     predictor, load_ms = _compile(model)
     node_count = int(sum(member.tree_.node_count for member in model.estimators_))
@@ -141,8 +142,8 @@ def _median_time(predict: Callable[[], object]) -> float:
     return statistics.median(times_s)
 
 
-def _page(figures: dict[str, Any]) -> str:
-    def table_rows(points: dict[int, dict[str, Any]]) -> list[list[object]]:
+def _page(figures: JsonObject) -> str:
+    def table_rows(points: dict[int, JsonObject]) -> list[list[object]]:
         return [
             [
                 f"{count:,}",

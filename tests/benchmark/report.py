@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+
+from tests.support.json_object import JsonObject
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "benchmarks"
 
@@ -19,7 +21,7 @@ Curve = Mapping[float, float]
 """y by x."""
 
 
-def read_machine(*packages: str) -> dict[str, Any]:
+def read_machine(*packages: str) -> JsonObject:
     """Return the date, the machine and the versions of a benchmark run."""
     model = [line for line in _cpu_info() if line.startswith("model name")]
     return {
@@ -33,7 +35,7 @@ def read_machine(*packages: str) -> dict[str, Any]:
     }
 
 
-def describe_machine(machine: Mapping[str, Any]) -> str:
+def describe_machine(machine: JsonObject) -> str:
     """Describe the result of `read_machine` in a sentence."""
     packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items())
     return (
@@ -53,7 +55,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write_report(name: str, figures: Mapping[str, Any], page: str, panels: Mapping[str, Mapping[str, Curve]]) -> None:
+def write_report(name: str, figures: JsonObject, page: str, panels: Mapping[str, Mapping[str, Curve]]) -> None:
     """Write `NAME.json`, `NAME.md`, and, if there are panels, `NAME.png` and `NAME.svg`.
 
     Args:

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from app.cli.endpoints import Endpoints
 from app.cli.ports import free_ports
 from tests.benchmark import forest
 from tests.support import fleet_models
+from tests.support.json_object import JsonObject
 from tests.support.local import LocalFolder, clean_environment
 from tests.support.ray_cluster import Process
 from tests.support.waiting import wait_until
@@ -63,7 +64,7 @@ def _encode_features(rows: np.ndarray) -> bytes:
     return json.dumps({"features": rows.tolist()}).encode()
 
 
-def _decode_predictions(response: Mapping[str, Any]) -> Predictions:
+def _decode_predictions(response: JsonObject) -> Predictions:
     return response["predictions"], np.array(response["probabilities"])
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from tests.benchmark import forest, load, report
 from tests.benchmark.servers import START_PEERS, Server, manta
+from tests.support.json_object import JsonObject
 from tests.support.threshold_rows import rows_near_thresholds
 
 ROUNDS: Final = 5
@@ -68,7 +69,7 @@ def main() -> None:
         servers = [manta_server, constant, *peers]
         for server in servers:
             _check(server, model, rows)
-        figures: dict[str, Any] = {
+        figures: JsonObject = {
             "machine": machine,
             "checked_rows": CHECKED_ROWS,
             "closed": {name: _measure_rounds(servers, rows, *sizes, rounds, seconds) for name, sizes in LOADS.items()},
@@ -76,7 +77,7 @@ def main() -> None:
             "growth": _measure_growth(manta_server, rows, scale, seconds),
         }
     page = _page(figures)
-    print(page)  # noqa: T201
+    print(page)  # noqa: T201 - the result
     if not is_quick:
         panels = {
             f"answers a second over {name}": {"manta": _curve(points)} for name, points in figures["growth"].items()
@@ -105,9 +106,9 @@ def _check(server: Server, model: Any, rows: np.ndarray) -> None:  # noqa: ANN40
 
 def _measure_rounds(
     servers: list[Server], rows: np.ndarray, count: int, connections: int, rounds: int, seconds: float
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, list[JsonObject]]:
     """Return the figures of each round, by server; a first short load warms up each server."""
-    rounds_by_server: dict[str, list[dict[str, Any]]] = {server.name: [] for server in servers}
+    rounds_by_server: dict[str, list[JsonObject]] = {server.name: [] for server in servers}
     for number in range(rounds + 1):
         for server in servers:
             body = server.encode(rows[:count])
@@ -119,7 +120,7 @@ def _measure_rounds(
     return rounds_by_server
 
 
-def _measure_at_rates(servers: list[Server], rows: np.ndarray, seconds: float) -> list[dict[str, Any]]:
+def _measure_at_rates(servers: list[Server], rows: np.ndarray, seconds: float) -> list[JsonObject]:
     return [
         {
             "server": server.name,
@@ -133,9 +134,9 @@ def _measure_at_rates(servers: list[Server], rows: np.ndarray, seconds: float) -
 
 def _measure_growth(
     server: Server, rows: np.ndarray, scale: Callable[[int], None], seconds: float
-) -> dict[str, dict[int, dict[str, Any]]]:
+) -> dict[str, dict[int, JsonObject]]:
     """Measure with different numbers of rows, connections and replicas; only one of them changes at a time."""
-    figures: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in GROWTH}
+    figures: dict[str, dict[int, JsonObject]] = {name: {} for name in GROWTH}
     for count in GROWTH["rows"]:
         result = load.run_closed_loop(server.url, server.encode(rows[:count]), connections=8, seconds=seconds)
         figures["rows"][count] = asdict(result)
@@ -150,11 +151,11 @@ def _measure_growth(
     return figures
 
 
-def _curve(points: dict[int, dict[str, Any]]) -> dict[float, float]:
+def _curve(points: dict[int, JsonObject]) -> dict[float, float]:
     return {float(count): point["per_second"] for count, point in points.items()}
 
 
-def _page(figures: dict[str, Any]) -> str:
+def _page(figures: JsonObject) -> str:
     parts = [
         "# The public port against other servers",
         "",
@@ -193,7 +194,7 @@ def _page(figures: dict[str, Any]) -> str:
     return "\n".join([*parts, "", "![growth](serving.svg)", ""])
 
 
-def _comparison_table(rounds_by_server: dict[str, list[dict[str, Any]]], goals: dict[str, float]) -> str:
+def _comparison_table(rounds_by_server: dict[str, list[JsonObject]], goals: dict[str, float]) -> str:
     def column(server: str, figure: str) -> list[float]:
         return [result[figure] for result in rounds_by_server[server]]
 

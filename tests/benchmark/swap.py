@@ -5,7 +5,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
@@ -13,6 +13,7 @@ from app.cli.endpoints import Endpoints
 from tests.benchmark import forest, load, report
 from tests.benchmark.servers import manta
 from tests.support import fleet_models
+from tests.support.json_object import JsonObject
 
 REPLICA_COUNT: Final = 4
 SWAP_COUNT: Final = 10
@@ -42,7 +43,7 @@ def main() -> None:
         swapping.start()
         with_swaps = load.run_at_rate(server.url, body, rate=RATE, seconds=seconds)
         swapping.join()
-    figures: dict[str, Any] = {
+    figures: JsonObject = {
         "machine": machine,
         "requests": REQUEST_COUNT,
         "nodes": sum(tree.tree_.node_count for tree in model.estimators_),
@@ -51,7 +52,7 @@ def main() -> None:
         "load_s": [round(value, 3) for value in load_times_s],
     }
     page = _page(figures)
-    print(page)  # noqa: T201
+    print(page)  # noqa: T201 - the result
     report.write_report("swap", figures, page, {})
 
 
@@ -69,7 +70,7 @@ def _swap_versions(endpoints: Endpoints, versions: list[str], interval_s: float,
             time.sleep(max(0.0, interval_s - load_times_s[-1]))
 
 
-def _page(figures: dict[str, Any]) -> str:
+def _page(figures: JsonObject) -> str:
     rows = [
         [name, figures["requests"], result["failed"], f"{result['p50_ms']:.2f}", f"{result['p99_ms']:.2f}"]
         for name, result in (("no swap", figures["quiet"]), (f"{SWAP_COUNT} swaps", figures["swapped"]))

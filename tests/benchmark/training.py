@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psutil
 import ray
@@ -28,6 +28,7 @@ from sklearn.ensemble import RandomForestClassifier
 from app.training import distributed_forest, provenance
 from app.training.data import sources
 from app.training.ray_cluster import RayWorkers
+from tests.support.json_object import JsonObject
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "benchmarks"
 OBJECT_STORE_BYTES: Final = 2 * 1024**3
@@ -81,14 +82,14 @@ def main() -> None:
         "sizes": measurements,
     }
     page = _page(report)
-    print(page)  # noqa: T201
+    print(page)  # noqa: T201 - the result
     if not is_quick:
         FOLDER.mkdir(parents=True, exist_ok=True)
         (FOLDER / "training.json").write_text(json.dumps(report, indent=2) + "\n")
         (FOLDER / "training.md").write_text(page)
 
 
-def _measure(size: Size, workers: RayWorkers) -> dict[str, Any]:
+def _measure(size: Size, workers: RayWorkers) -> JsonObject:
     dataset = sources.make_synthetic(n_samples=size.rows, seed=1)
     model = RandomForestClassifier(size.trees, random_state=SEED)
 
@@ -171,7 +172,7 @@ def _memory_bytes() -> float:
     return total
 
 
-def _page(report: dict[str, Any]) -> str:
+def _page(report: JsonObject) -> str:
     packages = ", ".join(f"{name} {number}" for name, number in report["packages"].items())
     all_cores = f"n_jobs={report['cores']}"
     lines = [

@@ -1,16 +1,15 @@
 """Validation and admission by the API server of every object that the program registers."""
 
-from typing import Any
-
 import pytest
 
 from tests.support.engine import Record
+from tests.support.json_object import JsonObject
 from tests.support.kubernetes import Api
 
 CRD = "CustomResourceDefinition"
 
 
-def pod(name: str, namespace: str, template: dict[str, Any]) -> dict[str, Any]:
+def pod(name: str, namespace: str, template: JsonObject) -> JsonObject:
     """Pod that a controller would create from a template."""
     metadata = template["metadata"] | {"name": name, "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}

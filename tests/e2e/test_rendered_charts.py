@@ -3,12 +3,12 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from tests.support.engine import Record
+from tests.support.json_object import JsonObject
 from tests.support.kubernetes import Api
 
 CHARTS = "MANTA_E2E_CHARTS"
@@ -22,7 +22,7 @@ def chart(name: str) -> Path:
     return Path(folder) / name
 
 
-def rendered(api: Api, record: Record, release: str) -> list[dict[str, Any]]:
+def rendered(api: Api, record: Record, release: str) -> list[JsonObject]:
     """Render a release as Helm would install it."""
     inputs = record.resource("kubernetes:helm.sh/v3:Release", release).inputs
     if not api.has("helm"):
@@ -39,7 +39,7 @@ def rendered(api: Api, record: Record, release: str) -> list[dict[str, Any]]:
     return objects
 
 
-def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+def of_kind(objects: list[JsonObject], kind: str) -> list[JsonObject]:
     return [document for document in objects if document["kind"] == kind]
 
 

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from infra import versions
 from infra.charts import LOADER
+from tests.support.json_object import JsonObject
 
 RAY_SERVICES: Final = "ray.io_rayservices.yaml"
 BESIDE_THE_PROJECT: Final = Path(__file__).parents[3] / "shared" / "crds"
@@ -49,7 +50,7 @@ def ray_service_validator() -> Draft202012Validator:
     return Draft202012Validator(_strict(schema))
 
 
-def problems(instance: dict[str, Any]) -> list[str]:
+def problems(instance: JsonObject) -> list[str]:
     """Violations of the schema by a RayService."""
     return [f"{error.json_path}: {error.message}" for error in ray_service_validator().iter_errors(instance)]
 

@@ -16,6 +16,8 @@ from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import mocks, settings, stack
 from pulumi.runtime.proto import resource_pb2
 
+from tests.support.json_object import JsonObject
+
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 """Key of a wrapped value in Pulumi's wire format."""
 SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105  (Pulumi's mark of a secret)
@@ -31,7 +33,7 @@ class RegisteredResource:
     type: str
     name: str
     parent: str
-    raw: dict[str, Any]
+    raw: JsonObject
     """Inputs in wire format, secrets wrapped."""
     dependencies: frozenset[str]
     """URNs of the resources that it depends on, through an option or an input."""
@@ -40,12 +42,12 @@ class RegisteredResource:
     timeouts: tuple[str, str, str]
 
     @property
-    def inputs(self) -> dict[str, Any]:
+    def inputs(self) -> JsonObject:
         """Inputs with secrets in plain text."""
         return dict(unwrap(self.raw))
 
     @property
-    def public(self) -> dict[str, Any]:
+    def public(self) -> JsonObject:
         """Inputs with secrets hidden, as a preview shows them."""
         return dict(unwrap(self.raw, hide=True))
 
@@ -55,9 +57,9 @@ class Record:
     """Resources, outputs and calls of one program run."""
 
     resources: dict[str, RegisteredResource] = field(default_factory=dict)
-    outputs: dict[str, Any] = field(default_factory=dict)
+    outputs: JsonObject = field(default_factory=dict)
     """Stack outputs in wire format."""
-    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    calls: list[tuple[str, JsonObject]] = field(default_factory=list)
     generated: dict[str, str] = field(default_factory=dict)
     """Secret of each RandomPassword, by the resource's name."""
 
@@ -91,7 +93,7 @@ class Record:
 class Engine(mocks.MockMonitor):
     """Engine that answers the program and records its requests."""
 
-    def __init__(self, answer: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
+    def __init__(self, answer: Callable[[str, JsonObject], JsonObject]) -> None:
         super().__init__(_Unused())
         self.record = Record()
         self._answer = answer
@@ -156,7 +158,7 @@ def run(
     *,
     config: Mapping[str, str],
     secret_keys: Sequence[str] = (),
-    answer: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _kind, _arguments: {},
+    answer: Callable[[str, JsonObject], JsonObject] = lambda _kind, _arguments: {},
 ) -> Record:
     """Run a program until all its tasks have ended.
 
@@ -175,7 +177,7 @@ def _run(
     program: Callable[[], None],
     config: Mapping[str, str],
     secret_keys: Sequence[str],
-    answer: Callable[[str, dict[str, Any]], dict[str, Any]],
+    answer: Callable[[str, JsonObject], JsonObject],
 ) -> Record:
     engine = Engine(answer)
     pulumi.runtime.set_all_config(dict(config), list(secret_keys))

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.support.json_object import JsonObject
 
 HARNESS = Path(__file__).parents[3] / "shared" / "cluster" / "cluster"
 START_TIMEOUT_S = 1500
@@ -39,7 +40,7 @@ class Api:
     def has(self, program: str) -> bool:
         return shutil.which(program, path=self.environment["PATH"]) is not None
 
-    def apply(self, objects: Iterable[dict[str, Any]]) -> None:
+    def apply(self, objects: Iterable[JsonObject]) -> None:
         """Apply objects.
 
         Raises:
@@ -48,13 +49,13 @@ class Api:
         result = self._apply(objects)
         assert result.returncode == 0, result.stderr
 
-    def problems(self, objects: Iterable[dict[str, Any]]) -> list[str]:
+    def problems(self, objects: Iterable[JsonObject]) -> list[str]:
         """Validate and admit objects without storing them, and return every refusal and warning."""
         result = self._apply(objects, "--dry-run=server", "--validate=strict")
         lines = [line for line in result.stderr.splitlines() if line.strip()]
         return lines or ([] if result.returncode == 0 else [f"exit code {result.returncode}"])
 
-    def _apply(self, objects: Iterable[dict[str, Any]], *options: str) -> subprocess.CompletedProcess[str]:
+    def _apply(self, objects: Iterable[JsonObject], *options: str) -> subprocess.CompletedProcess[str]:
         manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
         return self.run(
             *("kubectl", "apply", "--server-side", "--force-conflicts", "--field-manager=manta-e2e"),

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psutil
 import yaml
 from pulumi import automation
 
+from tests.support.json_object import JsonObject
 from tests.support.tools import Tools
 from tests.support.waiting import wait_for
 
@@ -54,7 +55,7 @@ class LiveStack:
             self.environment["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
         self._config_file = self.folder / f"Pulumi.{name}.yaml"
         self._log = folder / "up.log"
-        self.config: dict[str, Any] = {}
+        self.config: JsonObject = {}
         self._stack = automation.create_stack(
             stack_name=name,
             work_dir=str(self.folder),
@@ -118,7 +119,7 @@ class LiveStack:
         self._stack.destroy(color="never", suppress_progress=True)
         return time.monotonic() - start_s
 
-    def outputs(self) -> dict[str, Any]:
+    def outputs(self) -> JsonObject:
         """Return the outputs of the stack, secrets in plain text."""
         return {key: output.value for key, output in self._stack.outputs().items()}
 

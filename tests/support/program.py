@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -14,6 +13,7 @@ from infra.components.network_policies import Flow
 from infra.config import settings
 from infra.config.settings import Settings
 from tests.support import engine
+from tests.support.json_object import JsonObject
 
 PROJECT = Path(__file__).parents[2]
 SOURCES = {
@@ -52,7 +52,7 @@ SERVERS = {
 
 
 @cache
-def stack_file(stack: str) -> dict[str, Any]:
+def stack_file(stack: str) -> JsonObject:
     """Configuration in the file of a stack that git tracks, keys without the project's name."""
     example = PROJECT / f"Pulumi.{stack}.yaml.example"
     file = example if example.exists() else PROJECT / f"Pulumi.{stack}.yaml"
@@ -82,7 +82,7 @@ def flows_of(stack: str = "dev", /, **changes: object) -> list[Flow]:
     )
 
 
-def crd(name: str, version: str = "1") -> dict[str, Any]:
+def crd(name: str, version: str = "1") -> JsonObject:
     """A minimal CRD."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -122,8 +122,8 @@ class Program:
     def _main(self) -> None:
         main(settings.load(), self.root)
 
-    def _answer(self, kind: str, _arguments: dict[str, Any]) -> dict[str, Any]:
-        answers: dict[str, dict[str, Any]] = {
+    def _answer(self, kind: str, _arguments: JsonObject) -> JsonObject:
+        answers: dict[str, JsonObject] = {
             "kubernetes:helm:template": {"result": [crd(name) for name in CRDS]},
             "pulumi:pulumi:StackReference": {
                 "name": "platform",

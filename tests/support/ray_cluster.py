@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 
 from app import names
 from app.cli.local import haproxy
+from tests.support.json_object import JsonObject
 from tests.support.traffic import NO_TLS
 from tests.support.waiting import wait_until
 
@@ -94,7 +94,7 @@ class Cluster:
     def serve_port(self) -> int:
         return int(self.serve_url.rsplit(":", 1)[1])
 
-    def scale(self, replicas: int, *, other_applications: Sequence[dict[str, Any]] = ()) -> None:
+    def scale(self, replicas: int, *, other_applications: Sequence[JsonObject] = ()) -> None:
         """Deploy the application with a number of replicas, and other applications of the Serve config."""
         wait_until(lambda: self.applications() is not None, what="Ray's dashboard", timeout_s=START_TIMEOUT_S)
         deployment = {
@@ -131,16 +131,16 @@ class Cluster:
 
         wait_until(all_run, what=f"{replicas} running replicas", timeout_s=START_TIMEOUT_S)
 
-    def applications(self) -> dict[str, Any]:
+    def applications(self) -> JsonObject:
         url = f"{self.dashboard_url}/api/serve/applications/"
         answer = httpx.get(url, headers=self._headers, timeout=10, verify=NO_TLS)
-        applications: dict[str, Any] = answer.raise_for_status().json()["applications"]
+        applications: JsonObject = answer.raise_for_status().json()["applications"]
         return applications
 
-    def replicas(self) -> list[dict[str, Any]]:
+    def replicas(self) -> list[JsonObject]:
         """Serve's description of each replica, such as its id, state and process id."""
         deployments = self.applications().get(names.APPLICATION, {}).get("deployments", {})
-        descriptions: list[dict[str, Any]] = deployments.get(names.DEPLOYMENT, {}).get("replicas", [])
+        descriptions: list[JsonObject] = deployments.get(names.DEPLOYMENT, {}).get("replicas", [])
         return descriptions
 
     def kill(self, replica_id: str) -> None:
@@ -154,9 +154,9 @@ class Cluster:
         headers = {"Authorization": f"Bearer {token}"}
         return httpx.post(f"{self.api_url}/model/load", json=message, headers=headers, timeout=150, verify=NO_TLS)
 
-    def model(self) -> dict[str, Any]:
+    def model(self) -> JsonObject:
         answer = httpx.get(f"{self.api_url}/model", timeout=30, verify=NO_TLS)
-        model: dict[str, Any] = answer.raise_for_status().json()
+        model: JsonObject = answer.raise_for_status().json()
         return model
 
     def versions(self) -> list[str | None]:

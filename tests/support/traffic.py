@@ -5,9 +5,11 @@ import threading
 import time
 from collections import Counter
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import httpx
+
+from tests.support.json_object import JsonObject
 
 NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """An empty TLS context for plain HTTP. Without it, every httpx client reads all certificates of the machine."""
@@ -23,7 +25,7 @@ class PredictionTraffic:
         timeout_s: Time after which a request counts as failed.
     """
 
-    def __init__(self, url: str, message: dict[str, Any], *, rate: float = 10, timeout_s: float = 10) -> None:
+    def __init__(self, url: str, message: JsonObject, *, rate: float = 10, timeout_s: float = 10) -> None:
         self._url, self._message, self._interval_s, self._timeout_s = url, message, 1 / rate, timeout_s
         self._stop = threading.Event()
         self._lock = threading.Lock()

@@ -107,7 +107,7 @@ def test_a_clone_keeps_an_earlier_passphrase_that_differs_from_the_shared_one(cl
 
 
 def test_up_prints_no_passphrase(clone: Clone) -> None:
-    result = clone.run("up", PULUMI_CONFIG_PASSPHRASE="a secret of mine")  # noqa: S106
+    result = clone.run("up", PULUMI_CONFIG_PASSPHRASE="a secret of mine")  # noqa: S106 - a passphrase of this test
 
     assert "a secret of mine" not in result.stdout + result.stderr
     assert "Set PULUMI_CONFIG_PASSPHRASE to the value that it has in this terminal" in result.stdout

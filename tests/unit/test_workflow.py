@@ -2,20 +2,20 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from infra import versions
+from tests.support.json_object import JsonObject
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / ".github" / "workflows" / "ci.yml"
 
 
 @pytest.fixture(scope="module")
-def workflow() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(FILE.read_text())
+def workflow() -> JsonObject:
+    loaded: JsonObject = yaml.safe_load(FILE.read_text())
     return loaded
 
 
@@ -26,7 +26,7 @@ def test_every_action_is_pinned_by_commit_with_its_version() -> None:
     assert [line for line in uses if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
 
 
-def test_a_job_may_only_read_the_repository_and_ends_in_time(workflow: dict[str, Any]) -> None:
+def test_a_job_may_only_read_the_repository_and_ends_in_time(workflow: JsonObject) -> None:
     assert workflow["permissions"] == {}
 
     for job in workflow["jobs"].values():
@@ -34,7 +34,7 @@ def test_a_job_may_only_read_the_repository_and_ends_in_time(workflow: dict[str,
         assert job["timeout-minutes"] <= 60
 
 
-def test_the_workflow_runs_every_target_of_make_test(workflow: dict[str, Any]) -> None:
+def test_the_workflow_runs_every_target_of_make_test(workflow: JsonObject) -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = re.findall(r"^test: ([\w ]+?) ##", makefile, re.MULTILINE)[0].split()
     commands = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]

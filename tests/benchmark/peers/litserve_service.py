@@ -2,7 +2,6 @@
 
 import os
 import sys
-from typing import Any
 
 import joblib
 import litserve as ls
@@ -17,7 +16,7 @@ class Forest(ls.LitAPI):
         del device
         self.model = joblib.load(os.environ["BENCHMARK_MODEL"])
 
-    def decode_request(self, request: dict[str, Any], **_: object) -> np.ndarray:
+    def decode_request(self, request: dict[str, list[list[float]]], **_: object) -> np.ndarray:
         """Return the rows of a request."""
         return np.array(request["features"])
 
@@ -25,7 +24,7 @@ class Forest(ls.LitAPI):
         """Predict probabilities with one call of the model."""
         return self.model.predict_proba(x)
 
-    def encode_response(self, output: np.ndarray, **_: object) -> dict[str, Any]:
+    def encode_response(self, output: np.ndarray, **_: object) -> dict[str, list[object]]:
         """Return labels and probabilities."""
         labels = self.model.classes_[output.argmax(axis=1)]
         return {"predictions": labels.tolist(), "probabilities": output.tolist()}

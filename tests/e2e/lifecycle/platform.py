@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
 from app.cli.ports import free_ports
+from tests.support.json_object import JsonObject
 from tests.support.live_stack import LiveStack
 from tests.support.tools import Tools
 from tests.support.traffic import PredictionTraffic
@@ -36,11 +37,11 @@ Figure = Callable[[str], None]
 """Adds a line to the measurements at the end of the test report."""
 
 
-def curl(*arguments: str) -> dict[str, Any]:
+def curl(*arguments: str) -> JsonObject:
     """Run curl and parse the response as JSON."""
     command = ["curl", "--silent", "--show-error", "--max-time", "60", *arguments]
     process = subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S)
-    content: dict[str, Any] = json.loads(process.stdout)
+    content: JsonObject = json.loads(process.stdout)
     return content
 
 
@@ -68,12 +69,12 @@ def train(stack: LiveStack, folder: Path) -> str:
     return process.stdout
 
 
-def load_model(stack: LiveStack) -> dict[str, Any]:
+def load_model(stack: LiveStack) -> JsonObject:
     """Load the champion on every replica, and return the response."""
     outputs = stack.outputs()
     token = f"Authorization: Bearer {outputs['serveToken']}"
 
-    def load() -> dict[str, Any] | None:
+    def load() -> JsonObject | None:
         response = curl("-X", "POST", f"{outputs['serveUrl']}/model/load", "-H", token)
         # The service may be busy loading the version that training has just promoted.
         return None if response.get("type") == "urn:manta:problem:load-in-progress" else response
@@ -81,7 +82,7 @@ def load_model(stack: LiveStack) -> dict[str, Any]:
     return wait_for("a load", load, timeout_s=COMMAND_TIMEOUT_S)
 
 
-def predict(stack: LiveStack) -> dict[str, Any]:
+def predict(stack: LiveStack) -> JsonObject:
     """Predict the example rows of the served model."""
     url = stack.outputs()["serveUrl"]
     rows = json.dumps({"features": curl(f"{url}/model")["example"]["features"]})
@@ -127,7 +128,7 @@ def is_answering(port: int) -> bool:
         return False
 
 
-def pods(machine: Tools, stack: LiveStack, part: str) -> dict[str, dict[str, Any]]:
+def pods(machine: Tools, stack: LiveStack, part: str) -> dict[str, JsonObject]:
     """Return the pods of a part of the platform (`SELECTORS`), by UID."""
     namespace = str(stack.config["namespace"])
     items = json.loads(machine.kubectl("get", "pods", "-n", namespace, "-l", SELECTORS[part], "-o", "json"))["items"]
@@ -146,14 +147,14 @@ def wait_for_one_cluster(machine: Tools, stack: LiveStack) -> None:
     wait_for("one cluster", is_one_cluster, timeout_s=COMMAND_TIMEOUT_S)
 
 
-def is_ready(pod: dict[str, Any]) -> bool:
+def is_ready(pod: JsonObject) -> bool:
     """Whether the pod is ready and is not being deleted."""
     conditions = pod["status"].get("conditions", [])
     has_ready_condition = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
     return has_ready_condition and "deletionTimestamp" not in pod["metadata"]
 
 
-def is_serving(outputs: dict[str, Any]) -> bool:
+def is_serving(outputs: JsonObject) -> bool:
     """Whether Serve's controller answers and reports every replica as running and every proxy as healthy.
 
     When a new head is ready, its controller still needs about half a minute to find the replicas. A worker that is lost

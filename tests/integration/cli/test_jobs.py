@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +19,7 @@ from app.cli.jobs.job import STREAM_FROM_CHARS, Job, JobError
 from app.cli.jobs.ray_jobs_api import JobState, JobSubmitRequest, RayJobsApi
 from app.training.data.sources import load_bundled
 from tests.support.flaky_port import flaky_port
+from tests.support.json_object import JsonObject
 from tests.support.local import MANTA, LocalFolder, RunningPlatform, clean_environment
 from tests.support.waiting import wait_until
 
@@ -154,16 +154,16 @@ def test_a_job_for_a_stack_uses_the_outputs_of_the_stack_and_opens_a_tunnel(
     assert (tags["stack"], job_info(endpoints, process.stderr)["metadata"]["stack"]) == ("dev", "dev")
 
 
-def result(output: str) -> dict[str, Any]:
+def result(output: str) -> JsonObject:
     """The result that a training job printed."""
-    document: dict[str, Any] = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
+    document: JsonObject = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
     return document
 
 
-def job_info(endpoints: Endpoints, stderr: str) -> dict[str, Any]:
+def job_info(endpoints: Endpoints, stderr: str) -> JsonObject:
     """Ray's description of the job whose id a command printed."""
     job_id = next(line.split()[1] for line in stderr.splitlines() if line.startswith("job manta-"))
-    info: dict[str, Any] = httpx.get(
+    info: JsonObject = httpx.get(
         f"{endpoints.ray_url}/api/jobs/{job_id}", headers=endpoints.ray_headers, timeout=30
     ).json()
     return info

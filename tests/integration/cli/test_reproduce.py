@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -14,6 +13,7 @@ from mlflow import MlflowClient
 from app.errors import DataError
 from app.settings import empty_environment
 from app.training.data import dvc
+from tests.support.json_object import JsonObject
 from tests.support.local import MANTA, LocalFolder, RunningPlatform
 
 ROOT = Path(__file__).parents[3]
@@ -64,10 +64,10 @@ class Clone:
             check=False,
         )
 
-    def train(self, data: str) -> dict[str, Any]:
+    def train(self, data: str) -> JsonObject:
         """Run `python -m app.train` and return its result."""
         process = self.call(sys.executable, "-m", "app.train", "--data", data, *OPTIONS)
-        result: dict[str, Any] = json.loads(next(line for line in process.stdout.splitlines() if line.startswith("{")))
+        result: JsonObject = json.loads(next(line for line in process.stdout.splitlines() if line.startswith("{")))
         return result
 
 

@@ -5,7 +5,6 @@ applies to the warnings of that import.
 """
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -24,7 +23,7 @@ class FakeHandle:
     def __init__(self, *results: object, error: Exception | None = None) -> None:
         self._results = results
         self._error = error
-        self.calls: list[tuple[Any, ...]] = []
+        self.calls: list[tuple[object, ...]] = []
         """The arguments of each broadcast."""
 
     def broadcast(self, *call: object) -> "FakeHandle":

@@ -18,6 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from app.names import MODEL_NAME
 from app.training.data.sources import load_bundled
+from tests.support.json_object import JsonObject
 from tests.support.local import LocalFolder, RunningPlatform
 from tests.support.waiting import wait_for, wait_until
 
@@ -29,7 +30,7 @@ EXTRA_REQUESTS = 20
 
 
 @pytest.fixture
-def unchanged_model(api: httpx.Client) -> Iterator[dict[str, Any]]:
+def unchanged_model(api: httpx.Client) -> Iterator[JsonObject]:
     """The status before the test. The test fails if another version is served afterwards."""
     before = api.get("/model").json()
     yield before

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -22,6 +21,7 @@ from app.names import MODEL_NAME
 from app.training.data import sources
 from app.training.data.split import split_dataset
 from app.training.provenance import forest_fingerprint
+from tests.support.json_object import JsonObject
 from tests.support.local import MANTA, LocalFolder, RunningPlatform, clean_environment
 from tests.support.mlflow_proxy import MlflowProxy
 from tests.support.waiting import wait_until
@@ -38,13 +38,13 @@ def registry(platform: RunningPlatform, local: LocalFolder) -> Iterator[MlflowCl
     client.set_registered_model_alias(MODEL_NAME, "champion", "1")
 
 
-def read_result(output: str) -> dict[str, Any]:
+def read_result(output: str) -> JsonObject:
     """The result of a training run: the last line of the job's output."""
-    result: dict[str, Any] = json.loads(output.splitlines()[-1])
+    result: JsonObject = json.loads(output.splitlines()[-1])
     return result
 
 
-def train(local: LocalFolder, *argv: str) -> dict[str, Any]:
+def train(local: LocalFolder, *argv: str) -> JsonObject:
     process = local.run("train", *argv)
     assert process.returncode == 0, process.stdout + process.stderr
     return read_result(process.stdout)

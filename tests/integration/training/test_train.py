@@ -1,13 +1,13 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
 
 from app.names import MODEL_NAME
+from tests.support.json_object import JsonObject
 from tests.support.local import LocalFolder, RunningPlatform
 
 
@@ -17,23 +17,23 @@ def registry(platform: RunningPlatform, local: LocalFolder) -> MlflowClient:
     return MlflowClient(tracking_uri=local.endpoints.mlflow_url)
 
 
-def train(local: LocalFolder, *argv: str) -> dict[str, Any]:
+def train(local: LocalFolder, *argv: str) -> JsonObject:
     """Train, and return the result: the last line of the job's output."""
     process = local.run("train", *argv)
     assert process.returncode == 0, process.stdout + process.stderr
-    result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    result: JsonObject = json.loads(process.stdout.splitlines()[-1])
     return result
 
 
 @pytest.fixture(scope="module")
-def wine(registry: MlflowClient, local: LocalFolder) -> dict[str, Any]:
+def wine(registry: MlflowClient, local: LocalFolder) -> JsonObject:
     """The result of a training run on the wine data."""
     assert registry
     return train(local, "--dataset", "wine", "--trees", "20", "--seed", "3")
 
 
 def test_a_run_has_parameters_metrics_plots_and_the_origin_of_code_and_data(
-    registry: MlflowClient, wine: dict[str, Any]
+    registry: MlflowClient, wine: JsonObject
 ) -> None:
     run = registry.get_run(wine["run_id"])
 
@@ -56,7 +56,7 @@ def test_a_run_has_parameters_metrics_plots_and_the_origin_of_code_and_data(
 
 
 def test_a_version_is_registered_with_signature_and_example(
-    registry: MlflowClient, wine: dict[str, Any], local: LocalFolder
+    registry: MlflowClient, wine: JsonObject, local: LocalFolder
 ) -> None:
     version = registry.get_model_version(MODEL_NAME, wine["version"])
     mlflow.set_tracking_uri(local.endpoints.mlflow_url)
@@ -71,12 +71,12 @@ def test_a_version_is_registered_with_signature_and_example(
     assert info.saved_input_example_info is not None
 
 
-def test_the_metrics_are_plausible_for_held_out_rows(wine: dict[str, Any]) -> None:
+def test_the_metrics_are_plausible_for_held_out_rows(wine: JsonObject) -> None:
     assert 0.9 < wine["metrics"]["accuracy"] <= 1
     assert 0 <= wine["metrics"]["brier"] < 0.3
 
 
-def test_the_same_seed_gives_the_same_forest_bit_for_bit(local: LocalFolder, wine: dict[str, Any]) -> None:
+def test_the_same_seed_gives_the_same_forest_bit_for_bit(local: LocalFolder, wine: JsonObject) -> None:
     same_seed = train(local, "--dataset", "wine", "--trees", "20", "--seed", "3")
     other_seed = train(local, "--dataset", "wine", "--trees", "20", "--seed", "4")
 

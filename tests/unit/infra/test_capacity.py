@@ -1,9 +1,9 @@
 """Resource requests of the local stack: they fit on the documented Minikube, including an upgrade."""
 
 from decimal import Decimal
-from typing import Any
 
 from infra.config.quantities import value
+from tests.support.json_object import JsonObject
 from tests.support.program import Program
 
 NODE = {"cpu": Decimal(4), "memory": value("8Gi")}
@@ -11,7 +11,7 @@ SYSTEM = {"cpu": Decimal("0.85"), "memory": value("1Gi")}
 """Resources of Minikube's system pods and of the kubelet."""
 
 
-def requested(container: dict[str, Any], kind: str) -> Decimal:
+def requested(container: JsonObject, kind: str) -> Decimal:
     return value(str(container["resources"]["requests"][kind]))
 
 

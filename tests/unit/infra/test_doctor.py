@@ -1,20 +1,20 @@
 """`manta doctor` computes the same resource requests as the program registers."""
 
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from app.cli.stack.doctor import preflight
 from infra.config import settings
+from tests.support.json_object import JsonObject
 from tests.support.program import Program, config
 
 
-def requests(container: dict[str, Any]) -> dict[str, Decimal]:
+def requests(container: JsonObject) -> dict[str, Decimal]:
     return {kind: preflight.parse_quantity(quantity) for kind, quantity in container["resources"]["requests"].items()}
 
 
-def total(containers: list[dict[str, Any]]) -> dict[str, Decimal]:
+def total(containers: list[JsonObject]) -> dict[str, Decimal]:
     parts = [requests(container) for container in containers]
     return {kind: sum((part[kind] for part in parts), Decimal(0)) for kind in ("cpu", "memory")}
 

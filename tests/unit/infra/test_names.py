@@ -54,6 +54,6 @@ def test_only_the_settings_module_reads_the_configuration_and_the_environment() 
 
 
 def test_no_module_shadows_a_module_of_the_standard_library() -> None:
-    import sys  # noqa: PLC0415
+    import sys  # noqa: PLC0415 - for this test only
 
     assert not {module.stem for module in MODULES} & set(sys.stdlib_module_names)

@@ -1,7 +1,6 @@
-"""Properties of random configurations: accepted ones are valid for KubeRay, refused ones name the correction."""
+"""Properties of random configurations: an accepted one is valid for KubeRay, a refusal names the correction."""
 
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +13,7 @@ from infra.config import quantities
 from infra.config.settings import Settings, SettingsError
 from infra.credentials import from_secret
 from tests.support import crds, engine
+from tests.support.json_object import JsonObject
 from tests.support.program import parsed
 
 number = st.integers(-1, 12)
@@ -41,7 +41,7 @@ changes = st.fixed_dictionaries(
 )
 
 
-def resource(stack: Settings) -> dict[str, Any]:
+def resource(stack: Settings) -> JsonObject:
     """RayService of a stack, as a program that consists of nothing else registers it."""
     args = RayServiceSpecArgs(
         size=stack.size,

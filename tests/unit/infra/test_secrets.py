@@ -11,7 +11,7 @@ from tests.support.program import SECRETS, SUPPLIED, Program
 KIND = "kubernetes:core/v1:Secret"
 
 
-def clear_text(value: Any) -> str:  # noqa: ANN401
+def clear_text(value: Any) -> str:  # noqa: ANN401 - any JSON
     """Text of all values that are not wrapped as secrets."""
     return json.dumps(unwrap(value, hide=True))
 

@@ -1,9 +1,8 @@
-from typing import Any
-
 import httpx
 import pytest
 
 from tests.support.fleet_models import COLUMNS, REQUEST_ROWS, Versions
+from tests.support.json_object import JsonObject
 from tests.support.ray_cluster import Cluster
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
@@ -36,7 +35,7 @@ def test_rows_by_name_in_any_order_get_the_same_predictions_as_rows_by_position(
         ({"length": 1, "breadth": 2, "height": None}, ["lacks 'width'", "'breadth'", "null in 'height'"]),
     ],
 )
-def test_the_error_names_each_invalid_column_of_a_row(cluster: Cluster, row: dict[str, Any], texts: list[str]) -> None:
+def test_the_error_names_each_invalid_column_of_a_row(cluster: Cluster, row: JsonObject, texts: list[str]) -> None:
     answer = predict(cluster, rows=[NAMED[0], row])
 
     assert answer.status_code == 422

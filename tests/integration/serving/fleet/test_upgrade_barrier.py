@@ -1,18 +1,18 @@
 """The upgrade barrier on a real Ray cluster: when Serve reports its application as RUNNING."""
 
 import time
-from typing import Any
 
 from app import names
 from app.cli.ports import free_ports
 from tests.integration.serving.fleet.conftest import REPLICAS
+from tests.support.json_object import JsonObject
 from tests.support.ray_cluster import Cluster
 from tests.support.waiting import wait_until
 
 LONGER_THAN_SETTLE_S = 10
 
 
-def barrier(port: int) -> dict[str, Any]:
+def barrier(port: int) -> JsonObject:
     """The barrier's application in the Serve config, as the stack deploys it."""
     return {
         "name": names.UPGRADE_BARRIER,

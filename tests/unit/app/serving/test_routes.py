@@ -2,15 +2,14 @@
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import httpx
 import numpy as np
 import pytest
 from pydantic import SecretStr, ValidationError
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.serving import middleware, routes
 from app.serving.access import AccessRules
@@ -77,7 +76,7 @@ def test_a_client_that_disconnects_while_it_sends_the_body_causes_no_exception(a
     async def receive() -> dict[str, object]:
         return {"type": "http.disconnect"}
 
-    async def send(message: MutableMapping[str, Any]) -> None:
+    async def send(message: Message) -> None:
         messages.append(message)
 
     member = FakeReplicaGroup().add(FakeRegistry())

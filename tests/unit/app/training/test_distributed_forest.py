@@ -20,6 +20,7 @@ from sklearn.ensemble import (
 from app.errors import ParameterError
 from app.training import distributed_forest
 from app.training.ray_cluster import RayWorkers
+from tests.support.json_object import JsonObject
 
 VALUES, CLASS_INDICES = make_classification(300, 8, n_informative=5, n_classes=3, random_state=0)
 ROWS = pd.DataFrame(VALUES, columns=list("abcdefgh"))
@@ -39,7 +40,7 @@ def fit_in_slices(model: Any, target: pd.Series) -> Any:  # noqa: ANN401 - one o
     return distributed_forest.assemble(model, trees, pd.DataFrame(rows, columns=ROWS.columns, copy=False), target)
 
 
-def attributes(forest: Any) -> dict[str, Any]:  # noqa: ANN401 - one of the four forests
+def attributes(forest: Any) -> JsonObject:  # noqa: ANN401 - one of the four forests
     """Every attribute of a fitted forest and of its trees, arrays as bytes."""
 
     def comparable(value: object) -> object:

@@ -1,11 +1,10 @@
 """Network policies: which flows they allow, and that they deny all other traffic."""
 
-from typing import Any
-
 import pytest
 
 from infra.components.network_policies import Peer, policies
 from tests.support.engine import object_name
+from tests.support.json_object import JsonObject
 from tests.support.program import Program, flows_of
 
 NETWORK_POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
@@ -29,7 +28,7 @@ def flow_texts(stack: str = "dev", **changes: object) -> set[str]:
     }
 
 
-def specs(program: Program, stack: str = "dev") -> dict[tuple[str, str], dict[str, Any]]:
+def specs(program: Program, stack: str = "dev") -> dict[tuple[str, str], JsonObject]:
     """Spec of each registered network policy, by namespace and name."""
     return {
         (resource.inputs["metadata"]["namespace"], object_name(resource)): resource.inputs["spec"]

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from infra.config import settings
+from tests.support.json_object import JsonObject
 from tests.support.program import PROJECT, stack_file
 
 KINDS = {int: "integer", bool: "boolean", str: "string", SecretStr: "string", tuple: "array", dict: "object"}
@@ -20,18 +21,18 @@ def kind(field: FieldInfo) -> str:
     origin = get_origin(field.annotation)
     if origin is Literal:
         return "string"
-    return KINDS[origin or field.annotation]  # type: ignore[index]
+    return KINDS[origin or field.annotation]  # type: ignore[index] # every key has one of these types
 
 
-def default(field: FieldInfo) -> Any:  # noqa: ANN401
+def default(field: FieldInfo) -> Any:  # noqa: ANN401 - a default of any type
     value = field.get_default(call_default_factory=True)
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return list(value) if isinstance(value, tuple) else value
 
 
-def declared() -> dict[str, dict[str, Any]]:
-    declarations: dict[str, dict[str, Any]] = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"]
+def declared() -> dict[str, JsonObject]:
+    declarations: dict[str, JsonObject] = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"]
     return declarations
 
 

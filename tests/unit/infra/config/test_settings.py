@@ -116,7 +116,7 @@ def test_settings_cannot_be_changed() -> None:
     stack_settings = parsed()
 
     with pytest.raises(ValidationError, match="frozen"):
-        stack_settings.size.cpus = 2  # type: ignore[misc]
+        stack_settings.size.cpus = 2  # type: ignore[misc] # the test of this refusal
 
 
 def test_keys_of_other_projects_are_ignored() -> None:

@@ -1,7 +1,6 @@
 import fcntl
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,9 +9,10 @@ from app.cli.jobs import destination
 from app.cli.stack.outputs import StackOutputs
 from app.errors import PlatformError
 from app.settings import Settings
+from tests.support.json_object import JsonObject
 
 LOCAL = Endpoints(ray_url="http://127.0.0.1:7777")
-OUTPUTS: dict[str, Any] = {
+OUTPUTS: JsonObject = {
     "context": "minikube",
     "namespace": "manta",
     "image": "manta-ray:1",
@@ -49,16 +49,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_address_and_a_token_have_priority_over_everything_else(folder: Path) -> None:
     (folder / "Pulumi.yaml").touch()
 
-    result = destination.find(Settings(ray_token="of-the-environment"), address="http://ray:1/", token="given-token")  # noqa: S106
+    result = destination.find(Settings(ray_token="of-the-environment"), address="http://ray:1/", token="option-token")  # noqa: S106 - a token of a test
 
-    assert (result.endpoints.ray_url, result.endpoints.ray_token) == ("http://ray:1", "given-token")
+    assert (result.endpoints.ray_url, result.endpoints.ray_token) == ("http://ray:1", "option-token")
     assert not result.is_local
 
 
 def test_an_address_is_used_with_the_token_of_the_environment() -> None:
-    result = destination.find(Settings(ray_token="of-the-environment"), address="http://ray:1")  # noqa: S106
+    result = destination.find(Settings(ray_token="of-the-environment"), address="http://ray:1")  # noqa: S106 - a token of a test
 
-    assert result.endpoints.ray_token == "of-the-environment"  # noqa: S105
+    assert result.endpoints.ray_token == "of-the-environment"  # noqa: S105 - a token of a test
 
 
 def test_a_named_stack_has_priority_over_the_environment_and_over_a_running_platform(folder: Path) -> None:
@@ -72,9 +72,9 @@ def test_a_named_stack_has_priority_over_the_environment_and_over_a_running_plat
 
 
 def test_secrets_of_a_stack_are_not_read_if_a_token_is_given(folder: Path) -> None:
-    result = destination.find(Settings(), stack="dev", token="given-token")  # noqa: S106
+    result = destination.find(Settings(), stack="dev", token="option-token")  # noqa: S106 - a token of a test
 
-    assert result.endpoints.ray_token == "given-token"  # noqa: S105
+    assert result.endpoints.ray_token == "option-token"  # noqa: S105 - a token of a test
     assert "--show-secrets" not in (folder.parent / "arguments").read_text()
 
 

@@ -40,6 +40,7 @@ def test_the_zip_file_holds_no_ignored_file_and_never_the_token(folder: Path) ->
 
 
 def test_the_uri_is_the_one_that_ray_job_submit_uses(folder: Path) -> None:
+    # Importing Ray takes half a second, and only this test needs it.
     from ray._private import ray_constants  # noqa: PLC0415
     from ray._private.runtime_env.packaging import get_uri_for_directory  # noqa: PLC0415
 

@@ -7,12 +7,13 @@ import pytest
 from app.cli.endpoints import Endpoints
 from app.cli.service import commands
 from app.errors import LoadInProgressError
+from tests.support.json_object import JsonObject
 
 
 def test_a_model_without_probabilities_gives_a_csv_of_predictions_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    def call(_target: object, method: str, _path: str, *, body: Any = None) -> dict[str, Any]:  # noqa: ANN401
+    def call(_target: object, method: str, _path: str, *, body: Any = None) -> JsonObject:  # noqa: ANN401 - any JSON
         if method == "GET":
             return {"model_loaded": True, "columns": ["a", "b"], "classes": []}
         return {"predictions": [sum(row) for row in body["features"]], "probabilities": None}

@@ -1,7 +1,6 @@
 import json
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +10,7 @@ from app.cli.main import cli
 from app.cli.stack.doctor import health, preflight
 from app.cli.stack.doctor.checks import CheckResult, Status
 from app.cli.stack.outputs import StackOutputs
+from tests.support.json_object import JsonObject
 
 CONFIG = {
     "target": "minikube",
@@ -56,7 +56,7 @@ esac
 """
 
 
-def pod(*, is_ready: bool = True, reason: str = "") -> dict[str, Any]:
+def pod(*, is_ready: bool = True, reason: str = "") -> JsonObject:
     terminated = {"terminated": {"reason": reason}} if reason else {}
     return {
         "metadata": {"name": "pod-1", "namespace": "manta"},
@@ -74,7 +74,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.objects: dict[str, list[dict[str, Any]]] = {
+        self.objects: dict[str, list[JsonObject]] = {
             "nodes": [NODE],
             "pods": [pod()],
             "storageclasses": [CLASS],
@@ -136,7 +136,7 @@ def test_every_check_passes_on_a_suitable_machine_and_cluster(machine: Machine) 
     ],
 )
 def test_a_problem_of_the_cluster_fails_its_check_with_a_next_step(
-    machine: Machine, kind: str, objects: list[dict[str, Any]], check: str, next_step: str
+    machine: Machine, kind: str, objects: list[JsonObject], check: str, next_step: str
 ) -> None:
     machine.objects[kind] = objects
 

@@ -1,5 +1,4 @@
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ from mlflow.types import DataType
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
 from app.models.signature import Column, Columns
 from app.serving.requests import json_rows
+from tests.support.json_object import JsonObject
 
 COLUMNS = Columns(
     [
@@ -49,7 +49,7 @@ def test_a_whole_number_may_have_a_decimal_point() -> None:
         (GOOD | {"mean radius": [1]}, r"has \[1\] in 'mean radius'"),
     ],
 )
-def test_the_error_for_an_invalid_row_names_the_column(row: dict[str, Any], message: str) -> None:
+def test_the_error_for_an_invalid_row_names_the_column(row: JsonObject, message: str) -> None:
     with pytest.raises(FeaturesError, match=message):
         read({"rows": [row]})
 

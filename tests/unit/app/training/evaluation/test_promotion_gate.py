@@ -175,7 +175,7 @@ def test_a_champion_that_cannot_be_loaded_is_replaced_by_a_model_that_beats_the_
 
 
 @pytest.mark.parametrize(("split", "has_note"), [(SPLIT, False), ("0.2 of the rows, seed 1", True)])
-def test_the_reason_says_if_the_champion_may_have_been_trained_on_the_rows(split: str, has_note: bool) -> None:  # noqa: FBT001
+def test_the_reason_says_if_the_champion_may_have_been_trained_on_the_rows(split: str, has_note: bool) -> None:  # noqa: FBT001 - pytest passes it by name
     decision = decide(GOOD, FakeRegistry(POOR, split=split))
 
     assert ("may have been trained on some of these rows" in decision.reason) == has_note

@@ -1,17 +1,16 @@
 """The values of MLflow's chart: storage, allowed hosts, credentials, and the server's start."""
 
-from typing import Any
-
 import pytest
 
 from infra import endpoints
 from infra.components.mlflow import values
+from tests.support.json_object import JsonObject
 from tests.support.program import Program, parsed
 
 VOLUME = "kubernetes:core/v1:PersistentVolumeClaim"
 
 
-def values_of(stack: str = "dev", /, **changes: object) -> dict[str, Any]:
+def values_of(stack: str = "dev", /, **changes: object) -> JsonObject:
     settings = parsed(stack, **changes)
     return values.values(
         settings.storage,

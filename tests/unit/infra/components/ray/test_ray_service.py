@@ -1,13 +1,13 @@
-"""The RayService: the fields that proved to matter on a real cluster."""
+"""The fields of the RayService that a real cluster depends on."""
 
 import json
-from typing import Any
 
 import pytest
 
 from infra.config import quantities
 from tests.support import crds
 from tests.support.engine import RegisteredResource
+from tests.support.json_object import JsonObject
 from tests.support.program import OTHER_NAMES, SECRETS, Program
 
 RAY_SERVICE = "kubernetes:ray.io/v1:RayService"
@@ -17,12 +17,12 @@ def service(program: Program, stack: str = "dev", **changes: object) -> Register
     return program.deploy(stack, **changes).resource(RAY_SERVICE)
 
 
-def cluster(program: Program, stack: str = "dev", **changes: object) -> dict[str, Any]:
-    spec: dict[str, Any] = service(program, stack, **changes).inputs["spec"]["rayClusterConfig"]
+def cluster(program: Program, stack: str = "dev", **changes: object) -> JsonObject:
+    spec: JsonObject = service(program, stack, **changes).inputs["spec"]["rayClusterConfig"]
     return spec
 
 
-def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
+def containers(spec: JsonObject) -> list[JsonObject]:
     groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
     return [group["template"]["spec"]["containers"][0] for group in groups]
 
@@ -91,7 +91,7 @@ def test_every_container_runs_unprivileged(program: Program) -> None:
     assert spec["autoscalerOptions"]["securityContext"] == expected
     for container in containers(spec):
         assert container["securityContext"] == expected
-        assert {"name": "HOME", "value": "/tmp"} in container["env"]  # noqa: S108
+        assert {"name": "HOME", "value": "/tmp"} in container["env"]  # noqa: S108 - a path in the pod
     for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
         assert group["template"]["spec"]["securityContext"]["runAsUser"] == 1000
 

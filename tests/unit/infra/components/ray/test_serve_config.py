@@ -1,20 +1,19 @@
 """The Serve configuration of the RayService: the applications and the number of replicas."""
 
-from typing import Any
-
 import yaml
 
+from tests.support.json_object import JsonObject
 from tests.support.program import OTHER_NAMES, Program
 
 
-def serve_config(program: Program, stack: str = "dev", **changes: object) -> dict[str, Any]:
+def serve_config(program: Program, stack: str = "dev", **changes: object) -> JsonObject:
     service = program.deploy(stack, **changes).resource("kubernetes:ray.io/v1:RayService")
-    config: dict[str, Any] = yaml.safe_load(service.inputs["spec"]["serveConfigV2"])
+    config: JsonObject = yaml.safe_load(service.inputs["spec"]["serveConfigV2"])
     return config
 
 
-def deployment(config: dict[str, Any]) -> dict[str, Any]:
-    options: dict[str, Any] = config["applications"][0]["deployments"][0]
+def deployment(config: JsonObject) -> JsonObject:
+    options: JsonObject = config["applications"][0]["deployments"][0]
     return options
 
 

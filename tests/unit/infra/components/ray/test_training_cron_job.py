@@ -1,7 +1,5 @@
 """Scheduled training: off by default, one run at a time, and with as few rights as possible."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +7,7 @@ from hypothesis import strategies as st
 from infra.config import cron
 from infra.config.settings import SettingsError
 from tests.support.engine import object_name
+from tests.support.json_object import JsonObject
 from tests.support.program import OTHER_NAMES, Program, flows_of, parsed
 
 CRON_JOB = "kubernetes:batch/v1:CronJob"
@@ -22,13 +21,13 @@ OTHER_SETTINGS: dict[str, object] = OTHER_NAMES | {
 """A value other than the default for each setting that the CronJob depends on."""
 
 
-def spec(program: Program, stack: str = "dev", /, **changes: object) -> dict[str, Any]:
-    inputs: dict[str, Any] = program.deploy(stack, **NIGHTLY | changes).resource(CRON_JOB).inputs["spec"]
+def spec(program: Program, stack: str = "dev", /, **changes: object) -> JsonObject:
+    inputs: JsonObject = program.deploy(stack, **NIGHTLY | changes).resource(CRON_JOB).inputs["spec"]
     return inputs
 
 
-def pod(program: Program, **changes: object) -> dict[str, Any]:
-    pod_spec: dict[str, Any] = spec(program, "dev", **changes)["jobTemplate"]["spec"]["template"]["spec"]
+def pod(program: Program, **changes: object) -> JsonObject:
+    pod_spec: JsonObject = spec(program, "dev", **changes)["jobTemplate"]["spec"]["template"]["spec"]
     return pod_spec
 
 
@@ -78,7 +77,7 @@ def test_rays_token_comes_from_its_secret_and_the_container_has_no_other_secret(
     from_secrets = {entry["name"]: entry["valueFrom"] for entry in container["env"] if "valueFrom" in entry}
     plain = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
     assert from_secrets == {"RAY_AUTH_TOKEN": {"secretKeyRef": {"name": "ray-auth", "key": "auth_token"}}}
-    assert plain == {"HOME": "/tmp", "MANTA_STACK": "test", "MANTA_USER": "train-schedule"}  # noqa: S108
+    assert plain == {"HOME": "/tmp", "MANTA_STACK": "test", "MANTA_USER": "train-schedule"}  # noqa: S108 - a path in the pod
     assert "envFrom" not in container
 
 
