@@ -43,13 +43,13 @@ def _cluster(cluster: ClusterOptions) -> Iterator[Problem]:
 
 
 def _size(size: SizeOptions, storage: StorageOptions) -> Iterator[Problem]:
-    for key, quantity, least in (
+    for key, quantity, minimum in (
         ("memory", size.memory, MIN_WORKER_BYTES),
         ("headMemory", size.head_memory, MIN_HEAD_BYTES),
         ("mlflowMemory", storage.mlflow_memory, MIN_MLFLOW_BYTES),
     ):
-        if quantities.value(quantity) < least:
-            need = quantities.memory_share(str(int(least)), quantities.WHOLE)
+        if quantities.value(quantity) < minimum:
+            need = quantities.memory_share(str(int(minimum)), quantities.WHOLE)
             reason = f"given {quantity}; the process needs at least {need} to start"
             yield Problem(key, reason, f"pulumi config set {key} {need}")
     if quantities.value(size.head_cpus) < MIN_HEAD_CPUS:

@@ -20,8 +20,8 @@ class Field:
     """One of the five fields of a schedule."""
 
     name: str
-    least: int
-    most: int
+    minimum: int
+    maximum: int
     names: str = ""
     """Names of the values in ascending order, separated by spaces. Empty: the field has numbers only."""
 
@@ -32,19 +32,21 @@ class Field:
             ValueError: The text is neither, or the value is out of range.
         """
         names = self.names.split()
-        value = names.index(text.lower()) + self.least if text.lower() in names else int(text) if text.isdigit() else -1
-        if not self.least <= value <= self.most:
-            allowed = f"{self.least} to {self.most}" + (f" or {self.names}" if names else "")
+        if text.lower() in names:
+            return names.index(text.lower()) + self.minimum
+        value = int(text) if text.isdigit() else -1
+        if not self.minimum <= value <= self.maximum:
+            allowed = f"{self.minimum} to {self.maximum}" + (f" or {self.names}" if names else "")
             raise ValueError(f"the {self.name} {text!r} is not allowed; allowed is {allowed}")
         return value
 
 
 FIELDS: Final = (
-    Field(name="minute", least=0, most=59),
-    Field(name="hour", least=0, most=23),
-    Field(name="day of the month", least=1, most=31),
-    Field(name="month", least=1, most=12, names="jan feb mar apr may jun jul aug sep oct nov dec"),
-    Field(name="day of the week", least=0, most=6, names="sun mon tue wed thu fri sat"),
+    Field(name="minute", minimum=0, maximum=59),
+    Field(name="hour", minimum=0, maximum=23),
+    Field(name="day of the month", minimum=1, maximum=31),
+    Field(name="month", minimum=1, maximum=12, names="jan feb mar apr may jun jul aug sep oct nov dec"),
+    Field(name="day of the week", minimum=0, maximum=6, names="sun mon tue wed thu fri sat"),
 )
 
 

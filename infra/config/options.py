@@ -76,7 +76,7 @@ class SizeOptions(OptionGroup):
     cpus: Count = Field(1, description="CPUs of each Ray worker.")
     memory: Quantity = Field("2Gi", description="Memory of each Ray worker.")
     gpus: Annotated[int, Field(ge=0, le=64)] = Field(0, description="NVIDIA GPUs of each Ray worker.")
-    min_workers: Count = Field(1, description="Ray workers that always run.")
+    min_workers: Count = Field(1, description="Minimum number of Ray workers.")
     max_workers: Count = Field(2, description="Maximum number of Ray workers.")
     replicas: Count = Field(
         1, description="Minimum number of Serve replicas. Autoscaling adds more, up to `maxWorkers`, one per worker."

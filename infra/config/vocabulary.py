@@ -20,7 +20,7 @@ ADDRESS: Final = r"^([A-Za-z0-9.-]+:[0-9]{1,5})?$"
 MODEL: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 
 SECRET_MIN_LENGTH: Final = 16
-"""Least length of a secret. Pod annotations hold its checksum, from which a shorter secret could be guessed."""
+"""Minimum length of a secret. Pod annotations hold its checksum, from which a shorter secret could be guessed."""
 SECRET: Final = re.compile(r"[A-Za-z0-9._~-]*")
 """Characters that need no escaping in a URL, an HTTP header, or the `sed` script of the MLflow chart."""
 

@@ -29,7 +29,7 @@ BUNDLED_DATASETS: Final[dict[str, Callable[..., Bunch]]] = {
 """The data sets that ship with scikit-learn, by the name that `--dataset` takes."""
 
 COLUMNS_SHOWN: Final = 20
-"""Most columns that an error message lists."""
+"""Maximum number of columns that an error message lists."""
 
 DOWNLOAD_TIMEOUT_S: Final = 60.0
 """Timeout for each read from the server of a `--data` URL."""

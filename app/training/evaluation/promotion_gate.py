@@ -24,7 +24,7 @@ INTERVAL_PERCENTILES: Final = (2.5, 97.5)
 """Percentiles of the differences that bound the confidence interval."""
 
 COLUMNS_SHOWN: Final = 5
-"""Most columns that a message lists."""
+"""Maximum number of columns that a message lists."""
 
 MOST_FREQUENT: Final = "answering the most frequent class"
 """Opponent of a model if there is no champion to compare with."""

@@ -15,7 +15,7 @@ DATA_DIR: Final = "/mlflow/data"
 WORKER_BYTES: Final = 1024**3
 """Memory of one server process: 0.8 GiB when idle, plus a reserve."""
 MAX_WORKERS: Final = 4
-"""Most server processes of one pod; for more load, more pods serve better."""
+"""Maximum number of server processes of one pod. For more load, more pods are faster than more processes."""
 MEMORY_REQUEST_SHARE: Final = quantities.WHOLE / 2
 """Memory request as a share of the limit: an idle server needs no more."""
 

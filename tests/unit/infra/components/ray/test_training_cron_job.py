@@ -165,7 +165,8 @@ def test_a_schedule_that_kubernetes_refuses_is_refused_with_the_wrong_field(sche
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=5, max_size=5))
 def test_any_ascending_range_within_its_bounds_is_accepted(ends: list[tuple[int, int]]) -> None:
     fields = [
-        f"{field.least + min(pair)}-{field.least + max(pair)}" for field, pair in zip(cron.FIELDS, ends, strict=True)
+        f"{field.minimum + min(pair)}-{field.minimum + max(pair)}"
+        for field, pair in zip(cron.FIELDS, ends, strict=True)
     ]
 
     assert cron.check(" ".join(fields)) == " ".join(fields)
