@@ -1,6 +1,6 @@
-"""The type of the JSON documents that the commands read from other programs and from HTTP APIs."""
+"""The type of the JSON documents that the commands exchange with other programs and with HTTP APIs."""
 
 from typing import Any, TypeAlias
 
 JsonObject: TypeAlias = dict[str, Any]
-"""A parsed JSON object. Another program writes the document, so the types of its values are unknown."""
+"""A JSON object. Another program defines its keys, so the types of its values are unknown here."""

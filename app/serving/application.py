@@ -47,7 +47,8 @@ DEPLOYMENT_OPTIONS: Final[dict[str, Any]] = {
     "logging_config": LoggingConfig(enable_access_log=False, log_level="WARNING"),
     "graceful_shutdown_timeout_s": GRACEFUL_SHUTDOWN_TIMEOUT_S,
 }
-"""Options of the deployment on every platform. The Serve config sets the number of replicas."""
+"""Options of the deployment on every platform; each option has a different type. The Serve config sets the number of
+replicas."""
 
 
 class ServeArgs(BaseModel):

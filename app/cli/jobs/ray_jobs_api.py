@@ -4,7 +4,7 @@ The client uses plain HTTP, because importing Ray takes longer than the rest of 
 """
 
 from collections.abc import AsyncIterator
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from websockets.asyncio.client import connect
 
 from app.cli.endpoints import Endpoints
+from app.cli.json_object import JsonObject
 from app.errors import PlatformError
 
 REQUEST_TIMEOUT_S: Final = 60.0
@@ -62,7 +63,7 @@ class JobSubmitRequest(BaseModel):
     entrypoint: str
     """Shell command of the job."""
     submission_id: str
-    runtime_env: dict[str, Any] = Field(default_factory=dict)
+    runtime_env: JsonObject = Field(default_factory=dict)
     metadata: dict[str, str] = Field(default_factory=dict)
 
 

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from app import names
 from app.cli.endpoints import Endpoints
+from app.cli.json_object import JsonObject
 from app.errors import MantaError
 from app.settings import empty_environment, settings
 from app.training import run_tags
@@ -231,7 +232,7 @@ def _train(arguments: list[str], tree: Path, store: str) -> str:
     )
     if process.returncode != 0:
         raise ReproductionError("The training failed.", next_step="Its output above says why.")
-    result: dict[str, Any] = json.loads(next(line for line in process.stdout.splitlines() if line.startswith("{")))
+    result: JsonObject = json.loads(next(line for line in process.stdout.splitlines() if line.startswith("{")))
     return str(result["run_id"])
 
 

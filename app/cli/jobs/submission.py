@@ -6,13 +6,14 @@ import sys
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from app import names
 from app.cli.jobs.destination import Destination
 from app.cli.jobs.job import Job
 from app.cli.jobs.ray_jobs_api import ClusterVersions, JobSubmitRequest, RayJobsApi
 from app.cli.jobs.working_dir import IGNORE_FILE, WorkingDir, pack
+from app.cli.json_object import JsonObject
 from app.errors import DataError, MantaError
 from app.settings import settings
 from app.training.data.dvc import DvcLocation, is_dvc_location
@@ -87,7 +88,7 @@ def build_request(
     """
     user, commit = settings().user or getpass.getuser(), git_commit(folder)
     env_vars = {"MANTA_USER": user}
-    runtime_env: dict[str, Any] = {"env_vars": env_vars}
+    runtime_env: JsonObject = {"env_vars": env_vars}
     if destination.stack:
         env_vars["MANTA_STACK"] = destination.stack
     if working_dir is not None:
