@@ -20,7 +20,7 @@ class ImagePin:
 
 # renovate: datasource=pypi depName=ray
 RAY: Final = "2.60.0"
-"""Version of Ray in the image, and `rayVersion` of the RayCluster, by which the operator selects probes and flags."""
+"""Version of Ray in the image, and `rayVersion` of the RayCluster. The operator selects probes and flags by it."""
 
 KUBERAY_CHART: Final = "kuberay-operator"
 # renovate: datasource=helm depName=kuberay-operator registryUrl=https://ray-project.github.io/kuberay-helm/

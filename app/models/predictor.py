@@ -30,7 +30,7 @@ in the last bits."""
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """A checked model that predicts rows in the form in which requests hold them."""
+    """A checked model that predicts the rows of a request, which are a matrix without column names."""
 
     model: BaseEstimator
     columns: Columns

@@ -79,7 +79,7 @@ class ModelStatus(Message):
     model_loaded: bool
     model_info: ModelInfo | None
     columns: list[str]
-    """Names of the features, in the order in which `/predict` expects them."""
+    """Names of the features, in the order of the values in a row of `/predict`."""
     classes: list[str | int]
     """Class labels, in the order of the probabilities; empty if the model gives no probabilities."""
     example: Example | None

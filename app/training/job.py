@@ -37,8 +37,8 @@ DIGEST_LENGTH: Final = 36
 """MLflow's limit for the digest of a data set. The complete fingerprint is a tag."""
 
 LOCAL_FIT_LIMIT: Final = 2_000_000
-"""Rows times trees up to which a forest is fitted in this process, because a new Ray worker needs seconds to import
-scikit-learn."""
+"""Largest product of rows and trees for a fit in this process. A larger forest is worth the seconds in which new Ray
+workers import scikit-learn."""
 
 PROGRESS_INTERVAL_S: Final = 2.0
 """Shortest interval between two log lines of progress."""

@@ -5,7 +5,7 @@ from sklearn.base import BaseEstimator
 
 
 def rows_near_thresholds(model: BaseEstimator, count: int, *, seed: int) -> np.ndarray:
-    """Generate rows, half of which have every value on or next to a threshold of the forest.
+    """Generate rows. In half of the rows, every value is on or next to a threshold of the forest.
 
     Args:
         model: A fitted forest.

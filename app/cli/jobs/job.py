@@ -44,7 +44,7 @@ class JobError(MantaError):
 
 
 class Job:
-    """A job with its id and with the position up to which its log was read.
+    """A job: its id, and the position in its log after the text that was read.
 
     Because of the position, following the log can continue after an interruption.
     """
@@ -88,7 +88,7 @@ class Job:
             )
 
     async def _new_text(self, api: RayJobsApi) -> AsyncIterator[str]:
-        """Yield the text by which the log has grown.
+        """Yield each text that was added to the log.
 
         The log is read as a whole while it is short and after the job has ended. A long log is streamed.
         """

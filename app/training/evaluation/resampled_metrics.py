@@ -88,8 +88,8 @@ def _label_metric(
 def _roc_auc(scores: np.ndarray, is_positive: np.ndarray) -> Callable[[np.ndarray], float]:
     """Prepare the area under the ROC curve.
 
-    The area is the share of pairs of a positive and a negative row in which the positive row has the higher score; a
-    pair with equal scores counts half.
+    Consider all pairs of a positive and a negative row. The area is the share of the pairs whose positive row has the
+    higher score; a pair with equal scores counts half.
     """
     distinct_scores, score_index = np.unique(scores, return_inverse=True)
 

@@ -33,7 +33,7 @@ class TargetPolicy:
     head_cpu_request_share: Decimal
     """CPU request of the head as a share of its limit: the head is busy while it starts and nearly idle afterwards."""
     deletion_delay_s: int
-    """Seconds for which an upgrade keeps the old Ray cluster, so that it can finish its requests."""
+    """Seconds that an upgrade keeps the old Ray cluster, so that it can finish its requests."""
 
 
 POLICIES: Final[dict[str, TargetPolicy]] = {
