@@ -55,7 +55,7 @@ class Api(FastAPI):
             response = error_responses.error_response(request, error)
         except ClientDisconnect:
             response = error_responses.CLIENT_CLOSED_REQUEST
-        except Exception:
+        except Exception:  # the client gets a problem document, and Serve logs the exception that is raised again
             await error_responses.defect_response(request)(scope, receive, send)
             raise
         await response(scope, receive, send)
