@@ -2,6 +2,7 @@
 
 import os
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Final, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -80,6 +81,12 @@ class Settings(BaseSettings):
         alias="MANTA_WEBHOOK_SECRET",
         min_length=1,
         description="Secret that signs MLflow's webhook to `/model/webhook`. Unset: the path does not exist.",
+    )
+    model_cache: Path = Field(
+        default_factory=lambda: Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "manta" / "models",
+        alias="MANTA_MODEL_CACHE",
+        description="Folder on a replica's node for the copy of the version that served last. "
+        "Default: `manta/models` in the user's cache folder.",
     )
     git_commit: str = Field(
         default="",

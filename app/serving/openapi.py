@@ -10,7 +10,8 @@ from mlflow.types import DataType
 
 from app import errors
 from app.models.signature import Columns
-from app.serving.fleet.replica import Replica, ServedModel
+from app.serving.fleet.replica import Replica
+from app.serving.loading.served_model import ServedModel
 from app.serving.requests.json_rows import MAX_FLOAT32
 from app.serving.requests.limits import RequestLimits
 from app.serving.schemas import LoadRequest, PredictRequest, PredictRows, Problem

@@ -8,34 +8,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from mlflow.entities.model_registry import ModelVersion
 
 from app import names
 from app.errors import MantaError, ModelRefusedError, NoModelError
-from app.models.predictor import Predictor, compile_model
+from app.models.predictor import compile_model
 from app.models.registry import Registry
 from app.serving.fleet.protocol import Claim, LoadId, Refusal
+from app.serving.loading.served_model import ServedModel
 from app.serving.schemas import Example, ReplicaInfo
 
 log = logging.getLogger(names.SERVING_LOG)
 
 PREPARE_TIMEOUT_S: Final = 120
 """Limit for the download, the checks and the compilation of a version on one replica."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServedModel:
-    """A model version that is ready to answer predictions."""
-
-    version: ModelVersion
-    predictor: Predictor
-    example: Example
-    """The input example that was stored with the version."""
-    loaded_in_ms: float
-    """Duration of download, checks and compilation."""
 
 
 class Replica:
@@ -210,4 +198,5 @@ class Replica:
             predictor=predictor,
             example=Example(features=artifact.example.to_numpy().tolist(), labels=artifact.example_labels),
             loaded_in_ms=elapsed_ms,
+            files=None,
         )

@@ -1,0 +1,48 @@
+"""A model version that is ready to serve, its files, and their form for another replica."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion
+
+from app.models.predictor import Predictor
+from app.serving.schemas import Example
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedFiles:
+    """The files of a model version after the checks and the compilation. They are deleted with this object."""
+
+    directory: tempfile.TemporaryDirectory[str]
+    digest: str
+    """SHA-256 over the names and contents of the files, in hexadecimal digits."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder with the files."""
+        return Path(self.directory.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """A model version that is ready to answer predictions."""
+
+    version: ModelVersion
+    predictor: Predictor
+    example: Example
+    """The input example that was stored with the version."""
+    loaded_in_ms: float
+    """Duration of download, checks and compilation."""
+    files: PreparedFiles | None
+    """What another replica needs to serve the same version; None for a model that was not loaded from files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedModel:
+    """The prepared files of a model version as bytes, for another replica."""
+
+    version: ModelVersion
+    digest: str
+    """See `PreparedFiles.digest`."""
+    content: bytes
