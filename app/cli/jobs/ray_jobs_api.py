@@ -3,7 +3,9 @@
 The client uses plain HTTP, because importing Ray takes longer than the rest of a submission.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Final, Self
 
 import httpx
@@ -18,12 +20,25 @@ from app.errors import PlatformError
 REQUEST_TIMEOUT_S: Final = 60.0
 """Timeout of a request. Ray's dashboard stores an uploaded package before it answers."""
 
+AGENT_TIMEOUT_S: Final = 120.0
+"""Longest wait for Ray's job agent. Ray answers requests some seconds before the agent of its head node has started."""
+
+AGENT_POLL_S: Final = 0.5
+"""Pause between two attempts to submit a job. Ray itself waits for the agent for 10 s in each attempt."""
+
+NO_AGENT_MESSAGE: Final = "No available agent to submit job"
+"""Beginning of the text of Ray's answer 500 if the job agent has not started."""
+
 FINAL_STATUSES: Final = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 """Statuses of a job that has ended."""
 
 
 class UnreachableError(PlatformError):
     """Ray does not answer at the moment. A later request may succeed."""
+
+
+class NoJobAgentError(UnreachableError):
+    """Ray's job agent has not started, so Ray cannot accept a job yet."""
 
 
 class ClusterVersions(BaseModel):
@@ -110,13 +125,30 @@ class RayJobsApi:
         if response.status_code == httpx.codes.NOT_FOUND:
             await self._request("PUT", path, content=content)
 
-    async def submit(self, request: JobSubmitRequest) -> None:
-        """Submit a job.
+    async def submit(self, request: JobSubmitRequest, *, report: Callable[[str], None]) -> None:
+        """Submit a job. If Ray's job agent has not started, wait for it.
+
+        Args:
+            request: The job.
+            report: Receives one line if the job must wait for the job agent.
 
         Raises:
-            PlatformError: Ray refuses the job.
+            NoJobAgentError: The job agent did not start within `AGENT_TIMEOUT_S`.
+            PlatformError: Ray does not answer, or refuses the job.
         """
-        await self._request("POST", "/api/jobs/", json=request.model_dump())
+        deadline, is_reported = time.monotonic() + AGENT_TIMEOUT_S, False
+        while True:
+            try:
+                await self._request("POST", "/api/jobs/", json=request.model_dump())
+            except NoJobAgentError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+            if not is_reported:
+                report(f"Ray's job agent has not started yet. Waiting for it for at most {AGENT_TIMEOUT_S:.0f} s ...")
+                is_reported = True
+            await asyncio.sleep(AGENT_POLL_S)
 
     async def stop(self, job_id: str) -> None:
         """Stop a job.
@@ -157,7 +189,8 @@ class RayJobsApi:
         """Send a request.
 
         Raises:
-            UnreachableError: Ray does not answer, or answers with a status of 500 or above.
+            NoJobAgentError: Ray answers that its job agent has not started.
+            UnreachableError: Ray does not answer, or answers with another status of 500 or above.
             PlatformError: Ray answers with another error status that is not in `allowed_errors`.
         """
         try:
@@ -179,6 +212,12 @@ class RayJobsApi:
             return PlatformError(
                 f"Ray at {self._endpoints.ray_url} refuses the token.",
                 next_step="Give the token of this cluster with --token or RAY_AUTH_TOKEN.",
+            )
+        if response.is_server_error and response.text.startswith(NO_AGENT_MESSAGE):
+            return NoJobAgentError(
+                f"The job agent of Ray at {self._endpoints.ray_url} has not started within {AGENT_TIMEOUT_S:.0f} s.",
+                next_step="Submit the job again. If the error persists, read dashboard_agent.log in the logs of Ray's "
+                "head node, and give the head more CPU or memory.",
             )
         last_line = (response.text.strip().splitlines()[-1:] or [response.reason_phrase])[0]
         error_class = UnreachableError if response.is_server_error else PlatformError

@@ -3,6 +3,7 @@
 import getpass
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +31,9 @@ class VersionMismatchError(MantaError):
     title = "Versions differ"
 
 
-async def submit(api: RayJobsApi, destination: Destination, options: TrainOptions, job: Job) -> None:
+async def submit(
+    api: RayJobsApi, destination: Destination, options: TrainOptions, job: Job, *, report: Callable[[str], None]
+) -> None:
     """Submit a training job. The working directory is uploaded unless the cluster runs on this machine.
 
     Args:
@@ -38,6 +41,7 @@ async def submit(api: RayJobsApi, destination: Destination, options: TrainOption
         destination: The cluster.
         options: Options of the training run.
         job: Gives the job its id; it is marked as submitted.
+        report: Receives one line if the job must wait for Ray's job agent.
 
     Raises:
         VersionMismatchError: The cluster runs another version of Ray or Python.
@@ -51,7 +55,7 @@ async def submit(api: RayJobsApi, destination: Destination, options: TrainOption
     request = build_request(destination, options, job.id, working_dir=working_dir, folder=folder)
     if working_dir is not None:
         await api.upload(working_dir.uri, working_dir.content)
-    await api.submit(request)
+    await api.submit(request, report=report)
     job.is_submitted = True
 
 

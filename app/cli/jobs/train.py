@@ -5,6 +5,7 @@ import inspect
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Final
 
 import typer
@@ -118,7 +119,7 @@ async def _follow(cluster: Destination, train_options: TrainOptions, job: Job) -
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with cluster.connect() as endpoints, RayJobsApi(endpoints) as api:
         if not job.is_submitted:
-            await submission.submit(api, cluster, train_options, job)
+            await submission.submit(api, cluster, train_options, job, report=partial(typer.echo, err=True))
             typer.echo(f"job {job.id}", err=True)
         async for line in job.lines(api):
             print(line, flush=True)  # noqa: T201 - the job's output

@@ -132,7 +132,7 @@ async def _run_training_job(endpoints: Endpoints) -> None:
     job = Job()
     destination = Destination(endpoints=endpoints, name=endpoints.ray_url, is_local=True)
     async with RayJobsApi(endpoints) as api:
-        await submission.submit(api, destination, TrainOptions(), job)
+        await submission.submit(api, destination, TrainOptions(), job, report=console.print)
         async for line in job.lines(api):
             console.print(f"  {line}", style="dim", markup=False)
         job.check()

@@ -39,7 +39,7 @@ async def follow(endpoints: Endpoints, entrypoint: str, *, through: Endpoints | 
     """Submit a job, follow it through another address, and return the lines of its log."""
     job = Job()
     async with RayJobsApi(endpoints) as api:
-        await api.submit(JobSubmitRequest(entrypoint=entrypoint, submission_id=job.id))
+        await api.submit(JobSubmitRequest(entrypoint=entrypoint, submission_id=job.id), report=print)
     async with RayJobsApi(through or endpoints) as api:
         lines = [line async for line in job.lines(api)]
     job.check()
