@@ -59,7 +59,7 @@ def _size(size: SizeOptions, storage: StorageOptions) -> Iterator[Problem]:
         reason = f"given {size.min_workers}, which is more than maxWorkers ({size.max_workers})"
         yield Problem("minWorkers", reason, f"pulumi config set maxWorkers {size.min_workers}")
     if size.replicas > size.max_workers:
-        reason = f"given {size.replicas}; each replica needs a worker, and maxWorkers is {size.max_workers}"
+        reason = f"given {size.replicas}, which is more than maxWorkers ({size.max_workers})"
         yield Problem("replicas", reason, f"pulumi config set maxWorkers {size.replicas}")
 
 

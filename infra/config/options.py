@@ -20,6 +20,7 @@ from infra.config.vocabulary import (
     CronSchedule,
     Host,
     ImageReference,
+    LoadSeconds,
     Minutes,
     NamespaceName,
     ObjectName,
@@ -79,7 +80,11 @@ class SizeOptions(OptionGroup):
     min_workers: Count = Field(1, description="Minimum number of Ray workers.")
     max_workers: Count = Field(2, description="Maximum number of Ray workers.")
     replicas: Count = Field(
-        1, description="Minimum number of Serve replicas. Autoscaling adds more, up to `maxWorkers`, one per worker."
+        1,
+        description=(
+            "Minimum number of Ray workers that serve. Each has one Serve replica for every two CPUs, if it has a "
+            "gibibyte of memory for each. Autoscaling adds more, up to `maxWorkers`."
+        ),
     )
     head_cpus: Quantity = Field(
         "1", description="CPUs of the Ray head, at least 1. The head runs no replica and no Ray task."
@@ -265,6 +270,9 @@ class AppOptions(OptionGroup):
     )
     dataset: str = Field(
         "breast-cancer", min_length=1, description="Data set that training uses if its options name none."
+    )
+    load_timeout_seconds: LoadSeconds = Field(
+        120, description="Seconds in which a replica must have downloaded, checked and compiled a model version."
     )
     ray_token: Secret = Field(NO_SECRET, description="Bearer token of Ray's dashboard and Jobs API. Empty: generated.")
     serve_token: Secret = Field(NO_SECRET, description="Bearer token of `/model/load`. Empty: generated.")

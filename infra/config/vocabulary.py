@@ -81,3 +81,5 @@ ShellArguments = Annotated[str, AfterValidator(_shell_arguments), _allowed("argu
 """Command line arguments, quoted as in a shell."""
 Minutes = Annotated[int, Field(ge=1, le=10_080)]
 """Minutes, up to one week."""
+LoadSeconds = Annotated[int, Field(ge=1, le=3600)]
+"""Seconds, up to one hour."""

@@ -143,14 +143,20 @@ def test_a_fixed_number_of_workers_has_no_autoscaler(program: Program) -> None:
     assert "autoscalerOptions" not in spec
 
 
-def test_cpus_changes_only_the_cpus_of_the_workers_and_of_the_replicas(program: Program) -> None:
+def test_cpus_changes_only_the_cpus_of_the_workers_and_the_number_of_replicas(program: Program) -> None:
     default, changed = service(program, "prod").inputs, service(program, "prod", cpus=8).inputs
 
     container = changed["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
     assert container["resources"]["limits"]["cpu"] == "8"
     container["resources"]["limits"]["cpu"] = "4"
     container["resources"]["requests"]["cpu"] = "4"
-    changed["spec"]["serveConfigV2"] = changed["spec"]["serveConfigV2"].replace("num_cpus: 4.0", "num_cpus: 2.0")
+    for doubled, number in (
+        ("min_replicas: 12", "min_replicas: 6"),
+        ("max_replicas: 40", "max_replicas: 20"),
+        ("max_replicas_per_node: 4", "max_replicas_per_node: 2"),
+    ):
+        assert doubled in changed["spec"]["serveConfigV2"]
+        changed["spec"]["serveConfigV2"] = changed["spec"]["serveConfigV2"].replace(doubled, number)
     assert changed == default
 
 

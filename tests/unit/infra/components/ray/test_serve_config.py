@@ -1,5 +1,6 @@
 """The Serve configuration of the RayService: the applications and the number of replicas."""
 
+import pytest
 import yaml
 
 from tests.support.json_object import JsonObject
@@ -17,24 +18,37 @@ def deployment(config: JsonObject) -> JsonObject:
     return options
 
 
-def test_each_worker_has_at_most_one_replica(program: Program) -> None:
-    options = deployment(serve_config(program, "prod"))
+@pytest.mark.parametrize(
+    ("size", "per_worker"),
+    [
+        ({"cpus": 1, "memory": "2Gi"}, 1),
+        ({"cpus": 3, "memory": "8Gi"}, 1),
+        ({"cpus": 4, "memory": "8Gi"}, 2),
+        ({"cpus": 16, "memory": "32Gi"}, 8),
+        ({"cpus": 16, "memory": "3.5Gi"}, 3),
+    ],
+)
+def test_a_worker_has_a_replica_for_every_two_cpus_as_far_as_its_memory_allows(
+    program: Program, size: JsonObject, per_worker: int
+) -> None:
+    options = deployment(serve_config(program, "prod", **size))
 
-    assert options["max_replicas_per_node"] == 1
     assert options["name"] == "ModelServer"
+    assert options["max_replicas_per_node"] == per_worker
+    assert options["ray_actor_options"]["num_cpus"] * per_worker == size["cpus"] / 2
 
 
 def test_replicas_autoscale_up_to_the_maximum_number_of_workers(program: Program) -> None:
-    options = deployment(serve_config(program, "prod"))
+    options = deployment(serve_config(program, "prod", cpus=4, memory="8Gi", replicas=3, maxWorkers=10))
 
-    assert options["autoscaling_config"] == {"min_replicas": 3, "max_replicas": 10, "target_ongoing_requests": 16}
+    assert options["autoscaling_config"] == {"min_replicas": 6, "max_replicas": 20, "target_ongoing_requests": 16}
     assert "num_replicas" not in options
 
 
 def test_the_number_of_replicas_is_fixed_if_each_worker_has_a_replica(program: Program) -> None:
-    options = deployment(serve_config(program, "dev", replicas=2))
+    options = deployment(serve_config(program, "dev", cpus=4, memory="8Gi", replicas=2))
 
-    assert options["num_replicas"] == 2
+    assert options["num_replicas"] == 4
     assert "autoscaling_config" not in options
 
 
@@ -44,10 +58,10 @@ def test_a_replica_takes_some_but_not_all_cpus_of_a_worker(program: Program) -> 
         assert 0 < options["ray_actor_options"]["num_cpus"] < cpus
 
 
-def test_the_application_gets_its_model_name_and_its_route(program: Program) -> None:
-    application = serve_config(program, **OTHER_NAMES)["applications"][0]
+def test_the_application_gets_its_model_its_route_and_the_limit_of_a_load(program: Program) -> None:
+    application = serve_config(program, loadTimeoutSeconds=300, **OTHER_NAMES)["applications"][0]
 
-    assert application["args"] == {"model_name": "Churn"}
+    assert application["args"] == {"model_name": "Churn", "load_timeout_s": 300}
     assert application["route_prefix"] == "/churn"
     assert application["import_path"] == "app.serving.application:build"
 
