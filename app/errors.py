@@ -136,6 +136,13 @@ class LoadInProgressError(MantaError):
     title = "Load in progress"
 
 
+class AliasMovedError(MantaError):
+    """The alias `champion` was moved while a load was in progress."""
+
+    status = 409
+    title = "Alias moved"
+
+
 class NoModelError(MantaError):
     """A prediction was requested before any model version was loaded."""
 

@@ -137,6 +137,26 @@ class Registry:
         with self._errors(f"There is no version {version.version} of {version.name!r}."):
             self._client.set_registered_model_alias(version.name, names.CHAMPION, version.version)
 
+    def restore_champion(self, version: ModelVersion, champion: str | None) -> None:
+        """Move the alias `champion` back from a version, unless it names another version by now.
+
+        Args:
+            version: The version that the alias may name.
+            champion: Number of the version that the alias named before; None if there was no alias.
+
+        Raises:
+            ModelNotFoundError: The version was deleted.
+            RegistryUnavailableError: MLflow does not answer.
+        """
+        current = self.champion(version.name)
+        if current is None or str(current.version) != str(version.version):
+            return
+        with self._errors(f"There is no version {champion} of {version.name!r}."):
+            if champion is None:
+                self._client.delete_registered_model_alias(version.name, names.CHAMPION)
+            else:
+                self._client.set_registered_model_alias(version.name, names.CHAMPION, champion)
+
     @contextmanager
     def run(self, experiment: str, *, tags: Mapping[str, str], run_id: str | None = None) -> Iterator[str]:
         """Open an MLflow run for `mlflow.log_*`. If the block raises, the run is marked as failed.

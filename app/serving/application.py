@@ -19,10 +19,12 @@ from app.models.registry import Registry
 from app.serving import routes
 from app.serving.access import AccessRules
 from app.serving.fleet.alias_follower import AliasFollower
-from app.serving.fleet.load import Fleet
-from app.serving.fleet.protocol import AliasReading, Claim, FleetMember, LoadId, Refusal
+from app.serving.fleet.fleet import Fleet
+from app.serving.fleet.protocol import AliasReading, Claim, Failure, FleetMember, LoadId, Refusal, Report
 from app.serving.fleet.replica import Replica
 from app.serving.fleet.replica_group import ServeReplicaGroup
+from app.serving.loading.loader import LOAD_TIMEOUT_S, ModelLoader
+from app.serving.loading.served_model import PackedModel
 from app.serving.metrics import ReplicaMetrics
 from app.serving.requests.limits import (
     MAX_BODY_BYTES,
@@ -32,7 +34,6 @@ from app.serving.requests.limits import (
     RETRY_AFTER_S,
     RequestLimits,
 )
-from app.serving.schemas import ReplicaInfo
 from app.settings import settings
 
 GRACEFUL_SHUTDOWN_TIMEOUT_S: Final = 60
@@ -65,6 +66,12 @@ class ServeArgs(BaseModel):
     max_body_bytes: int = Field(
         default=MAX_BODY_BYTES, ge=1024, description="Maximum size of one request body, in bytes."
     )
+    load_timeout_s: float = Field(
+        default=LOAD_TIMEOUT_S,
+        ge=1,
+        le=3600,
+        description="Limit for the download, the checks and the compilation of a version on one replica, in seconds.",
+    )
 
 
 class ModelServer(FleetMember):
@@ -75,8 +82,12 @@ class ModelServer(FleetMember):
         self._args = args
         context = serve.get_replica_context()
         metrics = ReplicaMetrics()
+        config = settings()
         self._replica = Replica(
-            Registry(settings()),
+            Registry(config),
+            ModelLoader(
+                mlflow_uri=config.mlflow_tracking_uri, model_cache=config.model_cache, timeout_s=args.load_timeout_s
+            ),
             model_name=args.model_name,
             name=context.replica_id.unique_id,
             on_swap=metrics.record_swap,
@@ -101,25 +112,33 @@ class ModelServer(FleetMember):
             threads=max(1, int(resources.get("CPU", 1))),
         )
 
-    async def claim(self, load: LoadId) -> Claim:
+    async def claim(self, load: LoadId | None) -> Claim:
         """See `Replica.claim`."""
         return await self._replica.claim(load)
 
-    async def prepare(self, load: LoadId, version: ModelVersion) -> ReplicaInfo | Claim:
+    async def prepare(self, load: LoadId, version: ModelVersion) -> Report | Claim | Failure:
         """See `Replica.prepare`."""
         return await self._replica.prepare(load, version)
 
-    async def commit(self, load: LoadId, version: ModelVersion) -> ReplicaInfo:
+    async def commit(self, load: LoadId, version: ModelVersion, generation: int) -> Report | Claim | Failure:
         """See `Replica.commit`."""
-        return await self._replica.commit(load, version)
+        return await self._replica.commit(load, version, generation)
+
+    async def roll_back(self, load: LoadId, generation: int) -> Report:
+        """See `Replica.roll_back`."""
+        return await self._replica.roll_back(load, generation)
 
     async def release(self, load: LoadId, refusal: Refusal | None) -> None:
         """See `Replica.release`."""
         await self._replica.release(load, refusal)
 
-    async def report(self) -> ReplicaInfo:
+    async def report(self) -> Report:
         """Return what this replica serves."""
-        return self._replica.info
+        return self._replica.report
+
+    async def share(self, replica: str) -> PackedModel | Failure | None:
+        """See `Replica.share`."""
+        return await self._replica.share(replica)
 
     async def on_alias_seen(self, reading: AliasReading) -> None:
         """See `AliasFollower.on_alias_seen`."""

@@ -43,6 +43,7 @@ LOAD_PROBLEMS: Final = _problems(
     errors.ModelNotFoundError,
     errors.ModelRefusedError,
     errors.LoadInProgressError,
+    errors.AliasMovedError,
     errors.RegistryUnavailableError,
     errors.PlatformError,
 )

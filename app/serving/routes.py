@@ -20,7 +20,7 @@ from app.errors import MantaError
 from app.serving import docs_pages, error_responses, openapi, schemas, webhook
 from app.serving.access import AccessRules, bearer_token_check
 from app.serving.fleet.alias_follower import AliasFollower
-from app.serving.fleet.load import Fleet
+from app.serving.fleet.fleet import Fleet
 from app.serving.predict import PredictionHandler
 from app.serving.requests import body
 from app.serving.requests.limits import RequestLimits

@@ -14,9 +14,10 @@ from app.serving import routes as app_routes
 from app.serving.access import AccessRules
 from app.serving.error_responses import PROBLEM_JSON
 from app.serving.fleet.alias_follower import AliasFollower
-from app.serving.fleet.load import Fleet
+from app.serving.fleet.fleet import Fleet
 from app.serving.fleet.protocol import Answer, Args, FleetMember
 from app.serving.fleet.replica import Replica
+from app.serving.loading.loader import ModelLoader
 from app.serving.requests import body
 from app.serving.requests.limits import MAX_ONGOING_REQUESTS, MAX_QUEUED_REQUESTS, RETRY_AFTER_S, RequestLimits
 from app.serving.schemas import Problem
@@ -106,9 +107,14 @@ class _EmptyGroup:
 
 def _application() -> FastAPI:
     """The API of a replica that serves no model and connects to no server."""
-    registry = Registry(Settings(mlflow_tracking_uri="http://127.0.0.1"))
+    config = Settings(mlflow_tracking_uri="http://127.0.0.1")
     replica = Replica(
-        registry, model_name=names.MODEL_NAME, name="", on_swap=lambda *_: None, on_refusal=lambda *_: None
+        Registry(config),
+        ModelLoader(mlflow_uri=config.mlflow_tracking_uri, model_cache=config.model_cache),
+        model_name=names.MODEL_NAME,
+        name="",
+        on_swap=lambda *_: None,
+        on_refusal=lambda *_: None,
     )
     fleet = Fleet(replica, _EmptyGroup())
     secret = SecretStr("secret")

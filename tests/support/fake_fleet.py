@@ -1,68 +1,30 @@
-"""A fleet in one process: replicas that call each other directly, with a registry in memory."""
+"""A fleet in one process: replicas that call each other directly."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Concatenate
 
-import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
-from sklearn.linear_model import LinearRegression
 
-from app.errors import ModelNotFoundError, ModelRefusedError, PlatformError, RegistryUnavailableError
-from app.models.artifact import Artifact
-from app.models.registry import Registry
-from app.models.signature import Column, Columns
+from app.errors import PlatformError
 from app.serving.fleet.alias_follower import AliasFollower
-from app.serving.fleet.load import Fleet
-from app.serving.fleet.protocol import AliasReading, Answer, Args, Claim, FleetMember, LoadId, Refusal
-from app.serving.fleet.replica import Replica
-from app.serving.schemas import ReplicaInfo
-from app.settings import Settings
-
-MODEL = "m"
-EXAMPLE = pd.DataFrame({"a": [1.0, 2.0]})
-ARTIFACT = Artifact(
-    model=LinearRegression().fit(EXAMPLE, EXAMPLE["a"]),
-    columns=Columns([Column(name="a")]),
-    example=EXAMPLE,
-    example_predictions=None,
-    example_probabilities=None,
-    example_labels=[],
+from app.serving.fleet.fleet import Fleet
+from app.serving.fleet.protocol import (
+    AliasReading,
+    Answer,
+    Args,
+    Claim,
+    Failure,
+    FleetMember,
+    LoadId,
+    Refusal,
+    Report,
 )
-"""The artifact of every version."""
-
-
-class FakeRegistry(Registry):
-    """A registry in memory: any version number exists, and `refused` versions cannot be loaded."""
-
-    def __init__(self) -> None:
-        super().__init__(Settings(mlflow_tracking_uri="http://127.0.0.1:9"))
-        self.alias: str | None = None
-        self.is_down = False
-        self.refused: set[str] = set()
-        self.reads = 0
-
-    def find(self, name: str, *, version: str | None = None, alias: str | None = None) -> ModelVersion:
-        if self.is_down:
-            raise RegistryUnavailableError("MLflow does not answer.")
-        self.reads += 1
-        number = self.alias if alias else version
-        if number is None:
-            raise ModelNotFoundError("There is no such alias.")
-        return ModelVersion(name=name, version=number, creation_timestamp=0)
-
-    def fetch(self, version: ModelVersion) -> Artifact:
-        if self.is_down:
-            raise RegistryUnavailableError("MLflow does not answer.")
-        if str(version.version) in self.refused:
-            raise ModelRefusedError("It is damaged.")
-        return ARTIFACT
-
-    def promote(self, version: ModelVersion) -> None:
-        if self.is_down:
-            raise RegistryUnavailableError("MLflow does not answer.")
-        self.alias = str(version.version)
+from app.serving.fleet.replica import Replica
+from app.serving.loading.served_model import PackedModel
+from app.serving.schemas import LoadRequest
+from tests.support.fake_models import MODEL, FakeLoader, FakeRegistry
 
 
 @dataclass
@@ -70,24 +32,40 @@ class Member(FleetMember):
     """One replica of the fake fleet."""
 
     replica: Replica
+    loader: FakeLoader
     fleet: Fleet
     follower: AliasFollower
     is_lost: bool = False
+    """Whether the process is dead: it neither calls nor answers, and does not count as running."""
+    is_hidden: bool = False
+    """Whether Serve sends it no calls because it starts or stops. Its own calls go on."""
+    is_full: bool = False
+    """Whether the next broadcast fails because this replica does not answer in time."""
+    is_cancelled: bool = False
+    """Whether the next broadcast gets no answer of this replica, although the replica has handled it."""
+    delay_turns: int = 0
+    """How many turns of the event loop pass before this replica handles a call."""
 
-    async def claim(self, load: LoadId) -> Claim:
+    async def claim(self, load: LoadId | None) -> Claim:
         return await self.replica.claim(load)
 
-    async def prepare(self, load: LoadId, version: ModelVersion) -> ReplicaInfo | Claim:
+    async def prepare(self, load: LoadId, version: ModelVersion) -> Report | Claim | Failure:
         return await self.replica.prepare(load, version)
 
-    async def commit(self, load: LoadId, version: ModelVersion) -> ReplicaInfo:
-        return await self.replica.commit(load, version)
+    async def commit(self, load: LoadId, version: ModelVersion, generation: int) -> Report | Claim | Failure:
+        return await self.replica.commit(load, version, generation)
+
+    async def roll_back(self, load: LoadId, generation: int) -> Report:
+        return await self.replica.roll_back(load, generation)
 
     async def release(self, load: LoadId, refusal: Refusal | None) -> None:
         await self.replica.release(load, refusal)
 
-    async def report(self) -> ReplicaInfo:
-        return self.replica.info
+    async def report(self) -> Report:
+        return self.replica.report
+
+    async def share(self, replica: str) -> PackedModel | Failure | None:
+        return await self.replica.share(replica)
 
     async def on_alias_seen(self, reading: AliasReading) -> None:
         await self.follower.on_alias_seen(reading)
@@ -95,12 +73,15 @@ class Member(FleetMember):
 
 @dataclass
 class FakeReplicaGroup:
-    """All members that are not lost. A lost member does not answer and does not count as running."""
+    """All members that are not lost."""
 
     members: list[Member] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     """Names of the methods that were broadcast."""
     is_away: bool = False
+    """Whether Serve cannot list the replicas."""
+    running: int | None = None
+    """How many replicas Serve counts as running; None counts those that are not lost."""
 
     async def broadcast(
         self,
@@ -113,27 +94,102 @@ class FakeReplicaGroup:
             raise PlatformError("The replicas do not answer.")
         name = method.__name__
         self.calls.append(name)
-        live = [member for member in self.members if not member.is_lost]
-        async with asyncio.timeout(timeout_s):
-            return list(await asyncio.gather(*(getattr(member, name)(*args, **kwargs) for member in live)))
+
+        async def call(member: Member) -> list[Answer]:
+            for _ in range(member.delay_turns):
+                await asyncio.sleep(0)
+            if member.is_lost:
+                return []
+            if member.is_full:
+                member.is_full = False
+                raise PlatformError("Not all replicas answered: no answer in time")
+            answer = await getattr(member, name)(*args, **kwargs)
+            if member.is_cancelled or member.is_lost:
+                member.is_cancelled = False
+                return []
+            return [answer]
+
+        try:
+            async with asyncio.timeout(timeout_s):
+                results = await asyncio.gather(*(call(member) for member in self.live()), return_exceptions=True)
+        except TimeoutError as error:
+            raise PlatformError(f"Not all replicas answered: {name}: no answer in time") from error
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [answer for result in results if not isinstance(result, BaseException) for answer in result]
 
     async def count_running(self) -> int:
-        return len([member for member in self.members if not member.is_lost])
+        if self.is_away:
+            raise PlatformError("Serve's controller does not answer.")
+        return len(self.live()) if self.running is None else self.running
 
-    def add(self, registry: Registry) -> Member:
+    def live(self) -> list[Member]:
+        """The members that Serve sends calls to."""
+        return [member for member in self.members if not (member.is_lost or member.is_hidden)]
+
+    def add(self, registry: FakeRegistry) -> Member:
         """Add a replica that is not started yet."""
+        loader = FakeLoader(registry)
         replica = Replica(
             registry,
+            loader,
             model_name=MODEL,
             name=f"r{len(self.members)}",
             on_swap=lambda _: None,
             on_refusal=lambda _: None,
         )
-        fleet = Fleet(replica, self)
-        member = Member(replica, fleet, AliasFollower(fleet))
+        group = GroupOfMember(self)
+        fleet = Fleet(replica, group)
+        member = Member(replica, loader, fleet, AliasFollower(fleet))
+        group.member = member
         self.members.append(member)
         return member
 
     def versions(self) -> list[str | None]:
         """The version that each live member serves."""
-        return [member.replica.served_version for member in self.members if not member.is_lost]
+        return [member.replica.served_version for member in self.live()]
+
+
+@dataclass
+class GroupOfMember:
+    """The group as one member calls it. The calls of a lost member end, as its process has ended."""
+
+    group: FakeReplicaGroup
+    member: Member | None = None
+
+    async def broadcast(
+        self,
+        method: Callable[Concatenate[FleetMember, Args], Awaitable[Answer]],
+        timeout_s: float,
+        *args: Args.args,
+        **kwargs: Args.kwargs,
+    ) -> list[Answer]:
+        self._require_alive()
+        answers = await self.group.broadcast(method, timeout_s, *args, **kwargs)
+        self._require_alive()
+        return answers
+
+    async def count_running(self) -> int:
+        self._require_alive()
+        return await self.group.count_running()
+
+    def _require_alive(self) -> None:
+        if self.member is not None and self.member.is_lost:
+            raise asyncio.CancelledError
+
+
+async def fleet_of(count: int, *, serving: str | None = "1") -> tuple[FakeReplicaGroup, FakeRegistry, list[Member]]:
+    """A fleet whose replicas serve a version, or none."""
+    group, registry = FakeReplicaGroup(), FakeRegistry()
+    members = [group.add(registry) for _ in range(count)]
+    if serving is not None:
+        await members[0].fleet.load(LoadRequest(version=serving))
+    return group, registry, members
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition of the fleet holds, for at most ten seconds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the fleet sets no event that a test could await
+            await asyncio.sleep(0.001)

@@ -1,8 +1,8 @@
-"""The Serve application with a registry client that a test can pause, or make refuse on one replica."""
+"""The Serve application, whose loads a test can pause, or make refuse on one replica."""
 
+import asyncio
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
@@ -10,9 +10,10 @@ from ray import serve
 
 from app import names
 from app.errors import ModelRefusedError
-from app.models.artifact import Artifact
 from app.models.registry import Registry
 from app.serving.application import ModelServer, ServeArgs
+from app.serving.fleet.protocol import Loader
+from app.serving.loading.served_model import PackedModel, ServedModel
 from app.serving.requests.limits import MAX_ONGOING_REQUESTS
 from app.settings import settings
 from tests.support.ray_cluster import HOOKS_FOLDER_VARIABLE
@@ -20,43 +21,76 @@ from tests.support.ray_cluster import HOOKS_FOLDER_VARIABLE
 HOLD_TIMEOUT_S = 120.0
 
 
-class HookedRegistry(Registry):
-    """Pauses while a file `hold-STEP` exists, and refuses versions while a file `refuse-REPLICA` exists."""
+class Hooks:
+    """The files with which a test pauses a replica or makes it refuse."""
 
     def __init__(self) -> None:
-        super().__init__(settings())
         self._folder = Path(os.environ[HOOKS_FOLDER_VARIABLE])
         self._replica = serve.get_replica_context().replica_id.unique_id
 
-    def fetch(self, version: ModelVersion) -> Artifact:
-        self._wait_for_hold("fetch")
-        if (self._folder / f"refuse-{self._replica}").exists():
-            raise ModelRefusedError("The disk is full.")
-        return super().fetch(version)
-
-    def promote(self, version: ModelVersion) -> None:
-        self._wait_for_hold("promote")
-        super().promote(version)
-
-    def _wait_for_hold(self, step: str) -> None:
-        hold = self._folder / f"hold-{step}"
+    def wait(self, step: str) -> None:
+        """Wait while a file `hold-STEP` exists. A file `held-STEP-REPLICA` tells the test that this replica waits."""
+        hold, deadline = self._folder / f"hold-{step}", time.monotonic() + HOLD_TIMEOUT_S
         if hold.exists():
             (self._folder / f"held-{step}-{self._replica}").touch()
-        _wait_while(hold.exists)
+        while hold.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def refuses(self) -> bool:
+        """Whether a file `refuse-REPLICA` exists."""
+        return (self._folder / f"refuse-{self._replica}").exists()
+
+
+class HookedRegistry(Registry):
+    """Pauses before the alias is moved."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        super().__init__(settings())
+        self._hooks = hooks
+
+    def promote(self, version: ModelVersion) -> None:
+        self._hooks.wait("promote")
+        super().promote(version)
+
+
+class HookedLoader:
+    """Pauses before a version is prepared, or refuses it."""
+
+    def __init__(self, loader: Loader, hooks: Hooks) -> None:
+        self._loader = loader
+        self._hooks = hooks
+        self.timeout_s = loader.timeout_s
+
+    async def prepare(self, version: ModelVersion) -> ServedModel:
+        await asyncio.to_thread(self._hooks.wait, "prepare")
+        if self._hooks.refuses():
+            raise ModelRefusedError("The disk is full.")
+        return await self._loader.prepare(version)
+
+    async def keep(self, model: ServedModel) -> None:
+        await self._loader.keep(model)
+
+    async def last_kept(self) -> ServedModel | None:
+        return await self._loader.last_kept()
+
+    async def pack(self, model: ServedModel) -> PackedModel:
+        return await self._loader.pack(model)
+
+    async def unpack(self, packed: PackedModel) -> ServedModel:
+        return await self._loader.unpack(packed)
+
+    async def close(self) -> None:
+        await self._loader.close()
 
 
 class HookedServer(ModelServer):
-    """A replica with a `HookedRegistry`."""
+    """A replica with hooks."""
 
     def __init__(self, args: ServeArgs) -> None:
         super().__init__(args)
-        self._replica.registry = HookedRegistry()
-
-
-def _wait_while(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + HOLD_TIMEOUT_S
-    while condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
+        hooks = Hooks()
+        self._replica.registry = HookedRegistry(hooks)
+        self._replica.loader = HookedLoader(self._replica.loader, hooks)
 
 
 def build(args: ServeArgs) -> serve.Application:

@@ -168,7 +168,7 @@ class Cluster:
         wait_until(lambda: self.versions() == [version] * replicas, what=f"version {version} everywhere")
 
     def hold(self, step: str) -> None:
-        """Pause every replica before a step of a load, `fetch` or `promote`."""
+        """Pause every replica before a step of a load, `prepare` or `promote`."""
         (self.folder / f"hold-{step}").touch()
 
     def held_replicas(self, step: str) -> list[str]:
@@ -240,6 +240,7 @@ def create_cluster(folder: Path, ports: list[int]) -> Cluster:
         "MLFLOW_TRACKING_URI": mlflow_url,
         "MANTA_SERVE_TOKENS": ",".join(SERVE_TOKENS),
         "MANTA_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "MANTA_MODEL_CACHE": str(folder / "models"),
         HOOKS_FOLDER_VARIABLE: str(hooks),
     }
     flags = [f"--{name}={value}" for name, value in options.items()]

@@ -61,7 +61,9 @@ def local(
     ports.check_free()
     with lock_state_folder(state) as token, _exit_on_signals(), _scratch_folder() as scratch:
         endpoints = ports.endpoints(token)
-        with Processes(Platform.environment(endpoints, scratch), logs=state / "logs", scratch=scratch) as processes:
+        with Processes(
+            Platform.environment(endpoints, state=state, scratch=scratch), logs=state / "logs", scratch=scratch
+        ) as processes:
             platform = Platform(processes, endpoints, state=state, scratch=scratch)
             endpoints.write(state)
             if haproxy.binary() is None:

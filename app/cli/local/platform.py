@@ -87,7 +87,7 @@ class Platform:
     Args:
         processes: Starts and stops the processes.
         endpoints: Addresses and token that the parts use.
-        state: Folder for MLflow's database and artifacts.
+        state: Folder for MLflow's database and artifacts, and for the copy of the version that served last.
         scratch: Folder for Ray's sessions. Its path must be short, because it holds sockets.
     """
 
@@ -99,7 +99,7 @@ class Platform:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     @staticmethod
-    def environment(endpoints: Endpoints, scratch: Path) -> dict[str, str]:
+    def environment(endpoints: Endpoints, *, state: Path, scratch: Path) -> dict[str, str]:
         """Environment variables of every process: the same ones as in a cluster."""
         binary = haproxy.binary()
         metrics, stats = free_ports(2)
@@ -110,6 +110,7 @@ class Platform:
             "PATH": os.pathsep.join([str(BIN_FOLDER), os.environ.get("PATH", os.defpath)]),
             "MLFLOW_TRACKING_URI": endpoints.mlflow_url,
             "MANTA_SERVE_TOKENS": endpoints.serve_token,
+            "MANTA_MODEL_CACHE": str(state.resolve() / "models"),
             # MLflow's job runner starts one Python process per kind of job. This platform uses no such jobs.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "RAY_AUTH_MODE": "token",

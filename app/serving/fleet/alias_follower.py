@@ -1,6 +1,9 @@
 """Keeps the fleet on the registry's alias `champion`: at the start of a replica, by polling, and after a webhook.
 
 `app.serving.fleet.load` decides how a version gets onto every replica.
+
+A replica that starts takes the champion from MLflow. If that fails, it takes the copy of a replica that serves, and if
+no replica serves, the copy that its node has kept of the version that served last.
 """
 
 import asyncio
@@ -14,9 +17,9 @@ from mlflow.entities.model_registry import ModelVersion
 
 from app import names
 from app.errors import LoadInProgressError, MantaError, ModelRefusedError, PlatformError, RegistryUnavailableError
-from app.serving.fleet.load import ANSWER_TIMEOUT_S, Fleet
-from app.serving.fleet.protocol import AliasReading, FleetMember
-from app.serving.schemas import ReplicaInfo
+from app.serving.fleet.fleet import Fleet
+from app.serving.fleet.load import ANSWER_TIMEOUT_S, expired_loads, release
+from app.serving.fleet.protocol import AliasReading, Failure, FleetMember, LoadId, Report
 
 log = logging.getLogger(names.SERVING_LOG)
 
@@ -24,8 +27,15 @@ POLL_INTERVAL_S: Final = (2.0, 3.5)
 """Range of the pause between two reads of the alias. The replica that reads it first tells the others, and they start
 their pause again. MLflow gets less than one request a second from a fleet of any size."""
 
-REFUSED_RETRY_S: Final = 60
-"""How long a refused version is not tried again. The cause may be temporary, such as a full disk."""
+REFUSED_PAUSE_S: Final = (60.0, 3600.0)
+"""Shortest and longest pause before a refused version is tried again. Each refusal doubles the pause: the cause may be
+temporary, such as a full disk, and an attempt costs memory and time."""
+
+EXPIRY_CHECK_S: Final = 1.0
+"""Pause between two checks that no replica runs a load. One check may miss the answer of the replica that runs it."""
+
+MAX_PEERS: Final = 2
+"""How many replicas a starting replica asks for a copy."""
 
 FIRST_REQUEST_CHECK_TIMEOUT_S: Final = 5
 """Limit for the check that the first request to a replica waits for."""
@@ -51,24 +61,32 @@ class AliasFollower:
     async def start(self) -> None:
         """Load the version that the fleet serves, and start polling. Returns once this replica is ready.
 
-        A replica is ready when it serves the fleet's version, or when it knows that there is no version to serve yet.
+        A replica is ready when it serves a version, or when it knows that there is no version to serve yet.
         """
         while True:
             try:
                 await self._load_fleet_version()
+                self.trouble = ""
                 break
-            except (RegistryUnavailableError, ModelRefusedError) as error:
+            except MantaError as error:
                 self.trouble = str(error)
-                log.error("not ready until MLflow's alias names a version that can serve: %s", error)  # noqa: TRY400 - repeated every few seconds
+            except Exception as error:  # a defect must not end the replica, which Serve would start again and again
+                log.exception("the start failed")
+                self.trouble = f"{type(error).__name__}: {error}"
+            if await self._serve_copy():
+                log.warning("this replica serves a copy of version %s: %s", self._replica.served_version, self.trouble)
+                break
+            log.error("not ready until MLflow's alias names a version that can serve: %s", self.trouble)
             await asyncio.sleep(_poll_interval_s())
-        self.trouble = ""
         self._polling = asyncio.create_task(self._poll_forever())
 
     async def stop(self) -> None:
-        """Stop following the alias."""
+        """Stop following the alias, and end the load that this replica runs."""
         for task in (self._polling, self._first_request_check, self._catching_up):
             if task is not None:
                 task.cancel()
+        await self._fleet.stop()
+        await self._replica.loader.close()
 
     async def check_before_first_request(self) -> None:
         """Before the first request is answered, check once more which version the fleet serves.
@@ -84,21 +102,22 @@ class AliasFollower:
     async def poll(self) -> None:
         """Read the alias, tell the other replicas what it names, and move the fleet if the alias has moved."""
         self._postpone_poll()
+        await self._end_expired_loads()
         try:
             champion = await asyncio.to_thread(self._replica.registry.champion, self._replica.model_name)
         except RegistryUnavailableError as error:
             log.warning("the champion cannot be looked up: %s", error)
-            await self._broadcast_alias(AliasReading(champion=None, is_served=False, trouble=str(error)))
+            await self._broadcast_alias(champion=None, trouble=str(error))
             return
-        number = str(champion.version) if champion else None
-        is_served = number == self._replica.served_version
-        await self._broadcast_alias(AliasReading(champion=champion, is_served=is_served, trouble=""))
-        if champion is None or is_served or self._was_refused_recently(str(champion.version)):
+        await self._broadcast_alias(champion=champion, trouble="")
+        if champion is None or str(champion.version) == self._replica.served_version:
+            return
+        if self._recent_refusal(str(champion.version)) is not None:
             return
         try:
             await self._fleet.move(champion, promote=False)
         except LoadInProgressError:
-            log.info("version %s: another load is in progress", number)
+            log.info("version %s: another load is in progress", champion.version)
         except MantaError as error:
             log.warning("the fleet keeps its version: %s", error)
 
@@ -112,8 +131,10 @@ class AliasFollower:
         champion = reading.champion
         if champion is None or not reading.is_served or self._replica.served_version == str(champion.version):
             return
+        if reading.generation < self._replica.generation or self._recent_refusal(str(champion.version)) is not None:
+            return
         if self._catching_up is None or self._catching_up.done():
-            self._catching_up = asyncio.create_task(self._catch_up(champion))
+            self._catching_up = asyncio.create_task(self._catch_up(champion, reading.generation))
 
     async def _load_fleet_version(self) -> None:
         """Load the champion, or the version that the fleet serves instead.
@@ -122,7 +143,8 @@ class AliasFollower:
         """
         replica = self._replica
         champion = await asyncio.to_thread(replica.registry.champion, replica.model_name)
-        served = Counter(info.version for info in await self._other_replicas() if info.version is not None)
+        reports = await self._peers_that_serve()
+        served = Counter(report.info.version for report in reports)
         number = str(champion.version) if champion else None
         if served and number not in served:
             [(number, _)] = served.most_common(1)
@@ -130,9 +152,37 @@ class AliasFollower:
         if champion is None:
             log.info("%r has no champion yet: predictions get 503 until a version is loaded", replica.model_name)
             return
-        await replica.load(champion)
+        refused = self._recent_refusal(str(champion.version))
+        if refused is not None:
+            raise ModelRefusedError(refused)
+        await replica.load(champion, _generation(reports))
 
-    async def _other_replicas(self) -> list[ReplicaInfo]:
+    async def _serve_copy(self) -> bool:
+        """Serve the copy of another replica, or of this node if no replica serves. False if there is no copy."""
+        replica = self._replica
+        reports = await self._peers_that_serve()
+        for report in reports[:MAX_PEERS]:
+            try:
+                answers = await self._fleet.group.broadcast(
+                    FleetMember.share, replica.loader.timeout_s, report.info.replica
+                )
+                for answer in answers:
+                    if isinstance(answer, Failure):
+                        raise answer.error
+                    if answer is not None:
+                        replica.serve(await replica.loader.unpack(answer), report.generation)
+                        return True
+            except MantaError as error:
+                log.warning("replica %s gives no copy: %s", report.info.replica, error)
+        kept = await replica.loader.last_kept()
+        if kept is None or kept.version.name != replica.model_name:
+            return False
+        if reports and str(kept.version.version) not in {report.info.version for report in reports}:
+            return False
+        replica.serve(kept, _generation(reports))
+        return True
+
+    async def _peers_that_serve(self) -> list[Report]:
         """Ask the other replicas what they serve.
 
         Returns:
@@ -141,11 +191,30 @@ class AliasFollower:
         try:
             if await self._fleet.group.count_running() == 0:
                 return []
-            infos = await self._fleet.group.broadcast(FleetMember.report, ANSWER_TIMEOUT_S)
+            reports = await self._fleet.group.broadcast(FleetMember.report, ANSWER_TIMEOUT_S)
         except PlatformError as error:
             log.warning("%s", error)
             return []
-        return [info for info in infos if info.replica != self._replica.name]
+        return [report for report in reports if report.info.replica != self._replica.name and report.info.version]
+
+    async def _end_expired_loads(self) -> None:
+        """End claims of loads whose replica is dead or stops, so that what they have prepared is dropped."""
+        if self._replica.holder in (None, self._replica.running_load):
+            return
+        expired = await self._find_expired_loads()
+        if not expired:
+            return
+        await asyncio.sleep(EXPIRY_CHECK_S)
+        for load in expired & await self._find_expired_loads():
+            log.warning("no replica runs the load of %s any more", load.label)
+            await release(self._fleet.group, load, None)
+
+    async def _find_expired_loads(self) -> set[LoadId]:
+        try:
+            return expired_loads(await self._fleet.group.broadcast(FleetMember.claim, ANSWER_TIMEOUT_S, None))
+        except PlatformError as error:
+            log.warning("%s", error)
+            return set()
 
     async def _check_fleet_version(self) -> None:
         try:
@@ -153,16 +222,20 @@ class AliasFollower:
         except (MantaError, TimeoutError) as error:
             log.warning("this replica serves the version that it loaded at its start: %s", error)
 
-    async def _catch_up(self, champion: ModelVersion) -> None:
+    async def _catch_up(self, champion: ModelVersion, generation: int) -> None:
         """Load the champion on this replica alone, because other replicas already serve it."""
-        if self._was_refused_recently(str(champion.version)):
-            return
         try:
-            await self._replica.load(champion)
+            await self._replica.load(champion, generation)
         except MantaError as error:
             log.warning("this replica fell behind the fleet and cannot catch up: %s", error)
 
-    async def _broadcast_alias(self, reading: AliasReading) -> None:
+    async def _broadcast_alias(self, *, champion: ModelVersion | None, trouble: str) -> None:
+        reading = AliasReading(
+            champion=champion,
+            is_served=champion is not None and str(champion.version) == self._replica.served_version,
+            generation=self._replica.generation,
+            trouble=trouble,
+        )
         try:
             await self._fleet.group.broadcast(FleetMember.on_alias_seen, ANSWER_TIMEOUT_S, reading)
         except PlatformError as error:
@@ -183,11 +256,18 @@ class AliasFollower:
     def _postpone_poll(self) -> None:
         self._next_poll_s = time.monotonic() + _poll_interval_s()
 
-    def _was_refused_recently(self, version: str) -> bool:
+    def _recent_refusal(self, version: str) -> str | None:
+        """Return why a version was refused, or None if it may be tried again."""
         refusal = self._replica.refusal
         if refusal is None or refusal.version != version:
-            return False
-        return time.monotonic() - refusal.refused_at_s < REFUSED_RETRY_S
+            return None
+        shortest_s, longest_s = REFUSED_PAUSE_S
+        pause_s = min(longest_s, shortest_s * 2.0 ** (refusal.attempts - 1))
+        return refusal.reason if time.monotonic() - refusal.refused_at_s < pause_s else None
+
+
+def _generation(reports: list[Report]) -> int:
+    return max((report.generation for report in reports), default=0)
 
 
 def _poll_interval_s() -> float:

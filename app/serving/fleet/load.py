@@ -1,33 +1,33 @@
 """A load: it claims every replica, prepares every replica, and then swaps all replicas or none.
 
-Any replica can run a load. A claim has no time limit: it counts as long as a replica says that it runs the load, and a
-claim held by a dead replica expires. `app.serving.fleet.replica` implements the steps on one replica, and
-`app.serving.fleet.replica_group` calls them on all replicas. `app.serving.fleet.alias_follower` starts loads when the
-alias in the registry moves.
+Any replica can run a load. It prepares the version itself first, so a version that fails does so on one replica only. A
+claim has no time limit: it counts as long as a replica says that it runs the load, and a claim held by a dead replica
+expires. `app.serving.fleet.replica` implements the steps on one replica, and `app.serving.fleet.replica_group` calls
+them on all replicas. `app.serving.fleet.fleet` starts loads.
 """
 
 import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from mlflow.entities.model_registry import ModelVersion
 
 from app import names
-from app.errors import LoadInProgressError, ModelRefusedError, PlatformError
-from app.serving.fleet.protocol import Claim, FleetMember, LoadId, Refusal, ReplicaGroup
-from app.serving.fleet.replica import PREPARE_TIMEOUT_S, Replica
-from app.serving.schemas import LoadRequest, ReplicaInfo
+from app.errors import AliasMovedError, LoadInProgressError, MantaError, ModelRefusedError, PlatformError
+from app.serving.fleet.protocol import Claim, Failure, FleetMember, LoadId, Refusal, ReplicaGroup, Report
+from app.serving.fleet.replica import Replica
+from app.serving.schemas import ReplicaInfo
 
 log = logging.getLogger(names.SERVING_LOG)
 
 ANSWER_TIMEOUT_S: Final = 10
 """Limit for calls that replicas answer from memory."""
 
-SETTLE_TIMEOUT_S: Final = 30
+SETTLE_TIMEOUT_S: Final = 60
 """How long a commit waits for replicas that are starting, or that are lost without Serve having noticed it yet."""
 
 SETTLE_INTERVAL_S: Final = 0.2
@@ -36,157 +36,193 @@ SETTLE_INTERVAL_S: Final = 0.2
 CLAIM_ATTEMPTS: Final = 3
 """How often a load claims the replicas if it meets claims of loads that no replica runs any more."""
 
+NOTHING_CHANGED: Final = (
+    "Nothing has changed: every replica serves the version that it served before, and the alias has not moved."
+)
 
-class Fleet:
-    """Loads a model version on every replica, or on none.
+Result = TypeVar("Result")
+
+
+class Load:
+    """One load of the fleet, run by one replica.
 
     Args:
-        replica: The replica of this process. It runs the loads that this process receives.
+        version: The version to serve.
+        replica: The replica that runs the load.
         group: All replicas.
+        promote: Whether to move the alias `champion` to the version, after all replicas are ready and before they swap.
+            If False, the alias names the version already.
     """
 
-    def __init__(self, replica: Replica, group: ReplicaGroup) -> None:
-        self.replica = replica
-        self.group = group
-        self._tasks: set[asyncio.Task[list[ReplicaInfo]]] = set()
+    def __init__(self, version: ModelVersion, *, replica: Replica, group: ReplicaGroup, promote: bool) -> None:
+        self.id = LoadId(uuid=uuid.uuid4().hex, label=f"{version.name} version {version.version}")
+        self._version = version
+        self._replica = replica
+        self._group = group
+        self._promote = promote
 
-    async def load(self, request: LoadRequest) -> tuple[ModelVersion, list[ReplicaInfo]]:
-        """Serve another version on every replica and make it the champion. A failed load changes nothing.
+    async def run(self) -> list[ReplicaInfo]:
+        """Serve the version on every replica, or change nothing, also if the load is cancelled.
 
         Returns:
-            The version, and what each replica serves now.
+            What each replica serves.
 
         Raises:
-            LoadInProgressError: Another load is in progress.
-            ModelNotFoundError: The version does not exist.
-            ModelRefusedError: A replica cannot serve the version. The message names the replica and the reason.
-            RegistryUnavailableError: MLflow does not answer.
-            PlatformError: The replicas do not answer.
+            AliasMovedError, LoadInProgressError, ModelRefusedError, ModelNotFoundError, RegistryUnavailableError,
+            PlatformError: See `app.serving.fleet.fleet.Fleet.load`.
         """
-        name = request.name or self.replica.model_name
-        registry = self.replica.registry
-        version = await asyncio.to_thread(registry.find, name, version=request.version, alias=request.alias)
-        self._check_model_name(version)
-        return version, await self.move(version, promote=True)
-
-    async def move(self, version: ModelVersion, *, promote: bool) -> list[ReplicaInfo]:
-        """Serve a version on every replica, or change nothing. Cancelling the caller does not stop the load.
-
-        Args:
-            version: The version to serve.
-            promote: Whether to move the alias `champion` to the version, after all replicas are ready and before they
-                swap.
-
-        Raises:
-            LoadInProgressError, ModelRefusedError, RegistryUnavailableError, PlatformError: See `load`.
-        """
-        if self.replica.running_load is not None:
-            raise _in_progress(self.replica.running_load)
-        load = LoadId(uuid=uuid.uuid4().hex, label=f"{version.name} version {version.version}")
-        self.replica.running_load = load
-        task = asyncio.create_task(self._run(load, version, promote=promote))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
-
-    async def report(self) -> list[ReplicaInfo]:
-        """Return what every replica serves, or only what this replica serves if not all replicas answer."""
+        refusal = None
+        times_s = [time.perf_counter()]
         try:
-            infos = await self.group.broadcast(FleetMember.report, ANSWER_TIMEOUT_S)
-        except PlatformError as error:
-            log.warning("%s", error)
-            return [self.replica.info]
-        return _sorted(infos)
-
-    async def _run(self, load: LoadId, version: ModelVersion, *, promote: bool) -> list[ReplicaInfo]:
-        refusal, start_s = None, time.perf_counter()
-        try:
-            await self._claim(load)
-            try:
-                await self._prepare(load, version)
-            except ModelRefusedError as error:
-                refusal = Refusal(version=str(version.version), reason=str(error), refused_at_s=time.monotonic())
-                raise
-            prepare_end_s = time.perf_counter()
-            if promote:
-                await asyncio.to_thread(self.replica.registry.promote, version)
-            promote_end_s = time.perf_counter()
-            infos = await self._commit(load, version)
-            times_s = (start_s, prepare_end_s, promote_end_s, time.perf_counter())
-            durations_ms = [round(1000 * (end - start)) for start, end in pairwise(times_s)]
-            message = "%s serves on %d replicas: %d ms to prepare it, %d ms to move the alias, %d ms to swap"
-            log.info(message, load.label, len(infos), *durations_ms)
-            return infos
+            generation = await self._claim()
+            champion = await self._read_alias()
+            if not self._promote and champion != str(self._version.version):
+                raise self._alias_moved(champion)
+            await self._prepare()
+            await self._confirm(champion)
+            times_s.append(time.perf_counter())
+            infos = await self._swap(champion, generation)
+        except ModelRefusedError as error:
+            refusal = Refusal(
+                version=str(self._version.version), reason=str(error), refused_at_s=time.monotonic(), attempts=1
+            )
+            raise
         finally:
-            self.replica.running_load = None
-            await self._release(load, refusal)
+            self._replica.running_load = None
+            await release(self._group, self.id, refusal)
+        times_s.append(time.perf_counter())
+        durations_ms = [round(1000 * (end - start)) for start, end in pairwise(times_s)]
+        message = "%s serves on %d replicas: %d ms to prepare it, %d ms to swap"
+        log.info(message, self.id.label, len(infos), *durations_ms)
+        return infos
 
-    async def _claim(self, load: LoadId) -> None:
+    async def _claim(self) -> int:
         """Claim every replica, or raise if another load has claimed the deciding replica.
 
         The replica with the alphabetically first name decides: the load that holds this replica wins. Every load sees
         the same claims, so all loads agree on the winner.
+
+        Returns:
+            The generation of this load's swap.
         """
         for _ in range(CLAIM_ATTEMPTS):
-            claims = await self.group.broadcast(FleetMember.claim, ANSWER_TIMEOUT_S, load)
-            running_loads = {load} | {claim.running_load for claim in claims}
-            expired = {claim.holder for claim in claims} - running_loads
+            claims = await self._group.broadcast(FleetMember.claim, ANSWER_TIMEOUT_S, self.id)
+            expired = expired_loads(claims) - {self.id}
             if claims and not expired:
-                winner = min(claims, key=lambda claim: claim.replica).holder
-                if winner != load:
-                    raise _in_progress(winner)
-                return
+                holder = min(claims, key=lambda claim: claim.replica).holder
+                if holder is not None and holder != self.id:
+                    raise in_progress(holder)
+                return 1 + max(claim.generation for claim in claims)
             for dead_load in expired:
-                await self._release(dead_load, None)
+                await release(self._group, dead_load, None)
         raise PlatformError("The replicas could not be claimed for the load.", next_step="Send the request again.")
 
-    async def _prepare(self, load: LoadId, version: ModelVersion) -> None:
-        timeout_s = PREPARE_TIMEOUT_S + ANSWER_TIMEOUT_S
-        answers = await self.group.broadcast(FleetMember.prepare, timeout_s, load, version)
-        for answer in answers:
-            if isinstance(answer, Claim):
-                raise _in_progress(answer.holder)
-        refusals = [info for info in answers if isinstance(info, ReplicaInfo) and info.refused]
-        if refusals:
-            raise ModelRefusedError(
-                f"Replica {refusals[0].replica} cannot serve {load.label}: {refusals[0].refused}",
-                next_step="Nothing has changed: every replica serves the version that it served before, and the alias "
-                "has not moved.",
-            )
+    async def _read_alias(self) -> str | None:
+        champion = await asyncio.to_thread(self._replica.registry.champion, self._replica.model_name)
+        return str(champion.version) if champion else None
 
-    async def _commit(self, load: LoadId, version: ModelVersion) -> list[ReplicaInfo]:
+    async def _prepare(self) -> None:
+        """Prepare the version on this replica, and then on all others."""
+        self._check([await self._replica.prepare(self.id, self._version)])
+        timeout_s = self._replica.loader.timeout_s + ANSWER_TIMEOUT_S
+        self._check(await self._group.broadcast(FleetMember.prepare, timeout_s, self.id, self._version))
+
+    async def _confirm(self, champion: str | None) -> None:
+        """Check that the alias has not moved during the load, and that this load still holds every replica."""
+        alias = await self._read_alias()
+        if alias != champion:
+            raise self._alias_moved(alias)
+        claims = await self._group.broadcast(FleetMember.claim, ANSWER_TIMEOUT_S, self.id)
+        self._check([claim for claim in claims if claim.holder != self.id])
+
+    async def _swap(self, champion: str | None, generation: int) -> list[ReplicaInfo]:
+        """Move the alias and swap every replica, or undo both."""
+        try:
+            if self._promote:
+                await _complete(asyncio.to_thread(self._replica.registry.promote, self._version))
+            return await self._commit(generation)
+        except BaseException:  # a load that is cancelled is undone too
+            await _complete(self._roll_back(champion, generation + 1))
+            raise
+
+    async def _commit(self, generation: int) -> list[ReplicaInfo]:
         """Swap every replica, and wait for replicas that started during the load."""
-        timeout_s = PREPARE_TIMEOUT_S + ANSWER_TIMEOUT_S
+        timeout_s = self._replica.loader.timeout_s + ANSWER_TIMEOUT_S
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
         while True:
-            infos = await self.group.broadcast(FleetMember.commit, timeout_s, load, version)
-            have_swapped = all(info.version == str(version.version) for info in infos)
-            if (have_swapped and len(infos) >= await self.group.count_running()) or time.monotonic() > deadline:
-                return _sorted(infos)
+            answers = await self._group.broadcast(FleetMember.commit, timeout_s, self.id, self._version, generation)
+            infos = sorted((report.info for report in self._check(answers)), key=lambda info: info.replica)
+            swapped = [info for info in infos if info.version == str(self._version.version)]
+            running = max(len(infos), await self._group.count_running())
+            if 0 < len(swapped) >= running:
+                return infos
+            if time.monotonic() > deadline:
+                raise PlatformError(
+                    f"{len(swapped)} of {running} replicas served {self.id.label} after {SETTLE_TIMEOUT_S} s.",
+                    next_step=f"{NOTHING_CHANGED} See the replicas' logs, then send the request again.",
+                )
             await asyncio.sleep(SETTLE_INTERVAL_S)
 
-    async def _release(self, load: LoadId, refusal: Refusal | None) -> None:
-        """End the claims of a load. If a replica misses this call, its claim expires at the next load."""
+    async def _roll_back(self, champion: str | None, generation: int) -> None:
+        """Undo the move of the alias and the swaps of the replicas. Failures are logged."""
+        registry = self._replica.registry
         try:
-            await self.group.broadcast(FleetMember.release, ANSWER_TIMEOUT_S, load, refusal)
-        except PlatformError as error:
-            log.warning("%s", error)
+            if self._promote:
+                await asyncio.to_thread(registry.restore_champion, self._version, champion)
+            await self._group.broadcast(FleetMember.roll_back, ANSWER_TIMEOUT_S, self.id, generation)
+        except MantaError as error:
+            log.warning("the load of %s could not be undone: %s", self.id.label, error)
 
-    def _check_model_name(self, version: ModelVersion) -> None:
-        """Refuse another registered model: a replica that restarts would load the champion of the configured model."""
-        if version.name != self.replica.model_name:
-            raise ModelRefusedError(
-                f"This service serves the registered model {self.replica.model_name!r}, not {version.name!r}.",
-                allowed=self.replica.model_name,
-                next_step="To serve another model, set MANTA_MODEL_NAME (in a stack: pulumi config set modelName).",
-            )
+    def _check(self, answers: Sequence[Report | Claim | Failure]) -> list[Report]:
+        """Return the reports, or raise if a replica failed or belongs to another load."""
+        for answer in answers:
+            if isinstance(answer, Claim):
+                raise in_progress(answer.holder) if answer.holder else PlatformError("The load has lost its replicas.")
+        failures = [answer for answer in answers if isinstance(answer, Failure)]
+        for failure in failures:
+            if isinstance(failure.error, ModelRefusedError):
+                raise ModelRefusedError(
+                    f"Replica {failure.replica} cannot serve {self.id.label}: {failure.error}",
+                    next_step=NOTHING_CHANGED,
+                ) from failure.error
+        if failures:
+            raise failures[0].error
+        return [answer for answer in answers if isinstance(answer, Report)]
+
+    def _alias_moved(self, alias: str | None) -> AliasMovedError:
+        now = f"it names version {alias} now" if alias else "it was deleted"
+        return AliasMovedError(
+            f"The alias {names.CHAMPION!r} was moved during the load of {self.id.label}: {now}.",
+            next_step="The fleet follows the alias. To serve another version, send the request again.",
+        )
 
 
-def _sorted(infos: Sequence[ReplicaInfo]) -> list[ReplicaInfo]:
-    return sorted(infos, key=lambda info: info.replica)
+def expired_loads(claims: Sequence[Claim]) -> set[LoadId]:
+    """Return the loads that hold a replica although no replica runs them any more."""
+    running = {claim.running_load for claim in claims}
+    return {claim.holder for claim in claims if claim.holder is not None and claim.holder not in running}
 
 
-def _in_progress(load: LoadId) -> LoadInProgressError:
+def in_progress(load: LoadId) -> LoadInProgressError:
+    """Return the error for a load that has to wait for another one."""
     return LoadInProgressError(
         f"{load.label} is being loaded.", next_step="Wait until that load has ended, then send the request again."
     )
+
+
+async def release(group: ReplicaGroup, load: LoadId, refusal: Refusal | None) -> None:
+    """End the claims of a load. If a replica misses this call, its claim expires at the next load or poll."""
+    try:
+        await group.broadcast(FleetMember.release, ANSWER_TIMEOUT_S, load, refusal)
+    except PlatformError as error:
+        log.warning("%s", error)
+
+
+async def _complete(work: Coroutine[Any, Any, Result]) -> Result:  # `Any`: what a coroutine is sent and yields
+    """Await work to its end even if the caller is cancelled: a thread that was started cannot be stopped."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise

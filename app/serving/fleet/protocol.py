@@ -2,6 +2,9 @@
 
 `app.serving.application.ModelServer` answers the calls. `app.serving.fleet.load` and `app.serving.fleet.alias_follower`
 make them through a `ReplicaGroup`.
+
+Each swap of the fleet has a generation: a number that is larger than the generation of every swap before it. A replica
+ignores a swap with a lower generation than its own, so a slow load never undoes a newer one.
 """
 
 from abc import ABC, abstractmethod
@@ -11,6 +14,8 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from mlflow.entities.model_registry import ModelVersion
 
+from app.errors import MantaError
+from app.serving.loading.served_model import PackedModel, ServedModel
 from app.serving.schemas import ReplicaInfo
 
 Args = ParamSpec("Args")
@@ -28,13 +33,32 @@ class LoadId:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A replica's answer to a load that claims it."""
+    """Which load holds a replica."""
 
     replica: str
-    holder: LoadId
-    """The load that holds this replica: the first one that claimed it."""
+    holder: LoadId | None
+    """The load that holds this replica: the first one that claimed it. None if no load holds it."""
     running_load: LoadId | None
     """The load that this replica itself runs. A claim expires if no replica runs its load any more."""
+    generation: int
+    """Generation of the replica's last swap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a replica serves."""
+
+    info: ReplicaInfo
+    generation: int
+    """Generation of the replica's last swap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a replica cannot prepare a version or swap to it."""
+
+    replica: str
+    error: MantaError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +69,8 @@ class Refusal:
     reason: str
     refused_at_s: float
     """Seconds on the monotonic clock of the replica that recorded the refusal."""
+    attempts: int
+    """How often this version was refused in a row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +81,8 @@ class AliasReading:
     """The model version that the alias names; None if there is no alias, or if it could not be read."""
     is_served: bool
     """Whether the replica that read the alias serves the champion."""
+    generation: int
+    """Generation of that replica's last swap."""
     trouble: str
     """Why the alias could not be read; empty if it was read."""
 
@@ -63,28 +91,60 @@ class FleetMember(ABC):
     """The methods that replicas call on each other. Each is described where it is implemented."""
 
     @abstractmethod
-    async def claim(self, load: LoadId) -> Claim:
+    async def claim(self, load: LoadId | None) -> Claim:
         """See `app.serving.fleet.replica.Replica.claim`."""
 
     @abstractmethod
-    async def prepare(self, load: LoadId, version: ModelVersion) -> ReplicaInfo | Claim:
+    async def prepare(self, load: LoadId, version: ModelVersion) -> Report | Claim | Failure:
         """See `app.serving.fleet.replica.Replica.prepare`."""
 
     @abstractmethod
-    async def commit(self, load: LoadId, version: ModelVersion) -> ReplicaInfo:
+    async def commit(self, load: LoadId, version: ModelVersion, generation: int) -> Report | Claim | Failure:
         """See `app.serving.fleet.replica.Replica.commit`."""
+
+    @abstractmethod
+    async def roll_back(self, load: LoadId, generation: int) -> Report:
+        """See `app.serving.fleet.replica.Replica.roll_back`."""
 
     @abstractmethod
     async def release(self, load: LoadId, refusal: Refusal | None) -> None:
         """See `app.serving.fleet.replica.Replica.release`."""
 
     @abstractmethod
-    async def report(self) -> ReplicaInfo:
+    async def report(self) -> Report:
         """Return what this replica serves."""
+
+    @abstractmethod
+    async def share(self, replica: str) -> PackedModel | Failure | None:
+        """See `app.serving.fleet.replica.Replica.share`."""
 
     @abstractmethod
     async def on_alias_seen(self, reading: AliasReading) -> None:
         """See `app.serving.fleet.alias_follower.AliasFollower.on_alias_seen`."""
+
+
+class Loader(Protocol):
+    """Makes model versions ready to serve; see `app.serving.loading.loader.ModelLoader`."""
+
+    timeout_s: float
+
+    async def prepare(self, version: ModelVersion) -> ServedModel:
+        """Download, check and compile a version."""
+
+    async def keep(self, model: ServedModel) -> None:
+        """Keep a copy of a version on this node."""
+
+    async def last_kept(self) -> ServedModel | None:
+        """Prepare the copy on this node."""
+
+    async def pack(self, model: ServedModel) -> PackedModel:
+        """Pack a version for another replica."""
+
+    async def unpack(self, packed: PackedModel) -> ServedModel:
+        """Prepare a version that another replica has packed."""
+
+    async def close(self) -> None:
+        """End the processes of this loader."""
 
 
 class ReplicaGroup(Protocol):

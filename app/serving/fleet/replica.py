@@ -1,38 +1,33 @@
 """One replica: the model version that it serves, and its part in a load of the whole fleet.
 
-`app.serving.fleet.load` calls it at each step of a load. `app.models.registry` decides how a version is looked up and
-downloaded.
+`app.serving.fleet.load` calls it at each step of a load. `app.serving.loading` makes a version ready to serve.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
 
 from mlflow.entities.model_registry import ModelVersion
 
 from app import names
-from app.errors import MantaError, ModelRefusedError, NoModelError
-from app.models.predictor import compile_model
+from app.errors import MantaError, ModelRefusedError, NoModelError, PlatformError
 from app.models.registry import Registry
-from app.serving.fleet.protocol import Claim, LoadId, Refusal
-from app.serving.loading.served_model import ServedModel
-from app.serving.schemas import Example, ReplicaInfo
+from app.serving.fleet.protocol import Claim, Failure, Loader, LoadId, Refusal, Report
+from app.serving.loading.served_model import PackedModel, ServedModel
+from app.serving.schemas import ReplicaInfo
 
 log = logging.getLogger(names.SERVING_LOG)
-
-PREPARE_TIMEOUT_S: Final = 120
-"""Limit for the download, the checks and the compilation of a version on one replica."""
 
 
 class Replica:
     """The model that one process serves.
 
-    Its coroutines run on one event loop. Only download and compilation run in a thread.
+    Its coroutines run on one event loop, and its steps without `await` cannot be interrupted.
 
     Args:
         registry: Client of the model registry.
+        loader: Makes versions ready to serve.
         model_name: Registered model that serves.
         name: Name of this replica in answers and messages.
         on_swap: Called with the version number after each swap to another version.
@@ -42,6 +37,7 @@ class Replica:
     def __init__(
         self,
         registry: Registry,
+        loader: Loader,
         *,
         model_name: str,
         name: str,
@@ -49,17 +45,24 @@ class Replica:
         on_refusal: Callable[[str], None],
     ) -> None:
         self.registry = registry
+        self.loader = loader
         self.model_name = model_name
         self.name = name
         self.running_load: LoadId | None = None
         """The load that this replica runs for the fleet."""
         self.refusal: Refusal | None = None
         """The last version that was refused; None after the next swap."""
+        self.generation = 0
+        """Generation of the last swap; see `app.serving.fleet.protocol`."""
         self._served: ServedModel | None = None
         self._holder: LoadId | None = None
-        self._is_preparing = False
+        self._preparing: asyncio.Task[ServedModel] | None = None
         self._prepared: ServedModel | None = None
+        self._replaced: tuple[ServedModel | None] | None = None
+        """What the load that holds this replica has replaced; None before its swap."""
         self._load_lock = asyncio.Lock()
+        self._keep_lock = asyncio.Lock()
+        self._keeping: set[asyncio.Task[None]] = set()
         self._on_swap = on_swap
         self._on_refusal = on_refusal
 
@@ -75,13 +78,23 @@ class Replica:
 
     @property
     def info(self) -> ReplicaInfo:
-        """The state of this replica, for `GET /model` and for the other replicas."""
+        """The state of this replica, for `GET /model`."""
         return ReplicaInfo(
             replica=self.name,
             version=self.served_version,
             loaded_in_ms=self._served.loaded_in_ms if self._served else None,
             refused=f"version {self.refusal.version}: {self.refusal.reason}" if self.refusal else None,
         )
+
+    @property
+    def report(self) -> Report:
+        """The state of this replica, for the other replicas."""
+        return Report(info=self.info, generation=self.generation)
+
+    @property
+    def holder(self) -> LoadId | None:
+        """The load that holds this replica."""
+        return self._holder
 
     def require_served(self) -> ServedModel:
         """Return the version that answers predictions.
@@ -96,107 +109,186 @@ class Replica:
             )
         return self._served
 
-    async def claim(self, load: LoadId) -> Claim:
-        """Reserve this replica for a load, unless another load has claimed it before."""
+    async def claim(self, load: LoadId | None) -> Claim:
+        """Reserve this replica for a load, unless another load has claimed it before.
+
+        Args:
+            load: The load; None only asks which load holds this replica.
+        """
         if self._holder is None:
             self._holder = load
-        return Claim(replica=self.name, holder=self._holder, running_load=self.running_load)
+        return self._claim()
 
-    async def prepare(self, load: LoadId, version: ModelVersion) -> ReplicaInfo | Claim:
+    async def prepare(self, load: LoadId, version: ModelVersion) -> Report | Claim | Failure:
         """Make a version ready to serve, next to the version that serves.
 
         A claim of another load gives way, unless that load has begun to prepare on this replica. By the time of this
         call `app.serving.fleet.load` has decided which of several concurrent loads wins.
 
         Returns:
-            What this replica serves, with the reason in `refused` if the version cannot serve here. Or the claim of the
-            other load.
+            What this replica serves. Or why the version cannot serve here. Or the claim of the other load.
         """
-        if self._holder is not None and self._holder != load and self._is_preparing:
-            return Claim(replica=self.name, holder=self._holder, running_load=self.running_load)
-        self._holder, self._is_preparing = load, True
+        if self._holder != load:
+            if self._preparing is not None or self._prepared is not None or self._replaced is not None:
+                return self._claim()
+            self._holder = load
+        if self._prepared is not None:
+            return self.report
+        task = self._preparing = asyncio.create_task(self._prepare(version))
         try:
-            model = await self._fetch_and_compile(version)
-        except MantaError as error:
-            return self.info.model_copy(update={"refused": str(error)})
-        if self._holder == load:
-            self._prepared = model
-        return self.info.model_copy(update={"refused": None})
+            await asyncio.wait({task})  # `release` cancels the task
+        finally:
+            task.cancel()
+            if self._preparing is task:
+                self._preparing = None
+        if task.cancelled() or self._holder != load:
+            return Failure(replica=self.name, error=PlatformError(f"The load of {load.label} was ended."))
+        error = task.exception()
+        if isinstance(error, MantaError):
+            return Failure(replica=self.name, error=error)
+        self._prepared = task.result()
+        return self.report
 
-    async def commit(self, load: LoadId, version: ModelVersion) -> ReplicaInfo:
-        """Serve the prepared version. A replica that has prepared nothing for this load loads the version now."""
-        if self._holder == load and self._prepared is not None:
-            self._swap(self._prepared)
-        elif self.served_version != str(version.version):
-            try:
-                await self.load(version)
-            except MantaError as error:
-                return self.info.model_copy(update={"refused": str(error)})
-        return self.info
+    async def commit(self, load: LoadId, version: ModelVersion, generation: int) -> Report | Claim | Failure:
+        """Serve the prepared version. A replica that has prepared nothing for this load loads the version now.
+
+        Args:
+            load: The load that swaps.
+            version: Its version.
+            generation: Generation of the swap. A replica with a higher generation ignores the call.
+
+        Returns:
+            As `prepare`.
+        """
+        if self._holder not in (None, load):
+            return self._claim()
+        if generation < self.generation:
+            return self.report
+        self._holder = load
+        if self._replaced is None:
+            self._replaced = (self._served,)
+        if self._prepared is not None:
+            self._swap(self._prepared, generation)
+            self._prepared, self.refusal = None, None
+            return self.report
+        try:
+            await self.load(version, generation)
+        except MantaError as error:
+            return Failure(replica=self.name, error=error)
+        return self.report
+
+    async def roll_back(self, load: LoadId, generation: int) -> Report:
+        """Serve what this replica served before a load swapped it.
+
+        Args:
+            load: The load that failed.
+            generation: Generation of this swap. A late call of the failed load has a lower one and is ignored.
+        """
+        if self._holder == load and self._replaced is not None and self.generation < generation:
+            (model,) = self._replaced
+            self._replaced = None
+            if model is None:
+                self._served = None
+            else:
+                self._swap(model, generation)
+        self.generation = max(self.generation, generation)
+        return self.report
 
     async def release(self, load: LoadId, refusal: Refusal | None) -> None:
-        """End a load's claim, and drop what a failed load had prepared.
+        """End a load's claim, and drop what a failed load prepares or has prepared.
 
         Args:
             load: The load that ended.
             refusal: Why its version was refused; None if it was not.
         """
         if self._holder == load:
-            self._holder, self._is_preparing, self._prepared = None, False, None
+            self._holder, self._prepared, self._replaced = None, None, None
+            if self._preparing is not None:
+                self._preparing.cancel()
         if refusal is not None:
             self._record_refusal(refusal.version, refusal.reason)
 
-    async def load(self, version: ModelVersion) -> None:
+    async def share(self, replica: str) -> PackedModel | Failure | None:
+        """Pack the version that this replica serves, for a replica that cannot get it from MLflow.
+
+        Args:
+            replica: Name of the replica that is asked. Any other replica returns None.
+        """
+        if replica != self.name or self._served is None:
+            return None
+        try:
+            return await self.loader.pack(self._served)
+        except MantaError as error:
+            return Failure(replica=self.name, error=error)
+
+    async def load(self, version: ModelVersion, generation: int) -> None:
         """Serve a version without a load of the fleet: at the start, or if the fleet already serves it.
+
+        Args:
+            version: The version.
+            generation: Generation of the fleet's swap to it. If this replica has swapped to a newer version by the
+                time the version is ready, it keeps the newer one.
 
         Raises:
             ModelRefusedError: The version cannot serve. The refusal is recorded.
+            ModelNotFoundError: The files of the version were deleted.
             RegistryUnavailableError: MLflow does not answer.
         """
         async with self._load_lock:
             if self.served_version == str(version.version):
+                self.generation = max(self.generation, generation)
                 return
             try:
-                self._swap(await self._fetch_and_compile(version))
+                model = await self._prepare(version)
             except ModelRefusedError as error:
                 self._record_refusal(str(version.version), str(error))
                 raise
+            self.refusal = None
+            self.serve(model, generation)
+
+    def serve(self, model: ServedModel, generation: int) -> None:
+        """Serve a version that is ready, unless this replica has a higher generation."""
+        if generation < self.generation:
+            log.info("version %s is ready too late: this replica serves a newer load", model.version.version)
+            return
+        self._swap(model, generation)
+
+    def _claim(self) -> Claim:
+        return Claim(replica=self.name, holder=self._holder, running_load=self.running_load, generation=self.generation)
+
+    async def _prepare(self, version: ModelVersion) -> ServedModel:
+        """Make a version ready to serve, even if it already serves: its files may have changed."""
+        try:
+            return await self.loader.prepare(version)
+        except MantaError:
+            raise
+        except Exception as error:
+            log.exception("version %s of %r failed", version.version, version.name)
+            raise ModelRefusedError(
+                f"{version.name} version {version.version} failed: {type(error).__name__}: {error}",
+                next_step="See this replica's log.",
+            ) from error
 
     def _record_refusal(self, version: str, reason: str) -> None:
-        self.refusal = Refusal(version=version, reason=reason, refused_at_s=time.monotonic())
+        is_repeated = self.refusal is not None and self.refusal.version == version
+        attempts = self.refusal.attempts + 1 if self.refusal is not None and is_repeated else 1
+        self.refusal = Refusal(version=version, reason=reason, refused_at_s=time.monotonic(), attempts=attempts)
         self._on_refusal(version)
         log.error("version %s of %r cannot serve: %s", version, self.model_name, reason)
 
-    def _swap(self, model: ServedModel) -> None:
+    def _swap(self, model: ServedModel, generation: int) -> None:
         """Answer with another version from the next request on. Requests in progress finish with the old version."""
         is_other_version = self.served_version != str(model.version.version)
-        self._served, self._prepared, self.refusal = model, None, None
+        self._served, self.generation = model, generation
+        task = asyncio.create_task(self._keep_served())
+        self._keeping.add(task)
+        task.add_done_callback(self._keeping.discard)
         if is_other_version:
             self._on_swap(str(model.version.version))
             log.info("%s version %s serves", model.version.name, model.version.version)
 
-    async def _fetch_and_compile(self, version: ModelVersion) -> ServedModel:
-        """Download, check and compile a version, even if it already serves: its files may have changed."""
-        try:
-            return await asyncio.wait_for(
-                asyncio.to_thread(self._fetch_and_compile_in_thread, version), PREPARE_TIMEOUT_S
-            )
-        except TimeoutError as error:
-            raise ModelRefusedError(
-                f"{version.name} version {version.version} was not ready after {PREPARE_TIMEOUT_S} s.",
-                next_step="See this replica's log, and check that MLflow's artifact store answers.",
-            ) from error
-
-    def _fetch_and_compile_in_thread(self, version: ModelVersion) -> ServedModel:
-        start_s = time.perf_counter()
-        artifact = self.registry.fetch(version)
-        predictor = compile_model(artifact, label=f"{version.name} version {version.version}")
-        elapsed_ms = round((time.perf_counter() - start_s) * 1000, 1)
-        log.info("%s version %s is ready after %.0f ms", version.name, version.version, elapsed_ms)
-        return ServedModel(
-            version=version,
-            predictor=predictor,
-            example=Example(features=artifact.example.to_numpy().tolist(), labels=artifact.example_labels),
-            loaded_in_ms=elapsed_ms,
-            files=None,
-        )
+    async def _keep_served(self) -> None:
+        """Keep a copy of the version that serves. Requests do not wait for it."""
+        async with self._keep_lock:
+            if self._served is not None:
+                await self.loader.keep(self._served)

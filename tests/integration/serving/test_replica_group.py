@@ -14,7 +14,7 @@ from app.serving.fleet.protocol import Claim, FleetMember, LoadId
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Using extra keyword arguments")
 
 LOAD = LoadId(uuid="1", label="m version 1")
-CLAIM = Claim(replica="r0", holder=LOAD, running_load=None)
+CLAIM = Claim(replica="r0", holder=LOAD, running_load=None, generation=0)
 
 
 class FakeHandle:

@@ -52,7 +52,7 @@ def test_a_version_whose_predictions_differ_from_the_recorded_ones_is_refused(
 def test_one_of_four_concurrent_loads_wins_and_the_others_get_409(cluster: Cluster, versions: Versions) -> None:
     requested = [versions.first, versions.second, versions.pipeline, versions.second]
     barrier = threading.Barrier(len(requested))
-    cluster.hold("fetch")
+    cluster.hold("prepare")
 
     def ask(version: str) -> httpx.Response:
         barrier.wait()

@@ -16,7 +16,8 @@ from app.serving.access import AccessRules
 from app.serving.fleet.replica import Replica
 from app.serving.requests.limits import RequestLimits
 from app.settings import Settings
-from tests.support.fake_fleet import FakeRegistry, FakeReplicaGroup
+from tests.support.fake_fleet import FakeReplicaGroup
+from tests.support.fake_models import FakeRegistry
 
 ACCESS = AccessRules(tokens=[SecretStr("old"), SecretStr("new")], predict_needs_token=True, webhook_secret=None)
 OPEN = AccessRules(tokens=[], predict_needs_token=False, webhook_secret=None)
