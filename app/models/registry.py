@@ -1,36 +1,32 @@
 """The client of MLflow: runs, model versions, aliases and artifacts. No other module calls MLflow's registry.
 
-`app.models.artifact` decides which versions may serve. `app.serving.fleet.load` decides how the fleet changes its
+`app.models.artifact` decides which versions may serve. `app.models.version_choice` decides which version a load takes
+that names none. `app.serving.fleet.load` decides how the fleet changes its
 version.
 """
 
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
 import mlflow
 from mlflow.entities import Run
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
+from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 
 from app import names
-from app.errors import MantaError, ModelNotFoundError, RegistryUnavailableError
-from app.models import artifact
+from app.errors import ModelNotFoundError
+from app.models import artifact, registry_errors
+from app.models.version_choice import GATE_TAG, PASSED, PROMOTED_AT_TAG, ROLLED_BACK_TAG, choose
 from app.settings import Settings
-
-GATE_TAG: Final = "gate"
-"""Tag of a model version: the verdict of the promotion gate on held-out rows, `passed` or `failed`."""
-
-PASSED: Final = "passed"
-FAILED: Final = "failed"
 
 HELD_OUT_TAG: Final = "data.held_out"
 """Tag of a model version: which rows were held out of training."""
 
-NOT_FOUND_CODES: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"})
-"""MLflow's error codes for an unknown name, version or alias. The last one stands for a malformed name or version."""
+PAGE_SIZE: Final = 50
+"""Number of versions in one answer of MLflow while a version is chosen."""
 
 
 class Registry:
@@ -45,10 +41,10 @@ class Registry:
         self._client = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def find(self, name: str, *, version: str | None = None, alias: str | None = None) -> ModelVersion:
-        """Look up a version by number or alias, or, without both, the newest version that passed its gate.
+        """Look up a version by number or alias, or, without both, the version that `choose` picks.
 
         Raises:
-            ModelNotFoundError: The model, version or alias does not exist, or no version passed its gate.
+            ModelNotFoundError: The model, version or alias does not exist, or no version qualifies.
             RegistryUnavailableError: MLflow does not answer.
         """
         if version is not None:
@@ -57,7 +53,7 @@ class Registry:
         if alias is not None:
             with self._errors(f"{name!r} has no alias {alias!r}.", next_step=_versions_hint(name)):
                 return _copy_fields(self._client.get_model_version_by_alias(name, alias))
-        return self._newest_passed(name)
+        return self._choose(name)
 
     def champion(self, name: str) -> ModelVersion | None:
         """Look up the version that the alias `champion` names; None if the model or the alias does not exist yet.
@@ -130,15 +126,35 @@ class Registry:
     def promote(self, version: ModelVersion) -> None:
         """Move the alias `champion` to a version.
 
+        A newer version that was the champion until now is marked as rolled back. The mark of `version` is removed.
+
+        Raises:
+            ModelNotFoundError: The version was deleted.
+            RegistryUnavailableError: MLflow does not answer. The alias may have moved.
+        """
+        former = self.champion(version.name)
+        with self._errors(f"There is no version {version.version} of {version.name!r}."):
+            self._client.set_registered_model_alias(version.name, names.CHAMPION, version.version)
+            if former is not None and int(former.version) > int(version.version):
+                self._client.set_model_version_tag(version.name, former.version, ROLLED_BACK_TAG, "true")
+            if ROLLED_BACK_TAG in version.tags:
+                self._client.delete_model_version_tag(version.name, version.version, ROLLED_BACK_TAG)
+
+    def record_promotion(self, version: ModelVersion) -> None:
+        """Record in a tag that a version became the champion, so that a later move of the alias by hand is understood.
+
         Raises:
             ModelNotFoundError: The version was deleted.
             RegistryUnavailableError: MLflow does not answer.
         """
         with self._errors(f"There is no version {version.version} of {version.name!r}."):
-            self._client.set_registered_model_alias(version.name, names.CHAMPION, version.version)
+            time_ms = str(round(1000 * time.time()))
+            self._client.set_model_version_tag(version.name, version.version, PROMOTED_AT_TAG, time_ms)
 
     def restore_champion(self, version: ModelVersion, champion: str | None) -> None:
         """Move the alias `champion` back from a version, unless it names another version by now.
+
+        The champion loses the mark of a rollback that `promote` gave it.
 
         Args:
             version: The version that the alias may name.
@@ -156,6 +172,8 @@ class Registry:
                 self._client.delete_registered_model_alias(version.name, names.CHAMPION)
             else:
                 self._client.set_registered_model_alias(version.name, names.CHAMPION, champion)
+                if int(champion) > int(version.version):
+                    self._client.delete_model_version_tag(version.name, champion, ROLLED_BACK_TAG)
 
     @contextmanager
     def run(self, experiment: str, *, tags: Mapping[str, str], run_id: str | None = None) -> Iterator[str]:
@@ -172,6 +190,8 @@ class Registry:
         Raises:
             ModelNotFoundError: The run does not exist.
             RegistryUnavailableError: MLflow does not answer, at the start or in the block.
+            PlatformError: MLflow refuses what the block logs, or a file operation of the block fails, for example
+                because the disk is full.
         """
         failure = (
             f"There is no run {run_id!r} in the experiment" if run_id else "No run can be created in the experiment"
@@ -179,8 +199,9 @@ class Registry:
         with self._errors(f"{failure} {experiment!r}."):
             mlflow.set_tracking_uri(self.uri)
             mlflow.set_experiment(experiment)
-            with mlflow.start_run(run_id=run_id, tags=dict(tags)) as active:
-                yield str(active.info.run_id)
+            active = mlflow.start_run(run_id=run_id, tags=dict(tags))
+        with registry_errors.of_run(self.uri), active:
+            yield str(active.info.run_id)
 
     def register(self, name: str, *, model_uri: str, description: str, tags: Mapping[str, str]) -> ModelVersion:
         """Register a logged model as the next version of a registered model.
@@ -199,41 +220,34 @@ class Registry:
             self._client.update_model_version(name, version.version, description)
             return self._client.get_model_version(name, version.version)
 
-    def _newest_passed(self, name: str) -> ModelVersion:
+    def _choose(self, name: str) -> ModelVersion:
         train = "Train and register a model: manta train."
         with self._errors(f"There is no registered model {name!r}.", next_step=train):
-            self._client.get_registered_model(name)
-            versions = self._client.search_model_versions(
-                f"name = '{name}' AND tags.`{GATE_TAG}` = '{PASSED}'", max_results=1, order_by=["version_number DESC"]
-            )
-        if not versions:
+            champion_number = self._client.get_registered_model(name).aliases.get(names.CHAMPION)
+            number = choose(self._passed_versions(name), champion_number)
+        if number is None:
             raise ModelNotFoundError(
-                f"No version of {name!r} passed its gate.",
-                next_step=f"{train} Or name a version to load it without the gate.",
+                f"{name!r} has no champion, and no version qualifies to be loaded without its number.",
+                allowed="a version that passed its gate, was not trained with --no-promote and was not rolled back",
+                next_step=f"{train} Or name a version to load it without these conditions.",
             )
-        return _copy_fields(versions[0])
+        return self.find(name, version=number)
 
-    @contextmanager
-    def _errors(self, not_found: str, *, next_step: str = "") -> Iterator[None]:
-        """Convert MLflow's exceptions. `not_found` is the message if MLflow answers that something does not exist."""
-        try:
-            yield
-        except MlflowException as error:
-            raise self._convert(error, not_found, next_step) from error
-        except OSError as error:  # the artifact store closed the connection during a download
-            raise self._unavailable(str(error)) from error
+    def _passed_versions(self, name: str) -> Iterator[ModelVersion]:
+        """Look up the versions that passed their gate, newest first, in pages."""
+        page_token = None
+        while page_token != "":
+            page = self._client.search_model_versions(
+                f"name = '{name}' AND tags.`{GATE_TAG}` = '{PASSED}'",
+                max_results=PAGE_SIZE,
+                order_by=["version_number DESC"],
+                page_token=page_token,
+            )
+            yield from page
+            page_token = page.token or ""
 
-    def _convert(self, error: MlflowException, not_found: str, next_step: str) -> MantaError:
-        if error.error_code in NOT_FOUND_CODES:
-            return ModelNotFoundError(not_found, next_step=next_step)
-        return self._unavailable(str(error).splitlines()[0][:300])
-
-    def _unavailable(self, reason: str) -> RegistryUnavailableError:
-        return RegistryUnavailableError(
-            f"MLflow at {self.uri} failed to answer: {reason}",
-            next_step="Check that MLflow runs, and check MLFLOW_TRACKING_URI, MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD.",
-        )
+    def _errors(self, not_found: str, *, next_step: str = "") -> AbstractContextManager[None]:
+        return registry_errors.of_lookup(self.uri, not_found, next_step=next_step)
 
 
 def _copy_fields(version: ModelVersion) -> ModelVersion:
@@ -244,6 +258,7 @@ def _copy_fields(version: ModelVersion) -> ModelVersion:
         creation_timestamp=version.creation_timestamp,
         description=version.description,
         current_stage=version.current_stage,
+        tags=[ModelVersionTag(key, value) for key, value in version.tags.items()],
     )
 
 

@@ -15,7 +15,11 @@ class Message(BaseModel):
 
 
 class LoadRequest(Message):
-    """The version to load: by number, by alias, or, without both, the newest version that passed its gate."""
+    """The version to load: by number, by alias, or the newest version that qualifies.
+
+    A version qualifies if it passed its gate, was not trained with `--no-promote` and was not rolled back. A version
+    that is older than the champion does not qualify.
+    """
 
     model_config = ConfigDict(json_schema_extra={"not": {"required": ["version", "alias"]}})
 

@@ -23,7 +23,8 @@ from sklearn.ensemble import RandomForestClassifier
 from app.command import run_command, single_command_app
 from app.errors import DataError, ModelNotFoundError
 from app.models import artifact
-from app.models.registry import GATE_TAG, HELD_OUT_TAG, PASSED, Registry
+from app.models.registry import HELD_OUT_TAG, Registry
+from app.models.version_choice import GATE_TAG, PROMOTE_TAG
 from app.settings import Settings, settings
 from app.training import run_tags
 from app.training.evaluation import report
@@ -71,7 +72,7 @@ class TrainingResult:
     model_name: str
     version: str
     gate: str
-    """`passed` or `failed`."""
+    """`passed`, `failed`, or `forced` if only `--force` promoted the version."""
     reason: str
     """Explanation of the gate's decision."""
     promoted: bool
@@ -118,11 +119,13 @@ def register(forest: FittedForest, registry: Registry, *, model_name: str, run_i
         | {
             run_tags.DATA_FINGERPRINT: forest.tags[run_tags.DATA_FINGERPRINT],
             HELD_OUT_TAG: rows.split_description,
+            PROMOTE_TAG: str(forest.promote).lower(),
         },
     )
-    is_promoted = forest.promote and decision.verdict == PASSED
+    is_promoted = forest.promote and decision.allows_promotion
     if is_promoted:
         registry.promote(version)
+        registry.record_promotion(version)
     log.info(
         "gate %s: %s Version %s is %s.",
         decision.verdict,
@@ -206,10 +209,13 @@ def save_for_later(forest: FittedForest, *, run_id: str, settings: Settings) -> 
     """Save a forest in a new folder.
 
     Returns:
-        The next step of the error: where the model is, and the command that registers it.
+        The next step of the error: where the model is and the command that registers it, or why it is not saved.
     """
-    folder = Path(tempfile.mkdtemp(prefix="manta-model-"))
-    save(forest, run_id=run_id, folder=folder)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="manta-model-"))
+        save(forest, run_id=run_id, folder=folder)
+    except OSError as error:
+        return f"The model cannot be saved for later: {error}. Correct this, and train again."
     command = [
         f"MLFLOW_TRACKING_URI={settings.mlflow_tracking_uri}",
         f"MANTA_MODEL_NAME={settings.model_name}",

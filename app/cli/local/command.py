@@ -184,7 +184,7 @@ def _print_next_steps(endpoints: Endpoints, state: Path, request: JsonObject) ->
         f"MLflow   {endpoints.mlflow_url}",
         f"Serve    {endpoints.api_url}/docs",
         "",
-        "Load a model version (default: the newest that passed the gate):",
+        "Load the newest model version that passed the gate:",
         f"  curl -X POST {endpoints.api_url}/model/load {authorization}",
         "Send a prediction request:",
         f"  curl -X POST {endpoints.api_url}/predict {json_header} -d '{json.dumps(request)}'",

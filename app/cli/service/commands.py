@@ -37,7 +37,8 @@ def load(
         str | None,
         typer.Option(
             metavar="NUMBER",
-            help="Version of the registered model (default: the newest version that passed the gate).",
+            help="Version of the registered model (default: the newest that passed the gate, without --no-promote and "
+            "rolled back versions).",
             show_default=False,
         ),
     ] = None,

@@ -14,7 +14,8 @@ from mlflow.entities.model_registry import ModelVersion
 
 from app.errors import ModelRefusedError
 from app.models.predictor import compile_model
-from app.models.registry import FAILED, HELD_OUT_TAG, PASSED, Registry
+from app.models.registry import HELD_OUT_TAG, Registry
+from app.models.version_choice import FAILED, FORCED, PASSED
 from app.training.evaluation.resampled_metrics import LOSSES, ClassProbabilities, weighted_metric
 
 RESAMPLES: Final = 1000
@@ -50,7 +51,7 @@ class GateConfig:
     margin: float
     """The lower end of the confidence interval must be above this, in units of the metric."""
     force: bool
-    """Whether the model passes even if it loses the comparison."""
+    """Whether the model is promoted even if it loses the comparison. The verdict is `forced` then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ class GateDecision:
     """The decision of the gate. A score is None if the models could not be compared."""
 
     verdict: str
+    """`passed`, `failed`, or `forced` if only `force` promotes the model."""
     metric: str
     margin: float
     opponent: str
@@ -71,6 +73,11 @@ class GateDecision:
     """Upper end of the confidence interval of the difference."""
     reason: str = ""
     """Explanation for the user, in one or more sentences."""
+
+    @property
+    def allows_promotion(self) -> bool:
+        """Whether the model may become the champion."""
+        return self.verdict != FAILED
 
     def tags(self) -> dict[str, str]:
         """The decision as tags of a run and of a model version."""
@@ -100,7 +107,7 @@ def judge(
     - Without a champion, or if this release cannot load the champion, the model must be better than answering the most
       frequent class.
     - A champion that needs other columns, has no class in common or gives no probabilities solves another problem. The
-      model then passes only with `force`.
+      model then needs `force`.
 
     Args:
         predicted: The new model's predictions for the held-out rows.
@@ -234,4 +241,4 @@ def _predict_with_champion(
 def _apply_force(decision: GateDecision, config: GateConfig) -> GateDecision:
     if not config.force or decision.verdict == PASSED:
         return decision
-    return replace(decision, verdict=PASSED, reason=f"{decision.reason} It passes by --force.")
+    return replace(decision, verdict=FORCED, reason=f"{decision.reason} --force promotes it.")

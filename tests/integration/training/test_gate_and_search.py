@@ -81,22 +81,40 @@ class TestGate:
     ) -> None:
         worse = train(local, "--trees", "1", "--max-depth", "1", "--force")
 
-        assert (worse["gate"], worse["promoted"], champion_version(registry)) == ("passed", True, worse["version"])
+        assert (worse["gate"], worse["promoted"], champion_version(registry)) == ("forced", True, worse["version"])
+        assert registry.get_model_version(MODEL_NAME, worse["version"]).tags["gate"] == "forced"
         wait_until(lambda: api.get("/model").json()["model_info"]["version"] == worse["version"], what="the service")
 
     def test_a_better_model_becomes_the_champion_unless_no_promote_is_set(
-        self, local: LocalFolder, registry: MlflowClient
+        self, local: LocalFolder, registry: MlflowClient, api: httpx.Client
     ) -> None:
         champion_before = champion_version(registry)
 
         not_promoted = train(local, "--trees", "60", "--metric", "brier", "--no-promote")
+        loaded = local.run("load")
         champion_after_no_promote = champion_version(registry)
         promoted = train(local, "--trees", "60", "--metric", "brier", "--margin", "0.001")
 
         assert (not_promoted["gate"], not_promoted["promoted"]) == ("passed", False)
+        assert f"version {champion_before} serves" in loaded.stdout, loaded.stderr
         assert champion_after_no_promote == champion_before
         assert (promoted["gate"], promoted["promoted"]) == ("passed", True)
         assert champion_version(registry) == promoted["version"]
+        wait_until(lambda: api.get("/model").json()["model_info"]["version"] == promoted["version"], what="the service")
+
+    def test_a_load_without_a_version_does_not_return_to_a_version_that_was_rolled_back(
+        self, local: LocalFolder, registry: MlflowClient
+    ) -> None:
+        champion_before = champion_version(registry)
+
+        rolled_back = local.run("load", "--version", "1")
+        without_version = local.run("load")
+        champion_after = champion_version(registry)
+        named = local.run("load", "--version", champion_before)
+
+        assert (rolled_back.returncode, named.returncode) == (0, 0), rolled_back.stderr + named.stderr
+        assert "version 1 serves" in without_version.stdout, without_version.stderr
+        assert (champion_after, champion_version(registry)) == ("1", champion_before)
 
 
 def test_a_killed_search_resumes_with_the_trials_that_have_ended(

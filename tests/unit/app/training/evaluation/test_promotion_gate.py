@@ -127,13 +127,21 @@ def test_the_first_model_must_be_better_than_the_most_frequent_class() -> None:
     assert "the most frequent class" in better.reason
 
 
-def test_force_passes_a_worse_model_and_the_reason_keeps_the_comparison() -> None:
+def test_force_is_the_verdict_of_a_worse_model_and_the_reason_keeps_the_comparison() -> None:
     decision = decide(POOR, FakeRegistry(GOOD), FORCE)
 
-    assert decision.verdict == "passed"
+    assert (decision.verdict, decision.allows_promotion) == ("forced", True)
+    assert decision.tags()["gate.verdict"] == "forced"
     assert "does not pass" in decision.reason
     assert "--force" in decision.reason
     assert (decision.difference or 0) < 0
+
+
+def test_force_is_not_recorded_for_a_model_that_passes_without_it() -> None:
+    decision = decide(GOOD, FakeRegistry(POOR), FORCE)
+
+    assert decision.verdict == "passed"
+    assert "--force" not in decision.reason
 
 
 @pytest.mark.parametrize(
@@ -153,7 +161,7 @@ def test_a_champion_that_cannot_be_compared_stays_without_force(registry: FakeRe
     forced = decide(GOOD, registry, FORCE)
 
     assert (decision.verdict, decision.opponent_score, decision.low) == ("failed", None, None)
-    assert forced.verdict == "passed"
+    assert (forced.verdict, decision.allows_promotion) == ("forced", False)
     assert message in decision.reason
 
 
