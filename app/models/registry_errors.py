@@ -4,7 +4,6 @@ import errno
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import Final
 
 from mlflow.exceptions import MlflowException
@@ -15,8 +14,13 @@ from app.errors import MantaError, ModelNotFoundError, PlatformError, RegistryUn
 NOT_FOUND_CODES: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"})
 """MLflow's error codes for an unknown name, version or alias. The last one stands for a malformed name or version."""
 
-REFUSED_STATUSES: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
-"""Statuses with which MLflow refuses a request because of its content."""
+REFUSAL_CODES: Final = NOT_FOUND_CODES | {
+    "BAD_REQUEST",
+    "INVALID_STATE",
+    "RESOURCE_ALREADY_EXISTS",
+    "RESOURCE_CONFLICT",
+}
+"""MLflow's error codes for a request that is refused because of its content."""
 
 DISK_FULL_CODES: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Error numbers of a full disk and of an exceeded quota."""
@@ -62,7 +66,7 @@ def of_run(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        if error.get_http_status_code() not in REFUSED_STATUSES:
+        if error.error_code not in REFUSAL_CODES:
             raise _unavailable(uri, _first_line(error)) from error
         raise PlatformError(
             f"MLflow at {uri} refused what the run logs: {_first_line(error)}",

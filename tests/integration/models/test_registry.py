@@ -69,7 +69,7 @@ def model(store: str, request: pytest.FixtureRequest) -> Model:
 def registry(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     monkeypatch.chdir(tmp_path)  # MLflow puts artifacts into the working directory
     yield Registry(Settings(mlflow_tracking_uri=store))
-    mlflow.set_tracking_uri(None)
+    mlflow.set_tracking_uri(None)  # type: ignore[arg-type] # None means the default, which MLflow does not declare
 
 
 def test_a_version_that_was_not_promoted_yet_is_loaded(model: Model) -> None:
