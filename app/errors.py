@@ -101,6 +101,13 @@ class TooLargeError(MantaError):
     title = "Request too large"
 
 
+class BodyTimeoutError(MantaError):
+    """A request body was not complete in time."""
+
+    status = 408
+    title = "Request timeout"
+
+
 class MediaTypeError(MantaError):
     """The content type of a request body is not supported."""
 
@@ -148,6 +155,13 @@ class NoModelError(MantaError):
 
     status = 503
     title = "No model loaded"
+
+
+class OverloadedError(MantaError):
+    """A replica holds as many requests as it can. The header `Retry-After` says when to send the request again."""
+
+    status = 503
+    title = "Overloaded"
 
 
 class RegistryUnavailableError(MantaError):

@@ -76,6 +76,12 @@ class Settings(BaseSettings):
         alias="MANTA_PREDICT_NEEDS_TOKEN",
         description="Whether `/predict` requires one of the bearer tokens too.",
     )
+    show_examples: bool = Field(
+        default=True,
+        alias="MANTA_SHOW_EXAMPLES",
+        description="Whether `/model` and `/openapi.json` show example rows with their labels. If `/predict` requires "
+        "a token, they show them only with that token.",
+    )
     webhook_secret: SecretStr | None = Field(
         default=None,
         alias="MANTA_WEBHOOK_SECRET",

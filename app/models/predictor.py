@@ -42,11 +42,11 @@ class Predictor:
     """Class labels, in the order of the columns of the probabilities; None for a regressor."""
 
     @property
-    def classes(self) -> list[str | int]:
+    def classes(self) -> list[bool | str | int]:
         """Class labels, in the order of the columns of the probabilities; empty if the model gives no probabilities."""
         if not hasattr(self.model, "predict_proba"):
             return []
-        labels: list[str | int] = self.model.classes_.tolist()
+        labels: list[bool | str | int] = self.model.classes_.tolist()
         return labels
 
     def predict(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

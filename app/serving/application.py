@@ -11,7 +11,6 @@ from fastapi import FastAPI
 from mlflow.entities.model_registry import ModelVersion
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
-from ray.serve.config import BackpressureConfig
 from ray.serve.schema import LoggingConfig
 
 from app import names
@@ -26,14 +25,7 @@ from app.serving.fleet.replica_group import ServeReplicaGroup
 from app.serving.loading.loader import LOAD_TIMEOUT_S, ModelLoader
 from app.serving.loading.served_model import PackedModel
 from app.serving.metrics import ReplicaMetrics
-from app.serving.requests.limits import (
-    MAX_BODY_BYTES,
-    MAX_ONGOING_REQUESTS,
-    MAX_QUEUED_REQUESTS,
-    MAX_ROWS,
-    RETRY_AFTER_S,
-    RequestLimits,
-)
+from app.serving.requests.limits import MAX_BODY_BYTES, MAX_ONGOING_REQUESTS, MAX_ROWS, RequestLimits
 from app.settings import settings
 
 GRACEFUL_SHUTDOWN_TIMEOUT_S: Final = 60
@@ -41,8 +33,6 @@ GRACEFUL_SHUTDOWN_TIMEOUT_S: Final = 60
 
 DEPLOYMENT_OPTIONS: Final[dict[str, Any]] = {
     "max_ongoing_requests": MAX_ONGOING_REQUESTS,
-    "max_queued_requests": MAX_QUEUED_REQUESTS,
-    "backpressure_config": BackpressureConfig(retry_after_s=RETRY_AFTER_S),
     # Ray's metrics count requests by path and status. One log line for each request would cost as much time as the
     # prediction. At level INFO Serve formats that line even if the access log is off.
     "logging_config": LoggingConfig(enable_access_log=False, log_level="WARNING"),
@@ -107,6 +97,7 @@ class ModelServer(FleetMember):
             access=AccessRules(
                 tokens=config.serve_tokens,
                 predict_needs_token=config.predict_needs_token,
+                show_examples=config.show_examples,
                 webhook_secret=config.webhook_secret,
             ),
             threads=max(1, int(resources.get("CPU", 1))),

@@ -9,6 +9,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from starlette.staticfiles import StaticFiles
 
+from app.serving import openapi
+
 FILES_PATH: Final = "/docs/files"
 """Path of the scripts and styles, which the package `fastapi-offline` contains."""
 
@@ -21,7 +23,7 @@ def install(api: FastAPI) -> None:
     async def swagger_ui(request: Request) -> Response:
         prefix = request.scope.get("root_path", "")
         return get_swagger_ui_html(
-            openapi_url=f"{prefix}{api.openapi_url}",
+            openapi_url=f"{prefix}{openapi.PATH}",
             title=api.title,
             swagger_js_url=f"{prefix}{FILES_PATH}/swagger-ui-bundle.js",
             swagger_css_url=f"{prefix}{FILES_PATH}/swagger-ui.css",
@@ -33,7 +35,7 @@ def install(api: FastAPI) -> None:
     async def redoc(request: Request) -> Response:
         prefix = request.scope.get("root_path", "")
         return get_redoc_html(
-            openapi_url=f"{prefix}{api.openapi_url}",
+            openapi_url=f"{prefix}{openapi.PATH}",
             title=api.title,
             redoc_js_url=f"{prefix}{FILES_PATH}/redoc.standalone.js",
             redoc_favicon_url=f"{prefix}{FILES_PATH}/favicon.png",

@@ -6,10 +6,18 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from app.errors import MantaError, UnauthorizedError
+from app.errors import BodyTimeoutError, MantaError, OverloadedError, UnauthorizedError
+from app.serving.requests.limits import RETRY_AFTER_S
 from app.serving.schemas import Problem
 
 PROBLEM_JSON: Final = "application/problem+json"
+
+HEADERS: Final[dict[type[MantaError], dict[str, str]]] = {
+    UnauthorizedError: {"WWW-Authenticate": "Bearer"},
+    OverloadedError: {"Retry-After": str(RETRY_AFTER_S)},
+    BodyTimeoutError: {"Connection": "close"},  # the rest of the body is not awaited
+}
+"""Headers of the responses to some errors."""
 
 CLIENT_CLOSED_REQUEST: Final = Response(status_code=499)
 """Answer if the client disconnects while it sends the body. It reaches no client, but avoids a traceback in the log."""
@@ -47,8 +55,7 @@ def install(api: FastAPI) -> None:
 
 def error_response(request: Request, error: MantaError) -> Response:
     """Build the response for an error of the app."""
-    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, UnauthorizedError) else {}
-    return _problem_response(error.problem(request.url.path), error.status, headers)
+    return _problem_response(error.problem(request.url.path), error.status, HEADERS.get(type(error), {}))
 
 
 def defect_response(request: Request) -> Response:

@@ -4,17 +4,22 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
 from mlflow.types import DataType
 
 from app import errors
 from app.models.signature import Columns
+from app.serving.access import AccessRules
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import ServedModel
-from app.serving.requests.json_rows import MAX_FLOAT32
 from app.serving.requests.limits import RequestLimits
+from app.serving.requests.row_errors import MAX_FLOAT32
 from app.serving.schemas import LoadRequest, PredictRequest, PredictRows, Problem
+
+PATH: Final = "/openapi.json"
+"""Path of the document."""
 
 JsonSchema: TypeAlias = dict[str, Any]
 """A JSON schema, or a part of an OpenAPI document. The type of a value depends on its key."""
@@ -33,9 +38,16 @@ def _problems(*error_classes: type[errors.MantaError]) -> dict[int | str, JsonSc
 
 PROBLEM: Final = Problem.model_json_schema()
 
-BODY_PROBLEMS: Final = (errors.TooLargeError, errors.MediaTypeError, errors.InvalidBodyError)
+BODY_PROBLEMS: Final = (
+    errors.BodyTimeoutError,
+    errors.TooLargeError,
+    errors.MediaTypeError,
+    errors.InvalidBodyError,
+)
 
-PREDICT_PROBLEMS: Final = _problems(*BODY_PROBLEMS, errors.FeaturesError, errors.UnauthorizedError, errors.NoModelError)
+PREDICT_PROBLEMS: Final = _problems(
+    *BODY_PROBLEMS, errors.FeaturesError, errors.UnauthorizedError, errors.NoModelError, errors.OverloadedError
+)
 
 LOAD_PROBLEMS: Final = _problems(
     *BODY_PROBLEMS,
@@ -49,7 +61,9 @@ LOAD_PROBLEMS: Final = _problems(
 )
 
 
-WEBHOOK_PROBLEMS: Final = _problems(errors.UnauthorizedError, errors.TooLargeError, errors.MediaTypeError)
+WEBHOOK_PROBLEMS: Final = _problems(
+    errors.UnauthorizedError, errors.BodyTimeoutError, errors.TooLargeError, errors.MediaTypeError
+)
 
 
 WHOLE_NUMBER: Final = {"type": "integer", "minimum": -MAX_FLOAT32, "maximum": MAX_FLOAT32}
@@ -66,28 +80,52 @@ POSITIONAL_VALUE_SCHEMAS: Final = NAMED_VALUE_SCHEMAS | {DataType.boolean: {"enu
 """Schema of a value in a row by position, which is always a number."""
 
 
-def install(api: FastAPI, replica: Replica, limits: RequestLimits) -> None:
-    """Let the API's OpenAPI document describe the model that the replica serves at the time of the request."""
+def install(api: FastAPI, replica: Replica, *, limits: RequestLimits, access: AccessRules) -> None:
+    """Let an API that was created with `openapi_url=None` describe the model that the replica serves at present.
 
-    def openapi() -> JsonSchema:
+    Args:
+        api: The API.
+        replica: The replica that serves.
+        limits: What the replica accepts.
+        access: Whether a request is shown examples.
+    """
+    documents: dict[bool, tuple[ServedModel | None, JsonSchema]] = {}
+
+    def openapi(*, with_examples: bool = True) -> JsonSchema:
         served = replica.served
-        columns = served.predictor.columns if served else None
-        schema = get_openapi(
-            title=api.title, version=api.version, summary=api.summary, routes=api.routes, servers=api.servers
-        )
-        paths = schema["paths"]
-        paths["/predict"]["post"]["requestBody"] = _json_body(
-            predict_schema(columns=columns, rows=limits.rows),
-            examples=_examples(served) if served else [],
-            required=True,
-        )
-        paths["/model/load"]["post"]["requestBody"] = _json_body(
-            LoadRequest.model_json_schema(), examples=[{}, {"alias": "champion"}], required=False
-        )
-        return schema
+        if with_examples not in documents or documents[with_examples][0] is not served:
+            documents[with_examples] = (served, _document(api, served, limits, with_examples=with_examples))
+        return documents[with_examples][1]
+
+    @api.get(PATH, include_in_schema=False)
+    async def openapi_json(request: Request) -> JSONResponse:
+        servers = [{"url": request.scope.get("root_path", "")}]
+        return JSONResponse(openapi(with_examples=access.shows_examples_to(request.headers)) | {"servers": servers})
 
     # FastAPI's documentation replaces the method in the same way.
     api.openapi = openapi  # type: ignore[method-assign]
+
+
+def _document(api: FastAPI, served: ServedModel | None, limits: RequestLimits, *, with_examples: bool) -> JsonSchema:
+    """Build the OpenAPI document.
+
+    Args:
+        api: The API.
+        served: The model that is served, if any.
+        limits: What the replica accepts.
+        with_examples: Whether the document contains rows of the model's input example.
+    """
+    schema = get_openapi(title=api.title, version=api.version, summary=api.summary, routes=api.routes)
+    paths = schema["paths"]
+    paths["/predict"]["post"]["requestBody"] = _json_body(
+        predict_schema(columns=served.predictor.columns if served else None, rows=limits.rows),
+        examples=_examples(served) if served and with_examples else [],
+        required=True,
+    )
+    paths["/model/load"]["post"]["requestBody"] = _json_body(
+        LoadRequest.model_json_schema(), examples=[{}, {"alias": "champion"}], required=False
+    )
+    return schema
 
 
 def predict_schema(*, columns: Columns | None, rows: int) -> JsonSchema:
@@ -120,9 +158,11 @@ def predict_schema(*, columns: Columns | None, rows: int) -> JsonSchema:
 
 
 def _examples(served: ServedModel) -> list[JsonSchema]:
-    """Return the first row of the version's input example in each form that the model accepts."""
+    """Return the first row of the input example without missing values, in each form that the model accepts."""
     columns = served.predictor.columns
-    values = served.example.features[0]
+    values = next((row for row in served.example.features if None not in row), None)
+    if values is None:
+        return []
     by_name = {"rows": [{column.name: value for column, value in zip(columns, values, strict=True)}]}
     return [by_name] if columns.hold_text else [{"features": [values]}, by_name]
 

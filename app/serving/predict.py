@@ -1,28 +1,55 @@
 """Answers a prediction request: reads the body, runs the model, writes the JSON.
 
-`app.serving.routes` decides the paths of the API, and `app.serving.error_responses` the form of its errors.
+Small requests are answered on the event loop. Everything that could take longer runs in a thread or in a process, and
+needs a place. `app.serving.routes` decides the paths of the API, and `app.serving.error_responses` the form of its
+errors.
 """
 
 import asyncio
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 import msgspec
 import numpy as np
+from mlflow.types import DataType
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.errors import FeaturesError
+from app.models.predictor import Predictor
+from app.models.signature import Columns
 from app.serving import schemas
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.replica import Replica
 from app.serving.requests import body, json_rows, npy_rows
-from app.serving.requests.limits import RequestLimits
+from app.serving.requests.admission import BodyCharge, ByteBudget, Places
+from app.serving.requests.json_readers import JsonReaders
+from app.serving.requests.limits import SMALL_BODY_BYTES, RequestLimits
+from app.serving.requests.row_errors import shortened
+from app.serving.requests.row_schema import RowSchema, ValueKind
 
 MAX_INLINE_TREE_WALKS: Final = 100_000
 """Walks of a row down a tree that run on the event loop: about a millisecond. Larger batches run in a thread."""
 
-READERS: Final = {body.JSON: json_rows.read, body.NPY: npy_rows.read}
-"""The reader of each content type."""
+CONTENT_TYPES: Final = (body.JSON, body.NPY)
+"""Content types of rows."""
+
+VALUE_KINDS: Final = {
+    DataType.double: ValueKind.NUMBER,
+    DataType.float: ValueKind.NUMBER,
+    DataType.long: ValueKind.WHOLE_NUMBER,
+    DataType.integer: ValueKind.WHOLE_NUMBER,
+    DataType.boolean: ValueKind.BOOLEAN,
+    DataType.string: ValueKind.TEXT,
+}
+"""What the readers of bodies accept for each type of a signature's column."""
+
+VALUES_OF_PART: Final = 5_000
+"""Numbers of an answer that are written at once. Writing them holds Python's lock for about a millisecond."""
+
+Args = ParamSpec("Args")
+Result = TypeVar("Result")
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -33,8 +60,9 @@ class PredictionHandler:
     Args:
         replica: The replica that serves.
         follower: Checks before the first answer that the replica serves the fleet's version.
-        limits: Maximum rows and bytes of a request.
-        threads: Number of large batches that run at the same time. Small batches run on the event loop.
+        limits: What the replica accepts.
+        threads: Number of large batches that run at the same time, and of large JSON bodies that are read at the same
+            time. Small batches run on the event loop.
     """
 
     def __init__(self, replica: Replica, follower: AliasFollower, *, limits: RequestLimits, threads: int) -> None:
@@ -42,25 +70,85 @@ class PredictionHandler:
         self._follower = follower
         self._limits = limits
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+        self._json_readers = JsonReaders(processes=threads)
+        self._schema_source: Columns | None = None
+        self._schema = RowSchema(names=(), kinds=())
+        self.budget = ByteBudget(limits.held_bytes)
+        """The bytes of larger bodies that requests hold at present."""
+        self.places = Places(ongoing=limits.ongoing, queued=limits.queued)
+        """The places of predictions outside of the event loop."""
 
     async def handle(self, request: Request) -> Response:
         """Answer a request.
 
         Raises:
-            MantaError: The body cannot be used, or no model is served.
+            MantaError: The body cannot be used, no model is served, or the replica is overloaded.
         """
-        content, content_type = await body.read(request, max_bytes=self._limits.body_bytes, content_types=READERS)
-        await self._follower.check_before_first_request()
-        served = self._replica.require_served()
-        predictor = served.predictor
-        read = READERS.get(content_type, json_rows.read)
-        rows = read(content, columns=predictor.columns, max_rows=self._limits.rows)
-        if predictor.tree_walks(len(rows)) <= MAX_INLINE_TREE_WALKS:
-            predictions, probabilities = predictor.predict(rows)
-        else:
-            loop = asyncio.get_running_loop()
-            predictions, probabilities = await loop.run_in_executor(self._executor, predictor.predict, rows)
-        return Response(encode(predictions, probabilities, str(served.version.version)), media_type=body.JSON)
+        charge = BodyCharge(self.budget)
+        try:
+            content, content_type = await body.read(
+                request,
+                max_bytes=self._limits.body_bytes,
+                timeout_s=self._limits.body_timeout_s,
+                content_types=CONTENT_TYPES,
+                charge=charge,
+            )
+            await self._follower.check_before_first_request()
+            served = self._replica.require_served()
+            predictor, version = served.predictor, str(served.version.version)
+            if len(content) > SMALL_BODY_BYTES:
+                async with self.places:
+                    rows = await self._read_large(content, content_type, predictor.columns)
+                    del content
+                    answer = await self._in_thread(_answer, predictor, rows, version)
+            else:
+                read = npy_rows.read if content_type == body.NPY else json_rows.read
+                rows = read(content, schema=self._schema_of(predictor.columns), max_rows=self._limits.rows)
+                if predictor.tree_walks(len(rows)) <= MAX_INLINE_TREE_WALKS:
+                    answer = _answer(predictor, rows, version)
+                else:
+                    async with self.places:
+                        answer = await self._in_thread(_answer, predictor, rows, version)
+        finally:
+            charge.release()
+        return Response(answer, media_type=body.JSON)
+
+    async def close(self) -> None:
+        """End the processes that read large bodies."""
+        await self._json_readers.close()
+
+    async def _read_large(self, content: bytes | bytearray, content_type: str, columns: Columns) -> np.ndarray:
+        schema, max_rows = self._schema_of(columns), self._limits.rows
+        if content_type == body.NPY:
+            return await self._in_thread(npy_rows.read, content, schema=schema, max_rows=max_rows)
+        return await self._json_readers.read(content, schema=schema, max_rows=max_rows)
+
+    async def _in_thread(self, function: Callable[Args, Result], *args: Args.args, **kwargs: Args.kwargs) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: function(*args, **kwargs))
+
+    def _schema_of(self, columns: Columns) -> RowSchema:
+        """Return the schema of the served model's columns, which changes only with the model."""
+        if columns is not self._schema_source:
+            kinds = tuple(VALUE_KINDS[column.type] for column in columns)
+            self._schema = RowSchema(names=tuple(columns.names), kinds=kinds)
+            self._schema_source = columns
+        return self._schema
+
+
+def _answer(predictor: Predictor, rows: np.ndarray, version: str) -> bytes:
+    """Predict rows and write the answer.
+
+    Raises:
+        FeaturesError: scikit-learn refuses the values, for example a category that it does not know.
+    """
+    try:
+        predictions, probabilities = predictor.predict(rows)
+    except ValueError as error:
+        raise FeaturesError(
+            f"The model cannot predict these rows: {shortened(str(error))}",
+            next_step="Compare the values with those that the model was trained on.",
+        ) from error
+    return encode(predictions, probabilities, version)
 
 
 def encode(predictions: np.ndarray, probabilities: np.ndarray | None, version: str) -> bytes:
@@ -71,11 +159,33 @@ def encode(predictions: np.ndarray, probabilities: np.ndarray | None, version: s
         probabilities: Shape (rows, classes), or None.
         version: Number of the model version.
     """
+    if len(predictions) + (0 if probabilities is None else probabilities.size) > VALUES_OF_PART:
+        return b"".join(_encoded_parts(predictions, probabilities, version))
     return _encoder.encode(
         {
-            "predictions": (predictions.astype(np.int64) if predictions.dtype.kind == "b" else predictions).tolist(),
+            "predictions": predictions.tolist(),
             "probabilities": None if probabilities is None else probabilities.tolist(),
             "model_version": version,
             "timestamp": schemas.now(),
         }
     )
+
+
+def _encoded_parts(predictions: np.ndarray, probabilities: np.ndarray | None, version: str) -> Iterator[bytes]:
+    """Yield the same JSON in parts, so that Python's lock is free in between."""
+    yield b'{"predictions":['
+    yield from _encoded_list(predictions, rows_of_part=VALUES_OF_PART)
+    yield b'],"probabilities":'
+    if probabilities is None:
+        yield b"null"
+    else:
+        yield b"["
+        yield from _encoded_list(probabilities, rows_of_part=max(1, VALUES_OF_PART // probabilities.shape[1]))
+        yield b"]"
+    yield b"," + _encoder.encode({"model_version": version, "timestamp": schemas.now()})[1:]
+
+
+def _encoded_list(values: np.ndarray, *, rows_of_part: int) -> Iterator[bytes]:
+    for start in range(0, len(values), rows_of_part):
+        yield b"," if start else b""
+        yield _encoder.encode(values[start : start + rows_of_part].tolist())[1:-1]

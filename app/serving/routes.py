@@ -69,37 +69,39 @@ def create_api(
     Args:
         fleet: Loads a version on all replicas. `fleet.replica` is the replica that answers here.
         follower: Starts and stops with the API. The API answers no request before it has started.
-        limits: Maximum rows and bytes of a request.
+        limits: What the replica accepts.
         access: What a request must contain to be accepted.
-        threads: Number of large batches that run at the same time.
+        threads: Number of large batches, and of large JSON bodies, that are handled at the same time.
     """
+    handler = PredictionHandler(fleet.replica, follower, limits=limits, threads=threads)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await follower.start()
         yield
         await follower.stop()
+        await handler.close()
 
     api = Api(
         title="manta",
         version="1",
         summary="Predictions of the champion of a model registry",
         lifespan=lifespan,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
     docs_pages.install(api)
-    openapi.install(api, fleet.replica, limits)
+    openapi.install(api, fleet.replica, limits=limits, access=access)
     error_responses.install(api)
     token_check = [Depends(bearer_token_check(access.tokens))] if access.tokens else []
     _add_load(api, fleet, limits=limits, token_check=token_check)
-    handler = PredictionHandler(fleet.replica, follower, limits=limits, threads=threads)
     if access.predict_needs_token:
         _add_predict(api, handler, token_check=token_check)
     else:
         _add_predict(api, handler, token_check=[])
         api.direct_handlers[PREDICT] = handler.handle
-    _add_status(api, fleet, follower)
+    _add_status(api, fleet, follower, access)
     if access.webhook_secret is not None:
         _add_webhook(api, follower, limits=limits, secret=access.webhook_secret)
     # Serve's metrics search the routes of each request in order, so the most frequent one comes first.
@@ -113,7 +115,7 @@ def _add_load(api: FastAPI, fleet: Fleet, *, limits: RequestLimits, token_check:
     @api.post("/model/load", dependencies=token_check, responses=openapi.LOAD_PROBLEMS)
     async def load(request: Request) -> LoadResponse:
         """Serve a version on every replica and make it the champion. If a replica refuses it, nothing changes."""
-        content, _ = await body.read(request, max_bytes=limits.body_bytes)
+        content, _ = await body.read(request, max_bytes=limits.control_body_bytes, timeout_s=limits.body_timeout_s)
         load_request = body.parse(LoadRequest, content, form=LOAD_FORM) if content else LoadRequest()
         version, replicas = await fleet.load(load_request)
         return LoadResponse(
@@ -143,12 +145,12 @@ def _add_predict(api: FastAPI, handler: PredictionHandler, *, token_check: Seque
         return await handler.handle(request)
 
 
-def _add_status(api: FastAPI, fleet: Fleet, follower: AliasFollower) -> None:
+def _add_status(api: FastAPI, fleet: Fleet, follower: AliasFollower, access: AccessRules) -> None:
     """Add the paths that describe the served model and this replica."""
     replica = fleet.replica
 
     @api.get("/model")
-    async def model() -> ModelStatus:
+    async def model(request: Request) -> ModelStatus:
         """Return the served model, what each replica serves, and which version it refused."""
         replicas = await fleet.report()
         served = replica.served
@@ -157,7 +159,7 @@ def _add_status(api: FastAPI, fleet: Fleet, follower: AliasFollower) -> None:
             model_info=_model_info(served.version) if served else None,
             columns=served.predictor.columns.names if served else [],
             classes=served.predictor.classes if served else [],
-            example=served.example if served else None,
+            example=served.example if served and access.shows_examples_to(request.headers) else None,
             mlflow_uri=replica.registry.uri,
             timestamp=schemas.now(),
             replicas=replicas,
@@ -175,7 +177,7 @@ def _add_webhook(api: FastAPI, follower: AliasFollower, *, limits: RequestLimits
     @api.post("/model/webhook", status_code=HTTPStatus.ACCEPTED, responses=openapi.WEBHOOK_PROBLEMS)
     async def on_webhook(request: Request, tasks: BackgroundTasks) -> None:
         """Receive MLflow's alias webhook. The fleet reads the alias at once; the content of the event is not used."""
-        content, _ = await body.read(request, max_bytes=limits.body_bytes)
+        content, _ = await body.read(request, max_bytes=limits.control_body_bytes, timeout_s=limits.body_timeout_s)
         webhook.verify(request.headers, content, secret=secret)
         tasks.add_task(follower.poll)
 

@@ -1,9 +1,11 @@
 """The messages of the HTTP API: JSON bodies of requests and answers."""
 
+import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from app import names
 
@@ -44,7 +46,8 @@ class ModelInfo(Message):
     stage: str
     """MLflow's stage. MLflow has deprecated stages in favor of aliases."""
     description: str
-    creation_timestamp: datetime
+    creation_timestamp: int
+    """Milliseconds since 1970, in UTC."""
 
 
 class ReplicaInfo(Message):
@@ -73,8 +76,15 @@ class LoadResponse(Message):
 class Example(Message):
     """A few held-out rows for a first request, and their true labels."""
 
-    features: list[list[float | bool | str]]
-    labels: list[str | int | float]
+    features: list[list[bool | float | str | None]]
+    """Values in the order of the columns; null for a missing value."""
+    labels: list[bool | str | int | float | None]
+
+    @field_validator("features", "labels", mode="before")
+    @classmethod
+    def _without_nan(cls, values: Sequence[object]) -> list[object]:
+        """Replace numbers that JSON cannot express."""
+        return [cls._without_nan(value) if isinstance(value, list) else _finite_or_none(value) for value in values]
 
 
 class ModelStatus(Message):
@@ -84,9 +94,11 @@ class ModelStatus(Message):
     model_info: ModelInfo | None
     columns: list[str]
     """Names of the features, in the order of the values in a row of `/predict`."""
-    classes: list[str | int]
+    classes: list[bool | str | int]
     """Class labels, in the order of the probabilities; empty if the model gives no probabilities."""
     example: Example | None
+    """Null if no model is served, if the service does not show examples, or if predictions need a token and the request
+    has none."""
     mlflow_uri: str
     timestamp: datetime
     replicas: list[ReplicaInfo]
@@ -109,7 +121,7 @@ class PredictRows(Message):
 class PredictResponse(Message):
     """The predictions for the rows of a request."""
 
-    predictions: list[str | int | float]
+    predictions: list[bool | str | int | float]
     """One prediction per row."""
     probabilities: list[list[float]] | None
     """One list per row, in the order of `classes` on `GET /model`; null if the model gives no probabilities."""
@@ -142,6 +154,10 @@ class Problem(BaseModel):
     """What is accepted."""
     next_step: str | None = None
     """What to do next."""
+
+
+def _finite_or_none(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def now() -> datetime:

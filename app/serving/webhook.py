@@ -25,7 +25,7 @@ TOLERANCE_S: Final = 300
 a recorded delivery."""
 
 
-def verify(headers: Mapping[str, str], body: bytes, *, secret: SecretStr) -> None:
+def verify(headers: Mapping[str, str], body: bytes | bytearray, *, secret: SecretStr) -> None:
     """Check the signature and the timestamp of a delivery.
 
     Args:

@@ -19,7 +19,7 @@ from app.serving.fleet.protocol import Answer, Args, FleetMember
 from app.serving.fleet.replica import Replica
 from app.serving.loading.loader import ModelLoader
 from app.serving.requests import body
-from app.serving.requests.limits import MAX_ONGOING_REQUESTS, MAX_QUEUED_REQUESTS, RETRY_AFTER_S, RequestLimits
+from app.serving.requests.limits import RETRY_AFTER_S, SMALL_BODY_BYTES, RequestLimits
 from app.serving.schemas import Problem
 from app.settings import Settings
 from scripts.reference.json_schema import Schema, fields
@@ -33,13 +33,13 @@ Requests and answers are JSON in UTF-8. A running service shows its routes at `/
 
 TOKENS: Final = """\
 `MANTA_SERVE_TOKENS` lists the accepted bearer tokens; if the list is empty, no request needs a token. With
-`MANTA_PREDICT_NEEDS_TOKEN=true`, `POST /predict` needs a token too. `POST /model/webhook` exists only if
-`MANTA_WEBHOOK_SECRET` is set; MLflow signs its requests with that secret."""
+`MANTA_PREDICT_NEEDS_TOKEN=true`, `POST /predict` needs a token too, and `GET /model` and `/openapi.json` show example
+rows only to requests with a token. With `MANTA_SHOW_EXAMPLES=false` they show none. `POST /model/webhook` exists only
+if `MANTA_WEBHOOK_SECRET` is set; MLflow signs its requests with that secret."""
 
 PROBLEMS: Final = f"""\
 Every error of the application is a problem document of [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) with the
-content type `{PROBLEM_JSON}`. If the queue of a replica is full, Ray Serve itself answers with 503 and
-plain text."""
+content type `{PROBLEM_JSON}`."""
 
 NPY: Final = f"""\
 **Body, `{body.NPY}`**
@@ -55,7 +55,7 @@ HEADERS: Final = (
     (
         f"`Retry-After: {RETRY_AFTER_S}`",
         "answer",
-        "With status 503 from a full queue: seconds until the next try.",
+        "With status 503 from an overloaded replica: seconds until the next try.",
     ),
 )
 
@@ -118,7 +118,7 @@ def _application() -> FastAPI:
     )
     fleet = Fleet(replica, _EmptyGroup())
     secret = SecretStr("secret")
-    access = AccessRules(tokens=[secret], predict_needs_token=False, webhook_secret=secret)
+    access = AccessRules(tokens=[secret], predict_needs_token=False, show_examples=True, webhook_secret=secret)
     return app_routes.create_api(fleet, AliasFollower(fleet), limits=RequestLimits(), access=access)
 
 
@@ -173,9 +173,16 @@ def _problem_types(routes: Mapping[str, Schema]) -> Iterator[tuple[str, ...]]:
 def _limits() -> Iterator[tuple[str, ...]]:
     limits = RequestLimits()
     yield "Rows of one prediction request", f"{limits.rows:,}", "413"
-    yield "Bytes of a request body", f"{limits.body_bytes:,}", "413"
-    yield "Requests in progress in a replica", f"{MAX_ONGOING_REQUESTS:,}", "The request waits."
-    yield "Requests that wait for a replica", f"{MAX_QUEUED_REQUESTS:,}", "503 with `Retry-After`"
+    yield "Bytes of a prediction request's body", f"{limits.body_bytes:,}", "413"
+    yield "Bytes of any other request's body", f"{limits.control_body_bytes:,}", "413"
+    yield "Seconds for the whole body", f"{limits.body_timeout_s:g}", "408"
+    yield (
+        f"Bytes of all bodies above {SMALL_BODY_BYTES:,} bytes in a replica",
+        f"{limits.held_bytes:,}",
+        "503 with `Retry-After`",
+    )
+    yield "Long predictions in progress in a replica", f"{limits.ongoing:,}", "The request waits."
+    yield "Long predictions that wait for a replica", f"{limits.queued:,}", "503 with `Retry-After`"
 
 
 def _first_paragraph(route: Schema) -> str:

@@ -1,33 +1,43 @@
-"""Reads a request body within its size limit, and parses it as a message of `app.serving.schemas`."""
+"""Reads a request body within its limits of size and time, and parses it as a message of `app.serving.schemas`."""
 
+import asyncio
 import json
 from collections.abc import Collection
 from typing import Final, TypeVar
 
+import msgspec
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from app.errors import InvalidBodyError, MantaError, MediaTypeError, TooLargeError
+from app.errors import BodyTimeoutError, InvalidBodyError, MantaError, MediaTypeError, TooLargeError
+from app.serving.requests.admission import BodyCharge
+from app.serving.requests.limits import SMALL_BODY_BYTES
+from app.serving.requests.row_errors import shortened
 
 JSON: Final = "application/json"
 
 NPY: Final = "application/x-npy"
 """Content type of an array in the format of `numpy.save`."""
 
-MAX_SHOWN_CHARACTERS: Final = 60
-"""Characters of an invalid value that an error message repeats."""
-
 Message = TypeVar("Message", bound=BaseModel)
 
 
-async def read(request: Request, *, max_bytes: int, content_types: Collection[str] = (JSON,)) -> tuple[bytes, str]:
-    """Read a request body, and stop as soon as it exceeds the limit.
+async def read(
+    request: Request,
+    *,
+    max_bytes: int,
+    timeout_s: float,
+    content_types: Collection[str] = (JSON,),
+    charge: BodyCharge | None = None,
+) -> tuple[bytes | bytearray, str]:
+    """Read a request body, and stop as soon as it exceeds a limit.
 
     Args:
         request: The request.
         max_bytes: Maximum size of the body, in bytes.
+        timeout_s: Seconds that the client may take to send the body.
         content_types: Accepted content types.
+        charge: Counts the received bytes of a body that is not small; None if `max_bytes` allows small bodies only.
 
     Returns:
         The body and its content type without parameters. An empty body may have any content type.
@@ -35,24 +45,73 @@ async def read(request: Request, *, max_bytes: int, content_types: Collection[st
     Raises:
         MediaTypeError: The body is not empty, and its content type is not accepted.
         TooLargeError: The body exceeds `max_bytes`.
+        BodyTimeoutError: The body was not complete in time.
+        OverloadedError: The replica holds too many bytes of other bodies.
+        ClientDisconnect: The client closed the connection.
     """
     headers = dict(request.scope["headers"])
     content_length = headers.get(b"content-length", b"")
-    if content_length.isdigit() and int(content_length) > max_bytes:
+    if content_length.isdigit() and (len(content_length) > len(str(max_bytes)) or int(content_length) > max_bytes):
         raise _too_large(max_bytes)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
     content_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+    body = await _receive_in_time(request, max_bytes=max_bytes, timeout_s=timeout_s, charge=charge)
     if body and content_type not in content_types:
         raise MediaTypeError(
-            f"The body's content type is {content_type or 'missing'}.",
+            f"The body's content type is {shortened(content_type) or 'missing'}.",
             allowed=" or ".join(content_types),
             next_step=f"Send the header `Content-Type: {JSON}`.",
         )
-    return bytes(body), content_type
+    return body, content_type
+
+
+async def _receive_in_time(
+    request: Request, *, max_bytes: int, timeout_s: float, charge: BodyCharge | None
+) -> bytes | bytearray:
+    """Receive all parts of a body, or raise `BodyTimeoutError`. `asyncio.timeout` would take five times as long."""
+    task = asyncio.current_task()
+    has_expired = False
+
+    def expire() -> None:
+        nonlocal has_expired
+        has_expired = True
+        if task is not None:
+            task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(timeout_s, expire)
+    try:
+        return await _receive(request, max_bytes=max_bytes, charge=charge)
+    except asyncio.CancelledError as error:
+        if not has_expired or task is None or task.uncancel() > 0:  # the request was cancelled by somebody else
+            raise
+        raise BodyTimeoutError(
+            "The request body was not complete in time.",
+            allowed=f"{timeout_s:g} s for the whole body",
+            next_step="Send the body faster, or split the rows over several requests.",
+        ) from error
+    finally:
+        timer.cancel()
+
+
+async def _receive(request: Request, *, max_bytes: int, charge: BodyCharge | None) -> bytes | bytearray:
+    """Receive all parts of a body."""
+    body: bytes | bytearray = b""
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part, is_last = message.get("body", b""), not message.get("more_body", False)
+        size = len(body) + len(part)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        if charge is not None and size > SMALL_BODY_BYTES:
+            charge.grow_to(size)
+        if is_last and not body:
+            return bytes(part)
+        if isinstance(body, bytes):
+            body = bytearray()
+        body += part
+        if is_last:
+            return body
 
 
 def _too_large(max_bytes: int) -> TooLargeError:
@@ -63,8 +122,8 @@ def _too_large(max_bytes: int) -> TooLargeError:
     )
 
 
-def parse(message_class: type[Message], body: bytes, *, form: str) -> Message:
-    """Parse a JSON body as a message.
+def parse(message_class: type[Message], body: bytes | bytearray, *, form: str) -> Message:
+    """Parse a small JSON body as a message.
 
     Args:
         message_class: Pydantic model of the message.
@@ -75,33 +134,31 @@ def parse(message_class: type[Message], body: bytes, *, form: str) -> Message:
         InvalidBodyError: The body is not JSON, or does not match the message.
     """
     try:
-        return message_class.model_validate_json(body)
+        members = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason = str(error).removeprefix("JSON is malformed: ")
+        raise _invalid_message(f"The body is not JSON: {reason}.", form=form) from error
+    if not isinstance(members, dict):
+        raise _invalid_message(f"The body is {_text_of(members)}, not an object.", form=form)
+    # Only here, because pydantic's error would list every unknown member.
+    unknown = next((name for name in members if name not in message_class.model_fields), None)
+    if unknown is not None:
+        raise _invalid_message(f"{shortened(unknown)} is not known.", form=form)
+    try:
+        return message_class.model_validate(members)
     except ValidationError as error:
-        raise invalid_body(error.errors(include_url=False)[0], form=form) from error
+        [details, *_] = error.errors(include_url=False)
+        location = ".".join(map(str, details["loc"])) or "The body"
+        reason = details["msg"].removeprefix("Value error, ")
+        raise _invalid_message(f"{location} is {_text_of(details['input'])}: {reason}.", form=form) from error
 
 
-def invalid_body(details: ErrorDetails, *, form: str) -> MantaError:
-    """Build the error that names the invalid part of a body and the reason.
-
-    Args:
-        details: Pydantic's description of the first error.
-        form: One line that shows the valid form.
-    """
-    if details["type"] == "json_invalid":
-        reason = details["msg"].removeprefix("Invalid JSON: ")
-        return InvalidBodyError(f"The body is not JSON: {reason}.", allowed=form, next_step="See /docs for an example.")
-    location = ".".join(map(str, details["loc"])) or "The body"
-    match details["type"]:
-        case "missing":
-            problem = "is missing"
-        case "extra_forbidden":
-            problem = "is not known"
-        case _:
-            problem = f"is {shortened(details.get('input'))}: {details['msg'].removeprefix('Value error, ')}"
-    return InvalidBodyError(f"{location} {problem}.", allowed=form, next_step="See /docs for an example.")
+def _invalid_message(detail: str, *, form: str) -> MantaError:
+    return InvalidBodyError(detail, allowed=form, next_step="See /docs for an example.")
 
 
-def shortened(value: object) -> str:
-    """Format a value as JSON, cut to `MAX_SHOWN_CHARACTERS`."""
-    text = json.dumps(value)
-    return text if len(text) <= MAX_SHOWN_CHARACTERS else text[:MAX_SHOWN_CHARACTERS] + "..."
+def _text_of(value: object) -> str:
+    try:
+        return shortened(json.dumps(value))
+    except RecursionError:
+        return "nested too deeply"

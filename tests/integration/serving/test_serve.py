@@ -3,7 +3,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,13 @@ from mlflow import MlflowClient
 from sklearn.ensemble import RandomForestClassifier
 
 from app.names import MODEL_NAME
+from app.serving.requests.limits import MAX_BODY_BYTES, MAX_HELD_BYTES
 from app.training.data.sources import load_bundled
 from tests.support.json_object import JsonObject
 from tests.support.local import LocalFolder, RunningPlatform
 from tests.support.waiting import wait_for, wait_until
 
 ROWS = load_bundled("breast-cancer").features
-ONGOING_REQUESTS, QUEUED_REQUESTS = 64, 1024
-"""Capacity of a replica, as `docs/explanation/performance.md` says."""
-EXTRA_REQUESTS = 20
-"""Requests beyond the capacity of a replica, so that the request of the test finds no place."""
 
 
 @pytest.fixture
@@ -57,6 +55,7 @@ def test_a_load_answers_with_every_documented_field(api: httpx.Client) -> None:
     assert [replica["version"] for replica in content["replicas"]] == ["1"] * len(content["replicas"])
     assert content["mlflow_uri"].startswith("http://127.0.0.1:")
     assert datetime.fromisoformat(content["timestamp"]).tzinfo is not None
+    assert isinstance(content["model_info"]["creation_timestamp"], int)
 
 
 def test_a_load_moves_the_champion_alias_to_the_version(api: httpx.Client, registry: MlflowClient) -> None:
@@ -255,25 +254,41 @@ def test_schemathesis_finds_no_error(api: httpx.Client, tmp_path: Path) -> None:
     assert "4 selected" in process.stdout or "Operations" in process.stdout
 
 
-def test_a_request_beyond_the_queue_gets_503_with_retry_after(api: httpx.Client) -> None:
+def test_beyond_the_budget_of_large_bodies_small_requests_and_loads_get_answers(api: httpx.Client) -> None:
     message = {"features": ROWS.head(1).to_numpy().tolist()}
+    large = {"features": ROWS.to_numpy().tolist()}
     head = f"POST {api.base_url.path}predict HTTP/1.1\r\nHost: manta\r\nContent-Type: application/json\r\n"
     with ExitStack() as clients:
-        for _ in range(ONGOING_REQUESTS + QUEUED_REQUESTS + EXTRA_REQUESTS):
-            client = socket.create_connection((api.base_url.host, api.base_url.port), timeout=10)
+        for _ in range(MAX_HELD_BYTES // MAX_BODY_BYTES + 1):
+            client = socket.create_connection((api.base_url.host, api.base_url.port), timeout=20)
             clients.callback(client.close)
-            client.sendall(
-                f"{head}Content-Length: 100\r\n\r\n".encode()
-            )  # without the body, so the request keeps its place
+            client.sendall(f"{head}Content-Length: {MAX_BODY_BYTES}\r\n\r\n".encode())
+            with suppress(OSError):  # the last one is refused before it has sent everything
+                client.sendall(b" " * (MAX_BODY_BYTES - 1))  # without the last byte, so that the bytes are held
 
         def refusal() -> httpx.Response | None:
-            try:
-                answer = api.post("/predict", json=message, timeout=5)
-            except httpx.TimeoutException:  # the request got a place, because the others had not all arrived
-                return None
+            answer = api.post("/predict", json=large, timeout=20)
             return answer if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE else None
 
         answer = wait_for("a refusal", refusal, timeout_s=30)
-        assert answer.headers["retry-after"] == "1"
+        assert (answer.headers["retry-after"], answer.json()["title"]) == ("1", "Overloaded")
+        assert api.post("/predict", json=message).is_success
+        assert api.post("/model/load", json={"version": "1"}).is_success
 
-    wait_until(lambda: api.post("/predict", json=message).is_success, what="predictions")
+    wait_until(lambda: api.post("/predict", json=large).is_success, what="large predictions")
+
+
+def test_a_large_body_of_wrong_values_leaves_the_honest_client_alone(api: httpx.Client) -> None:
+    body = b'{"features": [[' + b'"",' * 2_700_000 + b'""]]}'
+    message = {"features": ROWS.head(1).to_numpy().tolist()}
+    statuses: list[int] = []
+    with ThreadPoolExecutor(4) as senders:
+        hostile = [
+            senders.submit(api.post, "/predict", content=body, headers={"content-type": "application/json"})
+            for _ in range(8)
+        ]
+        while not all(request.done() for request in hostile):
+            statuses.append(api.post("/predict", json=message, timeout=5).status_code)
+
+    assert {request.result().status_code for request in hostile} == {422}
+    assert set(statuses) == {200}

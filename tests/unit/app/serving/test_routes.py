@@ -19,8 +19,10 @@ from app.settings import Settings
 from tests.support.fake_fleet import FakeReplicaGroup
 from tests.support.fake_models import FakeRegistry
 
-ACCESS = AccessRules(tokens=[SecretStr("old"), SecretStr("new")], predict_needs_token=True, webhook_secret=None)
-OPEN = AccessRules(tokens=[], predict_needs_token=False, webhook_secret=None)
+ACCESS = AccessRules(
+    tokens=[SecretStr("old"), SecretStr("new")], predict_needs_token=True, show_examples=True, webhook_secret=None
+)
+OPEN = AccessRules(tokens=[], predict_needs_token=False, show_examples=True, webhook_secret=None)
 ROW = {"features": [[1.0]]}
 
 

@@ -2,26 +2,21 @@ import json
 
 import numpy as np
 import pytest
-from mlflow.types import DataType
 
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
-from app.models.signature import Column, Columns
 from app.serving.requests import json_rows
+from app.serving.requests.row_schema import RowSchema, ValueKind
 from tests.support.json_object import JsonObject
 
-COLUMNS = Columns(
-    [
-        Column(name="mean radius"),
-        Column(name="count", type=DataType.long),
-        Column(name="sold", type=DataType.boolean),
-    ]
+SCHEMA = RowSchema(
+    names=("mean radius", "count", "sold"), kinds=(ValueKind.NUMBER, ValueKind.WHOLE_NUMBER, ValueKind.BOOLEAN)
 )
 GOOD = {"mean radius": 17.99, "count": 2, "sold": True}
-TEXT = Columns([Column(name="city", type=DataType.string), Column(name="size")])
+TEXT = RowSchema(names=("city", "size"), kinds=(ValueKind.TEXT, ValueKind.NUMBER))
 
 
-def read(body: object, columns: Columns = COLUMNS) -> np.ndarray:
-    return json_rows.read(json.dumps(body).encode(), columns=columns, max_rows=3)
+def read(body: object, schema: RowSchema = SCHEMA) -> np.ndarray:
+    return json_rows.read(json.dumps(body).encode(), schema=schema, max_rows=3)
 
 
 def test_named_values_are_sorted_into_the_order_of_the_columns() -> None:
@@ -60,7 +55,7 @@ def test_the_error_for_an_invalid_row_names_the_column(row: JsonObject, message:
         ({"rows": []}, InvalidBodyError, r"rows is \[\]"),
         ({"rows": [[1, 2]]}, InvalidBodyError, r"rows.0 is \[1, 2\]"),
         ({"rows": GOOD}, InvalidBodyError, "rows is "),
-        ({"rows": [GOOD], "features": [[1, 2, 3]]}, InvalidBodyError, "rows is not known"),
+        ({"rows": [GOOD], "features": [[1, 2, 3]]}, InvalidBodyError, "features is not known"),
         ({"rows": [GOOD] * 4}, TooLargeError, "4 rows.*up to 3 rows"),
     ],
 )

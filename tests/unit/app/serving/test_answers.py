@@ -1,0 +1,129 @@
+"""What the API answers about a model: labels of every type, large answers, and examples for those who may predict."""
+
+import asyncio
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.types import DataType
+from pydantic import SecretStr
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from app.models.artifact import Artifact
+from app.models.signature import Column
+from app.serving import predict
+from app.serving.access import AccessRules
+from tests.support.json_object import JsonObject
+from tests.support.replica_api import OPEN, ROWS, artifact, http_client, replica_api
+
+TOKEN = {"authorization": "Bearer secret"}
+GUARDED = AccessRules(tokens=[SecretStr("secret")], predict_needs_token=True, show_examples=True, webhook_secret=None)
+HIDDEN = AccessRules(tokens=[], predict_needs_token=False, show_examples=False, webhook_secret=None)
+
+
+def ask(
+    *requests: tuple[str, str, object], model: Artifact | None = None, access: AccessRules = OPEN, token: bool = True
+) -> list[httpx.Response]:
+    """Send requests, given by method, path and JSON body."""
+
+    async def run() -> list[httpx.Response]:
+        async with replica_api(model, access=access) as api, http_client(api) as client:
+            headers = TOKEN if token else {}
+            return [await client.request(method, path, json=body, headers=headers) for method, path, body in requests]
+
+    return asyncio.run(run())
+
+
+def examples_shown(access: AccessRules, *, token: bool, model: Artifact | None = None) -> list[object]:
+    """The examples of `/model` and of `/openapi.json`."""
+    status, document = ask(
+        ("GET", "/model", None), ("GET", "/openapi.json", None), access=access, token=token, model=model
+    )
+    assert status.status_code == document.status_code == 200
+    body: JsonObject = document.json()["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    return [status.json()["example"], [example["value"] for example in body["examples"].values()]]
+
+
+@pytest.mark.parametrize(
+    ("access", "token"), [(GUARDED, False), (HIDDEN, True), (HIDDEN, False)], ids=["no token", "hidden", "hidden too"]
+)
+def test_examples_are_not_shown_to_those_who_may_not_predict_or_if_switched_off(
+    access: AccessRules,
+    token: bool,  # noqa: FBT001 - a case of the test
+) -> None:
+    assert examples_shown(access, token=token) == [None, []]
+
+
+@pytest.mark.parametrize(("access", "token"), [(GUARDED, True), (OPEN, False)])
+def test_examples_are_shown_to_those_who_may_predict(access: AccessRules, token: bool) -> None:  # noqa: FBT001 - a case of the test
+    example, requests = examples_shown(access, token=token)
+
+    rows = ROWS.head(2).to_numpy().tolist()
+    assert example == {"features": rows, "labels": []}
+    assert requests == [{"features": rows[:1]}, {"rows": [dict(zip("abc", rows[0], strict=True))]}]
+
+
+def test_missing_values_in_an_example_are_null_and_no_request_contains_them() -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0]})
+    model = artifact(
+        make_pipeline(SimpleImputer(), LinearRegression()).fit(frame, frame["a"]),
+        example=pd.DataFrame({"a": [np.nan, 1.0]}),
+    )
+
+    example, requests = examples_shown(OPEN, token=False, model=model)
+
+    assert example == {"features": [[None], [1.0]], "labels": []}
+    assert requests == [{"features": [[1.0]]}, {"rows": [{"a": 1.0}]}]
+
+
+def test_boolean_classes_are_answered_as_booleans() -> None:
+    model = RandomForestClassifier(n_estimators=3, random_state=0).fit(ROWS, ROWS["a"] > 0)
+    row = {"features": [[9.0, 0, 0], [-9.0, 0, 0]]}
+
+    answer, status = ask(
+        ("POST", "/predict", row), ("GET", "/model", None), model=artifact(model, labels=[True, False])
+    )
+
+    assert answer.json()["predictions"] == [True, False]
+    assert status.json()["classes"] == [False, True]
+    assert [type(label) for label in status.json()["example"]["labels"]] == [bool, bool]
+
+
+def test_the_time_of_a_version_is_a_number_of_milliseconds() -> None:
+    [status] = ask(("GET", "/model", None))
+
+    assert status.json()["model_info"]["creation_timestamp"] == 1_700_000_000_000
+
+
+def test_a_category_that_the_model_does_not_know_is_an_error_of_the_request() -> None:
+    frame = pd.DataFrame({"city": ["Rome", "Oslo"]})
+    model = make_pipeline(OneHotEncoder(), LinearRegression()).fit(frame, [1.0, 2.0])
+    served = artifact(model, columns=[Column(name="city", type=DataType.string)], example=frame)
+
+    known, unknown = ask(
+        ("POST", "/predict", {"rows": [{"city": "Rome"}]}),
+        ("POST", "/predict", {"rows": [{"city": "Bonn"}]}),
+        model=served,
+    )
+
+    assert known.status_code == 200
+    assert unknown.status_code == 422
+    assert "Bonn" in unknown.json()["detail"] or "unknown categories" in unknown.json()["detail"]
+
+
+def test_a_large_answer_equals_the_parts_that_it_is_written_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    predictions, probabilities = random.choice(["benign", "malignant"], size=100), random.random((100, 2))
+    answer = httpx.Response(200, content=predict.encode(predictions, probabilities, "1")).json()
+    monkeypatch.setattr(predict, "VALUES_OF_PART", 7)
+
+    for values in (probabilities, None):
+        parts = httpx.Response(200, content=predict.encode(predictions, values, "1")).json()
+        assert parts["predictions"] == answer["predictions"]
+        assert parts["probabilities"] == (None if values is None else answer["probabilities"])
+        assert parts.keys() == answer.keys()
