@@ -10,7 +10,13 @@ from app.cli.json_object import JsonObject
 from app.errors import LoadInProgressError, MantaError, PlatformError
 
 API_TIMEOUT_S: Final = 120.0
-"""Timeout of a request. Loading a large model takes long."""
+"""Timeout of every request except a load."""
+
+LOAD_PATH: Final = "/model/load"
+"""Path of a load. Its limits are those of the service, which a stack can set, so the client waits for the answer."""
+
+CHECK_STATUS: Final = "The service may still process the request. Look at the version that it serves: `manta status`."
+"""Next step for a request that has no usable answer."""
 
 
 class ApiError(MantaError):
@@ -34,16 +40,28 @@ def call(endpoints: Endpoints, method: str, path: str, *, body: object = None) -
     Raises:
         ApiError: The application answered with an error.
         LoadInProgressError: Another load is in progress. The request may be repeated.
-        PlatformError: Nothing answers at the address, or the response is not JSON.
+        PlatformError: Nothing answers at the address, the answer does not come, or it is not JSON.
     """
     url = endpoints.api_url + path
+    timeout = httpx.Timeout(API_TIMEOUT_S, read=None if path == LOAD_PATH else API_TIMEOUT_S)
     try:
-        response = httpx.request(method, url, json=body, headers=endpoints.serve_headers, timeout=API_TIMEOUT_S)
+        response = httpx.request(method, url, json=body, headers=endpoints.serve_headers, timeout=timeout)
         document: JsonObject = response.json()
-    except (httpx.HTTPError, httpx.InvalidURL, json.JSONDecodeError) as error:
+    except (httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError) as error:
         raise PlatformError(
-            f"The service at {url} does not answer, or its answer is not JSON: {error}.",
+            f"The service at {url} accepted the request, but gave no answer: {error or type(error).__name__}.",
+            next_step=CHECK_STATUS,
+        ) from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise PlatformError(
+            f"The service at {url} does not answer: {error or type(error).__name__}.",
             next_step="Start the platform with `manta local`, or name another service with MANTA_SERVE_URL.",
+        ) from error
+    except json.JSONDecodeError as error:
+        raise PlatformError(
+            f"The answer of {url} has status {response.status_code} and is not JSON.",
+            next_step="Check that MANTA_SERVE_URL is the address of the service. If a proxy in between gave up: "
+            f"{CHECK_STATUS}",
         ) from error
     if response.is_error:
         is_busy = str(document.get("type", "")).endswith(f":{LoadInProgressError.slug()}")

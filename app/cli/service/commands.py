@@ -14,7 +14,7 @@ from rich.table import Table
 from app.cli.endpoints import Endpoints
 from app.cli.json_object import JsonObject
 from app.cli.progress import console
-from app.cli.service.client import ApiError, call
+from app.cli.service.client import LOAD_PATH, ApiError, call
 from app.cli.shared_options import JsonOption
 from app.errors import DataError, LoadInProgressError, PlatformError
 from app.settings import settings
@@ -65,10 +65,10 @@ def _load_with_retries(endpoints: Endpoints, selection: dict[str, str]) -> JsonO
     """
     for _ in range(LOAD_RETRIES):
         try:
-            return call(endpoints, "POST", "/model/load", body=selection)
+            return call(endpoints, "POST", LOAD_PATH, body=selection)
         except LoadInProgressError:
             time.sleep(LOAD_RETRY_PAUSE_S)
-    return call(endpoints, "POST", "/model/load", body=selection)
+    return call(endpoints, "POST", LOAD_PATH, body=selection)
 
 
 def predict(
