@@ -35,6 +35,9 @@ CHAMPION: Final = "champion"
 SERVING_LOG: Final = "ray.serve.manta"
 """Name of the logger of all serving code. It is a child of Ray Serve's logger."""
 
+NOT_READY_MESSAGE: Final = "not ready until MLflow's alias names a version that can serve"
+"""Beginning of the log line of a replica that has no version to serve. `manta doctor` looks for it."""
+
 TRAIN_MODULE: Final = "app.train"
 """Module that a training job runs: `python -m app.train`."""
 

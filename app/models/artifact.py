@@ -21,6 +21,7 @@ from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from app.errors import ModelRefusedError
+from app.models.fitted_release import check_fitted_release
 from app.models.signature import RETRAIN, Columns, infer_signature, read_columns
 
 TRUSTED_TYPES: Final = [
@@ -161,14 +162,7 @@ def _check_flavor(flavor: Mapping[str, object], label: str) -> None:
             allowed="skops",
             next_step="Log the model with mlflow.sklearn.log_model(..., serialization_format='skops').",
         )
-    fitted_with, installed_version = str(flavor.get("sklearn_version")), package_version("scikit-learn")
-    if fitted_with.split(".")[:2] != installed_version.split(".")[:2]:
-        raise ModelRefusedError(
-            f"{label} was fitted with scikit-learn {fitted_with}, "
-            f"but scikit-learn {installed_version} is installed here.",
-            allowed=f"a model of scikit-learn {'.'.join(installed_version.split('.')[:2])}.*",
-            next_step=RETRAIN,
-        )
+    check_fitted_release(str(flavor.get("sklearn_version")), label=label)
 
 
 def _load(path: Path, label: str) -> BaseEstimator:

@@ -12,10 +12,10 @@ import typer
 
 from app.cli.endpoints import Endpoints
 from app.cli.ports import LOOPBACK, free_ports
-from app.cli.stack import tunnels
+from app.cli.stack import pending_cluster, tunnels
 from app.cli.stack.outputs import StackOutputs, Tunnel, read_outputs
 from app.cli.state import STATE_FOLDER, is_platform_running
-from app.errors import PlatformError
+from app.errors import ParameterError, PlatformError
 from app.settings import Settings
 
 PROJECT_FILE: Final = "Pulumi.yaml"
@@ -51,6 +51,32 @@ class Destination:
         tunnel = self.tunnel.model_copy(update={"local_port": port})
         async with tunnels.open_tunnel(tunnel, context=self.context, report=_print_to_stderr):
             yield self.endpoints.model_copy(update={"ray_url": f"http://{LOOPBACK}:{port}"})
+
+
+def find_pending(*, address: str = "", token: str = "", stack: str = "") -> Destination:
+    """Find the Ray cluster that an upgrade of a stack has started and that does not serve yet.
+
+    Args:
+        address: Must be empty, because the cluster has no address outside of Kubernetes.
+        token: Ray's token, in place of the stack's output.
+        stack: Name of the stack; empty for the selected stack.
+
+    Raises:
+        ParameterError: An address is given.
+        StackError: Pulumi cannot read the stack, or no cluster is pending.
+    """
+    if address:
+        raise ParameterError("--pending and --address were given together.", next_step="Drop one.")
+    outputs = read_outputs(stack, show_secrets=not token)
+    tunnel = pending_cluster.find_tunnel(outputs)
+    name = outputs.stack or stack
+    return Destination(
+        endpoints=Endpoints(ray_token=token or outputs.ray_token.get_secret_value()),
+        name=f"{tunnel.service} (pending Ray cluster of stack {name or 'selected'})",
+        stack=name,
+        tunnel=tunnel,
+        context=outputs.context,
+    )
 
 
 def find(settings: Settings, *, address: str = "", token: str = "", stack: str = "") -> Destination:

@@ -64,10 +64,23 @@ def command() -> Callable[..., None]:
                 show_default=False,
             ),
         ] = "",
+        pending: Annotated[
+            bool,
+            typer.Option(
+                "--pending",
+                help="Train on the new Ray cluster of an upgrade of the stack, before it serves.",
+                rich_help_panel=CLUSTER_PANEL,
+            ),
+        ] = False,
         **train_arguments: Any,  # noqa: ANN401 - passed on unchanged to `parse_train_options`, which declares their types
     ) -> None:
         parse_train_options(**train_arguments)
-        run(destination.find(settings(), address=address, token=token, stack=stack), parsed_options.pop())
+        cluster = (
+            destination.find_pending(address=address, token=token, stack=stack)
+            if pending
+            else destination.find(settings(), address=address, token=token, stack=stack)
+        )
+        run(cluster, parsed_options.pop())
 
     functions = (parse_train_options, train)
     parameters = [

@@ -18,7 +18,7 @@ from app.cli.jobs.destination import Destination
 from app.cli.jobs.job import Job
 from app.cli.jobs.ray_jobs_api import RayJobsApi
 from app.cli.json_object import JsonObject
-from app.cli.local import haproxy
+from app.cli.local import champion, haproxy
 from app.cli.local.platform import Platform, Ports
 from app.cli.local.processes import Processes
 from app.cli.progress import Steps, console
@@ -90,7 +90,7 @@ async def _start(platform: Platform, endpoints: Endpoints, steps: Steps, *, trai
     platform.start_ray()
     mlflow = asyncio.create_task(_wait_for_mlflow(platform, endpoints, steps))
     ray = asyncio.create_task(_wait_for_ray(platform, endpoints, steps))
-    training = _train_champion(platform, endpoints, steps, asyncio.gather(mlflow, ray), is_forced=train)
+    training = _train_champion(endpoints, steps, asyncio.gather(mlflow, ray), is_forced=train)
     await asyncio.gather(_deploy_serve(platform, endpoints, steps, ray), training)
 
 
@@ -111,16 +111,22 @@ async def _deploy_serve(platform: Platform, endpoints: Endpoints, steps: Steps, 
 
 
 async def _train_champion(
-    platform: Platform,
     endpoints: Endpoints,
     steps: Steps,
     mlflow_and_ray: Awaitable[object],
     *,
     is_forced: bool,
 ) -> None:
-    """Run a training job if there is no champion yet, or if it is forced."""
+    """Run a training job if there is no champion yet, or if it is forced.
+
+    Raises:
+        ModelRefusedError: Another release trained the champion, so that the service would never be ready.
+    """
     await mlflow_and_ray
-    if is_forced or not await platform.has_champion():
+    version = await champion.find_version(endpoints.mlflow_url)
+    if version is not None and not is_forced:
+        await champion.check_release(endpoints.mlflow_url, version)
+    else:
         with steps.step("Training: waiting for the job", "A model is trained and registered"):
             await _run_training_job(endpoints)
 
@@ -149,7 +155,7 @@ async def _predict_example(endpoints: Endpoints, steps: Steps) -> JsonObject:
     with steps.step("Model: waiting for the load", "The model is loaded"):
         status = await _wait_for_model(endpoints)
         if not status["model_loaded"]:
-            await asyncio.to_thread(client.call, endpoints, "POST", "/model/load")
+            await asyncio.to_thread(client.call, endpoints, "POST", client.LOAD_PATH)
             status = await asyncio.to_thread(client.call, endpoints, "GET", "/model")
     request = {"features": status["example"]["features"][:1]}
     with steps.step("Prediction: waiting for the response", "A held-out row is predicted"):

@@ -20,7 +20,6 @@ from app.cli.local import haproxy
 from app.cli.local.processes import Processes
 from app.cli.ports import LOOPBACK, free_ports
 from app.errors import PlatformError
-from app.settings import settings
 
 POLL_S: Final = 0.1
 """Pause between two checks of a part that is starting or running."""
@@ -180,15 +179,6 @@ class Platform:
             "ray", self._endpoints.ray_url + "/api/serve/applications/", method="PUT", json=config
         )
         await self._wait_for_response("ray", self._endpoints.api_url + "/healthz")
-
-    async def has_champion(self) -> bool:
-        """Whether MLflow has a champion, from an earlier start."""
-        async with httpx.AsyncClient(timeout=START_TIMEOUT_S) as client:
-            response = await client.get(
-                self._endpoints.mlflow_url + "/api/2.0/mlflow/registered-models/alias",
-                params={"name": settings().model_name, "alias": names.CHAMPION},
-            )
-        return response.is_success
 
     async def watch(self) -> None:
         """Run until a process ends.

@@ -76,7 +76,7 @@ class AliasFollower:
             if await self._serve_copy():
                 log.warning("this replica serves a copy of version %s: %s", self._replica.served_version, self.trouble)
                 break
-            log.error("not ready until MLflow's alias names a version that can serve: %s", self.trouble)
+            log.error("%s: %s", names.NOT_READY_MESSAGE, self.trouble)
             await asyncio.sleep(_poll_interval_s())
         self._polling = asyncio.create_task(self._poll_forever())
 

@@ -6,8 +6,10 @@ from typing import Final
 import httpx
 
 from app.cli.json_object import JsonObject
-from app.cli.stack.doctor.checks import CheckResult, Kubectl, ProgramError, Status, pass_or_fail
+from app.cli.stack import pending_cluster
+from app.cli.stack.doctor.checks import CheckResult, Status, pass_or_fail
 from app.cli.stack.outputs import StackOutputs
+from app.cli.stack.programs import Kubectl, ProgramError
 
 SELECTORS: Final = {
     "operator": "app.kubernetes.io/name=kuberay-operator",
@@ -27,7 +29,9 @@ def run_checks(outputs: StackOutputs) -> Iterator[CheckResult]:
         for part, selector in SELECTORS.items():
             namespace = f"{outputs.namespace}-operator" if part == "operator" else outputs.namespace
             yield _check_pods(part, namespace, kubectl.items("pods", "-n", namespace, "-l", selector))
-        yield _check_ray_service(outputs.namespace, kubectl.items("rayservices.ray.io", "-n", outputs.namespace))
+        services = kubectl.items("rayservices.ray.io", "-n", outputs.namespace)
+        yield _check_ray_service(outputs.namespace, services)
+        yield from _check_pending_cluster(kubectl, outputs.namespace, services)
         yield from _check_volumes(outputs.namespace, kubectl.items("persistentvolumeclaims", "-n", outputs.namespace))
     except ProgramError as error:
         next_step = f"Start the cluster, or check that {outputs.context} is the right context."
@@ -63,6 +67,17 @@ def _check_ray_service(namespace: str, services: list[JsonObject]) -> CheckResul
         return CheckResult("ray service", Status.WRONG, str(ready.get("message", "not ready")), next_step)
     is_upgrading = conditions.get("UpgradeInProgress", {}).get("status") == "True"
     return CheckResult("ray service", Status.OK, "ready; an upgrade is in progress" if is_upgrading else "ready")
+
+
+def _check_pending_cluster(kubectl: Kubectl, namespace: str, services: list[JsonObject]) -> Iterator[CheckResult]:
+    """During an upgrade, check whether the replicas of the new Ray cluster can serve the champion."""
+    if (pending := pending_cluster.find(services)) is None:
+        return
+    cluster = pending["rayClusterName"]
+    reason = pending_cluster.not_ready_reason(kubectl, namespace, cluster)
+    detail = f"{cluster} is not ready: {reason}" if reason else f"{cluster} is starting"
+    next_step = "If the champion is of another release: manta train --pending"
+    yield pass_or_fail("pending ray cluster", detail, next_step, has_passed=not reason)
 
 
 def _check_volumes(namespace: str, claims: list[JsonObject]) -> Iterator[CheckResult]:

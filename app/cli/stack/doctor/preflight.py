@@ -12,7 +12,8 @@ from decimal import Decimal
 from typing import Final, TypeVar
 
 from app.cli.json_object import JsonObject
-from app.cli.stack.doctor.checks import CheckResult, Kubectl, ProgramError, Status, pass_or_fail, run_program
+from app.cli.stack.doctor.checks import CheckResult, Status, pass_or_fail
+from app.cli.stack.programs import Kubectl, ProgramError, run_program
 from app.errors import ParameterError
 
 TOOLS: Final = {

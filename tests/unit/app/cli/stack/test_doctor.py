@@ -6,6 +6,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from app import names
 from app.cli.main import cli
 from app.cli.stack.doctor import health, preflight
 from app.cli.stack.doctor.checks import CheckResult, Status
@@ -32,7 +33,7 @@ CONFIG = {
 NODE = {"metadata": {"name": "node"}, "status": {"allocatable": {"cpu": "4", "memory": "8Gi"}}}
 CLASS = {"metadata": {"name": "standard", "annotations": {preflight.DEFAULT_CLASS_ANNOTATION: "true"}}}
 CLAIM = {"metadata": {"name": "data"}, "status": {"phase": "Bound"}}
-SERVICE = {"metadata": {"name": "manta"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+SERVICE: JsonObject = {"metadata": {"name": "manta"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
 FORWARD = {"name": "ray", "namespace": "manta", "service": "head", "port": 8265, "localPort": 8265}
 OUTPUTS = StackOutputs.model_validate(
     {
@@ -47,6 +48,7 @@ OUTPUTS = StackOutputs.model_validate(
 )
 KUBECTL = """#!/bin/sh
 case "$*" in
+    *exec*) cat "$0-log" 2> /dev/null ;;
     *version*) echo '{"serverVersion": {"gitVersion": "v1.34.4"}}' ;;
     *can-i*) echo yes ;;
     *)
@@ -229,6 +231,34 @@ def test_a_pod_that_is_not_ready_fails_with_its_reason_and_the_command_for_its_l
     assert result.status is Status.WRONG
     assert "OOMKilled" in result.detail
     assert result.next_step == "kubectl logs --previous pod-1 -n manta"
+
+
+REFUSAL = "m version 3 was fitted with scikit-learn 0.9.7"
+NOT_READY_LINE = f"ERROR 2026-01-01 manta_ModelServer -- {names.NOT_READY_MESSAGE}: {REFUSAL}\n"
+
+
+@pytest.mark.usefixtures("reachable_addresses")
+@pytest.mark.parametrize(
+    ("log", "status", "detail"),
+    [
+        (NOT_READY_LINE, Status.WRONG, f"manta-new is not ready: {REFUSAL}"),
+        ("", Status.OK, "manta-new is starting"),
+        (None, Status.OK, "manta-new is starting"),
+    ],
+    ids=["refused champion", "no message", "no log"],
+)
+def test_the_pending_cluster_of_an_upgrade_is_checked(
+    machine: Machine, tmp_path: Path, log: str | None, status: Status, detail: str
+) -> None:
+    pending = {"pendingServiceStatus": {"rayClusterName": "manta-new"}}
+    machine.objects["rayservices.ray.io"] = [SERVICE | {"status": SERVICE["status"] | pending}]
+    if log is not None:
+        (tmp_path / "kubectl-log").write_text(log)
+
+    result = health_results(machine)["pending ray cluster"]
+
+    assert (result.status, result.detail) == (status, detail)
+    assert ("manta train --pending" in result.next_step) == (status is Status.WRONG)
 
 
 def test_an_unreachable_address_suggests_manta_forward(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

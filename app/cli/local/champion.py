@@ -1,0 +1,60 @@
+"""The champion of the local platform: whether MLflow has one, and whether this release can serve it.
+
+The module uses plain HTTP, because importing MLflow takes longer than the requests. The replica checks the whole model.
+"""
+
+import re
+from typing import Final
+
+import httpx
+
+from app import names
+from app.cli.json_object import JsonObject
+from app.models.fitted_release import check_fitted_release
+from app.settings import settings
+
+REQUEST_TIMEOUT_S: Final = 180.0
+"""Timeout of a request to an MLflow server that has just started."""
+
+API: Final = "/api/2.0/mlflow"
+
+ARTIFACTS_SCHEME: Final = "mlflow-artifacts:"
+"""Scheme of the artifacts that MLflow's server delivers itself."""
+
+SKLEARN_VERSION: Final = re.compile(r"^ +sklearn_version: *['\"]?([0-9][^'\"\s]*)", re.MULTILINE)
+"""Line of the file `MLmodel` with the version of scikit-learn that fitted the model."""
+
+
+async def find_version(mlflow_url: str) -> str | None:
+    """Look up the number of the champion; None if there is no champion yet."""
+    async with httpx.AsyncClient(base_url=mlflow_url, timeout=REQUEST_TIMEOUT_S) as client:
+        query = {"name": settings().model_name, "alias": names.CHAMPION}
+        response = await client.get(f"{API}/registered-models/alias", params=query)
+    if not response.is_success:
+        return None
+    document: JsonObject = response.json()
+    return str(document["model_version"]["version"])
+
+
+async def check_release(mlflow_url: str, version: str) -> None:
+    """Refuse a version that another minor version of scikit-learn fitted, as every replica does.
+
+    Args:
+        mlflow_url: URL of MLflow.
+        version: Number of the version.
+
+    Raises:
+        ModelRefusedError: The minor versions differ.
+    """
+    model_name = settings().model_name
+    async with httpx.AsyncClient(base_url=mlflow_url, timeout=REQUEST_TIMEOUT_S) as client:
+        query = {"name": model_name, "version": version}
+        response = await client.get(f"{API}/model-versions/get-download-uri", params=query)
+        uri = str(response.json().get("artifact_uri", "")) if response.is_success else ""
+        if not uri.startswith(ARTIFACTS_SCHEME):
+            return
+        folder = httpx.URL(uri).path.strip("/")
+        response = await client.get(f"/api/2.0/mlflow-artifacts/artifacts/{folder}/MLmodel")
+    fitted_with = SKLEARN_VERSION.search(response.text) if response.is_success else None
+    if fitted_with is not None:
+        check_fitted_release(fitted_with[1], label=f"{model_name} version {version}")
