@@ -1,3 +1,5 @@
+import errno
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from app.errors import DataError
+from app.settings import Settings
 from app.training import registration
 from app.training.evaluation.promotion_gate import GateConfig, HeldOutRows
 from app.training.provenance import forest_fingerprint
@@ -14,11 +17,8 @@ from app.training.registration import FittedForest
 FEATURES = pd.DataFrame(np.random.default_rng(1).normal(size=(40, 2)), columns=["a b", "labels"], index=range(5, 45))
 
 
-@pytest.mark.parametrize("labels", [("yes", "no"), (1, 0)], ids=["text", "numbers"])
-def test_a_saved_forest_is_restored_unchanged(tmp_path: Path, labels: tuple[str | int, str | int]) -> None:
-    target = pd.Series([labels[value > 0] for value in FEATURES["a b"]], index=FEATURES.index, name="sold")
-    target = target.astype(object) if isinstance(labels[0], str) else target
-    forest = FittedForest(
+def fitted_forest(target: pd.Series) -> FittedForest:
+    return FittedForest(
         model=RandomForestClassifier(5, random_state=1).fit(FEATURES, target),
         rows=HeldOutRows(
             features=FEATURES,
@@ -33,6 +33,13 @@ def test_a_saved_forest_is_restored_unchanged(tmp_path: Path, labels: tuple[str 
         params={"n_estimators": 5, "max_depth": None},
         fit_s=1.5,
     )
+
+
+@pytest.mark.parametrize("labels", [("yes", "no"), (1, 0)], ids=["text", "numbers"])
+def test_a_saved_forest_is_restored_unchanged(tmp_path: Path, labels: tuple[str | int, str | int]) -> None:
+    target = pd.Series([labels[value > 0] for value in FEATURES["a b"]], index=FEATURES.index, name="sold")
+    target = target.astype(object) if isinstance(labels[0], str) else target
+    forest = fitted_forest(target)
 
     registration.save(forest, run_id="r", folder=tmp_path)
     restored, run_id = registration.restore(tmp_path)
@@ -50,3 +57,16 @@ def test_a_saved_forest_is_restored_unchanged(tmp_path: Path, labels: tuple[str 
 def test_a_folder_without_a_saved_forest_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not contain a model that training saved"):
         registration.restore(tmp_path)
+
+
+def test_a_forest_that_cannot_be_saved_for_later_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", fail)
+    forest = fitted_forest(pd.Series([value > 0 for value in FEATURES["a b"]], index=FEATURES.index).astype(int))
+
+    next_step = registration.save_for_later(forest, run_id="r", settings=Settings())
+
+    assert "cannot be saved for later: [Errno 28] No space left on device" in next_step
+    assert "train again" in next_step
