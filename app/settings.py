@@ -21,6 +21,15 @@ CLIENT_DEFAULTS: Final = {
 """Environment variables of MLflow's client and Ray Tune, set unless the environment already sets them."""
 
 
+LOADING_DEFAULTS: Final = {
+    "JOBLIB_MULTIPROCESSING": "0",  # an estimator with n_jobs would start processes
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+"""Environment variables of the process that loads models. Threads of libraries do not survive its forks."""
+
+
 class Settings(BaseSettings):
     """Settings of this process. The alias of each field is the name of its environment variable."""
 
@@ -123,6 +132,17 @@ def empty_environment() -> dict[str, str]:
     """
     prefixes = ("MANTA_", "MLFLOW_", "RAY_")
     return {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+
+
+def loading_environment(package_folder: Path) -> dict[str, str]:
+    """Build the environment of the process that loads models: that of this process without Ray, and with one thread.
+
+    Args:
+        package_folder: Folder of the package `app`, which Ray may have added to the path of this process only.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    path = os.pathsep.join(part for part in (str(package_folder), inherited.get("PYTHONPATH", "")) if part)
+    return CLIENT_DEFAULTS | inherited | LOADING_DEFAULTS | {"PYTHONPATH": path}
 
 
 @cache

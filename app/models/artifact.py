@@ -4,7 +4,6 @@ Models are stored with skops. Loading a skops file builds known types only and r
 versions and aliases are in `app.models.registry`.
 """
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
@@ -15,7 +14,6 @@ import mlflow.sklearn
 import numpy as np
 import pandas as pd
 import skops.io
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from skops.io.exceptions import UntrustedTypesFoundException
@@ -67,6 +65,10 @@ EXAMPLE_LABELS: Final = "example_labels"
 """Key of the MLflow metadata: the true labels of the input example."""
 
 
+EXAMPLE_PATHS: Final = frozenset({"artifact_path", "serving_input_path"})
+"""Keys of the MLflow metadata: files of the input example."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
     """A stored model that passed the checks of `read`."""
@@ -81,6 +83,12 @@ class Artifact:
     """Shape (rows, classes), float64: class probabilities for the example; None if they were not recorded."""
     example_labels: list[str | int | float]
     """The true labels of the example, which are held-out rows; empty if they were not recorded."""
+
+    @property
+    def example_rows(self) -> np.ndarray:
+        """Shape (rows, columns): the input example as the rows of a request; dtype object if a column holds text."""
+        rows: np.ndarray = self.example.to_numpy(dtype=object if self.columns.hold_text else np.float64)
+        return rows
 
 
 def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series) -> str:
@@ -122,33 +130,67 @@ def read(folder: Path, *, label: str) -> Artifact:
 
     Raises:
         ModelRefusedError: The model is neither a classifier nor a regressor, is stored in a format that runs code when
-            it is loaded, was fitted with another minor version of scikit-learn, or lacks a matching signature or an
-            input example.
+            it is loaded, was fitted with another minor version of scikit-learn, has damaged metadata, names a file
+            outside its folder, or lacks a matching signature or an input example.
     """
     try:
         mlflow_model = Model.load(folder)
-        example = mlflow_model.load_input_example(str(folder))
-    except (MlflowException, OSError) as error:
-        raise ModelRefusedError(f"{label} is not an MLflow model.", next_step=RETRAIN) from error
+        model = load_estimator(_find_estimator(folder, mlflow_model, label), label)
+        columns = read_columns(mlflow_model.signature, model, label=label)
+        example = _read_example(folder, mlflow_model, label)
+        metadata = mlflow_model.metadata or {}
+        probabilities = metadata.get(EXAMPLE_PROBABILITIES)
+        return Artifact(
+            model=model,
+            columns=columns,
+            example=example[columns.names],
+            example_predictions=metadata.get(EXAMPLE_PREDICTIONS),
+            example_probabilities=None if probabilities is None else np.array(probabilities, dtype=np.float64),
+            example_labels=metadata.get(EXAMPLE_LABELS, []),
+        )
+    except (ModelRefusedError, MemoryError):
+        raise
+    except Exception as error:  # YAML, MLflow and pandas raise many types for damaged metadata
+        raise ModelRefusedError(
+            f"{label} is not an MLflow model that can be read: {type(error).__name__}: {error}", next_step=RETRAIN
+        ) from error
+
+
+def find_estimator(folder: Path, *, label: str) -> Path:
+    """Return the path of the estimator's skops file in an artifact that passed the checks of `read`."""
+    return _find_estimator(folder, Model.load(folder), label)
+
+
+def _find_estimator(folder: Path, mlflow_model: Model, label: str) -> Path:
     flavor = mlflow_model.flavors.get("sklearn", {})
     _check_flavor(flavor, label)
-    model = _load(folder / flavor["pickled_model"], label)
-    columns = read_columns(mlflow_model.signature, model, label=label)
-    metadata = mlflow_model.metadata or {}
+    return _inside(folder, flavor["pickled_model"], label)
+
+
+def _read_example(folder: Path, mlflow_model: Model, label: str) -> pd.DataFrame:
+    info = mlflow_model.saved_input_example_info or {}
+    for key in EXAMPLE_PATHS & info.keys():
+        _inside(folder, info[key], label)
+    example = mlflow_model.load_input_example(str(folder))
     if not isinstance(example, pd.DataFrame):
         raise ModelRefusedError(
             f"{label} has no input example with named columns.",
             next_step="Log the model with mlflow.sklearn.log_model(..., input_example=a data frame of a few rows).",
         )
-    probabilities = metadata.get(EXAMPLE_PROBABILITIES)
-    return Artifact(
-        model=model,
-        columns=columns,
-        example=example[columns.names],
-        example_predictions=metadata.get(EXAMPLE_PREDICTIONS),
-        example_probabilities=None if probabilities is None else np.array(probabilities, dtype=np.float64),
-        example_labels=metadata.get(EXAMPLE_LABELS, []),
-    )
+    return example
+
+
+def _inside(folder: Path, path: str, label: str) -> Path:
+    """Return the path of a file that the metadata names, unless the file is outside the folder."""
+    root = folder.resolve()
+    file = (root / path).resolve()
+    if not file.is_relative_to(root):
+        raise ModelRefusedError(
+            f"The metadata of {label} names a file outside its folder: {path}.",
+            allowed="relative paths inside the model's folder",
+            next_step=RETRAIN,
+        )
+    return file
 
 
 def _check_flavor(flavor: Mapping[str, object], label: str) -> None:
@@ -165,15 +207,28 @@ def _check_flavor(flavor: Mapping[str, object], label: str) -> None:
     check_fitted_release(str(flavor.get("sklearn_version")), label=label)
 
 
-def _load(path: Path, label: str) -> BaseEstimator:
+def load_estimator(path: Path, label: str) -> BaseEstimator:
+    """Read a fitted estimator from a skops file.
+
+    Args:
+        path: The file.
+        label: Name of the model in error messages.
+
+    Raises:
+        ModelRefusedError: The file is damaged, holds types that are not trusted, or no classifier and no regressor.
+    """
     try:
         model = skops.io.load(path, trusted=TRUSTED_TYPES)
     except UntrustedTypesFoundException as error:
         raise ModelRefusedError(
             f"{label} holds types that are not trusted: {error}", next_step="Use an estimator of scikit-learn."
         ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, ImportError, OSError, zipfile.BadZipFile) as error:
-        raise ModelRefusedError(f"{label} cannot be read: {error}", next_step=RETRAIN) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file makes skops and the types that it builds raise anything
+        raise ModelRefusedError(
+            f"{label} cannot be read: {type(error).__name__}: {error}", next_step=RETRAIN
+        ) from error
     if not isinstance(model, BaseEstimator) or not (is_classifier(model) or is_regressor(model)):
         raise ModelRefusedError(
             f"{label} is a {type(model).__name__}, which is neither a classifier nor a regressor.",

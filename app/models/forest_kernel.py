@@ -5,26 +5,19 @@ scikit-learn rounds a row to float32 and goes left if `x <= threshold`, where th
 order of the trees and divided once. `app.models.predictor` decides which models are compiled.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Self
+from collections.abc import Callable
+from typing import Any, Final
 
 import numba
 import numpy as np
-from sklearn.tree._tree import TREE_LEAF, Tree
 
-NODE: Final = np.dtype([("threshold", np.float32), ("feature", np.uint32), ("left", np.uint32)])
-"""A node. Its right child follows its left child. The left child of a leaf is the leaf itself, and its threshold is
-infinite."""
+from app.models.flat_forest import LEAF, NODE, FlatForest
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """The arrays of a `FlatForest`: nodes, values, roots, depths."""
 
 Lanes = tuple[np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64, np.uint64]
 """The current node of each of the `LANES` rows that walk down a tree together."""
-
-LEAF: Final = np.float32(np.inf)
-"""Threshold of a leaf."""
 
 LANES: Final = 8
 """Rows that walk down a tree together. While one row waits for memory, the processor works on the others."""
@@ -39,112 +32,50 @@ STEPS_PER_CHECK: Final = 2
 """Steps between two such checks."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FlatForest:
-    """The trees of a forest as contiguous arrays. The nodes of each tree are in breadth-first order."""
+def predict(forest: FlatForest, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Compute the mean of the trees' values for each row.
 
-    nodes: np.ndarray
-    """Shape (nodes,), dtype `NODE`: the nodes of all trees, one tree after the other."""
-    values: np.ndarray
-    """Shape (nodes, outputs), float64: value of each leaf. A regressor has one output, a classifier one per class."""
-    roots: np.ndarray
-    """Shape (trees,), uint32: index of the root of each tree."""
-    depths: np.ndarray
-    """Shape (trees,), int64: steps from the root to the deepest leaf."""
-    width: int
-    """Number of features in a row."""
+    Args:
+        forest: A forest whose indices were checked; see `measure_depths`.
+        rows: Shape (rows, width), float64.
 
-    @classmethod
-    def flatten(cls, trees: Sequence[Tree], *, width: int, outputs: int) -> Self | None:
-        """Convert trees to arrays.
+    Returns:
+        The index of each row's largest output (the first one of equal outputs), shape (rows,), int64. And the
+        outputs, shape (rows, outputs), float64. None if the rows have another width or hold a value that is not
+        finite in float32, because scikit-learn treats those differently.
+    """
+    if rows.ndim != 2 or rows.shape[1] != forest.width:  # noqa: PLR2004 - rows and columns
+        return None
+    features = np.ascontiguousarray(rows, dtype=np.float64)
+    largest = np.empty(len(rows), dtype=np.int64)
+    outputs = np.zeros((len(rows), forest.values.shape[1]))
+    is_finite = _walk((forest.nodes, forest.values, forest.roots, forest.depths), features, outputs, largest)
+    return (largest, outputs) if is_finite else None
 
-        Args:
-            trees: Trees whose indices of children and features were checked.
-            width: Number of features in a row.
-            outputs: Number of values in a leaf.
 
-        Returns:
-            The forest, or None if only scikit-learn can evaluate the trees: they have several outputs, values that are
-            not finite, or a node with two parents.
-        """
-        orders, depths = [], []
-        for tree in trees:
-            levels = _breadth_first(tree)
-            if levels is None or tree.value.shape[1:] != (1, outputs) or not np.isfinite(tree.value).all():
-                return None
-            orders.append(np.concatenate(levels))
-            depths.append(len(levels) - 1)
-        roots = np.cumsum([0, *map(len, orders)], dtype=np.uint32)[:-1]
-        parts = list(zip(trees, orders, roots, strict=True))
-        return cls(
-            nodes=np.concatenate([_nodes(tree, order, root) for tree, order, root in parts]),
-            values=np.concatenate([tree.value[order, 0] for tree, order, _ in parts]),
-            roots=roots,
-            depths=np.array(depths),
-            width=width,
-        )
+def measure_depths(nodes: np.ndarray, roots: np.ndarray, width: int) -> np.ndarray | None:
+    """Check every index of a forest's arrays, and return the depths of its trees.
 
-    def predict(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """Compute the mean of the trees' values for each row.
+    Args:
+        nodes: Shape (nodes,), dtype `NODE`.
+        roots: Shape (trees,), uint32.
+        width: Number of features in a row.
 
-        Args:
-            rows: Shape (rows, width), float64.
-
-        Returns:
-            The index of each row's largest output (the first one of equal outputs), shape (rows,), int64. And the
-            outputs, shape (rows, outputs), float64. None if the rows have another width or hold a value that is not
-            finite in float32, because scikit-learn treats those differently.
-        """
-        if rows.ndim != 2 or rows.shape[1] != self.width:  # noqa: PLR2004 - rows and columns
-            return None
-        features = np.ascontiguousarray(rows, dtype=np.float64)
-        largest = np.empty(len(rows), dtype=np.int64)
-        outputs = np.zeros((len(rows), self.values.shape[1]))
-        is_finite = _walk((self.nodes, self.values, self.roots, self.depths), features, outputs, largest)
-        return (largest, outputs) if is_finite else None
+    Returns:
+        Shape (trees,), int64: see `FlatForest.depths`. None if a walk down a tree could leave the tree's nodes or the
+        row's features, or would not end.
+    """
+    depths = np.zeros(len(roots), dtype=np.int64)
+    return depths if _measure(nodes, roots, width, depths) else None
 
 
 def warm_up() -> None:
     """Compile the kernel, or read it from the disk cache, by predicting with a forest of one leaf."""
     leaf = np.array([(LEAF, 0, 0)], dtype=NODE)
-    start = np.zeros(1, dtype=np.uint32)
-    forest = FlatForest(nodes=leaf, values=np.ones((1, 1)), roots=start, depths=np.zeros(1, dtype=np.int64), width=1)
-    forest.predict(np.zeros((1, 1)))
-
-
-def _breadth_first(tree: Tree) -> list[np.ndarray] | None:
-    """Return the indices of a tree's nodes, one array per level, or None if a node has two parents."""
-    left, right = tree.children_left, tree.children_right
-    level, levels, visited = np.zeros(1, dtype=np.int64), [], 0
-    while len(level):
-        visited += len(level)
-        if visited > tree.node_count:
-            return None
-        levels.append(level)
-        inner = level[left[level] != TREE_LEAF]
-        level = np.stack([left[inner], right[inner]], axis=1).ravel()
-    return levels
-
-
-def _nodes(tree: Tree, order: np.ndarray, root: np.uint32) -> np.ndarray:
-    """Convert a tree's nodes to breadth-first order. The tree's root gets the index `root` in the forest."""
-    inner = tree.children_left[order] != TREE_LEAF
-    nodes = np.zeros(len(order), dtype=NODE)
-    # The children of the n-th inner node are the n-th pair of nodes after the root.
-    nodes["left"] = root + np.where(inner, 2 * np.cumsum(inner) - 1, np.arange(len(order)))
-    nodes["feature"] = np.where(inner, tree.feature[order], 0)
-    nodes["threshold"] = np.where(inner, _not_above(tree.threshold[order]), LEAF)
-    return nodes
-
-
-def _not_above(thresholds: np.ndarray) -> np.ndarray:
-    """Return the largest finite float32 that is not above each threshold, or -infinity if there is none."""
-    with np.errstate(over="ignore"):  # beyond float32: first infinity, then the largest finite number
-        rounded = thresholds.astype(np.float32)
-    above = np.isposinf(rounded) | (rounded > thresholds)
-    rounded[above] = np.nextafter(rounded[above], np.float32(-np.inf))
-    rounded[np.isnan(rounded)] = -np.inf  # `x <= NaN` is false for every x, and so is `x <= -inf`
-    return rounded
+    roots = np.zeros(1, dtype=np.uint32)
+    depths = measure_depths(leaf, roots, 1)
+    if depths is not None:
+        predict(FlatForest(nodes=leaf, values=np.ones((1, 1)), roots=roots, depths=depths, width=1), np.zeros((1, 1)))
 
 
 def _compiled(function: Callable[..., Any]) -> Any:  # noqa: ANN401 - numba gives a compiled function no type
@@ -251,4 +182,27 @@ def _walk(forest: Arrays, features: np.ndarray, outputs: np.ndarray, largest: np
     _walk_together(forest, rows, end, outputs)
     _walk_alone(forest, rows, end, outputs)
     _finish(outputs, largest, len(forest[2]))
+    return True
+
+
+@_compiled
+def _measure(nodes: np.ndarray, roots: np.ndarray, width: int, depths: np.ndarray) -> bool:
+    """Fill `depths`. Return False if an index is outside its range: children must follow their parent."""
+    levels = np.zeros(len(nodes), np.int64)
+    for tree in range(len(roots)):
+        first = np.int64(roots[tree])
+        end = np.int64(roots[tree + 1]) if tree + 1 < len(roots) else np.int64(len(nodes))
+        if (tree == 0 and first != 0) or first >= end or end > len(nodes):
+            return False
+        for index in range(first, end):
+            threshold, left = nodes[index].threshold, np.int64(nodes[index].left)
+            if threshold == LEAF:
+                if left != index:
+                    return False
+                depths[tree] = max(depths[tree], levels[index])
+            elif np.isnan(threshold) or left <= index or left + 1 >= end or nodes[index].feature >= width:
+                return False
+            else:
+                levels[left] = max(levels[left], levels[index] + 1)
+                levels[left + 1] = max(levels[left + 1], levels[index] + 1)
     return True

@@ -20,6 +20,7 @@ from app import names
 from app.errors import ModelNotFoundError
 from app.models import artifact, registry_errors
 from app.models.version_choice import GATE_TAG, PASSED, PROMOTED_AT_TAG, ROLLED_BACK_TAG, choose
+from app.models.version_files import VersionFiles
 from app.settings import Settings
 
 HELD_OUT_TAG: Final = "data.held_out"
@@ -85,13 +86,7 @@ class Registry:
             RegistryUnavailableError: MLflow or its artifact store does not answer.
         """
         with tempfile.TemporaryDirectory(prefix="manta-model-") as folder:
-            with self._errors(f"The files of {version.name} version {version.version} were deleted."):
-                mlflow.artifacts.download_artifacts(
-                    artifact_uri=f"models:/{version.name}/{version.version}",
-                    dst_path=folder,
-                    tracking_uri=self.uri,
-                    registry_uri=self.uri,
-                )
+            VersionFiles(version, uri=self.uri).download(Path(folder))
             return artifact.read(Path(folder), label=f"{version.name} version {version.version}")
 
     def get_run(self, run_id: str) -> Run:

@@ -1,32 +1,46 @@
 """Makes a model version ready to serve, and keeps a copy of it on this node.
 
-`app.serving.fleet` decides when a version is loaded, and where a copy is taken from.
+A child process downloads and checks the version; see `app.serving.loading.child`. `app.serving.fleet` decides when a
+version is loaded, and where a copy is taken from.
 """
 
 import asyncio
 import logging
+import shutil
+import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import Final
 
 from mlflow.entities.model_registry import ModelVersion
+from pydantic import ValidationError
 
 from app import names
-from app.errors import ModelRefusedError
-from app.models.predictor import compile_model
-from app.models.registry import Registry
-from app.serving.loading.served_model import PackedModel, ServedModel
-from app.serving.schemas import Example
-from app.settings import Settings
+from app.errors import MantaError, ModelRefusedError
+from app.serving.loading import child, reader
+from app.serving.loading.child import LoadRequest, Outcome
+from app.serving.loading.fork_server import LOG
+from app.serving.loading.process import ForkServerEndedError, ForkServerProcess
+from app.serving.loading.served_model import PackedModel, PreparedFiles, ServedModel
 
 log = logging.getLogger(names.SERVING_LOG)
 
 LOAD_TIMEOUT_S: Final = 120.0
 """Default limit for the download, the checks and the compilation of a version on one replica."""
 
+READ_LOG_BYTES: Final = 65536
+"""Bytes of a child's output that are read: the last ones."""
+
+MAX_LOG_LINE: Final = 300
+MAX_LOG: Final = 4000
+"""Characters of each line and of the whole output of a child that are copied to the log of the replica."""
+
 
 class ModelLoader:
     """Prepares model versions for one replica.
+
+    The loader starts a process at once, so that the first load does not wait for its imports.
 
     Args:
         mlflow_uri: URL of MLflow. MLflow's client reads user and password from the environment.
@@ -35,9 +49,11 @@ class ModelLoader:
     """
 
     def __init__(self, *, mlflow_uri: str, model_cache: Path, timeout_s: float = LOAD_TIMEOUT_S) -> None:
-        self._registry = Registry(Settings(mlflow_tracking_uri=mlflow_uri))
+        self._mlflow_uri = mlflow_uri
         self._model_cache = model_cache
         self.timeout_s = timeout_s
+        self._folder = Path(tempfile.mkdtemp(prefix="manta-models-"))
+        self._processes = ForkServerProcess(self._folder)
 
     async def prepare(self, version: ModelVersion) -> ServedModel:
         """Download, check and compile a version.
@@ -47,13 +63,24 @@ class ModelLoader:
             ModelNotFoundError: The files of the version were deleted.
             RegistryUnavailableError: MLflow or its artifact store does not answer.
         """
+        request = LoadRequest.for_version(version, mlflow_uri=self._mlflow_uri)
+        start_s = time.perf_counter()
+        folder = Path(tempfile.mkdtemp(prefix="load-", dir=self._folder))
         try:
-            return await asyncio.wait_for(asyncio.to_thread(self._prepare, version), self.timeout_s)
+            async with asyncio.timeout(self.timeout_s):
+                digest = await self._run_child(folder, request)
+                model = await asyncio.to_thread(_read, folder, digest, version, start_s)
         except TimeoutError as error:
+            await asyncio.to_thread(_delete, folder)
             raise ModelRefusedError(
-                f"{version.name} version {version.version} was not ready after {self.timeout_s:g} s.",
+                f"{request.label} was not ready after {self.timeout_s:g} s.",
                 next_step="See this replica's log, and check that MLflow's artifact store answers.",
             ) from error
+        except BaseException:
+            await asyncio.to_thread(_delete, folder)
+            raise
+        log.info("%s is ready after %.0f ms", request.label, model.loaded_in_ms)
+        return model
 
     async def keep(self, model: ServedModel) -> None:
         """Keep a copy of a version on this node, and delete the copy of any other version.
@@ -82,18 +109,76 @@ class ModelLoader:
         raise ModelRefusedError(f"{packed.version.name} version {packed.version.version} cannot be unpacked.")
 
     async def close(self) -> None:
-        """End the processes of this loader."""
+        """End the processes of this loader, and delete the files of its models."""
+        await self._processes.close()
+        await asyncio.to_thread(_delete, self._folder)
 
-    def _prepare(self, version: ModelVersion) -> ServedModel:
-        start_s = time.perf_counter()
-        artifact = self._registry.fetch(version)
-        predictor = compile_model(artifact, label=f"{version.name} version {version.version}")
-        elapsed_ms = round((time.perf_counter() - start_s) * 1000, 1)
-        log.info("%s version %s is ready after %.0f ms", version.name, version.version, elapsed_ms)
-        return ServedModel(
-            version=version,
-            predictor=predictor,
-            example=Example(features=artifact.example.to_numpy().tolist(), labels=artifact.example_labels),
-            loaded_in_ms=elapsed_ms,
-            files=None,
+    async def _run_child(self, folder: Path, request: LoadRequest) -> str:
+        """Run a child for a load, and return the digest of the prepared files."""
+        (folder / child.REQUEST).write_text(request.model_dump_json())
+        try:
+            status = await self._processes.run(folder)
+            if status != 0:
+                raise _refuse_death(status, request.label)
+            outcome = Outcome.model_validate_json((folder / child.OUTCOME).read_bytes())
+        except ForkServerEndedError as error:
+            raise ModelRefusedError(
+                f"The process that loads models ended while it loaded {request.label}.",
+                next_step="See this replica's log. The node may have too little memory.",
+            ) from error
+        except (OSError, ValidationError) as error:
+            raise child.unexpected(error, label=request.label) from error
+        finally:
+            _log_output(folder, request.label)
+        outcome.raise_error()
+        return outcome.digest
+
+
+def _read(folder: Path, digest: str, version: ModelVersion, start_s: float) -> ServedModel:
+    """Read the prepared files into this process, and delete the folder of the load."""
+    label = f"{version.name} version {version.version}"
+    try:
+        manifest, predictor = reader.read(folder / child.PREPARED, digest, label=label)
+    except MantaError:
+        raise
+    except Exception as error:
+        raise child.unexpected(error, label=label) from error
+    kept = (folder / child.PREPARED).rename(folder.with_name(f"model-{folder.name}"))
+    _delete(folder)
+    return ServedModel(
+        version=version,
+        predictor=predictor,
+        example=manifest.example(),
+        loaded_in_ms=round((time.perf_counter() - start_s) * 1000, 1),
+        files=PreparedFiles(folder=kept, digest=digest),
+    )
+
+
+def _refuse_death(status: int, label: str) -> ModelRefusedError:
+    if status < 0:
+        reason = f"was killed by {signal.Signals(-status).name}"
+        next_step = (
+            "The node has too little memory: give the workers more, or train a smaller model."
+            if -status == signal.SIGKILL
+            else "Load another version, or train the model again."
         )
+    else:
+        reason, next_step = f"ended with exit status {status}", "See this replica's log."
+    return ModelRefusedError(f"The process that loaded {label} {reason}.", next_step=next_step)
+
+
+def _log_output(folder: Path, label: str) -> None:
+    """Copy the end of a child's output to the log of this replica."""
+    try:
+        with (folder / LOG).open("rb") as file:
+            file.seek(max(0, (folder / LOG).stat().st_size - READ_LOG_BYTES))
+            lines = file.read(READ_LOG_BYTES).decode(errors="replace").splitlines()
+    except OSError:  # the child ended before it could write
+        return
+    if lines:
+        output = "\n".join(line[:MAX_LOG_LINE] for line in lines)[-MAX_LOG:]
+        log.warning("The process that loaded %s wrote:\n%s", label, output)
+
+
+def _delete(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

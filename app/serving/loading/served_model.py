@@ -1,6 +1,7 @@
 """A model version that is ready to serve, its files, and their form for another replica."""
 
-import tempfile
+import shutil
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +13,14 @@ from app.serving.schemas import Example
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedFiles:
-    """The files of a model version after the checks and the compilation. They are deleted with this object."""
+    """The files of a model version after the checks. The folder is deleted with this object."""
 
-    directory: tempfile.TemporaryDirectory[str]
+    folder: Path
     digest: str
     """SHA-256 over the names and contents of the files, in hexadecimal digits."""
 
-    @property
-    def folder(self) -> Path:
-        """The folder with the files."""
-        return Path(self.directory.name)
+    def __post_init__(self) -> None:
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, kw_only=True)

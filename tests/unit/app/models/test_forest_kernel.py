@@ -9,7 +9,8 @@ from sklearn.datasets import make_classification
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.tree._tree import Tree
 
-from app.models.forest_kernel import FlatForest
+from app.models.flat_forest import FlatForest
+from app.models.forest_kernel import predict
 from tests.support.threshold_rows import rows_near_thresholds
 
 VALUES, CLASSES = make_classification(300, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.2, random_state=1)
@@ -49,7 +50,7 @@ def test_a_flat_forest_equals_scikit_learn_in_every_bit(name: str, size: int) ->
     model = FORESTS[name]
     rows = rows_near_thresholds(model, max(SIZES), seed=4)[-size:] if size else np.empty((0, 5))
 
-    result = flattened(model).predict(rows)
+    result = predict(flattened(model), rows)
 
     assert result is not None
     largest, outputs = result
@@ -66,11 +67,11 @@ def test_rows_that_are_not_finite_in_float32_are_left_to_scikit_learn(value: flo
     rows = VALUES[:9].copy()
     rows[8, 4] = value
 
-    assert flattened(FORESTS["fitted with NaN"]).predict(rows) is None
+    assert predict(flattened(FORESTS["fitted with NaN"]), rows) is None
 
 
 def test_rows_of_another_width_are_left_to_scikit_learn() -> None:
-    assert flattened(FORESTS["regressor"]).predict(VALUES[:, :4]) is None
+    assert predict(flattened(FORESTS["regressor"]), VALUES[:, :4]) is None
 
 
 @pytest.mark.parametrize("threshold", [np.nan, np.inf, -np.inf, 1e300, -1e300, 1e-60, -1e-60, 0.0])
@@ -80,7 +81,7 @@ def test_a_threshold_of_any_value_splits_rows_as_in_scikit_learn(threshold: floa
         change(member.tree_, "threshold", threshold)
     rows = np.array([[value] * 5 for value in (0.0, -0.0, 1e37, -1e37, 1e-45, -1e-45, 1e-60, -1e-60)])
 
-    result = flattened(model).predict(rows)
+    result = predict(flattened(model), rows)
 
     assert result is not None
     assert result[1].tobytes() == model.predict_proba(rows).tobytes()
@@ -108,7 +109,7 @@ def test_a_nan_threshold_sends_every_row_to_the_right_as_in_scikit_learn() -> No
         tree.threshold[draw.random(tree.node_count) < 0.1] = np.nan
     rows = rows_near_thresholds(FORESTS["three classes"], max(SIZES), seed=4)
 
-    result = flattened(model).predict(rows)
+    result = predict(flattened(model), rows)
 
     assert result is not None
     assert np.array_equal(result[1], model.predict_proba(rows))

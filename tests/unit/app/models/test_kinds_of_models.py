@@ -37,7 +37,7 @@ LABELS = np.where(ROWS["a"] > 0, "x", "y")
 def reload(model: BaseEstimator, folder: Path) -> BaseEstimator:
     """Store a model with skops and read it again."""
     skops.io.dump(model, folder / "model.skops")
-    return artifact._load(folder / "model.skops", "m")
+    return artifact.load_estimator(folder / "model.skops", "m")
 
 
 def make_artifact(model: BaseEstimator, rows: pd.DataFrame = ROWS, types: tuple[DataType, ...] = ()) -> Artifact:

@@ -1,0 +1,137 @@
+"""A stored model that is proven to predict, as scikit-learn evaluates it.
+
+`app.models.artifact` decides which stored models may be read. `app.models.predictor` decides what evaluates a model
+that serves. This module does not import numba, because the processes that load models need no kernel.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, is_classifier
+
+from app.errors import ModelRefusedError
+from app.models.artifact import Artifact
+from app.models.signature import RETRAIN, Columns
+from app.models.soundness import check_indices
+
+EXAMPLE_TOLERANCE: Final = 1e-9
+"""Allowed relative difference from the stored predictions. Trees do not differ at all. Models that use BLAS may differ
+in the last bits."""
+
+Answers = tuple[np.ndarray, np.ndarray | None]
+"""Predictions of shape (rows,), and probabilities of shape (rows, classes), or None if the model gives none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimator:
+    """An estimator whose indices were checked."""
+
+    model: BaseEstimator
+    columns: Columns
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the estimator has probabilities."""
+        return hasattr(self.model, "predict_proba")
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the estimator predicts classes, which `model.classes_` lists."""
+        return bool(is_classifier(self.model))
+
+    @property
+    def needs_column_names(self) -> bool:
+        """Whether the estimator needs a data frame, because it uses the names of the columns."""
+        return hasattr(self.model, "feature_names_in_") or self.columns.hold_text
+
+    def predict(self, rows: np.ndarray) -> Answers:
+        """Predict rows.
+
+        Args:
+            rows: Shape (rows, columns), finite float64; dtype object if a column holds text.
+        """
+        features = self._to_frame(rows) if self.needs_column_names else rows
+        return self.model.predict(features), self.model.predict_proba(features) if self.gives_probabilities else None
+
+    def _to_frame(self, rows: np.ndarray) -> pd.DataFrame:
+        frame = pd.DataFrame(rows, columns=self.columns.names)
+        return frame.astype({column.name: column.type.to_pandas() for column in self.columns})
+
+
+def prove(artifact: Artifact, *, label: str) -> Estimator:
+    """Check a stored model, and compare its predictions for its input example with those recorded.
+
+    Args:
+        artifact: The stored model.
+        label: Name of the model in error messages.
+
+    Raises:
+        ModelRefusedError: The model is damaged, cannot predict its input example, or predicts it differently than when
+            it was stored.
+    """
+    estimator = build_estimator(artifact.model, artifact.columns, label=label)
+    classes = getattr(artifact.model, "classes_", None)
+    if estimator.has_classes and not (isinstance(classes, np.ndarray) and classes.ndim == 1):
+        raise ModelRefusedError(f"{label} is a classifier without a list of classes.", next_step=RETRAIN)
+    try:
+        answers = estimator.predict(artifact.example_rows)
+        is_same = _equals_recorded(answers, artifact, label)
+    except ModelRefusedError:
+        raise
+    except Exception as error:
+        raise ModelRefusedError(
+            f"{label} cannot predict its input example: {type(error).__name__}: {error}",
+            next_step="Load another version, or train the model again.",
+        ) from error
+    if not is_same:
+        raise ModelRefusedError(
+            f"{label} does not predict its input example as it did when it was stored.",
+            next_step="Train and register the model again on this platform, or load another version.",
+        )
+    return estimator
+
+
+def build_estimator(model: BaseEstimator, columns: Columns, *, label: str) -> Estimator:
+    """Check the indices of an estimator, and let it predict in one thread.
+
+    Args:
+        model: The estimator.
+        columns: The columns that it takes.
+        label: Name of the model in error messages.
+
+    Raises:
+        ModelRefusedError: An index is outside its arrays.
+    """
+    check_indices(model, label=label)
+    if hasattr(model, "n_jobs"):
+        model.set_params(n_jobs=1)  # requests already run in parallel, and one job sums the trees in a fixed order
+    return Estimator(model=model, columns=columns)
+
+
+def _equals_recorded(answers: Answers, artifact: Artifact, label: str) -> bool:
+    predictions, probabilities = answers
+    if predictions.shape != (len(artifact.example),):
+        raise ModelRefusedError(
+            f"{label} gives more than one prediction per row.",
+            allowed="models with one output",
+            next_step="Load another version.",
+        )
+    expected = artifact.example_predictions
+    if expected is not None and not _equal_predictions(predictions, expected):
+        return False
+    expected_probabilities = artifact.example_probabilities
+    if expected_probabilities is None:
+        return True
+    return (
+        probabilities is not None
+        and probabilities.shape == expected_probabilities.shape
+        and np.allclose(probabilities, expected_probabilities, rtol=EXAMPLE_TOLERANCE)
+    )
+
+
+def _equal_predictions(predictions: np.ndarray, expected: list[str | int | float]) -> bool:
+    if predictions.dtype.kind == "f":
+        return len(expected) == len(predictions) and np.allclose(predictions, expected, rtol=EXAMPLE_TOLERANCE)
+    return bool(predictions.tolist() == expected)

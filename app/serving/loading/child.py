@@ -1,0 +1,146 @@
+"""The load of one model version in a process of its own, which may fail in any way.
+
+`app.serving.loading.fork_server` starts the process. `app.serving.loading.loader` writes the request and reads the
+outcome.
+"""
+
+import logging
+import shutil
+import traceback
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from mlflow.entities.model_registry import ModelVersion
+from pydantic import BaseModel, ConfigDict
+
+from app.errors import MantaError, ModelNotFoundError, ModelRefusedError, RegistryUnavailableError
+from app.models import artifact
+from app.models.estimator import prove
+from app.models.flat_forest import flatten_model
+from app.models.version_files import VersionFiles
+from app.serving.loading import files, limits
+from app.serving.loading.manifest import Manifest
+
+REQUEST: Final = "request.json"
+OUTCOME: Final = "outcome.json"
+DOWNLOAD: Final = "download"
+PREPARED: Final = "prepared"
+
+MAX_REASON: Final = 500
+"""Characters of an unexpected exception's message in the reason."""
+
+ERRORS: Final[dict[str, type[MantaError]]] = {
+    error.__name__: error for error in (ModelNotFoundError, ModelRefusedError, RegistryUnavailableError)
+}
+"""Errors that reach the caller as they are. Every other error is a refusal."""
+
+
+class LoadRequest(BaseModel):
+    """The version to load."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mlflow_uri: str
+    name: str
+    version: str
+    creation_timestamp: int
+    description: str | None
+    stage: str | None
+
+    @classmethod
+    def for_version(cls, version: ModelVersion, *, mlflow_uri: str) -> Self:
+        """Build the request for the download of a version."""
+        return cls(
+            mlflow_uri=mlflow_uri,
+            name=version.name,
+            version=str(version.version),
+            creation_timestamp=version.creation_timestamp,
+            description=version.description,
+            stage=version.current_stage,
+        )
+
+    @property
+    def label(self) -> str:
+        """Name of the version in error messages."""
+        return f"{self.name} version {self.version}"
+
+
+class Outcome(BaseModel):
+    """What became of a load: the digest of the prepared files, or an error."""
+
+    model_config = ConfigDict(frozen=True)
+
+    digest: str = ""
+    error: Literal["", "ModelNotFoundError", "ModelRefusedError", "RegistryUnavailableError"] = ""
+    detail: str = ""
+    allowed: str = ""
+    next_step: str = ""
+
+    def raise_error(self) -> None:
+        """Raise the error, if there is one."""
+        if self.error:
+            raise ERRORS[self.error](self.detail, allowed=self.allowed, next_step=self.next_step)
+
+
+def run(folder: Path) -> None:
+    """Load the version that the request in a folder names, and write the outcome into the folder."""
+    logging.basicConfig(level=logging.WARNING)
+    request = LoadRequest.model_validate_json((folder / REQUEST).read_bytes())
+    memory_bytes = limits.usable_memory_bytes()
+    limits.limit_memory(memory_bytes)
+    try:
+        outcome = Outcome(digest=_load(folder, request))
+    except MantaError as error:
+        outcome = _outcome(error)
+    except MemoryError:
+        outcome = _outcome(limits.out_of_memory(memory_bytes, label=request.label))
+    except BaseException as error:  # noqa: BLE001 - whatever a model raises is a refusal with its reason
+        limits.lift_memory_limit()
+        traceback.print_exc()
+        outcome = _outcome(unexpected(error, label=request.label))
+    limits.lift_memory_limit()
+    (folder / OUTCOME).write_text(outcome.model_dump_json())
+
+
+def unexpected(error: BaseException, *, label: str) -> ModelRefusedError:
+    """Build the refusal for an exception that no check expected."""
+    return ModelRefusedError(
+        f"{label} cannot be loaded: {type(error).__name__}: {str(error)[:MAX_REASON]}",
+        next_step="Load another version, or train the model again.",
+    )
+
+
+def _load(folder: Path, request: LoadRequest) -> str:
+    """Prepare the files, and return their digest."""
+    version = ModelVersion(
+        name=request.name,
+        version=request.version,
+        creation_timestamp=request.creation_timestamp,
+        description=request.description,
+        current_stage=request.stage,
+    )
+    version_files = VersionFiles(version, uri=request.mlflow_uri)
+    limits.check_size(sum(version_files.sizes().values()), folder, label=request.label)
+    download, prepared = folder / DOWNLOAD, folder / PREPARED
+    download.mkdir()
+    prepared.mkdir()
+    version_files.download(download)
+    stored = artifact.read(download, label=request.label)
+    estimator = prove(stored, label=request.label)
+    forest = flatten_model(estimator)
+    manifest = Manifest.describe(version, stored, estimator, is_forest=forest is not None)
+    files.write(prepared, manifest, forest, artifact.find_estimator(download, label=request.label))
+    shutil.rmtree(download)
+    return files.digest(prepared)
+
+
+def _outcome(error: MantaError) -> Outcome:
+    name = type(error).__name__
+    return Outcome.model_validate(
+        {
+            "error": name if name in ERRORS else ModelRefusedError.__name__,
+            "detail": error.detail,
+            "allowed": error.allowed,
+            "next_step": error.next_step,
+        }
+    )

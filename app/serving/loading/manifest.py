@@ -1,0 +1,163 @@
+"""The description of a prepared model: its version, columns, classes and example, as JSON."""
+
+import json
+import math
+from importlib.metadata import version as package_version
+from typing import Final, Literal, Self
+
+import numpy as np
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.types import DataType
+from pydantic import BaseModel, ConfigDict, Field
+
+from app import names
+from app.models.artifact import Artifact
+from app.models.estimator import Answers, Estimator
+from app.models.signature import Column, Columns
+from app.serving.schemas import Example
+
+FORMAT: Final = 1
+"""Version of the format of prepared files."""
+
+MAX_EXAMPLE_ROWS: Final = 100
+"""Rows of the input example that are kept. `GET /model` shows them."""
+
+LABEL_KINDS: Final = "biufUO"
+"""Kinds of numpy dtypes of class labels. JSON holds their values exactly; objects must be text."""
+
+Label = bool | int | float | str
+Value = bool | float | str | None
+
+
+class Manifest(BaseModel):
+    """The description of a prepared model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = FORMAT
+    scikit_learn: str
+    """Minor version of scikit-learn that the model was fitted with, such as `1.9`."""
+    name: str = Field(pattern=names.MODEL_NAME_PATTERN)
+    version: str = Field(pattern=r"^[0-9]{1,18}$")
+    creation_timestamp: int
+    """Milliseconds since 1970, as MLflow gives it."""
+    description: str | None
+    stage: str | None
+    is_forest: bool
+    """Whether flat arrays hold the model; otherwise the version's skops file does."""
+    columns: list[tuple[str, str]] = Field(min_length=1)
+    """Name and type of each column."""
+    gives_probabilities: bool
+    label_dtype: str | None
+    """Data type of the class labels, as numpy writes it; None for a model without classes."""
+    labels: list[Label]
+    features: list[list[Value]] = Field(max_length=MAX_EXAMPLE_ROWS)
+    """Rows of the input example; None for a number that is not finite."""
+    true_labels: list[Label]
+    """The true labels of the rows."""
+    predictions: list[Label]
+    """The predictions of scikit-learn for the rows."""
+    probabilities: list[list[float]] | None
+
+    @classmethod
+    def describe(cls, version: ModelVersion, artifact: Artifact, estimator: Estimator, *, is_forest: bool) -> Self:
+        """Describe a model that was proven to predict."""
+        classes = getattr(estimator.model, "classes_", None) if estimator.has_classes else None
+        rows = artifact.example_rows[:MAX_EXAMPLE_ROWS]
+        predictions, probabilities = estimator.predict(rows)
+        return cls(
+            scikit_learn=minor_version(),
+            name=version.name,
+            version=str(version.version),
+            creation_timestamp=version.creation_timestamp,
+            description=version.description,
+            stage=version.current_stage,
+            is_forest=is_forest,
+            columns=[(column.name, column.type.name) for column in artifact.columns],
+            gives_probabilities=estimator.gives_probabilities,
+            label_dtype=None if classes is None else classes.dtype.str,
+            labels=[] if classes is None else classes.tolist(),
+            features=[[_finite(value) for value in row] for row in rows.tolist()],
+            true_labels=artifact.example_labels[:MAX_EXAMPLE_ROWS],
+            predictions=predictions.tolist(),
+            probabilities=None if probabilities is None else probabilities.tolist(),
+        )
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Self:
+        """Read a description.
+
+        Raises:
+            ValueError: It is damaged, or has another format.
+        """
+        try:
+            return cls.model_validate(json.loads(content))
+        except RecursionError as error:
+            raise ValueError("its description is nested too deeply") from error
+
+    def to_json(self) -> str:
+        """Write the description so that `from_json` reads the same floats."""
+        return json.dumps(self.model_dump())
+
+    def model_version(self) -> ModelVersion:
+        """Build MLflow's object of the version."""
+        return ModelVersion(
+            name=self.name,
+            version=self.version,
+            creation_timestamp=self.creation_timestamp,
+            description=self.description,
+            current_stage=self.stage,
+        )
+
+    def model_columns(self) -> Columns:
+        """Build the columns.
+
+        Raises:
+            ValueError: A type is unknown.
+        """
+        types = DataType.__members__
+        if unknown := [kind for _, kind in self.columns if kind not in types]:
+            raise ValueError(f"its columns have unknown types: {', '.join(unknown)}")
+        return Columns(Column(name=name, type=types[kind]) for name, kind in self.columns)
+
+    def class_labels(self) -> np.ndarray | None:
+        """Build the class labels, in the order of the probabilities; None for a model without classes.
+
+        Raises:
+            ValueError: The labels do not have their data type.
+            TypeError: The data type is unknown.
+        """
+        if self.label_dtype is None:
+            return None
+        dtype = np.dtype(self.label_dtype)
+        if dtype.kind not in LABEL_KINDS:
+            raise ValueError(f"its class labels have the data type {dtype}")
+        if dtype.kind == "O" and not all(isinstance(value, str) for value in self.labels):
+            raise ValueError("its class labels are not all text")
+        labels = np.array(self.labels, dtype=str if dtype.kind == "U" else dtype)
+        if labels.ndim != 1 or not len(labels) or labels.tolist() != self.labels:
+            raise ValueError(f"its class labels are not of the data type {dtype}")
+        return labels
+
+    def example(self) -> Example:
+        """Build the example of the HTTP API."""
+        return Example(features=self.features, labels=self.true_labels)
+
+    def example_rows(self) -> np.ndarray:
+        """Shape (rows, columns), float64: the example of a model without text columns."""
+        rows = [[math.nan if value is None else value for value in row] for row in self.features]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.columns))
+
+    def example_answers(self) -> Answers:
+        """The answers of scikit-learn for the example."""
+        probabilities = self.probabilities
+        return np.array(self.predictions), None if probabilities is None else np.array(probabilities, dtype=np.float64)
+
+
+def minor_version() -> str:
+    """Return the minor version of scikit-learn that is installed, such as `1.9`."""
+    return ".".join(package_version("scikit-learn").split(".")[:2])
+
+
+def _finite(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
