@@ -12,9 +12,6 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from app.errors import ModelNotFoundError, ModelRefusedError
 from app.models import registry_errors
 
-MODELS_SCHEME: Final = "models:/"
-"""Start of the source of a version that was registered from a logged model."""
-
 MAX_FILES: Final = 1000
 """Maximum number of files and folders of a version. MLflow writes about eight files."""
 
@@ -81,9 +78,6 @@ class VersionFiles:
         """Return MLflow's client of the folder with the files."""
         client = mlflow.MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
         uri = client.get_model_version_download_uri(self._version.name, self._version.version)
-        if uri.startswith(MODELS_SCHEME):  # MLflow would look the logged model up at the global tracking URI
-            model_id = uri.removeprefix(MODELS_SCHEME).split("/")[0]
-            uri = client.get_logged_model(model_id).artifact_location
         return get_artifact_repository(uri, tracking_uri=self._uri, registry_uri=self._uri)
 
     def _errors(self) -> AbstractContextManager[None]:
