@@ -1,17 +1,30 @@
-"""Checks the indices in a stored model, so that native code stays inside the model's arrays.
+"""Finds every part of a stored model whose indices native code trusts, and refuses a model with a damaged part.
 
-`app.models.artifact` decides which types a model may hold.
+The parts are found by what the object graph holds, and not by the classes of the estimators around them.
+`app.models.index_checks` decides which parts are sound. `app.models.artifact` decides which types a model may hold.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from numbers import Integral
+from typing import Final
 
 import numpy as np
+import scipy.sparse
 from sklearn.base import BaseEstimator
 from sklearn.ensemble._base import BaseEnsemble
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
-from sklearn.tree._tree import TREE_LEAF, Tree
+from sklearn.tree._tree import Tree
 
 from app.errors import ModelRefusedError
+from app.models import index_checks
+
+MAX_PARTS: Final = 2_000_000
+"""Maximum number of objects in a model. A forest of 1,000 trees has about 30,000."""
+
+TREE_FAULT: Final = "a tree has an index outside its arrays"
+
+PLAIN_TYPES: Final = (str, bytes, bool, int, float, complex, type(None), type, np.generic, np.dtype)
+"""Types of values that hold no other objects."""
 
 
 def check_indices(model: BaseEstimator, *, label: str) -> None:
@@ -22,71 +35,110 @@ def check_indices(model: BaseEstimator, *, label: str) -> None:
         label: Name of the model in error messages.
 
     Raises:
-        ModelRefusedError: An index is outside its arrays.
+        ModelRefusedError: An index is outside its arrays, or the model holds more than `MAX_PARTS` objects.
     """
-    for tree, width in _iter_trees(model, None):
-        if not (_is_sound(tree, width) if isinstance(tree, Tree) else _is_sound_histogram(tree, width)):
-            raise ModelRefusedError(
-                f"{label} is damaged: a tree has an index outside its arrays.",
-                next_step="Load another version, or train the model again.",
-            )
+    try:
+        for part, width in _iter_parts(model, label):
+            _check_part(part, width, label)
+    except (ModelRefusedError, MemoryError):
+        raise
+    except Exception as error:  # a damaged part may lack any attribute, or have one of any type
+        raise _damaged(label, f"one of its arrays is missing or has another type ({error})") from error
 
 
-def _iter_trees(part: object, width: int | None) -> Iterator[tuple[Tree | TreePredictor, int | None]]:
-    """Find every tree in an estimator, at any depth, with the number of features in the rows that it gets.
+def _damaged(label: str, fault: str) -> ModelRefusedError:
+    return ModelRefusedError(
+        f"{label} is damaged: {fault}.", next_step="Load another version, or train the model again."
+    )
+
+
+def _check_part(part: object, width: int | None, label: str) -> None:
+    """Refuse a part that is not sound. Native code trusts nothing in a part that fits none of the descriptions."""
+    attributes = _attributes(part)
+    checks: list[tuple[bool, Callable[[], bool], str]] = [
+        (isinstance(part, Tree), lambda: index_checks.is_sound_tree(part, width), TREE_FAULT),
+        (isinstance(part, TreePredictor), lambda: index_checks.is_sound_histogram(part, width), TREE_FAULT),
+        (
+            scipy.sparse.issparse(part),
+            lambda: index_checks.is_sound_sparse(part),
+            "a sparse matrix has an index outside its shape",
+        ),
+        (
+            "_n_support" in attributes,
+            lambda: index_checks.is_sound_svm(part),
+            "the arrays of a support vector machine have different sizes",
+        ),
+        (
+            "_fit_X" in attributes,
+            lambda: index_checks.is_sound_neighbors(part),
+            "the stored rows of a nearest-neighbour model do not fit its columns and classes",
+        ),
+        (
+            "_predictors" in attributes,
+            lambda: index_checks.knows_categories(part),
+            "a tree splits by a column that has no categories",
+        ),
+        (
+            "estimators_" in attributes,
+            lambda: index_checks.has_one_tree_per_output(part),
+            "it has another number of trees than outputs",
+        ),
+    ]
+    for applies, is_sound, fault in checks:
+        if applies and not is_sound():
+            raise _damaged(label, fault)
+
+
+def _iter_parts(model: object, label: str) -> Iterator[tuple[object, int | None]]:
+    """Yield every object in a model, with the number of features in the rows that it gets; None if not known.
 
     An ensemble passes its rows to its members with all columns or fewer. A member must therefore not read beyond the
     columns of its ensemble, even if its `n_features_in_` is larger.
-
-    Args:
-        part: An estimator, a tree, or a container of them.
-        width: Number of features that `part` gets; None if it is not known.
     """
-    if isinstance(part, Tree | TreePredictor):
+    waiting: list[tuple[object, int | None]] = [(model, None)]
+    seen: set[tuple[int, int | None]] = set()
+    while waiting:
+        part, width = waiting.pop()
+        if isinstance(part, PLAIN_TYPES) or (id(part), width) in seen:
+            continue
+        seen.add((id(part), width))
+        if len(seen) > MAX_PARTS:
+            raise ModelRefusedError(
+                f"{label} holds too many objects.", allowed=f"{MAX_PARTS:,} objects", next_step="Load another version."
+            )
         yield part, width
-    elif isinstance(part, BaseEstimator):
-        fitted_width = getattr(part, "n_features_in_", None)
-        part_width = fitted_width if width is None or fitted_width is None else min(width, fitted_width)
-        member_width = part_width if isinstance(part, BaseEnsemble) or _holds_trees(part) else None
-        yield from _iter_trees(list(vars(part).values()), member_width)
-    elif isinstance(part, dict):
-        yield from _iter_trees(list(part.values()), width)
-    elif isinstance(part, list | tuple) or (isinstance(part, np.ndarray) and part.dtype == object):
-        for item in part:
-            yield from _iter_trees(item, width)
+        waiting += [(member, _member_width(part, width)) for member in _members(part)]
 
 
-def _holds_trees(part: BaseEstimator) -> bool:
-    return hasattr(part, "tree_") or hasattr(part, "_predictors")
+def _members(part: object) -> list[object]:
+    """Return the objects that an object holds."""
+    if isinstance(part, dict):
+        return [*part.keys(), *part.values()]
+    if isinstance(part, list | tuple | set | frozenset):
+        return list(part)
+    if isinstance(part, np.ndarray):
+        return list(part.ravel()) if part.dtype.hasobject else []
+    return list(_attributes(part).values())
 
 
-def _is_sound(tree: Tree, width: int | None) -> bool:
-    """Whether every index stays inside the arrays and every walk down the tree ends.
-
-    scikit-learn stores children after their parent. A tree that does the same has no cycle.
-    """
-    inner = tree.children_left != TREE_LEAF
-    children = np.stack([tree.children_left, tree.children_right])[:, inner]
-    return (tree.children_right[~inner] == TREE_LEAF).all() and _points_inside(
-        children, tree.feature[inner], inner, tree.n_features if width is None else min(width, tree.n_features)
-    )
-
-
-def _is_sound_histogram(tree: TreePredictor, width: int | None) -> bool:
-    """The same check for a tree of histogram gradient boosting, including its sets of categories."""
-    nodes = tree.nodes
-    inner = nodes["is_leaf"] == 0
-    splits = nodes[inner]
-    sets = splits["bitset_idx"][splits["is_categorical"] != 0]
-    return bool((sets < len(tree.raw_left_cat_bitsets)).all()) and _points_inside(
-        np.stack([splits["left"], splits["right"]]).astype(np.int64),
-        splits["feature_idx"],
-        inner,
-        0 if width is None else width,
-    )
+def _attributes(part: object) -> dict[str, object]:
+    """Return the attributes of an object, including those in slots."""
+    attributes = dict(getattr(part, "__dict__", {}))
+    for base in type(part).__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            if hasattr(part, slot):
+                attributes[slot] = getattr(part, slot)
+    return attributes
 
 
-def _points_inside(children: np.ndarray, features: np.ndarray, inner: np.ndarray, width: int) -> bool:
-    parents = np.flatnonzero(inner)
-    inside = (children > parents) & (children < len(inner))
-    return bool(inside.all() and ((features >= 0) & (features < width)).all())
+def _member_width(part: object, width: int | None) -> int | None:
+    """Return how many features the members of an object get."""
+    if isinstance(part, dict | list | tuple | set | frozenset | np.ndarray):
+        return width
+    own_width = getattr(part, "n_features_in_", None)
+    if own_width is not None and not isinstance(own_width, Integral):
+        raise TypeError("n_features_in_ is no number")
+    widths = [int(value) for value in (width, own_width) if value is not None]
+    passes_rows_on = isinstance(part, BaseEnsemble) or hasattr(part, "tree_") or hasattr(part, "_predictors")
+    return min(widths, default=None) if passes_rows_on else None
