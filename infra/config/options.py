@@ -271,6 +271,9 @@ class AppOptions(OptionGroup):
     dataset: str = Field(
         "breast-cancer", min_length=1, description="Data set that training uses if its options name none."
     )
+    show_examples: bool = Field(
+        default=True, description="Whether `GET /model` and `/openapi.json` show held-out rows with their labels."
+    )
     load_timeout_seconds: LoadSeconds = Field(
         120, description="Seconds in which a replica must have downloaded, checked and compiled a model version."
     )

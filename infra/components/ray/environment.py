@@ -12,13 +12,14 @@ def environment(app: AppOptions, *, tracking_uri: pulumi.Input[str]) -> list[cor
     """Environment variables of the head and of the workers.
 
     Args:
-        app: The registered model and the default data set.
+        app: The registered model, the default data set, and whether example rows are shown.
         tracking_uri: Address of MLflow inside the cluster.
     """
     values = {
         "MLFLOW_TRACKING_URI": tracking_uri,
         "MANTA_MODEL_NAME": app.model_name,
         "MANTA_DATASET": app.dataset,
+        "MANTA_SHOW_EXAMPLES": str(app.show_examples).lower(),
         "HOME": "/tmp",  # noqa: S108  (the only folder that the image's user may write to)
         "RAY_AUTH_MODE": "token",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",

@@ -214,11 +214,17 @@ def test_a_preview_shows_the_whole_spec_although_checksums_are_computed_from_sec
     assert resource.public == resource.inputs
 
 
+def test_a_stack_can_hide_example_rows(program: Program) -> None:
+    for container in containers(cluster(program, showExamples=False)):
+        assert {"name": "MANTA_SHOW_EXAMPLES", "value": "false"} in container["env"]
+
+
 def test_the_containers_get_mlflows_address_and_credentials(program: Program) -> None:
     env = {entry["name"]: entry for entry in containers(cluster(program, **OTHER_NAMES))[1]["env"]}
 
     assert env["MLFLOW_TRACKING_URI"]["value"] == "http://mlflow:5000"
     assert env["MANTA_DATASET"]["value"] == "wine"
+    assert env["MANTA_SHOW_EXAMPLES"]["value"] == "true"
     assert env["MANTA_MODEL_NAME"]["value"] == "Churn"
     references = {name: entry["valueFrom"]["secretKeyRef"] for name, entry in env.items() if "valueFrom" in entry}
     assert references == {
