@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from app.cli.local import haproxy_errors
 from app.cli.ports import free_port_range
 
 MISSING_WARNING: Final = (
@@ -61,7 +62,8 @@ def environment(binary_path: str, folder: Path, *, metrics_port: int, stats_port
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # as in a cluster: the replicas count their requests themselves
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",  # as in a cluster: limit for a client that stops sending mid-body
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "40",  # as in a cluster: after the service's limit for a body
+        haproxy_errors.VARIABLE: haproxy_errors.balance_setting(),
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),

@@ -4,6 +4,7 @@ import pulumi
 from pulumi_kubernetes import core
 
 from infra import names
+from infra.components.ray import haproxy_errors
 from infra.config.options import AppOptions
 from infra.credentials import from_secret
 
@@ -28,8 +29,9 @@ def environment(app: AppOptions, *, tracking_uri: pulumi.Input[str]) -> list[cor
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         # The replica handles each request in one thread, without a handover between two event loops.
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
-        # A client that stops sending mid-body would hold a request slot of a replica; HAProxy drops it after 30 s.
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",
+        # HAProxy drops a silent client after the service's limit of 30 s for a body, so that the service answers first.
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "40",
+        haproxy_errors.VARIABLE: haproxy_errors.balance_setting(),
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.MIDDLEWARE_IMPORT_PATH,
         "RAY_USAGE_STATS_ENABLED": "0",
     }

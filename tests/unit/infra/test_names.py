@@ -6,7 +6,9 @@ import tomllib
 import pytest
 
 from app import names as app_names
+from app.cli.local import haproxy_errors as app_haproxy_errors
 from infra import names, versions
+from infra.components.ray import haproxy_errors
 from tests.support.program import PROJECT
 
 SHARED = (
@@ -19,6 +21,11 @@ MODULES = sorted((PROJECT / "infra").rglob("*.py"))
 @pytest.mark.parametrize("name", SHARED)
 def test_infra_and_app_use_the_same_name(name: str) -> None:
     assert getattr(names, name) == getattr(app_names, name)
+
+
+def test_haproxy_answers_errors_in_a_stack_as_on_one_machine() -> None:
+    assert haproxy_errors.VARIABLE == app_haproxy_errors.VARIABLE
+    assert haproxy_errors.balance_setting() == app_haproxy_errors.balance_setting()
 
 
 def test_the_image_contains_the_ray_version_of_the_ray_cluster() -> None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from infra.components.ray import haproxy_errors
 from infra.config import quantities
 from tests.support import crds
 from tests.support.engine import RegisteredResource
@@ -101,7 +102,9 @@ def test_serve_runs_behind_haproxy_and_handles_requests_on_one_thread(program: P
         assert {"name": "RAY_SERVE_ENABLE_HA_PROXY", "value": "1"} in container["env"]
         assert {"name": "RAY_SERVE_HAPROXY_METRICS_ENABLED", "value": "0"} in container["env"]
         assert {"name": "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "value": "0"} in container["env"]
-        assert {"name": "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S", "value": "30"} in container["env"]
+        assert {"name": "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S", "value": "40"} in container["env"]
+        errors = {"name": haproxy_errors.VARIABLE, "value": haproxy_errors.balance_setting()}
+        assert errors in container["env"]
         middlewares = {
             "name": "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH",
             "value": "app.serving.middleware:middlewares",
