@@ -19,6 +19,9 @@ JSON: Final = "application/json"
 NPY: Final = "application/x-npy"
 """Content type of an array in the format of `numpy.save`."""
 
+MAX_LENGTH_DIGITS: Final = 18
+"""Digits of a `Content-Length` that is compared with the limit. A longer one is too large."""
+
 Message = TypeVar("Message", bound=BaseModel)
 
 
@@ -51,7 +54,8 @@ async def read(
     """
     headers = dict(request.scope["headers"])
     content_length = headers.get(b"content-length", b"")
-    if content_length.isdigit() and (len(content_length) > len(str(max_bytes)) or int(content_length) > max_bytes):
+    # Python refuses to read integers of thousands of digits.
+    if content_length.isdigit() and (len(content_length) > MAX_LENGTH_DIGITS or int(content_length) > max_bytes):
         raise _too_large(max_bytes)
     content_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     body = await _receive_in_time(request, max_bytes=max_bytes, timeout_s=timeout_s, charge=charge)

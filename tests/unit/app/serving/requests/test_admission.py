@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from starlette.types import Message
 
 from app.serving.predict import PredictionHandler
-from app.serving.requests.limits import SMALL_BODY_BYTES, RequestLimits
+from app.serving.requests.limits import MAX_BODY_BYTES, SMALL_BODY_BYTES, RequestLimits
 from tests.support.replica_api import JSON_TYPE, RawRequest, artifact, http_client, parts, replica_api
 
 ROW = b'{"features": [[1, 2, 3]]}'
@@ -181,6 +181,16 @@ def test_a_control_request_with_a_large_body_gets_413() -> None:
         async with http_client(api) as client:
             answer = await client.post("/model/load", content=b" " * (SMALL_BODY_BYTES + 1), headers=JSON_TYPE)
         assert answer.status_code == 413
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "9" * 18, str(MAX_BODY_BYTES + 1)])
+def test_a_request_that_announces_too_much_gets_413_before_its_body_is_read(length: str) -> None:
+    async def scenario(api: FastAPI) -> None:
+        request = RawRequest("/predict", headers=JSON_TYPE | {"content-length": length})
+        await request.run(api, parts([]))
+        assert request.status == 413
 
     run(scenario)
 
