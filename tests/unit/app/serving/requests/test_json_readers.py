@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import FeaturesError, MantaError, TooLargeError
-from app.serving.requests import json_rows
+from app.serving.requests import json_process, json_rows
 from app.serving.requests.json_readers import JsonReaders
 from app.serving.requests.row_schema import RowSchema, ValueKind
 from tests.support.waiting import wait_until
@@ -46,7 +46,8 @@ async def read(readers: JsonReaders, body: bytes = BODY, schema: RowSchema = SCH
 
 
 def children() -> list[psutil.Process]:
-    return psutil.Process().children()
+    """The processes for JSON bodies. Other tests may have left processes of other kinds."""
+    return [child for child in psutil.Process().children() if json_process.__name__ in child.cmdline()]
 
 
 @pytest.mark.parametrize(
