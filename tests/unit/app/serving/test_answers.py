@@ -89,9 +89,9 @@ def test_boolean_classes_are_answered_as_booleans() -> None:
         ("POST", "/predict", row), ("GET", "/model", None), model=artifact(model, labels=[True, False])
     )
 
-    assert answer.json()["predictions"] == [True, False]
-    assert status.json()["classes"] == [False, True]
-    assert [type(label) for label in status.json()["example"]["labels"]] == [bool, bool]
+    assert '"predictions":[true,false]' in answer.text  # not 1 and 0, which Python takes for equal
+    assert '"classes":[false,true]' in status.text
+    assert '"labels":[true,false]' in status.text
 
 
 def test_the_time_of_a_version_is_a_number_of_milliseconds() -> None:
