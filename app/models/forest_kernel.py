@@ -196,11 +196,13 @@ def _measure(nodes: np.ndarray, roots: np.ndarray, width: int, depths: np.ndarra
             return False
         for index in range(first, end):
             threshold, left = nodes[index].threshold, np.int64(nodes[index].left)
+            if nodes[index].feature >= width:  # a walk that waits at a leaf reads the feature of the leaf too
+                return False
             if threshold == LEAF:
                 if left != index:
                     return False
                 depths[tree] = max(depths[tree], levels[index])
-            elif np.isnan(threshold) or left <= index or left + 1 >= end or nodes[index].feature >= width:
+            elif np.isnan(threshold) or left <= index or left + 1 >= end:
                 return False
             else:
                 levels[left] = max(levels[left], levels[index] + 1)

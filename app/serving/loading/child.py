@@ -46,10 +46,12 @@ class LoadRequest(BaseModel):
     creation_timestamp: int
     description: str | None
     stage: str | None
+    is_prepared: bool = False
+    """Whether the folder already holds prepared files that scikit-learn predicts with. They are tried again."""
 
     @classmethod
-    def for_version(cls, version: ModelVersion, *, mlflow_uri: str) -> Self:
-        """Build the request for the download of a version."""
+    def for_version(cls, version: ModelVersion, *, mlflow_uri: str, is_prepared: bool = False) -> Self:
+        """Build the request for a version."""
         return cls(
             mlflow_uri=mlflow_uri,
             name=version.name,
@@ -57,6 +59,7 @@ class LoadRequest(BaseModel):
             creation_timestamp=version.creation_timestamp,
             description=version.description,
             stage=version.current_stage,
+            is_prepared=is_prepared,
         )
 
     @property
@@ -89,7 +92,7 @@ def run(folder: Path) -> None:
     memory_bytes = limits.usable_memory_bytes()
     limits.limit_memory(memory_bytes)
     try:
-        outcome = Outcome(digest=_load(folder, request))
+        outcome = Outcome(digest=_try(folder, request) if request.is_prepared else _load(folder, request))
     except MantaError as error:
         outcome = _outcome(error)
     except MemoryError:
@@ -131,6 +134,15 @@ def _load(folder: Path, request: LoadRequest) -> str:
     manifest = Manifest.describe(version, stored, estimator, is_forest=forest is not None)
     files.write(prepared, manifest, forest, artifact.find_estimator(download, label=request.label))
     shutil.rmtree(download)
+    return files.digest(prepared)
+
+
+def _try(folder: Path, request: LoadRequest) -> str:
+    """Let an estimator from prepared files predict its example, and return the digest of the files."""
+    prepared = folder / PREPARED
+    manifest = files.read_manifest(prepared)
+    model = artifact.load_estimator(prepared / files.ESTIMATOR, request.label)
+    prove(manifest.artifact(model), label=request.label)
     return files.digest(prepared)
 
 

@@ -17,6 +17,12 @@ MANIFEST: Final = "model.json"
 ESTIMATOR: Final = "model.skops"
 NODES, VALUES, ROOTS = "nodes.npy", "values.npy", "roots.npy"
 
+NAMES: Final = frozenset({MANIFEST, ESTIMATOR, NODES, VALUES, ROOTS})
+"""The names of all files that a prepared model may have."""
+
+MAX_MANIFEST_BYTES: Final = 8 * 2**20
+"""Maximum size of the manifest, which holds the input example."""
+
 CHUNK_BYTES: Final = 2**20
 
 
@@ -29,7 +35,7 @@ def digest(folder: Path) -> str:
     """
     result = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.name not in {MANIFEST, ESTIMATOR, NODES, VALUES, ROOTS} or path.is_symlink() or not path.is_file():
+        if path.name not in NAMES or path.is_symlink() or not path.is_file():
             raise ValueError(f"{path.name} is no file of a prepared model")
         result.update(f"{path.name}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as file:
@@ -53,3 +59,16 @@ def write(folder: Path, manifest: Manifest, forest: FlatForest | None, estimator
         for name, array in ((NODES, forest.nodes), (VALUES, forest.values), (ROOTS, forest.roots)):
             np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
     (folder / MANIFEST).write_text(manifest.to_json())
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the description of a prepared model.
+
+    Raises:
+        ValueError: The description is damaged.
+        OSError: The description cannot be read.
+    """
+    path = folder / MANIFEST
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise ValueError(f"{path.name} has more than {MAX_MANIFEST_BYTES:,} bytes")
+    return Manifest.from_json(path.read_bytes())

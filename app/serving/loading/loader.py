@@ -10,6 +10,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -18,11 +19,12 @@ from pydantic import ValidationError
 
 from app import names
 from app.errors import MantaError, ModelRefusedError
-from app.serving.loading import child, reader
+from app.serving.loading import child, packing, reader
 from app.serving.loading.child import LoadRequest, Outcome
 from app.serving.loading.fork_server import LOG
 from app.serving.loading.process import ForkServerEndedError, ForkServerProcess
 from app.serving.loading.served_model import PackedModel, PreparedFiles, ServedModel
+from app.serving.loading.store import ModelStore
 
 log = logging.getLogger(names.SERVING_LOG)
 
@@ -35,6 +37,10 @@ READ_LOG_BYTES: Final = 65536
 MAX_LOG_LINE: Final = 300
 MAX_LOG: Final = 4000
 """Characters of each line and of the whole output of a child that are copied to the log of the replica."""
+
+
+class _NoCopyError(Exception):
+    """This node has no copy of a version."""
 
 
 class ModelLoader:
@@ -50,7 +56,7 @@ class ModelLoader:
 
     def __init__(self, *, mlflow_uri: str, model_cache: Path, timeout_s: float = LOAD_TIMEOUT_S) -> None:
         self._mlflow_uri = mlflow_uri
-        self._model_cache = model_cache
+        self._store = ModelStore(model_cache, mlflow_uri=mlflow_uri)
         self.timeout_s = timeout_s
         self._folder = Path(tempfile.mkdtemp(prefix="manta-models-"))
         self._processes = ForkServerProcess(self._folder)
@@ -64,32 +70,45 @@ class ModelLoader:
             RegistryUnavailableError: MLflow or its artifact store does not answer.
         """
         request = LoadRequest.for_version(version, mlflow_uri=self._mlflow_uri)
-        start_s = time.perf_counter()
-        folder = Path(tempfile.mkdtemp(prefix="load-", dir=self._folder))
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                digest = await self._run_child(folder, request)
-                model = await asyncio.to_thread(_read, folder, digest, version, start_s)
-        except TimeoutError as error:
-            await asyncio.to_thread(_delete, folder)
-            raise ModelRefusedError(
-                f"{request.label} was not ready after {self.timeout_s:g} s.",
-                next_step="See this replica's log, and check that MLflow's artifact store answers.",
-            ) from error
-        except BaseException:
-            await asyncio.to_thread(_delete, folder)
-            raise
-        log.info("%s is ready after %.0f ms", request.label, model.loaded_in_ms)
-        return model
+
+        async def download(folder: Path) -> str:
+            return await self._run_child(folder, request)
+
+        return await self._load(download, version, label=request.label)
 
     async def keep(self, model: ServedModel) -> None:
         """Keep a copy of a version on this node, and delete the copy of any other version.
 
         A failure is logged.
         """
+        if model.files is None:
+            return
+        try:
+            await asyncio.to_thread(self._store.keep, model.files.folder, model.files.digest)
+        except OSError as error:
+            log.warning("%s is not kept on this node: %s", _label(model.version), error)
 
     async def last_kept(self) -> ServedModel | None:
         """Prepare the copy on this node; None if there is no copy or if it cannot serve, which is logged."""
+
+        async def fetch(folder: Path) -> str:
+            digest = await asyncio.to_thread(self._store.fetch, folder / child.PREPARED)
+            if digest is None:
+                raise _NoCopyError
+            await self._try(folder, digest, label)
+            return digest
+
+        label = "the copy on this node"
+        try:
+            return await self._load(fetch, None, label=label)
+        except _NoCopyError:
+            return None
+        except ModelRefusedError as error:
+            log.warning("The copy on this node is deleted, because it cannot serve: %s", error)
+        try:
+            await asyncio.to_thread(self._store.delete)
+        except OSError as error:
+            log.warning("The copy on this node cannot be deleted: %s", error)
         return None
 
     async def pack(self, model: ServedModel) -> PackedModel:
@@ -98,7 +117,11 @@ class ModelLoader:
         Raises:
             ModelRefusedError: The version has no files, or they are too large for a message.
         """
-        raise ModelRefusedError(f"{model.version.name} version {model.version.version} has no files to send.")
+        label = _label(model.version)
+        if model.files is None:
+            raise ModelRefusedError(f"{label} has no files to send.")
+        content = await asyncio.to_thread(packing.pack, model.files.folder, label=label)
+        return PackedModel(version=model.version, digest=model.files.digest, content=content)
 
     async def unpack(self, packed: PackedModel) -> ServedModel:
         """Prepare a version that another replica has packed.
@@ -106,17 +129,63 @@ class ModelLoader:
         Raises:
             ModelRefusedError: The content differs from its digest, or the version cannot serve here.
         """
-        raise ModelRefusedError(f"{packed.version.name} version {packed.version.version} cannot be unpacked.")
+
+        async def write(folder: Path) -> str:
+            await asyncio.to_thread(packing.unpack, packed.content, folder / child.PREPARED)
+            await self._try(folder, packed.digest, label)
+            return packed.digest
+
+        label = _label(packed.version)
+        return await self._load(write, packed.version, label=label)
 
     async def close(self) -> None:
         """End the processes of this loader, and delete the files of its models."""
         await self._processes.close()
-        await asyncio.to_thread(_delete, self._folder)
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    async def _load(
+        self, provide: Callable[[Path], Awaitable[str]], version: ModelVersion | None, *, label: str
+    ) -> ServedModel:
+        """Read a model whose prepared files `provide` writes into the folder of the load.
+
+        Args:
+            provide: Writes the files, and returns the digest that they must have.
+            version: The version; None if only the files say which one it is.
+            label: Name of the version in error messages.
+        """
+        start_s = time.perf_counter()
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="load-", dir=self._folder))
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                digest = await provide(folder)
+                model = await asyncio.to_thread(_read, folder, digest, version, label, start_s)
+        except TimeoutError as error:
+            raise ModelRefusedError(
+                f"{label} was not ready after {self.timeout_s:g} s.",
+                next_step="See this replica's log, and check that MLflow's artifact store answers.",
+            ) from error
+        except (MantaError, _NoCopyError):
+            raise
+        except Exception as error:  # whatever the files hold is a refusal with its reason
+            raise child.unexpected(error, label=label) from error
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        log.info("%s is ready after %.0f ms", _label(model.version), model.loaded_in_ms)
+        return model
+
+    async def _try(self, folder: Path, digest: str, label: str) -> None:
+        """Let a child try an estimator before this replica reads it. A forest is only read as arrays."""
+        manifest = await asyncio.to_thread(reader.read_manifest, folder / child.PREPARED, digest, label=label)
+        if not manifest.is_forest:
+            version = manifest.model_version()
+            request = LoadRequest.for_version(version, mlflow_uri=self._mlflow_uri, is_prepared=True)
+            await self._run_child(folder, request)
 
     async def _run_child(self, folder: Path, request: LoadRequest) -> str:
         """Run a child for a load, and return the digest of the prepared files."""
-        (folder / child.REQUEST).write_text(request.model_dump_json())
         try:
+            (folder / child.REQUEST).write_text(request.model_dump_json())
             status = await self._processes.run(folder)
             if status != 0:
                 raise _refuse_death(status, request.label)
@@ -134,24 +203,24 @@ class ModelLoader:
         return outcome.digest
 
 
-def _read(folder: Path, digest: str, version: ModelVersion, start_s: float) -> ServedModel:
-    """Read the prepared files into this process, and delete the folder of the load."""
-    label = f"{version.name} version {version.version}"
-    try:
-        manifest, predictor = reader.read(folder / child.PREPARED, digest, label=label)
-    except MantaError:
-        raise
-    except Exception as error:
-        raise child.unexpected(error, label=label) from error
+def _read(folder: Path, digest: str, version: ModelVersion | None, label: str, start_s: float) -> ServedModel:
+    """Read the prepared files into this process, and move them out of the folder of the load."""
+    manifest, predictor = reader.read(folder / child.PREPARED, digest, label=label)
+    stored_version = manifest.model_version()
+    if version is not None and (version.name, str(version.version)) != (stored_version.name, stored_version.version):
+        raise ModelRefusedError(f"The files are of {_label(stored_version)} instead of {label}.")
     kept = (folder / child.PREPARED).rename(folder.with_name(f"model-{folder.name}"))
-    _delete(folder)
     return ServedModel(
-        version=version,
+        version=version or stored_version,
         predictor=predictor,
         example=manifest.example(),
         loaded_in_ms=round((time.perf_counter() - start_s) * 1000, 1),
         files=PreparedFiles(folder=kept, digest=digest),
     )
+
+
+def _label(version: ModelVersion) -> str:
+    return f"{version.name} version {version.version}"
 
 
 def _refuse_death(status: int, label: str) -> ModelRefusedError:
@@ -178,7 +247,3 @@ def _log_output(folder: Path, label: str) -> None:
     if lines:
         output = "\n".join(line[:MAX_LOG_LINE] for line in lines)[-MAX_LOG:]
         log.warning("The process that loaded %s wrote:\n%s", label, output)
-
-
-def _delete(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)

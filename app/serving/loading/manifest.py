@@ -6,9 +6,11 @@ from importlib.metadata import version as package_version
 from typing import Final, Literal, Self
 
 import numpy as np
+import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.types import DataType
 from pydantic import BaseModel, ConfigDict, Field
+from sklearn.base import BaseEstimator
 
 from app import names
 from app.models.artifact import Artifact
@@ -88,12 +90,15 @@ class Manifest(BaseModel):
         """Read a description.
 
         Raises:
-            ValueError: It is damaged, or has another format.
+            ValueError: It is damaged, has another format, or describes a model of another minor scikit-learn version.
         """
         try:
-            return cls.model_validate(json.loads(content))
+            manifest = cls.model_validate(json.loads(content))
         except RecursionError as error:
             raise ValueError("its description is nested too deeply") from error
+        if manifest.scikit_learn != minor_version():
+            raise ValueError(f"it is a model of scikit-learn {manifest.scikit_learn}, not {minor_version()}")
+        return manifest
 
     def to_json(self) -> str:
         """Write the description so that `from_json` reads the same floats."""
@@ -144,9 +149,30 @@ class Manifest(BaseModel):
         return Example(features=self.features, labels=self.true_labels)
 
     def example_rows(self) -> np.ndarray:
-        """Shape (rows, columns), float64: the example of a model without text columns."""
-        rows = [[math.nan if value is None else value for value in row] for row in self.features]
-        return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.columns))
+        """Shape (rows, columns): the example; dtype object if a column holds text, otherwise float64.
+
+        Raises:
+            ValueError: A row has another number of values.
+        """
+        holds_text = self.model_columns().hold_text
+        rows = [[math.nan if value is None and not holds_text else value for value in row] for row in self.features]
+        return np.array(rows, dtype=object if holds_text else np.float64).reshape(len(rows), len(self.columns))
+
+    def artifact(self, model: BaseEstimator) -> Artifact:
+        """Build what the checks of a stored model need.
+
+        Raises:
+            ValueError: The description does not fit together.
+        """
+        columns = self.model_columns()
+        return Artifact(
+            model=model,
+            columns=columns,
+            example=pd.DataFrame(self.example_rows(), columns=columns.names),
+            example_predictions=self.predictions,
+            example_probabilities=None if self.probabilities is None else np.array(self.probabilities),
+            example_labels=self.true_labels,
+        )
 
     def example_answers(self) -> Answers:
         """The answers of scikit-learn for the example."""

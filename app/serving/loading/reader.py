@@ -5,7 +5,6 @@ Nothing in the files is trusted: every value and index is checked, so that nativ
 """
 
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -19,9 +18,6 @@ from app.models.signature import RETRAIN
 from app.serving.loading import files
 from app.serving.loading.arrays import read_array
 from app.serving.loading.manifest import Manifest
-
-MAX_MANIFEST_BYTES: Final = 8 * 2**20
-"""Maximum size of the manifest, which holds the input example."""
 
 
 def read(folder: Path, digest: str, *, label: str) -> tuple[Manifest, Predictor]:
@@ -38,7 +34,7 @@ def read(folder: Path, digest: str, *, label: str) -> tuple[Manifest, Predictor]
     """
     try:
         _check_digest(folder, digest)
-        manifest = read_manifest(folder)
+        manifest = files.read_manifest(folder)
         predictor = Predictor(
             columns=manifest.model_columns(),
             labels=manifest.class_labels(),
@@ -50,23 +46,21 @@ def read(folder: Path, digest: str, *, label: str) -> tuple[Manifest, Predictor]
     except ModelRefusedError:
         raise
     except Exception as error:  # the files may hold anything
-        raise ModelRefusedError(
-            f"The prepared files of {label} are damaged: {type(error).__name__}: {error}", next_step=RETRAIN
-        ) from error
+        raise _damaged(label, error) from error
     return manifest, predictor
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read the description of a prepared model.
+def read_manifest(folder: Path, digest: str, *, label: str) -> Manifest:
+    """Read the description of a prepared model, after a comparison of all files with their digest.
 
     Raises:
-        ValueError: The description is damaged.
-        OSError: The description cannot be read.
+        ModelRefusedError: The files differ from their digest, or the description is damaged.
     """
-    path = folder / files.MANIFEST
-    if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise ValueError(f"{path.name} has more than {MAX_MANIFEST_BYTES:,} bytes")
-    return Manifest.from_json(path.read_bytes())
+    try:
+        _check_digest(folder, digest)
+        return files.read_manifest(folder)
+    except (ValueError, OSError) as error:
+        raise _damaged(label, error) from error
 
 
 def _check_digest(folder: Path, digest: str) -> None:
@@ -93,3 +87,9 @@ def _read_forest(folder: Path, manifest: Manifest) -> FlatForest:
     if depths is None:
         raise ValueError("a tree has an index outside its arrays")
     return FlatForest(nodes=nodes, values=values, roots=roots, depths=depths, width=width)
+
+
+def _damaged(label: str, error: Exception) -> ModelRefusedError:
+    return ModelRefusedError(
+        f"The prepared files of {label} are damaged: {type(error).__name__}: {error}", next_step=RETRAIN
+    )

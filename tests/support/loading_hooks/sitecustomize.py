@@ -31,11 +31,11 @@ def misbehave(hook: str) -> None:
 if "app.serving.loading.fork_server" in sys.orig_argv:
     from app.models import artifact
 
-    read = artifact.read
+    load_estimator = artifact.load_estimator
 
-    def read_or_misbehave(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on to `artifact.read`
-        """Misbehave, or read the model."""
+    def load_or_misbehave(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on to `load_estimator`
+        """Misbehave, or read the estimator."""
         misbehave(Path(os.environ["LOADING_HOOK"]).read_text())
-        return read(*args, **options)
+        return load_estimator(*args, **options)
 
-    artifact.read = read_or_misbehave
+    artifact.load_estimator = load_or_misbehave

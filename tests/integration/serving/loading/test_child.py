@@ -84,7 +84,7 @@ def test_a_crash_writes_its_stack_to_the_log(
         refusal(loading, versions.first)
 
     assert "Segmentation fault" in caplog.text
-    assert "read_or_misbehave" in caplog.text
+    assert "load_or_misbehave" in caplog.text
 
 
 def test_a_load_that_hangs_ends_at_its_deadline_with_all_its_processes(

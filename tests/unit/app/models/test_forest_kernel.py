@@ -10,7 +10,7 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomFo
 from sklearn.tree._tree import Tree
 
 from app.models.flat_forest import FlatForest
-from app.models.forest_kernel import predict
+from app.models.forest_kernel import measure_depths, predict
 from tests.support.threshold_rows import rows_near_thresholds
 
 VALUES, CLASSES = make_classification(300, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.2, random_state=1)
@@ -113,6 +113,35 @@ def test_a_nan_threshold_sends_every_row_to_the_right_as_in_scikit_learn() -> No
 
     assert result is not None
     assert np.array_equal(result[1], model.predict_proba(rows))
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("inner", "left", 0),
+        ("inner", "left", 10_000),
+        ("inner", "feature", 5),
+        ("inner", "threshold", np.nan),
+        ("leaf", "left", 0),
+        ("leaf", "feature", 5),
+    ],
+)
+def test_flat_nodes_with_an_index_outside_the_arrays_are_refused(kind: str, field: str, value: float) -> None:
+    forest = flattened(FORESTS["three classes"])
+    depths = measure_depths(forest.nodes, forest.roots, forest.width)
+    assert depths is not None
+    assert depths.tolist() == forest.depths.tolist()
+    nodes = forest.nodes.copy()
+    nodes[field][np.flatnonzero(np.isposinf(nodes["threshold"]) == (kind == "leaf"))[3]] = value
+
+    assert measure_depths(nodes, forest.roots, forest.width) is None
+
+
+@pytest.mark.parametrize("roots", [[1], [0, 0], [0, 10_000_000], [3, 1]])
+def test_roots_outside_the_nodes_are_refused(roots: list[int]) -> None:
+    forest = flattened(FORESTS["three classes"])
+
+    assert measure_depths(forest.nodes, np.array(roots, dtype=np.uint32), forest.width) is None
 
 
 def change(tree: Tree, field: str, value: Any) -> None:  # noqa: ANN401 - fields have different types
