@@ -4,11 +4,13 @@ It imports MLflow and scikit-learn once, so that a load does not wait for them. 
 holds nothing of Ray, and loads no model itself. Its standard input is a socket to the replica. The replica writes
 `run FOLDER` and `kill FOLDER`, one a line, and gets `STATUS FOLDER` when a child has ended; the status is that of
 `os.waitstatus_to_exitcode`. When the replica closes the socket or dies, all children are killed, and FOLDER with the
-files of the loads is deleted.
+files of the loads is deleted. Ray may kill this process together with its replica; the next replica's process deletes
+what is left then.
 """
 
 import ctypes
 import faulthandler
+import fcntl
 import gc
 import os
 import selectors
@@ -16,11 +18,18 @@ import shutil
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
 from app.serving.loading import child
+
+FOLDER_PREFIX: Final = "manta-models-"
+"""Start of the name of a replica's FOLDER. The replica holds a shared lock on the folder while it lives."""
+
+MIN_LEFTOVER_AGE_S: Final = 60.0
+"""Age in seconds from which a folder without a lock is a leftover. A younger one may not have its lock yet."""
 
 LOG: Final = "log"
 """File in the folder of a load: the output of its child."""
@@ -136,11 +145,23 @@ def main() -> None:
     """Run the server for the folder that the first argument names."""
     gc.collect()
     gc.freeze()  # keeps the memory of the imported modules shared with the children
-    server = ForkServer(socket.socket(fileno=0))
-    try:
-        server.serve()
-    finally:
-        shutil.rmtree(sys.argv[1], ignore_errors=True)
+    folder = Path(sys.argv[1])
+    _delete_leftovers(folder)
+    ForkServer(socket.socket(fileno=0)).serve()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _delete_leftovers(own: Path) -> None:
+    """Delete the folders of replicas that were killed together with their fork servers."""
+    for folder in own.parent.glob(f"{FOLDER_PREFIX}*"):
+        with suppress(OSError):  # another replica's folder, which is locked, or one that another process deletes
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if folder != own and time.time() - os.fstat(descriptor).st_mtime > MIN_LEFTOVER_AGE_S:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def _kill_group(pid: int) -> None:

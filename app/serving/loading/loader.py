@@ -5,7 +5,9 @@ version is loaded, and where a copy is taken from.
 """
 
 import asyncio
+import fcntl
 import logging
+import os
 import shutil
 import signal
 import tempfile
@@ -21,7 +23,7 @@ from app import names
 from app.errors import MantaError, ModelRefusedError
 from app.serving.loading import child, packing, reader
 from app.serving.loading.child import LoadRequest, Outcome
-from app.serving.loading.fork_server import LOG
+from app.serving.loading.fork_server import FOLDER_PREFIX, LOG
 from app.serving.loading.process import ForkServerEndedError, ForkServerProcess
 from app.serving.loading.served_model import PackedModel, PreparedFiles, ServedModel
 from app.serving.loading.store import ModelStore
@@ -58,7 +60,9 @@ class ModelLoader:
         self._mlflow_uri = mlflow_uri
         self._store = ModelStore(model_cache, mlflow_uri=mlflow_uri)
         self.timeout_s = timeout_s
-        self._folder = Path(tempfile.mkdtemp(prefix="manta-models-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+        self._lock = os.open(self._folder, os.O_RDONLY)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
         self._processes = ForkServerProcess(self._folder)
 
     async def prepare(self, version: ModelVersion) -> ServedModel:
@@ -142,6 +146,7 @@ class ModelLoader:
         """End the processes of this loader, and delete the files of its models."""
         await self._processes.close()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        os.close(self._lock)
 
     async def _load(
         self, provide: Callable[[Path], Awaitable[str]], version: ModelVersion | None, *, label: str
@@ -154,7 +159,6 @@ class ModelLoader:
             label: Name of the version in error messages.
         """
         start_s = time.perf_counter()
-        self._folder.mkdir(mode=0o700, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="load-", dir=self._folder))
         try:
             async with asyncio.timeout(self.timeout_s):

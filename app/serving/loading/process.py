@@ -91,7 +91,6 @@ class ForkServerProcess:
             if self._writer is not None and self._reader is not None and self._reader.done():
                 self._writer.close()
                 await asyncio.to_thread(self._wait)
-                self._folder.mkdir(mode=0o700, exist_ok=True)
                 self._start()
                 self._writer = None
             if self._writer is None:
