@@ -1,15 +1,18 @@
 """The Serve application, whose loads a test can pause, or make refuse on one replica."""
 
 import asyncio
+import dataclasses
 import os
 import time
 from pathlib import Path
 
+import numpy as np
 from mlflow.entities.model_registry import ModelVersion
 from ray import serve
 
 from app import names
 from app.errors import ModelRefusedError
+from app.models.predictor import Predictor
 from app.models.registry import Registry
 from app.serving.application import ModelServer, ServeArgs
 from app.serving.fleet.protocol import Loader
@@ -36,6 +39,10 @@ class Hooks:
         while hold.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
 
+    def is_slow(self) -> bool:
+        """Whether a file `slow` exists."""
+        return (self._folder / "slow").exists()
+
     def refuses(self) -> bool:
         """Whether a file `refuse-REPLICA` exists."""
         return (self._folder / f"refuse-{self._replica}").exists()
@@ -53,8 +60,20 @@ class HookedRegistry(Registry):
         super().promote(version)
 
 
+class SlowPredictor(Predictor):
+    """Takes half a second for each request, like a model that is far too large."""
+
+    def predict(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        time.sleep(0.5)
+        return super().predict(rows)
+
+    def tree_walks(self, rows: int) -> float:
+        del rows
+        return float("inf")
+
+
 class HookedLoader:
-    """Pauses before a version is prepared, or refuses it."""
+    """Pauses before a version is prepared, refuses it, or makes it slow."""
 
     def __init__(self, loader: Loader, hooks: Hooks) -> None:
         self._loader = loader
@@ -65,7 +84,10 @@ class HookedLoader:
         await asyncio.to_thread(self._hooks.wait, "prepare")
         if self._hooks.refuses():
             raise ModelRefusedError("The disk is full.")
-        return await self._loader.prepare(version)
+        model = await self._loader.prepare(version)
+        if self._hooks.is_slow():
+            return dataclasses.replace(model, predictor=SlowPredictor(**vars(model.predictor)))
+        return model
 
     async def keep(self, model: ServedModel) -> None:
         await self._loader.keep(model)

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to
 CLIENTS = 12
 REQUESTS = 10_000
 SWAPS = 10
+SLOW_REQUESTS = 200
+"""Requests to a slow version: 25 seconds of work for each of four replicas."""
 
 
 @dataclass
@@ -105,6 +107,27 @@ def test_no_request_fails_while_the_fleet_grows_and_shrinks(cluster: Cluster, ve
 
     assert traffic.failures == []
     assert set(traffic.answers_by_version) == {versions.first}
+
+
+def test_a_slow_version_under_full_load_can_be_replaced_at_once(cluster: Cluster, versions: Versions) -> None:
+    (cluster.folder / "slow").touch()
+    assert cluster.load(versions.second).status_code == 200
+    cluster.remove_hooks()
+    slow = Traffic(cluster, versions, expected_version=None, target=SLOW_REQUESTS)
+
+    async def replace() -> None:
+        clients = [asyncio.create_task(slow.client()) for _ in range(SLOW_REQUESTS)]
+        await asyncio.to_thread(slow.wait_for_requests, SLOW_REQUESTS)
+        answer = await asyncio.to_thread(cluster.load, versions.first)
+        unanswered = SLOW_REQUESTS - sum(slow.answers_by_version.values())
+        await asyncio.gather(*clients)
+        assert answer.status_code == 200, answer.text
+        assert unanswered > SLOW_REQUESTS / 2
+
+    asyncio.run(replace())
+
+    assert slow.failures == []
+    assert cluster.versions() == [versions.first] * 4
 
 
 def test_a_replica_that_starts_during_a_load_serves_the_loaded_version(cluster: Cluster, versions: Versions) -> None:
