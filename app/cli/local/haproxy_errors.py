@@ -1,6 +1,7 @@
 """HAProxy's own errors as problem documents, like those of the service.
 
-Errors about a request that HAProxy cannot read (400, 408) keep HAProxy's form: it takes them from files only.
+HAProxy 2.8 answers a request whose headers it cannot read (400), or that do not come in time (408), with a fixed text.
+It uses neither `http-error` nor `errorfile` for them.
 
 `infra/components/ray/haproxy_errors.py` repeats this module for stacks, because `app` and `infra` do not import each
 other; a test compares the two.
