@@ -234,6 +234,7 @@ def create_cluster(folder: Path, ports: list[int]) -> Cluster:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+        "RAY_USE_UVLOOP": "0",
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.MIDDLEWARE_IMPORT_PATH,
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",  # HAProxy gets a change within a second
         "RAY_USAGE_STATS_ENABLED": "0",

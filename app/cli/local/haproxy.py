@@ -4,6 +4,7 @@ With HAProxy, requests go straight from the proxy to a replica. Without HAProxy,
 process as the proxy, and every request passes through that process.
 """
 
+import os
 import shutil
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,9 @@ from app.cli.ports import free_port_range
 MISSING_WARNING: Final = (
     "HAProxy is not available on this system. Ray Serve uses its own proxy, which handles far fewer requests a second."
 )
+
+MAX_THREADS: Final = 4
+"""Largest number of HAProxy's threads, which is Ray's default. More threads than CPUs only take turns."""
 
 REPLICA_PORTS: Final = 100
 """Number of ports for the replicas behind HAProxy. Each platform has a separate range.
@@ -63,6 +67,8 @@ def environment(binary_path: str, folder: Path, *, metrics_port: int, stats_port
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # as in a cluster: the replicas count their requests themselves
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "40",  # as in a cluster: after the service's limit for a body
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(MAX_THREADS, os.cpu_count() or 1)),
+        "RAY_SERVE_HAPROXY_LOG_TARGET": "127.0.0.1:514 sample 1:1000000",  # as in a cluster: nothing listens there
         haproxy_errors.VARIABLE: haproxy_errors.balance_setting(),
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),

@@ -116,6 +116,8 @@ class Platform:
             "RAY_AUTH_TOKEN": endpoints.ray_token,
             # The replica handles a request on one thread, without a switch to another event loop.
             "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+            # uvloop accepts one connection per iteration, so 256 new connections wait for seconds. asyncio accepts all.
+            "RAY_USE_UVLOOP": "0",
             "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.MIDDLEWARE_IMPORT_PATH,
             "RAY_USAGE_STATS_ENABLED": "0",
             # Without this setting, Ray replaces a loopback address by the address of the machine's network interface.

@@ -1,5 +1,7 @@
 """The environment variables of every Ray container."""
 
+from typing import Final
+
 import pulumi
 from pulumi_kubernetes import core
 
@@ -8,12 +10,16 @@ from infra.components.ray import haproxy_errors
 from infra.config.options import AppOptions
 from infra.credentials import from_secret
 
+MAX_PROXY_THREADS: Final = 4
+"""Largest number of threads of a worker's HAProxy, which is Ray's default."""
 
-def environment(app: AppOptions, *, tracking_uri: pulumi.Input[str]) -> list[core.v1.EnvVarArgs]:
+
+def environment(app: AppOptions, *, cpus: int, tracking_uri: pulumi.Input[str]) -> list[core.v1.EnvVarArgs]:
     """Environment variables of the head and of the workers.
 
     Args:
         app: The registered model, the default data set, and whether example rows are shown.
+        cpus: CPUs of a worker.
         tracking_uri: Address of MLflow inside the cluster.
     """
     values = {
@@ -27,6 +33,12 @@ def environment(app: AppOptions, *, tracking_uri: pulumi.Input[str]) -> list[cor
         # The replicas count their requests themselves. HAProxy would log one line per request to a Python process,
         # which needs a quarter of a response's time to read the line.
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        # More threads than CPUs only take turns.
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(MAX_PROXY_THREADS, cpus)),
+        # HAProxy sends one line per request to this address, where nothing listens: one of a million is enough.
+        "RAY_SERVE_HAPROXY_LOG_TARGET": "127.0.0.1:514 sample 1:1000000",
+        # uvloop accepts one connection per iteration, so 256 new connections wait for seconds. asyncio accepts all.
+        "RAY_USE_UVLOOP": "0",
         # The replica handles each request in one thread, without a handover between two event loops.
         "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
         # HAProxy drops a silent client after the service's limit of 30 s for a body, so that the service answers first.

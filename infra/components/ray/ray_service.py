@@ -120,7 +120,7 @@ def _spec_args(args: RayServiceArgs, ray_secret: SecretReference, serve_secret: 
         serve_config=serve_config.build(args.app, args.size),
         redis_address=args.redis.address,
         redis_has_password=args.redis.secret is not None,
-        environment=environment(args.app, tracking_uri=args.mlflow.tracking_uri),
+        environment=environment(args.app, cpus=args.size.cpus, tracking_uri=args.mlflow.tracking_uri),
         checksums=checksums,
         serve_node_port=args.serve_node_port,
     )

@@ -101,6 +101,8 @@ def test_serve_runs_behind_haproxy_and_handles_requests_on_one_thread(program: P
     for container in containers(cluster(program)):
         assert {"name": "RAY_SERVE_ENABLE_HA_PROXY", "value": "1"} in container["env"]
         assert {"name": "RAY_SERVE_HAPROXY_METRICS_ENABLED", "value": "0"} in container["env"]
+        assert {"name": "RAY_SERVE_HAPROXY_NBTHREAD", "value": "1"} in container["env"]
+        assert {"name": "RAY_USE_UVLOOP", "value": "0"} in container["env"]
         assert {"name": "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "value": "0"} in container["env"]
         assert {"name": "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S", "value": "40"} in container["env"]
         errors = {"name": haproxy_errors.VARIABLE, "value": haproxy_errors.balance_setting()}
