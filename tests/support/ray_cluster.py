@@ -94,8 +94,16 @@ class Cluster:
     def serve_port(self) -> int:
         return int(self.serve_url.rsplit(":", 1)[1])
 
-    def scale(self, replicas: int, *, other_applications: Sequence[JsonObject] = ()) -> None:
-        """Deploy the application with a number of replicas, and other applications of the Serve config."""
+    def scale(
+        self, replicas: int, *, settings: JsonObject | None = None, other_applications: Sequence[JsonObject] = ()
+    ) -> None:
+        """Deploy the application with a number of replicas.
+
+        Args:
+            replicas: Number of replicas.
+            settings: Members of the application in the Serve config that differ from those of `fleet_app`.
+            other_applications: Other applications of the Serve config.
+        """
         wait_until(lambda: self.applications() is not None, what="Ray's dashboard", timeout_s=START_TIMEOUT_S)
         deployment = {
             "name": names.DEPLOYMENT,
@@ -108,6 +116,7 @@ class Cluster:
             "route_prefix": names.ROUTE_PREFIX,
             "import_path": "tests.support.fleet_app:build",
             "deployments": [deployment],
+            **(settings or {}),
         }
         httpx.put(
             f"{self.dashboard_url}/api/serve/applications/",
