@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint format types unit unit-app unit-rest integration e2e lifecycle faults bench docs screenshots lock clean
+.PHONY: help run up down test lint format types unit unit-app unit-rest integration hostile e2e lifecycle faults bench docs screenshots lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ unit-rest: .venv/.dev
 
 integration: .venv/.dev ## integration tests: real Ray and MLflow processes on this machine
 	$(BIN)/pytest tests/integration
+
+hostile: .venv/.dev ## requests and model files that try to take the platform on this machine down (eight minutes)
+	$(BIN)/pytest tests/hostile
 
 e2e: .venv/.dev ## a real Kubernetes API server validates every object of both stacks (KUBECONFIG)
 	$(BIN)/pytest tests/e2e --ignore tests/e2e/lifecycle

@@ -1,0 +1,1 @@
+"""Requests and model files that try to take the service down, and the measurements of their effect."""
