@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import subprocess
@@ -8,13 +9,20 @@ from pathlib import Path
 import pytest
 from pulumi.automation import CommandError
 
+from app.serving.requests.limits import MAX_BODY_BYTES
 from tests.e2e.lifecycle import platform
 from tests.e2e.lifecycle.platform import DESTROY_S, RECOVERY_S, Figure
+from tests.support.hostile import json_bodies, npy_bodies
+from tests.support.hostile.exchange import Target, send_at_once
+from tests.support.hostile.honest_client import HonestClient
 from tests.support.live_stack import LiveStack
 from tests.support.tools import Tools
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(1500)
+
+HOSTILE_CLIENTS = 4
+"""Requests with a hostile body that are sent at once."""
 
 
 def test_up_from_nothing_ends_with_a_service_that_answers(stack: LiveStack, figure: Figure) -> None:
@@ -50,6 +58,30 @@ def test_the_trained_model_is_loaded_and_predicts(stack: LiveStack, figure: Figu
     assert model["model_loaded"] is True
     assert prediction["model_version"] == model["model_info"]["version"]
     assert len(prediction["predictions"]) == len(prediction["probabilities"]) > 0
+
+
+def test_no_honest_request_fails_beside_hostile_bodies(stack: LiveStack, tmp_path: Path, figure: Figure) -> None:
+    url, prediction = stack.outputs()["serveUrl"], platform.predict(stack)
+    rows = platform.curl(f"{url}/model")["example"]["features"]
+    expected = {prediction["model_version"]: {"probabilities": prediction["probabilities"]}}
+    bodies = (*json_bodies.BODIES, *npy_bodies.BODIES)
+    unexpected, slowest_s, start_s = [], 0.0, time.monotonic()
+
+    with HonestClient(url, {"features": rows}, expected, tmp_path / "honest.jsonl") as client:
+        for body in bodies:
+            answers = asyncio.run(
+                send_at_once(Target.of(url), body, [MAX_BODY_BYTES], times=HOSTILE_CLIENTS, timeout_s=60)
+            )
+            unexpected += [f"{body.name}: {answer.status}" for answer in answers if answer.status not in body.statuses]
+            slowest_s = max(slowest_s, *(answer.duration_s for answer in answers))
+        traffic = client.traffic(start_s, time.monotonic())
+
+    figure(
+        f"{len(bodies)} hostile bodies: slowest answer {slowest_s:.1f} s, {traffic.failed} of {traffic.sent} honest "
+        f"requests failed {dict(traffic.failures)}, p99 {1000 * traffic.p99_s:.0f} ms"
+    )
+    assert unexpected == []
+    assert traffic.failed == 0
 
 
 def test_the_doctor_reports_every_part_as_ok(stack: LiveStack) -> None:
