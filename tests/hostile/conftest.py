@@ -25,7 +25,7 @@ PROCESS_MEMORY_BYTES: Final = 2 * 1024**3
 """Limit for the private memory of each process of Ray. It stands for the small memory of a worker."""
 LOAD_TIMEOUT_S: Final = 30
 """Deadline of a load on one replica."""
-WARM_UPS: Final = 5
+WARM_UPS: Final = 12
 """How often valid bodies of the maximal size are sent before the first case."""
 WARM_UP_TIMEOUT_S: Final = 60
 CASES: Final = pytest.StashKey[list[Case]]()
@@ -100,14 +100,16 @@ def honest_client(cluster: Cluster, champion: str, base_models: BaseModels, fold
 def session_observer(
     cluster: Cluster, target: Target, honest_client: HonestClient, pytestconfig: pytest.Config
 ) -> Observer:
-    """Observes all cases. Each replica has answered valid bodies of the maximal size, so its memory has settled."""
+    """Observes all cases. Each replica has answered valid bodies of the maximal size before."""
 
     def find_replicas() -> Pids:
         return {replica["replica_id"]: replica["pid"] for replica in cluster.replicas()}
 
-    for body in (*[json_bodies.LARGEST] * WARM_UPS, npy_bodies.LARGEST):
+    observer = Observer(find_replicas, honest_client, pytestconfig.stash.setdefault(CASES, []))
+    for body in (npy_bodies.LARGEST, *[json_bodies.LARGEST] * WARM_UPS):
         asyncio.run(send_at_once(target, body, [MAX_BODY_BYTES], times=2 * REPLICAS, timeout_s=WARM_UP_TIMEOUT_S))
-    return Observer(find_replicas, honest_client, pytestconfig.stash.setdefault(CASES, []))
+        observer.record_baseline()
+    return observer
 
 
 @pytest.fixture

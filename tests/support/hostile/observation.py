@@ -19,7 +19,7 @@ SHORTEST_S: Final = 0.5
 SETTLE_TIMEOUT_S: Final = 20
 """How long the memory of a replica may take to come back."""
 MEMORY_SHARE: Final = 1.1
-"""Largest memory of a replica after a case, as a share of its memory when it was first observed."""
+"""Largest memory of a replica after a case, as a share of what it keeps after valid bodies."""
 MEMORY_SLACK_MB: Final = 64
 """Additional allowed memory: what the allocators of a replica's processes keep of several bodies of 8 MB."""
 MEGABYTE: Final = 1024**2
@@ -39,10 +39,10 @@ class Case:
     pids_before: Pids
     pids_after: Pids = field(default_factory=dict)
     baseline_mb: list[int]
-    """Resident memory of each replica and its children when it was first observed, in MB, in the order of
-    `pids_before`."""
+    """Most memory that each replica and its children kept after valid bodies of the same size, in MB, in the order of
+    `pids_before`. For a replica that started later, its memory when it was first observed."""
     memory_before_mb: list[int]
-    """The same before the case."""
+    """Resident memory of each replica and its children before the case, in MB."""
     memory_peak_mb: list[int] = field(default_factory=list)
     memory_after_mb: list[int] = field(default_factory=list)
     honest: Traffic = field(default_factory=lambda: Traffic(sent=0, failures=Counter(), durations_s=[]))
@@ -54,7 +54,7 @@ class Case:
 
     @property
     def has_memory_back(self) -> bool:
-        """Whether every replica needs no more memory than when it was first observed."""
+        """Whether every replica needs no more memory than after valid bodies."""
         pairs = zip(self.baseline_mb, self.memory_after_mb, strict=True)
         return all(after <= MEMORY_SHARE * before + MEMORY_SLACK_MB for before, after in pairs)
 
@@ -102,6 +102,15 @@ class Observer:
         self._honest_client = honest_client
         self._cases = cases
         self._baseline_mb: dict[str, int] = {}
+
+    def record_baseline(self) -> None:
+        """Record what the replicas keep now, unless they kept more at an earlier call.
+
+        Their allocators keep freed memory and give it back from time to time.
+        """
+        pids = self._find_replicas()
+        for replica, memory_mb in zip(pids, _memory_mb(pids), strict=True):
+            self._baseline_mb[replica] = max(memory_mb, self._baseline_mb.get(replica, 0))
 
     @contextmanager
     def case(self, name: str) -> Iterator[Case]:
