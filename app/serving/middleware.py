@@ -5,6 +5,8 @@ from typing import Final
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.serving import tcp_nodelay
+
 DISCONNECT_WATCH_DISABLED: Final = (b"x-request-disconnect-disabled", b"?1")
 """Header that tells Serve not to watch for the client's disconnect."""
 
@@ -28,4 +30,5 @@ class DisableDisconnectWatch:
 
 def middlewares() -> list[Middleware]:
     """Return the middleware for Serve, which finds this function by RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH."""
+    tcp_nodelay.install()  # Serve calls this function before it starts an HTTP server
     return [Middleware(DisableDisconnectWatch)]
