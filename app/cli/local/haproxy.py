@@ -19,11 +19,12 @@ MISSING_WARNING: Final = (
 MAX_THREADS: Final = 4
 """Largest number of HAProxy's threads, which is Ray's default. More threads than CPUs only take turns."""
 
-REPLICA_PORTS: Final = 100
-"""Number of ports for the replicas behind HAProxy. Each platform has a separate range.
+PORTS: Final = 100
+"""Number of ports for the replicas behind HAProxy and for the proxies that answer while it knows no replica. Each
+platform has a separate range.
 
-By default every Ray uses the ports from 30000 on. With two platforms on one machine, the HAProxy of one platform sent
-requests to a replica of the other.
+By default every Ray uses the ports from 30000 on, and 8500 and 9500 for those proxies. With two platforms on one
+machine, the HAProxy of one platform sent requests to a replica or a proxy of the other.
 """
 
 WRAPPER_SCRIPT: Final = r"""#!/bin/sh
@@ -62,7 +63,7 @@ def environment(binary_path: str, folder: Path, *, metrics_port: int, stats_port
     wrapper = folder / "haproxy"
     wrapper.write_text(WRAPPER_SCRIPT.replace("BINARY", binary_path))
     wrapper.chmod(0o700)
-    replica_ports = free_port_range(REPLICA_PORTS)
+    *replica_ports, fallback_http, fallback_grpc = free_port_range(PORTS)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # as in a cluster: the replicas count their requests themselves
@@ -73,8 +74,10 @@ def environment(binary_path: str, folder: Path, *, metrics_port: int, stats_port
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replica_ports.start),
-        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replica_ports.stop - 1),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replica_ports[0]),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(replica_ports[-1]),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_http),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_grpc),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "h" / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "h" / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "h" / "metrics.sock"),

@@ -50,15 +50,16 @@ def test_the_haproxy_of_the_system_is_used_if_the_one_of_ray_does_not_run(
 
 
 @pytest.mark.parametrize("occupied", [0, 1])
-def test_a_platform_uses_other_ports_for_its_replicas_than_a_running_platform(
+def test_a_platform_uses_other_ports_for_its_replicas_and_proxies_than_a_running_platform(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, occupied: int
 ) -> None:
-    both = ports.free_port_range(2 * haproxy.REPLICA_PORTS)
-    halves = both[: haproxy.REPLICA_PORTS], both[haproxy.REPLICA_PORTS :]
+    both = ports.free_port_range(2 * haproxy.PORTS)
+    halves = both[: haproxy.PORTS], both[haproxy.PORTS :]
     monkeypatch.setattr(ports, "PORT_RANGE", both)
 
     with socket.create_server((ports.LOOPBACK, halves[occupied].start)):
         variables = haproxy.environment("haproxy", tmp_path, metrics_port=1, stats_port=2)
 
     first, last = (int(variables[f"RAY_SERVE_DIRECT_INGRESS_{end}_HTTP_PORT"]) for end in ("MIN", "MAX"))
-    assert range(first, last + 1) == halves[1 - occupied]
+    fallbacks = [int(variables[f"RAY_SERVE_FALLBACK_PROXY_{protocol}_PORT"]) for protocol in ("HTTP", "GRPC")]
+    assert [*range(first, last + 1), *fallbacks] == list(halves[1 - occupied])
