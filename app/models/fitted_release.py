@@ -1,4 +1,4 @@
-"""Compares the scikit-learn that fitted a model with the one that is installed here.
+"""Compares the version of scikit-learn that fitted a model with the version that is installed here.
 
 The service, the gate and `manta local` all refuse a model of another minor version with the same text.
 """
@@ -26,9 +26,18 @@ def check_fitted_release(fitted_with: str, *, label: str) -> None:
         ModelRefusedError: The minor versions differ.
     """
     installed = package_version("scikit-learn")
-    if fitted_with.split(".")[:2] != installed.split(".")[:2]:
+    if _minor(fitted_with) != installed_minor():
         raise ModelRefusedError(
             f"{label} was fitted with scikit-learn {fitted_with}, but scikit-learn {installed} is installed here.",
-            allowed=f"a model of scikit-learn {'.'.join(installed.split('.')[:2])}.*",
+            allowed=f"a model of scikit-learn {installed_minor()}.*",
             next_step=RETRAIN_HERE,
         )
+
+
+def installed_minor() -> str:
+    """Return the minor version of scikit-learn that is installed here, such as `1.9`."""
+    return _minor(package_version("scikit-learn"))
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])

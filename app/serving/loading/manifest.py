@@ -2,7 +2,6 @@
 
 import json
 import math
-from importlib.metadata import version as package_version
 from typing import Final, Literal, Self
 
 import numpy as np
@@ -15,6 +14,7 @@ from sklearn.base import BaseEstimator
 from app import names
 from app.models.artifact import Artifact
 from app.models.estimator import Answers, Estimator
+from app.models.fitted_release import installed_minor
 from app.models.signature import Column, Columns
 from app.serving.schemas import Example
 
@@ -68,7 +68,7 @@ class Manifest(BaseModel):
         rows = artifact.example_rows[:MAX_EXAMPLE_ROWS]
         predictions, probabilities = estimator.predict(rows)
         return cls(
-            scikit_learn=minor_version(),
+            scikit_learn=installed_minor(),
             name=version.name,
             version=str(version.version),
             creation_timestamp=version.creation_timestamp,
@@ -96,8 +96,8 @@ class Manifest(BaseModel):
             manifest = cls.model_validate(json.loads(content))
         except RecursionError as error:
             raise ValueError("its description is nested too deeply") from error
-        if manifest.scikit_learn != minor_version():
-            raise ValueError(f"it is a model of scikit-learn {manifest.scikit_learn}, not {minor_version()}")
+        if manifest.scikit_learn != installed_minor():
+            raise ValueError(f"it is a model of scikit-learn {manifest.scikit_learn}, not {installed_minor()}")
         return manifest
 
     def to_json(self) -> str:
@@ -178,11 +178,6 @@ class Manifest(BaseModel):
         """The answers of scikit-learn for the example."""
         probabilities = self.probabilities
         return np.array(self.predictions), None if probabilities is None else np.array(probabilities, dtype=np.float64)
-
-
-def minor_version() -> str:
-    """Return the minor version of scikit-learn that is installed, such as `1.9`."""
-    return ".".join(package_version("scikit-learn").split(".")[:2])
 
 
 def _finite(value: object) -> object:
