@@ -1,8 +1,7 @@
-"""The client of MLflow: runs, model versions, aliases and artifacts. No other module calls MLflow's registry.
+"""The client of MLflow for runs, versions and aliases. `app.models.version_files` downloads the files of a version.
 
-`app.models.artifact` decides which versions may serve. `app.models.version_choice` decides which version a load takes
-that names none. `app.serving.fleet.load` decides how the fleet changes its
-version.
+`app.models.artifact` decides which versions may serve. `app.models.version_choice` chooses the version for a load that
+names none. `app.serving.fleet.load` decides how the fleet changes its version.
 """
 
 import tempfile

@@ -1,6 +1,6 @@
 """Finds every part of a stored model whose indices native code trusts, and refuses a model with a damaged part.
 
-The parts are found by what the object graph holds, and not by the classes of the estimators around them.
+The search visits every object that the model holds. The class of an estimator does not say which parts it holds.
 `app.models.index_checks` decides which parts are sound. `app.models.artifact` decides which types a model may hold.
 """
 

@@ -62,7 +62,7 @@ def find_pending(*, address: str = "", token: str = "", stack: str = "") -> Dest
         stack: Name of the stack; empty for the selected stack.
 
     Raises:
-        ParameterError: An address is given.
+        ParameterError: `--pending` and `--address` were given together.
         StackError: Pulumi cannot read the stack, or no cluster is pending.
     """
     if address:

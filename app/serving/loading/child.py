@@ -97,7 +97,7 @@ def run(folder: Path) -> None:
         outcome = _outcome(error)
     except MemoryError:
         outcome = _outcome(limits.out_of_memory(memory_bytes, label=request.label))
-    except BaseException as error:  # noqa: BLE001 - whatever a model raises is a refusal with its reason
+    except BaseException as error:  # noqa: BLE001 - a model may cause any exception, and each one refuses the version
         limits.lift_memory_limit()
         traceback.print_exc()
         outcome = _outcome(unexpected(error, label=request.label))

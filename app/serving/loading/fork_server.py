@@ -165,7 +165,7 @@ def _delete_leftovers(own: Path) -> None:
 
 
 def _kill_group(pid: int) -> None:
-    """Kill the process group of a child that was not reaped yet, so that its id belongs to nobody else."""
+    """Kill the process group of a child. The child was not reaped yet, so no other process can have its id."""
     for kill in (os.killpg, os.kill):  # the child may not have its group yet
         with suppress(ProcessLookupError, PermissionError):
             kill(pid, signal.SIGKILL)

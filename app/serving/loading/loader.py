@@ -171,7 +171,7 @@ class ModelLoader:
             ) from error
         except (MantaError, _NoCopyError):
             raise
-        except Exception as error:  # whatever the files hold is a refusal with its reason
+        except Exception as error:  # damaged files may cause any exception, and each one refuses the version
             raise child.unexpected(error, label=label) from error
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

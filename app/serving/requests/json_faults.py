@@ -25,7 +25,7 @@ BEGINNING: Final = re.compile(rb'\s*\{\s*"(features|rows)"\s*:\s*')
 """Beginning of a body, up to the list of rows."""
 
 PATH: Final = re.compile(r"(?P<reason>.*?)(?: - at `\$(?P<path>.*)`)?", re.DOTALL)
-"""The message of a decoder that found a wrong value."""
+"""Form of the decoder's message about a value of a wrong type: the reason, and the path of the value in the body."""
 
 PLACE: Final = re.compile(r"\.(?:features|rows)(?:\[(\d+)\](?:\[(\d+|\.\.\.)\])?)?")
 """The path of a row or of a value in a body."""
