@@ -21,13 +21,13 @@ from app.settings import Settings, settings
 from app.training import distributed_forest, provenance, ray_cluster, registration, run_tags
 from app.training.command_line import create_command
 from app.training.data import sources
-from app.training.data.sources import Dataset
+from app.training.data.dataset import Dataset
 from app.training.data.split import Split, check_folds, split_dataset
 from app.training.evaluation.promotion_gate import GateConfig, HeldOutRows
 from app.training.hyperparameters import ForestParameters
 from app.training.options import DEFAULT_FOLDS, TrainOptions
 from app.training.ray_cluster import RayWorkers
-from app.training.registration import FittedForest, TrainingResult
+from app.training.registration import FittedModel, TrainingResult
 
 log = logging.getLogger("manta.train")
 
@@ -83,9 +83,9 @@ def train(options: TrainOptions, settings: Settings) -> TrainingResult:
     split = split_dataset(dataset, test_size=options.test_size, seed=options.seed)
     if options.trials is not None:
         check_folds(split, options.folds or DEFAULT_FOLDS)
-    log.info("%s: %d rows, %d features", dataset.name, *dataset.features.shape)
+    log.info("%s: %d rows, %d features", dataset.name, *dataset.rows.features.shape)
     registry = Registry(settings)
-    with _connect_if_needed(options, settings, parameters, row_count=len(split.train_target)) as workers:
+    with _connect_if_needed(options, settings, parameters, row_count=len(split.train)) as workers:
         tags = {
             **provenance.origin_tags(options, settings),
             run_tags.DATA_SOURCE: dataset.source,
@@ -151,19 +151,18 @@ def _fit(
     *,
     dataset: str,
     tags: dict[str, str],
-) -> FittedForest:
+) -> FittedModel:
     """Fit the forest, and collect what the gate and the registry need."""
     start_s = time.perf_counter()
     model = _fit_model(parameters, split, workers, seed=options.seed)
     fit_s = time.perf_counter() - start_s
     log.info("%d trees fitted in %.2f s", parameters.n_estimators, fit_s)
-    return FittedForest(
+    return FittedModel(
         model=model,
-        rows=HeldOutRows(
-            features=split.test_features,
-            target=split.test_target,
-            class_shares=split.train_target.value_counts(normalize=True).to_dict(),
-            split_description=f"{options.test_size:g} of the rows, seed {options.seed}",
+        held_out=HeldOutRows(
+            rows=split.test,
+            class_shares=split.train.target.value_counts(normalize=True).to_dict(),
+            split_description=split.description,
         ),
         gate=GateConfig(metric=options.metric, margin=options.margin, force=options.force),
         promote=not options.no_promote,
@@ -179,8 +178,8 @@ def _fit_model(
 ) -> RandomForestClassifier:
     """Fit the forest on the cluster, or in this process with all cores. The forest is the same, bit for bit."""
     model = RandomForestClassifier(**parameters.model_dump(), random_state=seed)
-    if workers is None or _is_local_fit(parameters, len(split.train_target)):
-        model.set_params(n_jobs=-1).fit(split.train_features, split.train_target)
+    if workers is None or _is_local_fit(parameters, len(split.train)):
+        model.set_params(n_jobs=-1).fit(split.train.features, split.train.target)
         return model.set_params(n_jobs=None)
     last_log_s = time.monotonic()
 
@@ -191,19 +190,20 @@ def _fit_model(
             log.info("%d of %d trees", fitted_trees, parameters.n_estimators)
 
     return distributed_forest.fit(
-        model, split.train_features, split.train_target, workers=workers, on_progress=log_progress
+        model, split.train.features, split.train.target, workers=workers, on_progress=log_progress
     )
 
 
 def _log_dataset(dataset: Dataset) -> None:
     """Log source, schema and digest of the data as an input of the run; the rows are not uploaded."""
     is_file_or_url = "://" in dataset.source or sources.is_local_file(dataset.source)
-    table = dataset.features.assign(**{str(dataset.target.name): dataset.target})
+    target_name = str(dataset.rows.target.name)
+    table = dataset.rows.features.assign(**{target_name: dataset.rows.target})
     mlflow.log_input(
         from_pandas(
             table,
             source=dataset.source if is_file_or_url else CodeDatasetSource(tags={"function": dataset.source}),
-            targets=str(dataset.target.name),
+            targets=target_name,
             name=dataset.name,
             digest=dataset.fingerprint[:DIGEST_LENGTH],
         ),

@@ -13,7 +13,7 @@ from sklearn.ensemble import RandomForestClassifier
 from app.models.registry import Registry
 from app.settings import Settings
 from app.training import run_tags
-from app.training.data.sources import Dataset
+from app.training.data.dataset import Dataset
 from app.training.git import git_commit
 from app.training.options import TrainOptions
 

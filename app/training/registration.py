@@ -27,9 +27,10 @@ from app.models.registry import HELD_OUT_TAG, Registry
 from app.models.version_choice import GATE_TAG, PROMOTE_TAG
 from app.settings import Settings, settings
 from app.training import run_tags
+from app.training.data.dataset import Rows
 from app.training.evaluation import report
+from app.training.evaluation.predictions import Predictions
 from app.training.evaluation.promotion_gate import GateConfig, GateDecision, HeldOutRows, judge
-from app.training.evaluation.resampled_metrics import ClassProbabilities
 from app.training.hyperparameters import ParameterValues
 from app.training.provenance import forest_fingerprint
 
@@ -46,11 +47,11 @@ LABELS_COLUMN: Final = "labels"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FittedForest:
+class FittedModel:
     """A fitted forest, and everything that the gate and the registry need."""
 
     model: RandomForestClassifier
-    rows: HeldOutRows
+    held_out: HeldOutRows
     gate: GateConfig
     promote: bool
     """Whether the alias `champion` moves if the model passes the gate."""
@@ -84,7 +85,7 @@ class TrainingResult:
     fit_s: float
 
 
-def register(forest: FittedForest, registry: Registry, *, model_name: str, run_id: str) -> TrainingResult:
+def register(forest: FittedModel, registry: Registry, *, model_name: str, run_id: str) -> TrainingResult:
     """Evaluate a forest, log it in the active run, register it, and make it the champion if it passes the gate.
 
     Args:
@@ -96,9 +97,13 @@ def register(forest: FittedForest, registry: Registry, *, model_name: str, run_i
     Raises:
         RegistryUnavailableError: MLflow does not answer; what was logged before stays in MLflow.
     """
-    model, rows = forest.model, forest.rows
+    model, rows = forest.model, forest.held_out.rows
     truth = rows.target.to_numpy()
-    predicted = ClassProbabilities(classes=model.classes_, probabilities=model.predict_proba(rows.features))
+    predicted = Predictions(
+        answers=model.predict(rows.features),
+        probabilities=model.predict_proba(rows.features),
+        classes=model.classes_,
+    )
     metrics = report.compute_metrics(predicted, truth)
     mlflow.log_params(forest.params)
     mlflow.log_metrics(metrics | {"fit_s": forest.fit_s})
@@ -118,7 +123,7 @@ def register(forest: FittedForest, registry: Registry, *, model_name: str, run_i
         tags=tags
         | {
             run_tags.DATA_FINGERPRINT: forest.tags[run_tags.DATA_FINGERPRINT],
-            HELD_OUT_TAG: rows.split_description,
+            HELD_OUT_TAG: forest.held_out.split_description,
             PROMOTE_TAG: str(forest.promote).lower(),
         },
     )
@@ -146,17 +151,17 @@ def register(forest: FittedForest, registry: Registry, *, model_name: str, run_i
     )
 
 
-def save(forest: FittedForest, *, run_id: str, folder: Path) -> None:
+def save(forest: FittedModel, *, run_id: str, folder: Path) -> None:
     """Write a forest into an existing folder, with everything that `restore` needs."""
-    rows = forest.rows
+    rows = forest.held_out.rows
     skops.io.dump(forest.model, folder / MODEL_FILE)
     table = rows.features.set_axis([str(index) for index in range(rows.features.shape[1])], axis=1)
     table.assign(**{LABELS_COLUMN: rows.target}).to_parquet(folder / ROWS_FILE)
     record = {
         "run_id": run_id,
         "columns": list(rows.features.columns),
-        "shares": list(rows.class_shares.items()),
-        "how": rows.split_description,
+        "shares": list(forest.held_out.class_shares.items()),
+        "how": forest.held_out.split_description,
         "terms": asdict(forest.gate),
         "promote": forest.promote,
         "dataset": forest.dataset,
@@ -167,7 +172,7 @@ def save(forest: FittedForest, *, run_id: str, folder: Path) -> None:
     (folder / RECORD_FILE).write_text(json.dumps(record))
 
 
-def restore(folder: Path) -> tuple[FittedForest, str]:
+def restore(folder: Path) -> tuple[FittedModel, str]:
     """Read a forest that `save` wrote, without running code from the folder.
 
     Returns:
@@ -186,15 +191,17 @@ def restore(folder: Path) -> tuple[FittedForest, str]:
             next_step="Give the folder that the training job printed.",
         ) from error
     labels = table[LABELS_COLUMN]
-    rows = HeldOutRows(
-        features=table.drop(columns=LABELS_COLUMN).set_axis(record["columns"], axis=1),
-        target=labels if pd.api.types.is_numeric_dtype(labels) else labels.astype(object),
+    held_out = HeldOutRows(
+        rows=Rows(
+            features=table.drop(columns=LABELS_COLUMN).set_axis(record["columns"], axis=1),
+            target=labels if pd.api.types.is_numeric_dtype(labels) else labels.astype(object),
+        ),
         class_shares=dict(record["shares"]),
         split_description=record["how"],
     )
-    forest = FittedForest(
+    forest = FittedModel(
         model=model,
-        rows=rows,
+        held_out=held_out,
         gate=GateConfig(**record["terms"]),
         promote=record["promote"],
         dataset=record["dataset"],
@@ -205,7 +212,7 @@ def restore(folder: Path) -> tuple[FittedForest, str]:
     return forest, record["run_id"]
 
 
-def save_for_later(forest: FittedForest, *, run_id: str, settings: Settings) -> str:
+def save_for_later(forest: FittedModel, *, run_id: str, settings: Settings) -> str:
     """Save a forest in a new folder.
 
     Returns:
@@ -241,19 +248,19 @@ def register_saved(folder: Path, settings: Settings) -> TrainingResult:
         return _register_in_run(forest, settings, run_id=None)
 
 
-def _register_in_run(forest: FittedForest, settings: Settings, *, run_id: str | None) -> TrainingResult:
+def _register_in_run(forest: FittedModel, settings: Settings, *, run_id: str | None) -> TrainingResult:
     registry = Registry(settings)
     with registry.run(settings.experiment, tags=forest.tags, run_id=run_id) as active_run_id:
         return register(forest, registry, model_name=settings.model_name, run_id=active_run_id)
 
 
 def _judge_against_current_champion(
-    forest: FittedForest, predicted: ClassProbabilities, registry: Registry, model_name: str
+    forest: FittedModel, predicted: Predictions, registry: Registry, model_name: str
 ) -> GateDecision:
     """Judge a forest, and judge it again if another version became the champion meanwhile."""
     champion = registry.champion(model_name)
     while True:
-        decision = judge(predicted, forest.rows, forest.gate, registry=registry, champion=champion)
+        decision = judge(predicted, forest.held_out, forest.gate, registry=registry, champion=champion)
         current = registry.champion(model_name)
         if (current and current.version) == (champion and champion.version):
             return decision

@@ -94,12 +94,12 @@ def _measure(size: Size, workers: RayWorkers) -> JsonObject:
     model = RandomForestClassifier(size.trees, random_state=SEED)
 
     def scikit_learn(n_jobs: int) -> Callable[[], RandomForestClassifier]:
-        return lambda: clone(model).set_params(n_jobs=n_jobs).fit(dataset.features, dataset.target)
+        return lambda: clone(model).set_params(n_jobs=n_jobs).fit(dataset.rows.features, dataset.rows.target)
 
     contenders: dict[str, Callable[[], RandomForestClassifier]] = {
         "n_jobs=1": scikit_learn(1),
         f"n_jobs={workers.parallel_tasks}": scikit_learn(workers.parallel_tasks),
-        "slices": lambda: distributed_forest.fit(model, dataset.features, dataset.target, workers=workers),
+        "slices": lambda: distributed_forest.fit(model, dataset.rows.features, dataset.rows.target, workers=workers),
     }
     contenders["slices"]()  # the workers import scikit-learn, as they do while a job waits for a CPU
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -121,7 +121,7 @@ def _measure(size: Size, workers: RayWorkers) -> JsonObject:
     baseline, *others = seconds
     return {
         "rows": size.rows,
-        "columns": dataset.features.shape[1],
+        "columns": dataset.rows.features.shape[1],
         "trees": size.trees,
         "rounds": size.rounds,
         "fingerprint": fingerprints.pop(),
@@ -131,7 +131,7 @@ def _measure(size: Size, workers: RayWorkers) -> JsonObject:
             for name in others
         },
         "peak_mib_above_start": peaks,
-        "float32_rows_mib": round(dataset.features.size * 4 / 1024**2),
+        "float32_rows_mib": round(dataset.rows.features.size * 4 / 1024**2),
     }
 
 

@@ -1,13 +1,11 @@
-"""Reading and checking the rows of a data set, and their fingerprint.
+"""Reading and checking the rows of a data set.
 
 `app.training.data.split` decides which rows are held out.
 """
 
-import hashlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,6 +18,7 @@ from sklearn.utils import Bunch
 
 from app.errors import DataError, ParameterError
 from app.training.data import dvc
+from app.training.data.dataset import Dataset, Rows
 
 BUNDLED_DATASETS: Final[dict[str, Callable[..., Bunch]]] = {
     "breast-cancer": datasets.load_breast_cancer,
@@ -43,31 +42,6 @@ READERS: Final[dict[str, Callable[..., pd.DataFrame]]] = {
     ".parquet": pd.read_parquet,
 }
 """Function that reads a file, by file ending."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """Rows that a classifier can be fitted on: finite features, and a label for each row."""
-
-    name: str
-    source: str
-    """File, URL or library function that the rows come from."""
-    features: pd.DataFrame
-    """Shape (rows, columns), float64, finite in float32 too, column names unique strings."""
-    target: pd.Series
-    """Shape (rows,), labels: strings or integers, at least two classes."""
-    tags: dict[str, str] = field(default_factory=dict)
-    """Additional tags of the run, such as the revision of a file from DVC."""
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256, in hex, over column names, values and labels, in their order."""
-        digest = hashlib.sha256()
-        header = [*self.features.columns, str(self.target.name), str(self.target.dtype)]
-        digest.update("\x1f".join(header).encode())
-        digest.update(np.ascontiguousarray(self.features.to_numpy()).tobytes())
-        digest.update("\x1f".join(map(str, self.target)).encode())
-        return digest.hexdigest()
 
 
 def load_bundled(name: str) -> Dataset:
@@ -167,8 +141,10 @@ def from_frame(frame: pd.DataFrame, *, target: str, name: str, source: str) -> D
     return Dataset(
         name=name,
         source=source,
-        features=_validate_features(frame.drop(columns=target), source),
-        target=_validate_target(frame[target], source),
+        rows=Rows(
+            features=_validate_features(frame.drop(columns=target), source),
+            target=_validate_target(frame[target], source),
+        ),
     )
 
 

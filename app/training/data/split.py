@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 
 from app.errors import DataError
-from app.training.data.sources import Dataset
+from app.training.data.dataset import Dataset, Rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
     """The training rows and the test rows of a data set; no row is in both."""
 
-    train_features: pd.DataFrame
-    test_features: pd.DataFrame
-    train_target: pd.Series
-    test_target: pd.Series
+    train: Rows
+    test: Rows
+    description: str
+    """Test size and seed. A model with the same description was not trained on the test rows."""
 
 
 def split_dataset(dataset: Dataset, *, test_size: float, seed: int) -> Split:
@@ -39,7 +39,7 @@ def split_dataset(dataset: Dataset, *, test_size: float, seed: int) -> Split:
         DataError: A class has too few rows for both parts.
     """
     min_rows = max(2, math.ceil(1 / test_size), math.ceil(1 / (1 - test_size)))
-    counts = dataset.target.value_counts()
+    counts = dataset.rows.target.value_counts()
     small_classes = counts[counts < min_rows]
     if len(small_classes):
         raise DataError(
@@ -49,14 +49,13 @@ def split_dataset(dataset: Dataset, *, test_size: float, seed: int) -> Split:
             next_step="Add rows, merge or drop these classes, or change --test-size.",
         )
     order = np.argsort(_row_hashes(dataset, seed))
-    features, target = dataset.features.iloc[order], dataset.target.iloc[order]
-    rank_in_class = target.groupby(target).cumcount()
-    is_held_out = (rank_in_class < (target.map(counts) * test_size).round()).to_numpy()
+    rows = dataset.rows.take(order)
+    rank_in_class = rows.target.groupby(rows.target).cumcount()
+    is_held_out = (rank_in_class < (rows.target.map(counts) * test_size).round()).to_numpy()
     return Split(
-        train_features=features[~is_held_out],
-        test_features=features[is_held_out],
-        train_target=target[~is_held_out],
-        test_target=target[is_held_out],
+        train=rows.take(~is_held_out),
+        test=rows.take(is_held_out),
+        description=f"{test_size:g} of the rows, seed {seed}",
     )
 
 
@@ -66,7 +65,7 @@ def check_folds(split: Split, folds: int) -> None:
     Raises:
         DataError: A class has fewer training rows than `folds`.
     """
-    counts = split.train_target.value_counts()
+    counts = split.train.target.value_counts()
     small_classes = counts[counts < folds]
     if len(small_classes):
         raise DataError(
@@ -78,7 +77,7 @@ def check_folds(split: Split, folds: int) -> None:
 
 def _row_hashes(dataset: Dataset, seed: int) -> np.ndarray:
     """Hash each row's values, its label and the seed into a number; shape (rows,), uint64."""
-    columns = (dataset.features, dataset.target)
+    columns = (dataset.rows.features, dataset.rows.target)
     content_hashes = [pd.util.hash_pandas_object(column, index=False).to_numpy() for column in columns]
     seed_hash = pd.util.hash_array(np.array([seed], dtype=np.uint64))
     row_hashes: np.ndarray = pd.util.hash_array(sum(content_hashes) + seed_hash)

@@ -9,14 +9,15 @@ from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import numpy as np
-import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 
 from app.errors import ModelRefusedError
 from app.models.predictor import compile_model
 from app.models.registry import HELD_OUT_TAG, Registry
 from app.models.version_choice import FAILED, FORCED, PASSED
-from app.training.evaluation.resampled_metrics import LOSSES, ClassProbabilities, weighted_metric
+from app.training.data.dataset import Rows
+from app.training.evaluation.predictions import Predictions
+from app.training.evaluation.resampled_metrics import LOSSES, weighted_metric
 
 RESAMPLES: Final = 1000
 """Number of bootstrap resamples of the held-out rows."""
@@ -35,8 +36,7 @@ MOST_FREQUENT: Final = "answering the most frequent class"
 class HeldOutRows:
     """The held-out rows on which the models are compared."""
 
-    features: pd.DataFrame
-    target: pd.Series
+    rows: Rows
     class_shares: dict[str, float] | dict[int, float]
     """Share of each class among the training rows, for the prediction of the most frequent class."""
     split_description: str
@@ -94,8 +94,8 @@ class _NotComparableError(Exception):
 
 
 def judge(
-    predicted: ClassProbabilities,
-    rows: HeldOutRows,
+    predicted: Predictions,
+    held_out: HeldOutRows,
     config: GateConfig,
     *,
     registry: Registry,
@@ -111,7 +111,7 @@ def judge(
 
     Args:
         predicted: The new model's predictions for the held-out rows.
-        rows: The held-out rows.
+        held_out: The held-out rows.
         config: What the new model must achieve.
         registry: Where the champion is stored.
         champion: The version to compare with, if any.
@@ -120,17 +120,21 @@ def judge(
         RegistryUnavailableError: The champion cannot be downloaded.
     """
     if champion is None:
-        decision = _compare(predicted, _most_frequent_class(rows), rows, config, opponent=MOST_FREQUENT, note="")
+        decision = _compare(
+            predicted, _most_frequent_class(held_out), held_out, config, opponent=MOST_FREQUENT, note=""
+        )
         return _apply_force(decision, config)
     champion_name = f"version {champion.version}, the champion"
     try:
-        champion_predicted, note = _predict_with_champion(champion, rows, registry)
-        decision = _compare(predicted, champion_predicted, rows, config, opponent=champion_name, note=note)
+        champion_predicted, note = _predict_with_champion(champion, held_out, registry)
+        decision = _compare(predicted, champion_predicted, held_out, config, opponent=champion_name, note=note)
     except ModelRefusedError as error:
         note = f"{champion_name}, cannot serve here: {error.detail}"
-        decision = _compare(predicted, _most_frequent_class(rows), rows, config, opponent=MOST_FREQUENT, note=note)
+        decision = _compare(
+            predicted, _most_frequent_class(held_out), held_out, config, opponent=MOST_FREQUENT, note=note
+        )
     except _NotComparableError as error:
-        truth = rows.target.to_numpy()
+        truth = held_out.rows.target.to_numpy()
         score = weighted_metric(config.metric, predicted, truth)(np.ones(len(truth)))
         decision = GateDecision(
             verdict=FAILED,
@@ -145,15 +149,15 @@ def judge(
 
 
 def _compare(
-    challenger: ClassProbabilities,
-    opponent_predicted: ClassProbabilities,
-    rows: HeldOutRows,
+    challenger: Predictions,
+    opponent_predicted: Predictions,
+    held_out: HeldOutRows,
     config: GateConfig,
     *,
     opponent: str,
     note: str,
 ) -> GateDecision:
-    truth = rows.target.to_numpy()
+    truth = held_out.rows.target.to_numpy()
     challenger_metric = weighted_metric(config.metric, challenger, truth)
     opponent_metric = weighted_metric(config.metric, opponent_predicted, truth)
     sign = -1 if config.metric in LOSSES else 1
@@ -201,16 +205,17 @@ def _bootstrap_weights(truth: np.ndarray) -> Iterator[np.ndarray]:
         yield weights
 
 
-def _most_frequent_class(rows: HeldOutRows) -> ClassProbabilities:
+def _most_frequent_class(held_out: HeldOutRows) -> Predictions:
     """Predict every row with the class shares of the training rows."""
-    shares = dict(sorted(rows.class_shares.items()))
-    classes = np.array(list(shares), dtype=rows.target.dtype)
-    return ClassProbabilities(classes=classes, probabilities=np.tile(list(shares.values()), (len(rows.target), 1)))
+    shares = dict(sorted(held_out.class_shares.items()))
+    classes = np.array(list(shares), dtype=held_out.rows.target.dtype)
+    probabilities = np.tile(list(shares.values()), (len(held_out.rows), 1))
+    return Predictions(answers=classes[probabilities.argmax(axis=1)], probabilities=probabilities, classes=classes)
 
 
 def _predict_with_champion(
-    champion: ModelVersion, rows: HeldOutRows, registry: Registry
-) -> tuple[ClassProbabilities, str]:
+    champion: ModelVersion, held_out: HeldOutRows, registry: Registry
+) -> tuple[Predictions, str]:
     """Predict the held-out rows with the champion.
 
     Returns:
@@ -223,19 +228,20 @@ def _predict_with_champion(
     artifact = registry.fetch(champion)
     predictor = compile_model(artifact, label=f"{champion.name} version {champion.version}")
     columns = artifact.columns.names
-    missing = [name for name in columns if name not in rows.features.columns]
+    missing = [name for name in columns if name not in held_out.rows.features.columns]
     if missing:
         column_list = ", ".join(map(repr, missing[:COLUMNS_SHOWN])) + (", ..." if len(missing) > COLUMNS_SHOWN else "")
         raise _NotComparableError(f"takes columns that these rows do not have ({column_list})")
-    _, probabilities = predictor.predict(rows.features[columns].to_numpy())
+    answers, probabilities = predictor.predict(held_out.rows.features[columns].to_numpy())
     if probabilities is None:
         raise _NotComparableError("gives no probabilities")
-    if set(predictor.classes).isdisjoint(rows.target):
+    if set(predictor.classes).isdisjoint(held_out.rows.target):
         raise _NotComparableError("knows none of these rows' classes")
-    has_same_split = registry.tags(champion).get(HELD_OUT_TAG) == rows.split_description
+    has_same_split = registry.tags(champion).get(HELD_OUT_TAG) == held_out.split_description
     note = "" if has_same_split else "it may have been trained on some of these rows, so its score may be too high"
-    classes = np.array(predictor.classes, dtype=rows.target.dtype)
-    return ClassProbabilities(classes=classes, probabilities=probabilities), note
+    classes = np.array(predictor.classes, dtype=held_out.rows.target.dtype)
+    answers = answers.astype(held_out.rows.target.dtype)
+    return Predictions(answers=answers, probabilities=probabilities, classes=classes), note
 
 
 def _apply_force(decision: GateDecision, config: GateConfig) -> GateDecision:

@@ -21,12 +21,12 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from app.training.evaluation.resampled_metrics import ClassProbabilities
+from app.training.evaluation.predictions import Predictions
 
 mpl.use("Agg")  # a job has no display
 
 
-def compute_metrics(predicted: ClassProbabilities, target: np.ndarray) -> dict[str, float]:
+def compute_metrics(predicted: Predictions, target: np.ndarray) -> dict[str, float]:
     """Compute the metrics of a classifier.
 
     Args:
@@ -37,7 +37,8 @@ def compute_metrics(predicted: ClassProbabilities, target: np.ndarray) -> dict[s
         Accuracy, balanced accuracy, macro F1, ROC AUC (for more than two classes: one-vs-rest, macro average), log
         loss, and Brier score (0 is perfect, 2 is the maximum).
     """
-    probabilities, labels, classes = predicted.probabilities, predicted.labels, predicted.classes
+    labels = predicted.answers
+    probabilities, classes = _probabilities(predicted)
     is_binary = len(classes) == 2  # noqa: PLR2004 - two classes
     scores = probabilities[:, 1] if is_binary else probabilities
     return {
@@ -50,7 +51,7 @@ def compute_metrics(predicted: ClassProbabilities, target: np.ndarray) -> dict[s
     }
 
 
-def draw_plots(predicted: ClassProbabilities, target: np.ndarray) -> Iterator[tuple[str, Figure]]:
+def draw_plots(predicted: Predictions, target: np.ndarray) -> Iterator[tuple[str, Figure]]:
     """Draw the confusion matrix, the ROC curves and the calibration curves of a classifier.
 
     Args:
@@ -60,13 +61,13 @@ def draw_plots(predicted: ClassProbabilities, target: np.ndarray) -> Iterator[tu
     Yields:
         File name and figure of each plot. With more than two classes there is one curve per class, one-vs-rest.
     """
+    probabilities, classes = _probabilities(predicted)
     figure, axes = _create_figure("Confusion matrix")
-    ConfusionMatrixDisplay.from_predictions(target, predicted.labels, labels=predicted.classes, ax=axes, colorbar=False)
+    ConfusionMatrixDisplay.from_predictions(target, predicted.answers, labels=classes, ax=axes, colorbar=False)
     yield "confusion_matrix.png", figure
 
     one_vs_rest = [
-        (str(label), (target == label).astype(int), predicted.probabilities[:, column])
-        for column, label in enumerate(predicted.classes)
+        (str(label), (target == label).astype(int), probabilities[:, column]) for column, label in enumerate(classes)
     ]
     # With two classes the second curve would mirror the first one.
     curves = one_vs_rest[1:] if len(one_vs_rest) == 2 else one_vs_rest  # noqa: PLR2004 - two classes
@@ -81,6 +82,12 @@ def draw_plots(predicted: ClassProbabilities, target: np.ndarray) -> Iterator[tu
     for label, is_class, scores in curves:
         CalibrationDisplay.from_predictions(is_class, np.clip(scores, 0, 1), n_bins=10, name=label, ax=axes)
     yield "calibration.png", figure
+
+
+def _probabilities(predicted: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    if predicted.probabilities is None or predicted.classes is None:
+        raise ValueError("the metrics of a classifier need probabilities")
+    return predicted.probabilities, predicted.classes
 
 
 def _create_figure(title: str) -> tuple[Figure, mpl.axes.Axes]:

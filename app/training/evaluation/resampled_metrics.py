@@ -1,35 +1,20 @@
-"""Class probabilities of a classifier, and metrics on bootstrap resamples.
+"""Metrics on bootstrap resamples.
 
 `app.training.evaluation.report` computes metrics and plots on the whole test set.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+
+from app.training.evaluation.predictions import Predictions
 
 LOSSES: Final = frozenset({"brier", "log_loss"})
 """Metrics for which lower is better."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClassProbabilities:
-    """The class probabilities that a classifier predicts for some rows."""
-
-    classes: np.ndarray
-    """Shape (classes,), the labels, sorted."""
-    probabilities: np.ndarray
-    """Shape (rows, classes), float64."""
-
-    @property
-    def labels(self) -> np.ndarray:
-        """The most probable class of each row, shape (rows,)."""
-        labels: np.ndarray = self.classes[self.probabilities.argmax(axis=1)]
-        return labels
-
-
-def weighted_metric(metric: str, predicted: ClassProbabilities, target: np.ndarray) -> Callable[[np.ndarray], float]:
+def weighted_metric(metric: str, predicted: Predictions, target: np.ndarray) -> Callable[[np.ndarray], float]:
     """Prepare a metric that can be computed many times with different row weights.
 
     scikit-learn's functions sort and check the rows at every call. For a thousand resamples of a million rows that is
@@ -47,10 +32,12 @@ def weighted_metric(metric: str, predicted: ClassProbabilities, target: np.ndarr
     class_count = len(classes)
     index_of_class = {label: index for index, label in enumerate(classes.tolist())}
     # Every predicted class that the target does not have gets the index `class_count`.
-    column_index = [index_of_class.get(label, class_count) for label in predicted.classes.tolist()]
-    predicted_index = np.array(column_index)[predicted.probabilities.argmax(axis=1)]
     if metric in {"accuracy", "balanced_accuracy", "f1"}:
+        predicted_index = np.array([index_of_class.get(label, class_count) for label in predicted.answers.tolist()])
         return _label_metric(metric, true_index, predicted_index, class_count)
+    if predicted.probabilities is None or predicted.classes is None:
+        raise ValueError(f"{metric} needs probabilities")
+    column_index = [index_of_class.get(label, class_count) for label in predicted.classes.tolist()]
     probabilities = np.zeros((len(true_index), class_count + 1))
     for column, index in enumerate(column_index):
         probabilities[:, index] += predicted.probabilities[:, column]

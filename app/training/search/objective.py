@@ -10,7 +10,8 @@ from ray import tune
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedKFold
 
-from app.training.evaluation.resampled_metrics import ClassProbabilities, weighted_metric
+from app.training.evaluation.predictions import Predictions
+from app.training.evaluation.resampled_metrics import weighted_metric
 from app.training.hyperparameters import ParameterValues
 
 
@@ -41,6 +42,8 @@ def score_folds(
     for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels):
         model = RandomForestClassifier(**fixed_parameters | config, random_state=seed, n_jobs=1)
         model.fit(rows[train], labels[train])
-        predicted = ClassProbabilities(classes=model.classes_, probabilities=model.predict_proba(rows[test]))
+        predicted = Predictions(
+            answers=model.predict(rows[test]), probabilities=model.predict_proba(rows[test]), classes=model.classes_
+        )
         scores.append(weighted_metric(metric, predicted, labels[test])(np.ones(len(test))))
         report({"score": float(np.mean(scores))})

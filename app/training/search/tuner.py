@@ -91,7 +91,7 @@ def search(
     )
     recorder = TrialRecorder(client, parent, folds=folds, earlier_count=len(earlier_trials), total_count=trial_count)
     if len(earlier_trials) < trial_count:
-        searcher = _searcher(options, space, earlier_trials, feature_count=split.train_features.shape[1])
+        searcher = _searcher(options, space, earlier_trials, feature_count=split.train.features.shape[1])
         objective = _objective(options, parameters, split, folds)
         _run_trials(objective, searcher, recorder, workers, count=trial_count - len(earlier_trials))
     sign = -1 if options.metric in LOSSES else 1
@@ -140,8 +140,8 @@ def _objective(options: TrainOptions, parameters: ForestParameters, split: Split
     """Bind the objective to its data, which goes into Ray's object store once."""
     objective: Callable[..., None] = tune.with_parameters(
         score_folds,
-        rows=np.ascontiguousarray(split.train_features, dtype=np.float32),
-        labels=np.unique(split.train_target, return_inverse=True)[1],
+        rows=np.ascontiguousarray(split.train.features, dtype=np.float32),
+        labels=np.unique(split.train.target, return_inverse=True)[1],
         fixed_parameters=parameters.model_dump(),
         metric=options.metric,
         folds=folds,
@@ -187,7 +187,7 @@ def _conditions(
         "folds": folds,
         "seed": options.seed,
         "test_size": options.test_size,
-        "training_rows": len(split.train_target),
+        "training_rows": len(split.train.target),
     }
 
 

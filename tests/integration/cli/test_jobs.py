@@ -78,7 +78,7 @@ def test_a_job_with_a_packed_folder_gives_the_same_model_as_ray_job_submit(
     endpoints: Endpoints, tmp_path: Path
 ) -> None:
     rows = load_bundled("breast-cancer")
-    rows.features.assign(diagnosis=rows.target).to_csv(tmp_path / "cells.csv", index=False)
+    rows.rows.features.assign(diagnosis=rows.rows.target).to_csv(tmp_path / "cells.csv", index=False)
     options = ["--data", "cells.csv", "--target", "diagnosis", "--trees", "10"]
     plain = ["ray", "job", "submit", "--address", endpoints.ray_url, "--working-dir", ".", "--"]
 

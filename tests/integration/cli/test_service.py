@@ -24,7 +24,7 @@ class TestCommands:
 
     def test_predict_accepts_a_csv_with_columns_in_another_order(self, local: LocalFolder, tmp_path: Path) -> None:
         dataset = load_bundled("breast-cancer")
-        rows = dataset.features.head(20)[dataset.features.columns[::-1]].assign(diagnosis="?")
+        rows = dataset.rows.features.head(20)[dataset.rows.features.columns[::-1]].assign(diagnosis="?")
         rows.to_csv(tmp_path / "rows.csv", index=False)
 
         process = local.run("predict", str(tmp_path / "rows.csv"))
@@ -32,11 +32,11 @@ class TestCommands:
         header, *lines = process.stdout.splitlines()
         assert process.returncode == 0, process.stderr
         assert header == "prediction,probability_benign,probability_malignant"
-        assert [line.split(",")[0] for line in lines] == dataset.target.head(20).tolist()
+        assert [line.split(",")[0] for line in lines] == dataset.rows.target.head(20).tolist()
         assert "columns that the model does not know are ignored: diagnosis" in process.stderr
 
     def test_predict_reads_json_from_standard_input(self, local: LocalFolder) -> None:
-        row = load_bundled("breast-cancer").features.iloc[0].tolist()
+        row = load_bundled("breast-cancer").rows.features.iloc[0].tolist()
 
         process = local.run("predict", "-", stdin=json.dumps([row]))
 

@@ -24,7 +24,7 @@ from tests.support.json_object import JsonObject
 from tests.support.local import LocalFolder, RunningPlatform
 from tests.support.waiting import wait_for, wait_until
 
-ROWS = load_bundled("breast-cancer").features
+ROWS = load_bundled("breast-cancer").rows.features
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def test_a_forest_is_unchanged_when_a_worker_is_killed_during_the_fit(
     platform: RunningPlatform, local: LocalFolder
 ) -> None:
     generated = sources.make_synthetic(n_samples=20_000, seed=1)
-    generated.features.assign(sold=generated.target).to_parquet(local.folder / "rows.parquet")
+    generated.rows.features.assign(sold=generated.rows.target).to_parquet(local.folder / "rows.parquet")
     argv = ["train", "--data", "rows.parquet", "--target", "sold", "--trees", "300", "--max-depth", "3", "--no-promote"]
     killed_pids: list[int] = []
 
@@ -175,7 +175,7 @@ def test_a_forest_is_unchanged_when_a_worker_is_killed_during_the_fit(
     dataset = sources.read_file(str(local.folder / "rows.parquet"), target="sold")
     split = split_dataset(dataset, test_size=0.2, seed=42)
     expected = RandomForestClassifier(300, max_depth=3, random_state=42, n_jobs=-1)
-    expected.fit(split.train_features, split.train_target)
+    expected.fit(split.train.features, split.train.target)
     assert killed_pids
     assert read_result((local.folder / "lost.log").read_text())["fingerprint"] == forest_fingerprint(expected)
 
@@ -237,7 +237,7 @@ def test_a_fitted_model_is_saved_and_registered_later_when_mlflow_goes_away(
     assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["wine"]
     assert registry.get_model_version(MODEL_NAME, result["version"]).run_id == result["run_id"]
     split = split_dataset(sources.load_bundled("wine"), test_size=0.2, seed=42)
-    expected = RandomForestClassifier(12, random_state=42).fit(split.train_features, split.train_target)
+    expected = RandomForestClassifier(12, random_state=42).fit(split.train.features, split.train.target)
     assert result["fingerprint"] == forest_fingerprint(expected)
 
 

@@ -101,7 +101,7 @@ def test_width_height_and_steps_set_the_synthetic_data_and_the_forest(
 
     assert (parameters.n_estimators, parameters.max_depth) == (tree_count, max_depth)
     assert parameters.max_features == pytest.approx(max_features)
-    assert len(dataset.target) == row_count
+    assert len(dataset.rows.target) == row_count
 
 
 def test_the_data_set_in_the_settings_is_the_default() -> None:

@@ -10,19 +10,19 @@ from sklearn.ensemble import RandomForestClassifier
 from app.errors import DataError
 from app.settings import Settings
 from app.training import registration
+from app.training.data.dataset import Rows
 from app.training.evaluation.promotion_gate import GateConfig, HeldOutRows
 from app.training.provenance import forest_fingerprint
-from app.training.registration import FittedForest
+from app.training.registration import FittedModel
 
 FEATURES = pd.DataFrame(np.random.default_rng(1).normal(size=(40, 2)), columns=["a b", "labels"], index=range(5, 45))
 
 
-def fitted_forest(target: pd.Series) -> FittedForest:
-    return FittedForest(
+def fitted_forest(target: pd.Series) -> FittedModel:
+    return FittedModel(
         model=RandomForestClassifier(5, random_state=1).fit(FEATURES, target),
-        rows=HeldOutRows(
-            features=FEATURES,
-            target=target,
+        held_out=HeldOutRows(
+            rows=Rows(features=FEATURES, target=target),
             class_shares=target.value_counts(normalize=True).to_dict(),
             split_description="0.2 of the rows",
         ),
@@ -46,10 +46,10 @@ def test_a_saved_forest_is_restored_unchanged(tmp_path: Path, labels: tuple[str 
 
     assert run_id == "r"
     assert forest_fingerprint(restored.model) == forest_fingerprint(forest.model)
-    pd.testing.assert_frame_equal(restored.rows.features, FEATURES)
-    pd.testing.assert_series_equal(restored.rows.target, target, check_names=False)
-    assert restored.rows.class_shares == forest.rows.class_shares
-    assert restored.rows.split_description == forest.rows.split_description
+    pd.testing.assert_frame_equal(restored.held_out.rows.features, FEATURES)
+    pd.testing.assert_series_equal(restored.held_out.rows.target, target, check_names=False)
+    assert restored.held_out.class_shares == forest.held_out.class_shares
+    assert restored.held_out.split_description == forest.held_out.split_description
     other_fields = ("gate", "promote", "dataset", "tags", "params", "fit_s")
     assert [getattr(restored, name) for name in other_fields] == [getattr(forest, name) for name in other_fields]
 

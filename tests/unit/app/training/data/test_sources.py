@@ -25,12 +25,12 @@ def houses() -> pd.DataFrame:
 def test_a_bundled_data_set_has_all_rows_columns_and_classes(name: str, rows: int, columns: int, classes: int) -> None:
     dataset = sources.load_bundled(name)
 
-    assert dataset.features.shape == (rows, columns)
-    assert dataset.target.nunique() == classes
+    assert dataset.rows.features.shape == (rows, columns)
+    assert dataset.rows.target.nunique() == classes
 
 
 def test_the_labels_of_a_bundled_data_set_are_class_names() -> None:
-    assert set(sources.load_bundled("breast-cancer").target) == {"malignant", "benign"}
+    assert set(sources.load_bundled("breast-cancer").rows.target) == {"malignant", "benign"}
 
 
 def test_an_unknown_data_set_name_is_refused_and_the_allowed_names_are_listed() -> None:
@@ -45,9 +45,9 @@ def test_the_file_ending_decides_the_format(houses: pd.DataFrame, tmp_path: Path
 
     dataset = sources.read_file(str(path), target="sold")
 
-    assert list(dataset.features) == ["rooms", "area"]
-    assert dataset.features.to_numpy().tolist() == houses[["rooms", "area"]].to_numpy().tolist()
-    assert dataset.target.tolist() == houses["sold"].tolist()
+    assert list(dataset.rows.features) == ["rooms", "area"]
+    assert dataset.rows.features.to_numpy().tolist() == houses[["rooms", "area"]].to_numpy().tolist()
+    assert dataset.rows.target.tolist() == houses["sold"].tolist()
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def web_server_url(houses: pd.DataFrame, tmp_path: Path) -> Iterator[str]:
 def test_a_file_is_read_over_http(web_server_url: str) -> None:
     dataset = sources.read_file(f"{web_server_url}/houses.csv?version=2", target="sold")
 
-    assert dataset.features.shape == (20, 2)
+    assert dataset.rows.features.shape == (20, 2)
 
 
 def test_the_error_for_a_missing_file_on_a_web_server_names_the_url(web_server_url: str) -> None:
@@ -140,5 +140,5 @@ def test_every_change_of_the_data_changes_the_fingerprint(houses: pd.DataFrame, 
 def test_synthetic_data_has_20_features_and_2_classes() -> None:
     dataset = sources.make_synthetic(n_samples=1500)
 
-    assert dataset.features.shape == (1500, 20)
-    assert set(dataset.target) == {0, 1}
+    assert dataset.rows.features.shape == (1500, 20)
+    assert set(dataset.rows.target) == {0, 1}

@@ -4,7 +4,7 @@ import pytest
 
 from app.errors import DataError
 from app.training.data import sources
-from app.training.data.sources import Dataset
+from app.training.data.dataset import Dataset
 from app.training.data.split import Split, check_folds, split_dataset
 
 
@@ -20,12 +20,12 @@ def dataset_of(frame: pd.DataFrame) -> Dataset:
 
 def row_ids(split: Split) -> tuple[set[float], set[float]]:
     """The training rows and the test rows, each identified by its value in column `a`, which is unique."""
-    return set(split.train_features["a"]), set(split.test_features["a"])
+    return set(split.train.features["a"]), set(split.test.features["a"])
 
 
 def test_rows_stay_on_their_side_of_the_split_when_rows_are_added() -> None:
     dataset = random_dataset(2000)
-    earlier_rows = dataset.features.assign(sold=dataset.target).head(1500)
+    earlier_rows = dataset.rows.features.assign(sold=dataset.rows.target).head(1500)
     earlier_train, earlier_test = row_ids(split_dataset(dataset_of(earlier_rows), test_size=0.2, seed=5))
 
     train, test = row_ids(split_dataset(dataset, test_size=0.2, seed=5))
@@ -37,12 +37,12 @@ def test_rows_stay_on_their_side_of_the_split_when_rows_are_added() -> None:
 
 def test_the_order_of_the_rows_does_not_change_the_split() -> None:
     dataset = random_dataset(200)
-    shuffled = dataset_of(dataset.features.assign(sold=dataset.target).sample(frac=1, random_state=1))
+    shuffled = dataset_of(dataset.rows.features.assign(sold=dataset.rows.target).sample(frac=1, random_state=1))
 
     original_split, shuffled_split = (split_dataset(rows, test_size=0.2, seed=5) for rows in (dataset, shuffled))
 
-    assert original_split.test_features.to_numpy().tolist() == shuffled_split.test_features.to_numpy().tolist()
-    assert original_split.train_features.to_numpy().tolist() == shuffled_split.train_features.to_numpy().tolist()
+    assert original_split.test.features.to_numpy().tolist() == shuffled_split.test.features.to_numpy().tolist()
+    assert original_split.train.features.to_numpy().tolist() == shuffled_split.train.features.to_numpy().tolist()
 
 
 def test_equal_rows_are_split_in_the_share_of_the_test_size() -> None:
@@ -50,8 +50,8 @@ def test_equal_rows_are_split_in_the_share_of_the_test_size() -> None:
 
     split = split_dataset(dataset, test_size=0.3, seed=1)
 
-    assert split.test_target.value_counts().to_dict() == {"no": 15, "yes": 15}
-    assert split.train_target.value_counts().to_dict() == {"no": 35, "yes": 35}
+    assert split.test.target.value_counts().to_dict() == {"no": 15, "yes": 15}
+    assert split.train.target.value_counts().to_dict() == {"no": 35, "yes": 35}
 
 
 def test_the_test_rows_have_every_class_in_the_share_of_the_whole_data_set() -> None:
@@ -59,9 +59,9 @@ def test_the_test_rows_have_every_class_in_the_share_of_the_whole_data_set() -> 
 
     split = split_dataset(dataset, test_size=0.25, seed=7)
 
-    shares = dataset.target.value_counts(normalize=True)
-    test_shares = split.test_target.value_counts(normalize=True)
-    assert split.test_features.index.intersection(split.train_features.index).empty
+    shares = dataset.rows.target.value_counts(normalize=True)
+    test_shares = split.test.target.value_counts(normalize=True)
+    assert split.test.features.index.intersection(split.train.features.index).empty
     assert (shares - test_shares).abs().max() < 0.02
 
 
@@ -70,8 +70,8 @@ def test_the_same_seed_holds_out_the_same_rows() -> None:
 
     first, repeated, other = (split_dataset(dataset, test_size=0.25, seed=seed) for seed in (7, 7, 8))
 
-    assert first.test_features.index.tolist() == repeated.test_features.index.tolist()
-    assert first.test_features.index.tolist() != other.test_features.index.tolist()
+    assert first.test.features.index.tolist() == repeated.test.features.index.tolist()
+    assert first.test.features.index.tolist() != other.test.features.index.tolist()
 
 
 def test_a_class_with_too_few_rows_to_split_is_refused() -> None:

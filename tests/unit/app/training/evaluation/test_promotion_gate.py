@@ -13,15 +13,18 @@ from app.errors import ModelRefusedError
 from app.models.artifact import Artifact
 from app.models.registry import HELD_OUT_TAG, Registry
 from app.models.signature import Column, Columns
+from app.training.data.dataset import Rows
+from app.training.evaluation.predictions import Predictions
 from app.training.evaluation.promotion_gate import MOST_FREQUENT, GateConfig, GateDecision, HeldOutRows, judge
-from app.training.evaluation.resampled_metrics import ClassProbabilities
 
 GENERATOR = np.random.default_rng(7)
 COLUMNS = ["a", "b", "c"]
 FEATURES = pd.DataFrame(GENERATOR.normal(size=(300, 3)), columns=COLUMNS)
 TARGET = pd.Series(np.where(FEATURES["a"] + FEATURES["b"] > 0, "yes", "no"), dtype=object)
 SPLIT = "0.2 of the rows, seed 42"
-ROWS = HeldOutRows(features=FEATURES, target=TARGET, class_shares={"yes": 0.4, "no": 0.6}, split_description=SPLIT)
+ROWS = HeldOutRows(
+    rows=Rows(features=FEATURES, target=TARGET), class_shares={"yes": 0.4, "no": 0.6}, split_description=SPLIT
+)
 CHAMPION = ModelVersion(name="m", version="3", creation_timestamp=0)
 CONFIG = GateConfig(metric="balanced_accuracy", margin=0.0, force=False)
 FORCE = GateConfig(metric="accuracy", margin=0.0, force=True)
@@ -61,7 +64,11 @@ def tree(depth: int, columns: list[str] = COLUMNS, target: pd.Series = TARGET) -
 
 def decide(challenger: ClassifierMixin, registry: FakeRegistry | None, config: GateConfig = CONFIG) -> GateDecision:
     """Judge a model against the version of a registry, or without a champion."""
-    predicted = ClassProbabilities(classes=challenger.classes_, probabilities=challenger.predict_proba(FEATURES))
+    predicted = Predictions(
+        answers=challenger.predict(FEATURES),
+        probabilities=challenger.predict_proba(FEATURES),
+        classes=challenger.classes_,
+    )
     champion = CHAMPION if registry is not None else None
     return judge(predicted, ROWS, config, registry=cast("Registry", registry), champion=champion)
 
