@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, is_classifier
 
 from app.errors import ModelRefusedError
+from app.models.answers import Answers
 from app.models.artifact import Artifact
 from app.models.signature import RETRAIN, Columns
 from app.models.soundness import check_indices
@@ -19,9 +20,6 @@ from app.models.soundness import check_indices
 EXAMPLE_TOLERANCE: Final = 1e-9
 """Allowed relative difference from the stored predictions. Trees do not differ at all. Models that use BLAS may differ
 in the last bits."""
-
-Answers = tuple[np.ndarray, np.ndarray | None]
-"""Predictions of shape (rows,), and probabilities of shape (rows, classes), or None if the model gives none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +51,10 @@ class Estimator:
             rows: Shape (rows, columns), finite float64; dtype object if a column holds text.
         """
         features = self._to_frame(rows) if self.needs_column_names else rows
-        return self.model.predict(features), self.model.predict_proba(features) if self.gives_probabilities else None
+        return Answers(
+            predictions=self.model.predict(features),
+            probabilities=self.model.predict_proba(features) if self.gives_probabilities else None,
+        )
 
     def _to_frame(self, rows: np.ndarray) -> pd.DataFrame:
         frame = pd.DataFrame(rows, columns=self.columns.names)
@@ -111,7 +112,7 @@ def build_estimator(model: BaseEstimator, columns: Columns, *, label: str) -> Es
 
 
 def _equals_recorded(answers: Answers, artifact: Artifact, label: str) -> bool:
-    predictions, probabilities = answers
+    predictions, probabilities = answers.predictions, answers.probabilities
     if predictions.shape != (len(artifact.example),):
         raise ModelRefusedError(
             f"{label} gives more than one prediction per row.",

@@ -11,8 +11,9 @@ from sklearn.base import is_classifier
 
 from app.errors import FeaturesError, ModelRefusedError
 from app.models import forest_kernel
+from app.models.answers import Answers
 from app.models.artifact import Artifact
-from app.models.estimator import Answers, Estimator, prove
+from app.models.estimator import Estimator, prove
 from app.models.flat_forest import FlatForest, flatten_model
 from app.models.signature import Columns
 
@@ -50,10 +51,6 @@ class Predictor:
         Args:
             rows: Shape (rows, columns), finite float64; dtype object if a column holds text.
 
-        Returns:
-            Predictions of shape (rows,), as scikit-learn's `predict` returns them. Probabilities of shape
-            (rows, classes), float64, or None if the model gives none.
-
         Raises:
             FeaturesError: A forest got rows of another width, or a value that is not finite in float32.
         """
@@ -66,7 +63,9 @@ class Predictor:
                 allowed=f"rows of {len(self.columns)} finite numbers between -{MAX_FLOAT32:.7g} and {MAX_FLOAT32:.7g}",
             )
         largest, outputs = result
-        return (outputs[:, 0], None) if self.labels is None else (self.labels[largest], outputs)
+        if self.labels is None:
+            return Answers(predictions=outputs[:, 0])
+        return Answers(predictions=self.labels[largest], probabilities=outputs)
 
     def tree_walks(self, rows: int) -> float:
         """Return how often rows walk down a tree; `inf` when scikit-learn predicts, because the cost is unknown."""
@@ -110,11 +109,8 @@ def check_forest(predictor: Predictor, rows: np.ndarray, expected: Answers, *, l
     if predictor.forest is None:
         return
     finite = (np.abs(rows) <= MAX_FLOAT32).all(axis=1)
-    for answer, expectation in zip(predictor.predict(rows[finite]), expected, strict=True):
-        if (answer is None) != (expectation is None) or (
-            answer is not None and expectation is not None and not np.array_equal(answer, expectation[finite])
-        ):
-            raise ModelRefusedError(
-                f"The compiled trees of {label} do not predict its input example as scikit-learn does.",
-                next_step="Load another version, or train the model again.",
-            )
+    if not predictor.predict(rows[finite]).equal(expected.take(finite)):
+        raise ModelRefusedError(
+            f"The compiled trees of {label} do not predict its input example as scikit-learn does.",
+            next_step="Load another version, or train the model again.",
+        )

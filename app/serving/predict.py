@@ -142,13 +142,13 @@ def _answer(predictor: Predictor, rows: np.ndarray, version: str) -> bytes:
         FeaturesError: scikit-learn refuses the values, for example a category that it does not know.
     """
     try:
-        predictions, probabilities = predictor.predict(rows)
+        answers = predictor.predict(rows)
     except ValueError as error:
         raise FeaturesError(
             f"The model cannot predict these rows: {shortened(str(error))}",
             next_step="Compare the values with those that the model was trained on.",
         ) from error
-    return encode(predictions, probabilities, version)
+    return encode(answers.predictions, answers.probabilities, version)
 
 
 def encode(predictions: np.ndarray, probabilities: np.ndarray | None, version: str) -> bytes:

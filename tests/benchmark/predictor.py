@@ -97,9 +97,9 @@ def _check_parity(model: BaseEstimator) -> JsonObject:
         predictor, _ = _compile(original)
         if predictor.forest is None:
             raise SystemExit(f"{name}: the model is not compiled; scikit-learn predicts")
-        predictions, probabilities = predictor.predict(rows)
-        is_same = np.array_equal(predictions, original.predict(rows)) and (
-            probabilities is None or probabilities.tobytes() == original.predict_proba(rows).tobytes()
+        answers = predictor.predict(rows)
+        is_same = np.array_equal(answers.predictions, original.predict(rows)) and (
+            answers.probabilities is None or answers.probabilities.tobytes() == original.predict_proba(rows).tobytes()
         )
         if not is_same:
             raise SystemExit(f"{name}: the predictions differ, so the times cannot be compared")

@@ -12,6 +12,7 @@ from ray import serve
 
 from app import names
 from app.errors import ModelRefusedError
+from app.models.answers import Answers
 from app.models.predictor import Predictor
 from app.models.registry import Registry
 from app.serving.application import ModelServer, ServeArgs
@@ -63,7 +64,7 @@ class HookedRegistry(Registry):
 class SlowPredictor(Predictor):
     """Takes half a second for each request, like a model that is far too large."""
 
-    def predict(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def predict(self, rows: np.ndarray) -> Answers:
         time.sleep(0.5)
         return super().predict(rows)
 

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sklearn.base import BaseEstimator
 
 from app import names
+from app.models.answers import Answers
 from app.models.artifact import Artifact
-from app.models.estimator import Answers, Estimator
+from app.models.estimator import Estimator
 from app.models.fitted_release import installed_minor
 from app.models.signature import Column, Columns
 from app.serving.schemas import Example
@@ -66,7 +67,7 @@ class Manifest(BaseModel):
         """Describe a model that was proven to predict."""
         classes = getattr(estimator.model, "classes_", None) if estimator.has_classes else None
         rows = artifact.example_rows[:MAX_EXAMPLE_ROWS]
-        predictions, probabilities = estimator.predict(rows)
+        answers = estimator.predict(rows)
         return cls(
             scikit_learn=installed_minor(),
             name=version.name,
@@ -81,8 +82,8 @@ class Manifest(BaseModel):
             labels=[] if classes is None else classes.tolist(),
             features=[[_finite(value) for value in row] for row in rows.tolist()],
             true_labels=artifact.example_labels[:MAX_EXAMPLE_ROWS],
-            predictions=predictions.tolist(),
-            probabilities=None if probabilities is None else probabilities.tolist(),
+            predictions=answers.predictions.tolist(),
+            probabilities=None if answers.probabilities is None else answers.probabilities.tolist(),
         )
 
     @classmethod
@@ -177,7 +178,10 @@ class Manifest(BaseModel):
     def example_answers(self) -> Answers:
         """The answers of scikit-learn for the example."""
         probabilities = self.probabilities
-        return np.array(self.predictions), None if probabilities is None else np.array(probabilities, dtype=np.float64)
+        return Answers(
+            predictions=np.array(self.predictions),
+            probabilities=None if probabilities is None else np.array(probabilities, dtype=np.float64),
+        )
 
 
 def _finite(value: object) -> object:

@@ -232,16 +232,16 @@ def _predict_with_champion(
     if missing:
         column_list = ", ".join(map(repr, missing[:COLUMNS_SHOWN])) + (", ..." if len(missing) > COLUMNS_SHOWN else "")
         raise _NotComparableError(f"takes columns that these rows do not have ({column_list})")
-    answers, probabilities = predictor.predict(held_out.rows.features[columns].to_numpy())
-    if probabilities is None:
+    answers = predictor.predict(held_out.rows.features[columns].to_numpy())
+    if answers.probabilities is None:
         raise _NotComparableError("gives no probabilities")
     if set(predictor.classes).isdisjoint(held_out.rows.target):
         raise _NotComparableError("knows none of these rows' classes")
     has_same_split = registry.tags(champion).get(HELD_OUT_TAG) == held_out.split_description
     note = "" if has_same_split else "it may have been trained on some of these rows, so its score may be too high"
     classes = np.array(predictor.classes, dtype=held_out.rows.target.dtype)
-    answers = answers.astype(held_out.rows.target.dtype)
-    return Predictions(answers=answers, probabilities=probabilities, classes=classes), note
+    predictions = answers.predictions.astype(held_out.rows.target.dtype)
+    return Predictions(answers=predictions, probabilities=answers.probabilities, classes=classes), note
 
 
 def _apply_force(decision: GateDecision, config: GateConfig) -> GateDecision:

@@ -48,11 +48,11 @@ def test_a_forest_predicts_from_flat_arrays_as_scikit_learn_does(loading: Loadin
     model = loading.run(loading.loader.prepare(loading.version(versions.first)))
 
     assert isinstance(model.predictor.evaluator, FlatForest)
-    labels, probabilities = model.predictor.predict(ROWS.to_numpy())
+    answers = model.predictor.predict(ROWS.to_numpy())
     forest = fitted_forest(1)
-    assert labels.tolist() == forest.predict(ROWS).tolist()
-    assert probabilities is not None
-    assert np.array_equal(probabilities, forest.predict_proba(ROWS))
+    assert answers.predictions.tolist() == forest.predict(ROWS).tolist()
+    assert answers.probabilities is not None
+    assert np.array_equal(answers.probabilities, forest.predict_proba(ROWS))
     assert model.predictor.classes == ["big", "small"]
     assert model.example.features == ROWS.head(4).to_numpy().tolist()
 
@@ -62,9 +62,9 @@ def test_every_other_model_predicts_by_scikit_learn(loading: Loading, versions: 
     model = loading.run(loading.loader.prepare(loading.version(getattr(versions, kind))))
 
     rows = np.array(model.example.features, dtype=object if kind == "text" else np.float64)
-    predictions, probabilities = model.predictor.predict(rows)
-    assert predictions.shape == (4,)
-    assert (probabilities is None) == (kind == "regressor")
+    answers = model.predictor.predict(rows)
+    assert answers.predictions.shape == (4,)
+    assert (answers.probabilities is None) == (kind == "regressor")
 
 
 def test_a_version_with_other_predictions_than_recorded_is_refused(loading: Loading, versions: Versions) -> None:

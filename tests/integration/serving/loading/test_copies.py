@@ -35,9 +35,9 @@ def cache(loading: Loading) -> Path:
 def answers(model: ServedModel) -> object:
     holds_text = model.predictor.columns.hold_text
     rows = np.array(model.example.features, dtype=object) if holds_text else ROWS.to_numpy()
-    predictions, probabilities = model.predictor.predict(rows)
-    assert probabilities is not None
-    return predictions.tolist(), probabilities.tolist()
+    answers = model.predictor.predict(rows)
+    assert answers.probabilities is not None
+    return answers.predictions.tolist(), answers.probabilities.tolist()
 
 
 @pytest.mark.parametrize("kind", KINDS)

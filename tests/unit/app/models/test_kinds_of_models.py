@@ -77,11 +77,11 @@ def test_predictions_equal_those_of_scikit_learn(model: BaseEstimator, tmp_path:
     model.fit(ROWS, ROWS["a"] if is_regressor else LABELS)
     predictor = compile_model(make_artifact(reload(model, tmp_path)), label="m")
 
-    predictions, probabilities = predictor.predict(ROWS.to_numpy())
+    answers = predictor.predict(ROWS.to_numpy())
 
-    assert predictions.tolist() == model.predict(ROWS).tolist()
+    assert answers.predictions.tolist() == model.predict(ROWS).tolist()
     expected = model.predict_proba(ROWS).tolist() if hasattr(model, "predict_proba") else None
-    assert (None if probabilities is None else probabilities.tolist()) == expected
+    assert (None if answers.probabilities is None else answers.probabilities.tolist()) == expected
 
 
 def test_predictions_of_a_pipeline_with_text_columns_equal_those_of_scikit_learn(tmp_path: Path) -> None:
@@ -93,9 +93,9 @@ def test_predictions_of_a_pipeline_with_text_columns_equal_those_of_scikit_learn
         label="m",
     )
 
-    predictions, _ = predictor.predict(rows.to_numpy(dtype=object))
+    answers = predictor.predict(rows.to_numpy(dtype=object))
 
-    assert predictions.tolist() == model.predict(rows).tolist()
+    assert answers.predictions.tolist() == model.predict(rows).tolist()
 
 
 def custom_function(rows: np.ndarray) -> np.ndarray:

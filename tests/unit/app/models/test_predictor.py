@@ -43,11 +43,11 @@ def test_predictions_equal_those_of_scikit_learn(estimator_class: type[Classifie
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        labels, probabilities = compile_model(artifact, label="m").predict(rows)
+        answers = compile_model(artifact, label="m").predict(rows)
 
-    assert labels.tolist() == expected_labels.tolist()
-    assert probabilities is not None
-    assert probabilities.tolist() == expected.tolist()
+    assert answers.predictions.tolist() == expected_labels.tolist()
+    assert answers.probabilities is not None
+    assert answers.probabilities.tolist() == expected.tolist()
 
 
 def damage(tree: Tree, change: Callable[[np.ndarray], None]) -> None:
