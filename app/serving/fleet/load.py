@@ -40,6 +40,11 @@ NOTHING_CHANGED: Final = (
     "Nothing has changed: every replica serves the version that it served before, and the alias has not moved."
 )
 
+FLEET_RECOVERS: Final = (
+    "The fleet follows the alias as soon as MLflow and all replicas answer. GET /model says what each replica serves."
+)
+"""What happens after a failure to undo a load."""
+
 Result = TypeVar("Result")
 
 
@@ -123,9 +128,13 @@ class Load:
 
     async def _prepare(self) -> None:
         """Prepare the version on this replica, and then on all others."""
-        self._check([await self._replica.prepare(self.id, self._version)])
-        timeout_s = self._replica.loader.timeout_s + ANSWER_TIMEOUT_S
-        self._check(await self._group.broadcast(FleetMember.prepare, timeout_s, self.id, self._version))
+        try:
+            self._check([await self._replica.prepare(self.id, self._version)])
+            timeout_s = self._replica.loader.timeout_s + ANSWER_TIMEOUT_S
+            self._check(await self._group.broadcast(FleetMember.prepare, timeout_s, self.id, self._version))
+        except ModelRefusedError as error:
+            error.next_step = NOTHING_CHANGED
+            raise
 
     async def _confirm(self, champion: str | None) -> None:
         """Check that the alias has not moved during the load, and that this load still holds every replica."""
@@ -141,8 +150,10 @@ class Load:
             if self._promote:
                 await _complete(asyncio.to_thread(self._replica.registry.promote, self._version))
             return await self._commit(generation)
-        except BaseException:  # a load that is cancelled is undone too
-            await _complete(self._roll_back(champion, generation + 1))
+        except BaseException as error:  # a load that is cancelled is undone too
+            left = await _complete(self._roll_back(champion, generation + 1))
+            if isinstance(error, MantaError) and not isinstance(error, LoadInProgressError):
+                error.next_step = f"{left or NOTHING_CHANGED} {error.next_step}".strip()
             raise
 
     async def _commit(self, generation: int) -> list[ReplicaInfo]:
@@ -159,19 +170,42 @@ class Load:
             if time.monotonic() > deadline:
                 raise PlatformError(
                     f"{len(swapped)} of {running} replicas served {self.id.label} after {SETTLE_TIMEOUT_S} s.",
-                    next_step=f"{NOTHING_CHANGED} See the replicas' logs, then send the request again.",
+                    next_step="See the replicas' logs, then send the request again.",
                 )
             await asyncio.sleep(SETTLE_INTERVAL_S)
 
-    async def _roll_back(self, champion: str | None, generation: int) -> None:
-        """Undo the move of the alias and the swaps of the replicas. Failures are logged."""
-        registry = self._replica.registry
+    async def _roll_back(self, champion: str | None, generation: int) -> str:
+        """Undo the move of the alias and the swaps of the replicas.
+
+        Returns:
+            What could not be undone, for the client; empty if everything was undone.
+        """
+        number = self._version.version
+        left = []
+        if self._promote:
+            try:
+                await asyncio.to_thread(self._replica.registry.restore_champion, self._version, champion)
+            except MantaError as error:
+                left.append(f"The alias {names.CHAMPION!r} may name version {number}: {error.detail}")
         try:
-            if self._promote:
-                await asyncio.to_thread(registry.restore_champion, self._version, champion)
             await self._group.broadcast(FleetMember.roll_back, ANSWER_TIMEOUT_S, self.id, generation)
-        except MantaError as error:
-            log.warning("the load of %s could not be undone: %s", self.id.label, error)
+        except PlatformError:
+            left += await self._find_swapped()
+        if not left:
+            return ""
+        message = f"The load of {self.id.label} could not be undone. {' '.join(left)}"
+        log.warning(message)
+        return f"{message} {FLEET_RECOVERS}"
+
+    async def _find_swapped(self) -> list[str]:
+        """After a failure to undo the swaps, say which replicas serve the version: one sentence, or none."""
+        try:
+            reports = await self._group.broadcast(FleetMember.report, ANSWER_TIMEOUT_S)
+        except PlatformError as error:
+            return [f"Some replicas may serve version {self._version.version}: {error.detail}"]
+        infos = [report.info for report in reports if report.info.version == str(self._version.version)]
+        replicas = ", ".join(sorted(info.replica for info in infos))
+        return [f"Version {self._version.version} is served by: {replicas}."] if infos else []
 
     def _check(self, answers: Sequence[Report | Claim | Failure]) -> list[Report]:
         """Return the reports, or raise if a replica failed or belongs to another load."""
@@ -182,8 +216,7 @@ class Load:
         for failure in failures:
             if isinstance(failure.error, ModelRefusedError):
                 raise ModelRefusedError(
-                    f"Replica {failure.replica} cannot serve {self.id.label}: {failure.error}",
-                    next_step=NOTHING_CHANGED,
+                    f"Replica {failure.replica} cannot serve {self.id.label}: {failure.error}"
                 ) from failure.error
         if failures:
             raise failures[0].error

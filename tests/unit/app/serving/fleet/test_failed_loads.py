@@ -142,6 +142,48 @@ def test_a_first_load_that_fails_leaves_no_version_and_no_alias(monkeypatch: pyt
     asyncio.run(scenario())
 
 
+def test_a_failed_load_says_that_nothing_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "SETTLE_TIMEOUT_S", 0.2)
+
+    async def scenario() -> None:
+        group, _, members = await fleet_of(2)
+        members[1].loader.refused = {"2"}
+        with pytest.raises(ModelRefusedError, match=load.NOTHING_CHANGED):
+            await members[0].fleet.load(LoadRequest(version="2"))
+        group.running = 3
+        with pytest.raises(PlatformError, match=f"{load.NOTHING_CHANGED} See the replicas' logs"):
+            await members[0].fleet.load(LoadRequest(version="3"))
+
+    asyncio.run(scenario())
+
+
+def test_a_load_that_cannot_be_undone_names_the_alias_and_the_replicas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "SETTLE_TIMEOUT_S", 0.2)
+
+    async def scenario() -> None:
+        group, registry, members = await fleet_of(3)
+        group.running = 4
+        no_mlflow, no_answer = RegistryUnavailableError("MLflow does not answer."), PlatformError("No answer in time.")
+        with (
+            mock.patch.object(registry, "restore_champion", side_effect=no_mlflow),
+            mock.patch.object(members[1].replica, "roll_back", side_effect=no_answer),
+            pytest.raises(PlatformError, match="3 of 4 replicas served m version 2") as raised,
+        ):
+            await members[0].fleet.load(LoadRequest(version="2"))
+
+        assert raised.value.next_step.startswith(
+            "The load of m version 2 could not be undone. The alias 'champion' may name version 2: "
+            "MLflow does not answer. Version 2 is served by: r1. The fleet follows the alias"
+        )
+        assert load.NOTHING_CHANGED not in raised.value.next_step
+        assert group.versions() == ["1", "2", "1"]
+        group.running = None
+        await members[0].follower.poll()
+        assert group.versions() == ["2"] * 3
+
+    asyncio.run(scenario())
+
+
 def test_a_load_of_another_registered_model_is_refused() -> None:
     async def scenario() -> None:
         _, _, members = await fleet_of(1)
