@@ -109,6 +109,12 @@ class Settings(BaseSettings):
         description="Commit of the training code, for a working directory that is not a git repository.",
     )
     user: str = Field(default="", alias="MANTA_USER", description="User who submitted the job, for the run's tags.")
+    driver_memory_bytes: int | None = Field(
+        default=None,
+        alias="MANTA_DRIVER_MEMORY",
+        gt=0,
+        description="Bytes of memory that the job reserved on its worker. `manta train --driver-memory` sets it.",
+    )
     stack: str = Field(default="", alias="MANTA_STACK", description="Pulumi stack of the job, for the run's tags.")
 
     @field_validator("serve_tokens", mode="before")
