@@ -8,8 +8,9 @@ from typing import Annotated, Final
 
 import typer
 
+from app.training.evaluation.metrics import metric_names
 from app.training.hyperparameters import ClassWeight, Criterion
-from app.training.options import DEFAULT_FOLDS, METRICS, TrainOptions
+from app.training.options import DEFAULT_FOLDS, TrainOptions
 
 DATA_PANEL: Final = "Data"
 FOREST_PANEL: Final = "Forest"
@@ -94,11 +95,17 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
         ] = DEFAULTS.seed,
         metric: Annotated[
             str,
-            typer.Option(help=f"Metric of the gate and the search: {', '.join(METRICS)}.", rich_help_panel=GATE_PANEL),
+            typer.Option(
+                help=f"Metric of the gate and the search: {', '.join(metric_names('classification'))}.",
+                rich_help_panel=GATE_PANEL,
+            ),
         ] = DEFAULTS.metric,
         margin: Annotated[
             float,
-            typer.Option(min=0, help="Minimum improvement over the champion.", rich_help_panel=GATE_PANEL),
+            typer.Option(
+                help="Minimum improvement over the champion; below 0: how much worse the model may be.",
+                rich_help_panel=GATE_PANEL,
+            ),
         ] = DEFAULTS.margin,
         no_promote: Annotated[  # noqa: FBT002 - a flag on the command line
             bool,

@@ -23,6 +23,7 @@ from app.training.command_line import create_command
 from app.training.data import sources
 from app.training.data.dataset import Dataset
 from app.training.data.split import Split, check_folds, split_dataset
+from app.training.evaluation.baseline import Baseline
 from app.training.evaluation.promotion_gate import GateConfig, HeldOutRows
 from app.training.hyperparameters import ForestParameters
 from app.training.options import DEFAULT_FOLDS, TrainOptions
@@ -161,7 +162,7 @@ def _fit(
         model=model,
         held_out=HeldOutRows(
             rows=split.test,
-            class_shares=split.train.target.value_counts(normalize=True).to_dict(),
+            baseline=Baseline.of(split.train, options.metric),
             split_description=split.description,
         ),
         gate=GateConfig(metric=options.metric, margin=options.margin, force=options.force),

@@ -8,10 +8,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from app.errors import ParameterError
+from app.training.evaluation.metrics import check_margin, check_metric
 from app.training.hyperparameters import ClassWeight, Criterion, parse_space
-
-METRICS: Final = ("accuracy", "balanced_accuracy", "f1", "roc_auc", "log_loss", "brier")
-"""Choices of `--metric`: the metrics of `app.training.evaluation.report`."""
 
 DEFAULT_FOLDS: Final = 5
 """Folds of the cross-validation of a trial."""
@@ -107,8 +105,8 @@ class TrainOptions(BaseModel):
             )
 
     def _check_gate(self) -> None:
-        if self.metric not in METRICS:
-            raise ParameterError(f"There is no metric {self.metric!r}.", allowed=", ".join(METRICS))
+        check_metric(self.metric, "classification")
+        check_margin(self.margin, self.metric)
         if self.no_promote and self.force:
             raise ParameterError("--no-promote and --force were given together.", next_step="Drop one.")
 

@@ -29,7 +29,8 @@ from app.settings import Settings, settings
 from app.training import run_tags
 from app.training.data.dataset import Rows
 from app.training.evaluation import report
-from app.training.evaluation.predictions import Predictions
+from app.training.evaluation.baseline import Baseline
+from app.training.evaluation.predictions import Predictions, predict
 from app.training.evaluation.promotion_gate import GateConfig, GateDecision, HeldOutRows, judge
 from app.training.hyperparameters import ParameterValues
 from app.training.provenance import forest_fingerprint
@@ -98,16 +99,11 @@ def register(forest: FittedModel, registry: Registry, *, model_name: str, run_id
         RegistryUnavailableError: MLflow does not answer; what was logged before stays in MLflow.
     """
     model, rows = forest.model, forest.held_out.rows
-    truth = rows.target.to_numpy()
-    predicted = Predictions(
-        answers=model.predict(rows.features),
-        probabilities=model.predict_proba(rows.features),
-        classes=model.classes_,
-    )
-    metrics = report.compute_metrics(predicted, truth)
+    predicted = predict(model, rows.features)
+    metrics = report.compute_metrics(predicted, rows, forest.gate.metric)
     mlflow.log_params(forest.params)
     mlflow.log_metrics(metrics | {"fit_s": forest.fit_s})
-    for file_name, figure in report.draw_plots(predicted, truth):
+    for file_name, figure in report.draw_plots(predicted, rows, forest.gate.metric):
         mlflow.log_figure(figure, file_name)
     fingerprint = forest_fingerprint(model)
     model_uri = artifact.log(model, example=rows.features.head(EXAMPLE_ROWS), labels=rows.target.head(EXAMPLE_ROWS))
@@ -119,7 +115,7 @@ def register(forest: FittedModel, registry: Registry, *, model_name: str, run_id
         model_name,
         model_uri=model_uri,
         description=f"Random forest with {model.n_estimators} trees on {forest.dataset}: "
-        f"{forest.gate.metric} {decision.challenger_score:.4f} on {len(truth)} held-out rows.",
+        f"{forest.gate.metric} {decision.challenger_score:.4f} on {len(rows)} held-out rows.",
         tags=tags
         | {
             run_tags.DATA_FINGERPRINT: forest.tags[run_tags.DATA_FINGERPRINT],
@@ -160,7 +156,7 @@ def save(forest: FittedModel, *, run_id: str, folder: Path) -> None:
     record = {
         "run_id": run_id,
         "columns": list(rows.features.columns),
-        "shares": list(forest.held_out.class_shares.items()),
+        "baseline": asdict(forest.held_out.baseline),
         "how": forest.held_out.split_description,
         "terms": asdict(forest.gate),
         "promote": forest.promote,
@@ -196,7 +192,7 @@ def restore(folder: Path) -> tuple[FittedModel, str]:
             features=table.drop(columns=LABELS_COLUMN).set_axis(record["columns"], axis=1),
             target=labels if pd.api.types.is_numeric_dtype(labels) else labels.astype(object),
         ),
-        class_shares=dict(record["shares"]),
+        baseline=Baseline(**record["baseline"]),
         split_description=record["how"],
     )
     forest = FittedModel(

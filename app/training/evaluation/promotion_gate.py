@@ -16,8 +16,10 @@ from app.models.predictor import compile_model
 from app.models.registry import HELD_OUT_TAG, Registry
 from app.models.version_choice import FAILED, FORCED, PASSED
 from app.training.data.dataset import Rows
+from app.training.evaluation.baseline import Baseline
+from app.training.evaluation.metrics import find_metric
 from app.training.evaluation.predictions import Predictions
-from app.training.evaluation.resampled_metrics import LOSSES, weighted_metric
+from app.training.evaluation.scores import score, weighted_metric
 
 RESAMPLES: Final = 1000
 """Number of bootstrap resamples of the held-out rows."""
@@ -28,17 +30,14 @@ INTERVAL_PERCENTILES: Final = (2.5, 97.5)
 COLUMNS_SHOWN: Final = 5
 """Maximum number of columns that a message lists."""
 
-MOST_FREQUENT: Final = "answering the most frequent class"
-"""Opponent of a model if there is no champion to compare with."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutRows:
     """The held-out rows on which the models are compared."""
 
     rows: Rows
-    class_shares: dict[str, float] | dict[int, float]
-    """Share of each class among the training rows, for the prediction of the most frequent class."""
+    baseline: Baseline
+    """What a model must be better than if there is no champion to compare with."""
     split_description: str
     """Test size and seed of the split. A model with the same description was not trained on these rows."""
 
@@ -120,9 +119,7 @@ def judge(
         RegistryUnavailableError: The champion cannot be downloaded.
     """
     if champion is None:
-        decision = _compare(
-            predicted, _most_frequent_class(held_out), held_out, config, opponent=MOST_FREQUENT, note=""
-        )
+        decision = _compare_with_baseline(predicted, held_out, config, note="")
         return _apply_force(decision, config)
     champion_name = f"version {champion.version}, the champion"
     try:
@@ -130,22 +127,28 @@ def judge(
         decision = _compare(predicted, champion_predicted, held_out, config, opponent=champion_name, note=note)
     except ModelRefusedError as error:
         note = f"{champion_name}, cannot serve here: {error.detail}"
-        decision = _compare(
-            predicted, _most_frequent_class(held_out), held_out, config, opponent=MOST_FREQUENT, note=note
-        )
+        decision = _compare_with_baseline(predicted, held_out, config, note=note)
     except _NotComparableError as error:
-        truth = held_out.rows.target.to_numpy()
-        score = weighted_metric(config.metric, predicted, truth)(np.ones(len(truth)))
+        own_score = score(config.metric, predicted, held_out.rows.target.to_numpy())
         decision = GateDecision(
             verdict=FAILED,
             metric=config.metric,
             margin=config.margin,
             opponent=champion_name,
-            challenger_score=score,
-            reason=f"{config.metric} is {score:.4f}; {champion_name}, {error}, so the two cannot be compared. "
+            challenger_score=own_score,
+            reason=f"{config.metric} is {own_score:.4f}; {champion_name}, {error}, so the two cannot be compared. "
             "--force replaces it.",
         )
     return _apply_force(decision, config)
+
+
+def _compare_with_baseline(
+    challenger: Predictions, held_out: HeldOutRows, config: GateConfig, *, note: str
+) -> GateDecision:
+    baseline = held_out.baseline
+    return _compare(
+        challenger, baseline.predict(held_out.rows), held_out, config, opponent=baseline.description, note=note
+    )
 
 
 def _compare(
@@ -160,7 +163,7 @@ def _compare(
     truth = held_out.rows.target.to_numpy()
     challenger_metric = weighted_metric(config.metric, challenger, truth)
     opponent_metric = weighted_metric(config.metric, opponent_predicted, truth)
-    sign = -1 if config.metric in LOSSES else 1
+    sign = find_metric(config.metric).sign
     equal_weights = np.ones(len(truth))
     score, opponent_score = challenger_metric(equal_weights), opponent_metric(equal_weights)
     difference = sign * (score - opponent_score)
@@ -168,12 +171,12 @@ def _compare(
         sign * (challenger_metric(weights) - opponent_metric(weights)) for weights in _bootstrap_weights(truth)
     ]
     low, high = (float(bound) for bound in np.percentile(resampled, INTERVAL_PERCENTILES))
-    has_passed = difference > 0 if opponent == MOST_FREQUENT else low > config.margin
+    has_passed = difference > 0 if opponent == held_out.baseline.description else low > config.margin
     reason = (
         f"{config.metric} is {score:.4f} on {len(truth)} held-out rows, against {opponent_score:.4f} of {opponent}: "
         f"difference {difference:+.4f}, 95% interval {low:+.4f} to {high:+.4f}, which "
         + ("passes" if has_passed else "does not pass")
-        + (" above 0." if opponent == MOST_FREQUENT else f" a margin of {config.margin:g}.")
+        + (" above 0." if opponent == held_out.baseline.description else f" a margin of {config.margin:g}.")
         + (f" Note: {note}." if note else "")
     )
     return GateDecision(
@@ -203,14 +206,6 @@ def _bootstrap_weights(truth: np.ndarray) -> Iterator[np.ndarray]:
         for rows in rows_by_class:
             weights[rows] = np.bincount(generator.integers(len(rows), size=len(rows)), minlength=len(rows))
         yield weights
-
-
-def _most_frequent_class(held_out: HeldOutRows) -> Predictions:
-    """Predict every row with the class shares of the training rows."""
-    shares = dict(sorted(held_out.class_shares.items()))
-    classes = np.array(list(shares), dtype=held_out.rows.target.dtype)
-    probabilities = np.tile(list(shares.values()), (len(held_out.rows), 1))
-    return Predictions(answers=classes[probabilities.argmax(axis=1)], probabilities=probabilities, classes=classes)
 
 
 def _predict_with_champion(

@@ -1,98 +1,64 @@
-"""Metrics and plots of a classifier on the held-out test set.
+"""The metrics and plots of a model on the held-out rows.
 
-`app.training.evaluation.promotion_gate` decides which model serves, with the metrics of
-`app.training.evaluation.resampled_metrics`.
+`app.training.evaluation.scores` computes the metrics. `app.training.evaluation.promotion_gate` decides which model
+serves.
 """
 
+import logging
 from collections.abc import Iterator
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from sklearn.calibration import CalibrationDisplay
-from sklearn.metrics import (
-    ConfusionMatrixDisplay,
-    RocCurveDisplay,
-    accuracy_score,
-    balanced_accuracy_score,
-    brier_score_loss,
-    f1_score,
-    log_loss,
-    roc_auc_score,
-)
 
+from app.errors import DataError, ParameterError
+from app.training.data.dataset import Rows
+from app.training.evaluation import classification_plots, regression_plots
+from app.training.evaluation.metrics import find_metric, metric_names
 from app.training.evaluation.predictions import Predictions
+from app.training.evaluation.scores import score
 
-mpl.use("Agg")  # a job has no display
+log = logging.getLogger("manta.train")
 
 
-def compute_metrics(predicted: Predictions, target: np.ndarray) -> dict[str, float]:
-    """Compute the metrics of a classifier.
+def compute_metrics(predicted: Predictions, rows: Rows, metric: str) -> dict[str, float]:
+    """Compute the metric of the gate and all other metrics of its task.
+
+    A metric that cannot be computed is left out, and the log says why: the model gives no probabilities, or the metric
+    is not defined for the target of these rows.
 
     Args:
         predicted: Predictions for the rows.
-        target: Shape (rows,), the true labels; every class occurs.
+        rows: The rows, with their weights.
+        metric: Metric of the gate.
 
     Returns:
-        Accuracy, balanced accuracy, macro F1, ROC AUC (for more than two classes: one-vs-rest, macro average), log
-        loss, and Brier score (0 is perfect, 2 is the maximum).
+        The metrics by name. Balanced accuracy and F1 are the mean over the classes; the ROC AUC of more than two
+        classes is the mean of one-vs-rest; the Brier score is 0 to 2.
     """
-    labels = predicted.answers
-    probabilities, classes = _probabilities(predicted)
-    is_binary = len(classes) == 2  # noqa: PLR2004 - two classes
-    scores = probabilities[:, 1] if is_binary else probabilities
-    return {
-        "accuracy": float(accuracy_score(target, labels)),
-        "balanced_accuracy": float(balanced_accuracy_score(target, labels)),
-        "f1": float(f1_score(target, labels, average="macro")),
-        "roc_auc": float(roc_auc_score(target, scores, multi_class="ovr", average="macro", labels=classes)),
-        "log_loss": float(log_loss(target, probabilities, labels=classes)),
-        "brier": float(brier_score_loss(target, probabilities, labels=classes, scale_by_half=False)),
-    }
+    target = rows.target.to_numpy()
+    weights = None if rows.weights is None else rows.weights.to_numpy(dtype=np.float64)
+    metrics = {}
+    for name in dict.fromkeys([*metric_names(find_metric(metric).task), metric]):
+        try:
+            metrics[name] = score(name, predicted, target, weights)
+        except (DataError, ParameterError) as error:
+            log.info("%s is not computed: %s", name, error.detail)
+    return metrics
 
 
-def draw_plots(predicted: Predictions, target: np.ndarray) -> Iterator[tuple[str, Figure]]:
-    """Draw the confusion matrix, the ROC curves and the calibration curves of a classifier.
+def draw_plots(predicted: Predictions, rows: Rows, metric: str) -> Iterator[tuple[str, Figure]]:
+    """Draw the plots of a model; every row counts the same in a plot.
 
     Args:
         predicted: Predictions for the rows.
-        target: Shape (rows,), the true labels.
+        rows: The rows.
+        metric: Metric of the gate, which says whether the model classifies.
 
     Yields:
-        File name and figure of each plot. With more than two classes there is one curve per class, one-vs-rest.
+        File name and figure of each plot.
     """
-    probabilities, classes = _probabilities(predicted)
-    figure, axes = _create_figure("Confusion matrix")
-    ConfusionMatrixDisplay.from_predictions(target, predicted.answers, labels=classes, ax=axes, colorbar=False)
-    yield "confusion_matrix.png", figure
-
-    one_vs_rest = [
-        (str(label), (target == label).astype(int), probabilities[:, column]) for column, label in enumerate(classes)
-    ]
-    # With two classes the second curve would mirror the first one.
-    curves = one_vs_rest[1:] if len(one_vs_rest) == 2 else one_vs_rest  # noqa: PLR2004 - two classes
-
-    figure, axes = _create_figure("ROC")
-    for label, is_class, scores in curves:
-        RocCurveDisplay.from_predictions(is_class, scores, name=label, ax=axes)
-    axes.plot([0, 1], [0, 1], linestyle=":", color="grey")
-    yield "roc.png", figure
-
-    figure, axes = _create_figure("Calibration")
-    for label, is_class, scores in curves:
-        CalibrationDisplay.from_predictions(is_class, np.clip(scores, 0, 1), n_bins=10, name=label, ax=axes)
-    yield "calibration.png", figure
-
-
-def _probabilities(predicted: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    if predicted.probabilities is None or predicted.classes is None:
-        raise ValueError("the metrics of a classifier need probabilities")
-    return predicted.probabilities, predicted.classes
-
-
-def _create_figure(title: str) -> tuple[Figure, mpl.axes.Axes]:
-    """Create a figure without pyplot, whose global state would keep the figure in memory."""
-    figure = Figure(figsize=(6, 5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title)
-    return figure, axes
+    target = rows.target.to_numpy()
+    if find_metric(metric).task == "regression":
+        yield from regression_plots.draw(predicted.answers, target)
+    else:
+        yield from classification_plots.draw(predicted, target)

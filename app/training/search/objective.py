@@ -10,8 +10,8 @@ from ray import tune
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedKFold
 
-from app.training.evaluation.predictions import Predictions
-from app.training.evaluation.resampled_metrics import weighted_metric
+from app.training.evaluation.predictions import predict
+from app.training.evaluation.scores import score
 from app.training.hyperparameters import ParameterValues
 
 
@@ -42,8 +42,5 @@ def score_folds(
     for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels):
         model = RandomForestClassifier(**fixed_parameters | config, random_state=seed, n_jobs=1)
         model.fit(rows[train], labels[train])
-        predicted = Predictions(
-            answers=model.predict(rows[test]), probabilities=model.predict_proba(rows[test]), classes=model.classes_
-        )
-        scores.append(weighted_metric(metric, predicted, labels[test])(np.ones(len(test))))
+        scores.append(score(metric, predict(model, rows[test]), labels[test]))
         report({"score": float(np.mean(scores))})

@@ -26,7 +26,7 @@ from ray.tune.search.optuna import OptunaSearch
 from app.errors import ParameterError, PlatformError
 from app.models.registry import Registry
 from app.training.data.split import Split
-from app.training.evaluation.resampled_metrics import LOSSES
+from app.training.evaluation.metrics import find_metric
 from app.training.hyperparameters import (
     Domain,
     ForestParameters,
@@ -94,7 +94,7 @@ def search(
         searcher = _searcher(options, space, earlier_trials, feature_count=split.train.features.shape[1])
         objective = _objective(options, parameters, split, folds)
         _run_trials(objective, searcher, recorder, workers, count=trial_count - len(earlier_trials))
-    sign = -1 if options.metric in LOSSES else 1
+    sign = find_metric(options.metric).sign
     complete = [trial for trial in [*earlier_trials, *recorder.results] if trial.is_complete]
     if not complete:
         raise PlatformError(
@@ -126,7 +126,7 @@ def _searcher(
     searcher = OptunaSearch(
         {name: distribution(name, domain) for name, domain in space.items()},
         metric="score",
-        mode="min" if options.metric in LOSSES else "max",
+        mode="min" if find_metric(options.metric).is_loss else "max",
         # With the same seed a resumed search would propose the parameters of the earlier trials again.
         seed=(options.seed + len(earlier_trials)) % 2**32,
         points_to_evaluate=[defaults] if defaults is not None and not earlier_trials else None,

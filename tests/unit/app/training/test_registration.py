@@ -11,6 +11,7 @@ from app.errors import DataError
 from app.settings import Settings
 from app.training import registration
 from app.training.data.dataset import Rows
+from app.training.evaluation.baseline import Baseline
 from app.training.evaluation.promotion_gate import GateConfig, HeldOutRows
 from app.training.provenance import forest_fingerprint
 from app.training.registration import FittedModel
@@ -23,7 +24,7 @@ def fitted_forest(target: pd.Series) -> FittedModel:
         model=RandomForestClassifier(5, random_state=1).fit(FEATURES, target),
         held_out=HeldOutRows(
             rows=Rows(features=FEATURES, target=target),
-            class_shares=target.value_counts(normalize=True).to_dict(),
+            baseline=Baseline.of(Rows(features=FEATURES, target=target), "f1"),
             split_description="0.2 of the rows",
         ),
         gate=GateConfig(metric="f1", margin=0.01, force=True),
@@ -48,7 +49,7 @@ def test_a_saved_forest_is_restored_unchanged(tmp_path: Path, labels: tuple[str 
     assert forest_fingerprint(restored.model) == forest_fingerprint(forest.model)
     pd.testing.assert_frame_equal(restored.held_out.rows.features, FEATURES)
     pd.testing.assert_series_equal(restored.held_out.rows.target, target, check_names=False)
-    assert restored.held_out.class_shares == forest.held_out.class_shares
+    assert restored.held_out.baseline == forest.held_out.baseline
     assert restored.held_out.split_description == forest.held_out.split_description
     other_fields = ("gate", "promote", "dataset", "tags", "params", "fit_s")
     assert [getattr(restored, name) for name in other_fields] == [getattr(forest, name) for name in other_fields]

@@ -14,8 +14,9 @@ from app.models.artifact import Artifact
 from app.models.registry import HELD_OUT_TAG, Registry
 from app.models.signature import Column, Columns
 from app.training.data.dataset import Rows
-from app.training.evaluation.predictions import Predictions
-from app.training.evaluation.promotion_gate import MOST_FREQUENT, GateConfig, GateDecision, HeldOutRows, judge
+from app.training.evaluation.baseline import Baseline
+from app.training.evaluation.predictions import predict
+from app.training.evaluation.promotion_gate import GateConfig, GateDecision, HeldOutRows, judge
 
 GENERATOR = np.random.default_rng(7)
 COLUMNS = ["a", "b", "c"]
@@ -23,7 +24,9 @@ FEATURES = pd.DataFrame(GENERATOR.normal(size=(300, 3)), columns=COLUMNS)
 TARGET = pd.Series(np.where(FEATURES["a"] + FEATURES["b"] > 0, "yes", "no"), dtype=object)
 SPLIT = "0.2 of the rows, seed 42"
 ROWS = HeldOutRows(
-    rows=Rows(features=FEATURES, target=TARGET), class_shares={"yes": 0.4, "no": 0.6}, split_description=SPLIT
+    rows=Rows(features=FEATURES, target=TARGET),
+    baseline=Baseline.of(Rows(features=FEATURES, target=TARGET), "accuracy"),
+    split_description=SPLIT,
 )
 CHAMPION = ModelVersion(name="m", version="3", creation_timestamp=0)
 CONFIG = GateConfig(metric="balanced_accuracy", margin=0.0, force=False)
@@ -64,13 +67,8 @@ def tree(depth: int, columns: list[str] = COLUMNS, target: pd.Series = TARGET) -
 
 def decide(challenger: ClassifierMixin, registry: FakeRegistry | None, config: GateConfig = CONFIG) -> GateDecision:
     """Judge a model against the version of a registry, or without a champion."""
-    predicted = Predictions(
-        answers=challenger.predict(FEATURES),
-        probabilities=challenger.predict_proba(FEATURES),
-        classes=challenger.classes_,
-    )
     champion = CHAMPION if registry is not None else None
-    return judge(predicted, ROWS, config, registry=cast("Registry", registry), champion=champion)
+    return judge(predict(challenger, FEATURES), ROWS, config, registry=cast("Registry", registry), champion=champion)
 
 
 RENAMED_FEATURES = FEATURES.set_axis(["a", "x", "y"], axis=1)
@@ -185,7 +183,7 @@ def test_a_champion_that_cannot_be_loaded_is_replaced_by_a_model_that_beats_the_
     decision = decide(GOOD, FakeRegistry(GOOD, refusal="It was fitted by scikit-learn 0.9."))
 
     assert decision.verdict == "passed"
-    assert decision.opponent == MOST_FREQUENT
+    assert decision.opponent == "answering the most frequent class"
     assert "cannot serve here: It was fitted by scikit-learn 0.9" in decision.reason
 
 
