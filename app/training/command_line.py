@@ -28,7 +28,8 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
         dataset: Annotated[
             str | None,
             typer.Option(
-                help="Bundled data set: breast-cancer, digits or wine (default: MANTA_DATASET, else breast-cancer).",
+                help="Bundled data set: breast-cancer, diabetes, digits, iris or wine "
+                "(default: MANTA_DATASET, else breast-cancer).",
                 rich_help_panel=DATA_PANEL,
             ),
         ] = None,
@@ -37,7 +38,25 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
             typer.Option(help="CSV or Parquet file: path, http(s) URL or dvc:PATH@REV.", rich_help_panel=DATA_PANEL),
         ] = None,
         target: Annotated[
-            str | None, typer.Option(help="Column of --data with the labels.", rich_help_panel=DATA_PANEL)
+            str | None, typer.Option(help="Column of --data to predict.", rich_help_panel=DATA_PANEL)
+        ] = None,
+        group: Annotated[
+            str | None,
+            typer.Option(
+                help="Column of --data whose equal values stay on one side of the split, such as a customer.",
+                rich_help_panel=DATA_PANEL,
+            ),
+        ] = None,
+        time: Annotated[
+            str | None,
+            typer.Option(help="Column of --data with times; the newest rows are held out.", rich_help_panel=DATA_PANEL),
+        ] = None,
+        weight: Annotated[
+            str | None,
+            typer.Option(
+                help="Column of --data that says how much a row counts in the fit and in the metrics.",
+                rich_help_panel=DATA_PANEL,
+            ),
         ] = None,
         test_size: Annotated[
             float,

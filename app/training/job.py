@@ -21,8 +21,11 @@ from app.settings import Settings, settings
 from app.training import distributed_forest, provenance, ray_cluster, registration, run_tags
 from app.training.command_line import create_command
 from app.training.data import sources
+from app.training.data.columns import check_complete_numbers
 from app.training.data.dataset import Dataset
-from app.training.data.split import Split, check_folds, split_dataset
+from app.training.data.folds import check_folds
+from app.training.data.split import Split, split_dataset
+from app.training.data.targets import check_target
 from app.training.evaluation.baseline import Baseline
 from app.training.evaluation.promotion_gate import GateConfig, HeldOutRows
 from app.training.hyperparameters import ForestParameters
@@ -63,7 +66,10 @@ def read_inputs(options: TrainOptions, settings: Settings) -> tuple[Dataset, For
         return _make_synthetic_inputs(options)
     parameters = ForestParameters.model_validate(options.forest_parameters())
     if options.data is not None and options.target is not None:
-        return sources.read_file(options.data, target=options.target), parameters
+        dataset = sources.read_file(
+            options.data, target=options.target, group=options.group, time=options.time, weight=options.weight
+        )
+        return dataset, parameters
     return sources.load_bundled(options.dataset or settings.dataset), parameters
 
 
@@ -81,9 +87,11 @@ def train(options: TrainOptions, settings: Settings) -> TrainingResult:
             says how to register it.
     """
     dataset, parameters = read_inputs(options, settings)
-    split = split_dataset(dataset, test_size=options.test_size, seed=options.seed)
+    check_complete_numbers(dataset.rows.features, source=dataset.source)
+    check_target(dataset.rows, "classification")
+    split = split_dataset(dataset, task="classification", test_size=options.test_size, seed=options.seed)
     if options.trials is not None:
-        check_folds(split, options.folds or DEFAULT_FOLDS)
+        check_folds(split.train, task="classification", count=options.folds or DEFAULT_FOLDS)
     log.info("%s: %d rows, %d features", dataset.name, *dataset.rows.features.shape)
     registry = Registry(settings)
     with _connect_if_needed(options, settings, parameters, row_count=len(split.train)) as workers:

@@ -40,6 +40,9 @@ class TrainOptions(BaseModel):
     dataset: str | None = None
     data: str | None = None
     target: str | None = None
+    group: str | None = None
+    time: str | None = None
+    weight: str | None = None
     synthetic: bool = False
     width: int | None = None
     height: int | None = None
@@ -95,6 +98,7 @@ class TrainOptions(BaseModel):
             raise ParameterError(
                 "--data and --target belong together.", next_step="Give the file and its column with the labels."
             )
+        self._check_roles()
         excluded = ("trees", "max_depth", "max_features") if self.synthetic else ("width", "height", "steps")
         flags = self._flags_that_are_set(excluded)
         if flags:
@@ -102,6 +106,20 @@ class TrainOptions(BaseModel):
                 f"{', '.join(flags)} cannot be used {'with' if self.synthetic else 'without'} --synthetic.",
                 next_step="With --synthetic, use --width, --height and --steps, which set the data and the forest. "
                 "Without it, use --trees, --max-depth and --max-features.",
+            )
+
+    def _check_roles(self) -> None:
+        roles = self._flags_that_are_set(("group", "time", "weight"))
+        if roles and self.data is None:
+            raise ParameterError(
+                f"{', '.join(roles)} cannot be used without --data.",
+                next_step="Give the file that has the column, and --target.",
+            )
+        if self.group is not None and self.time is not None:
+            raise ParameterError(
+                "--group and --time were given together.",
+                allowed="one rule that decides which rows are held out",
+                next_step="Drop one.",
             )
 
     def _check_gate(self) -> None:

@@ -36,5 +36,8 @@ DATA_REVISION: Final = "data.revision"
 DATA_MD5: Final = "data.md5"
 """DVC's hash of a file from DVC."""
 
+DATA_LEAKS: Final = "data.leaks"
+"""Feature columns that give the target away."""
+
 MODEL_FINGERPRINT: Final = "model.fingerprint"
 """SHA-256 over every node of every tree: equal only for forests that are equal bit for bit."""

@@ -11,6 +11,8 @@ from typing import Literal, Self
 import numpy as np
 import pandas as pd
 
+from app.training.data.row_hashes import hash_values
+
 Task = Literal["classification", "regression"]
 """What a model predicts: one of some classes, or a number."""
 
@@ -63,11 +65,32 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256, in hex, over column names, values and labels, in their order."""
+        """SHA-256, in hex, over names, types and values of all columns, in the order of rows and columns."""
         features, target = self.rows.features, self.rows.target
         digest = hashlib.sha256()
         header = [*features.columns, str(target.name), str(target.dtype)]
         digest.update("\x1f".join(header).encode())
-        digest.update(np.ascontiguousarray(features.to_numpy()).tobytes())
+        if (features.dtypes == np.float64).all():
+            digest.update(np.ascontiguousarray(features.to_numpy()).tobytes())
+        else:
+            for name in features:
+                column = features[name]
+                _add_column(digest, _type_label(column), column)
         digest.update("\x1f".join(map(str, target)).encode())
+        for role in ("groups", "times", "weights"):
+            column = getattr(self.rows, role)
+            if column is not None:
+                _add_column(digest, f"{role} {column.name}", column)
         return digest.hexdigest()
+
+
+def _add_column(digest: "hashlib._Hash", label: str, column: pd.Series) -> None:
+    digest.update(f"\x1e{label}\x1e".encode())
+    digest.update(hash_values(column).tobytes())
+
+
+def _type_label(column: pd.Series) -> str:
+    """Return the type of a column; for categories with their order, because an encoder numbers them in that order."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return str(column.dtype)
+    return "\x1f".join(["category", str(column.cat.ordered), *map(str, column.cat.categories)])

@@ -4,6 +4,7 @@
 """
 
 import io
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,24 +12,31 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
-import numpy as np
 import pandas as pd
 from sklearn import datasets
 from sklearn.utils import Bunch
 
 from app.errors import DataError, ParameterError
+from app.training import run_tags
 from app.training.data import dvc
-from app.training.data.dataset import Dataset, Rows
+from app.training.data.columns import ColumnRoles, rows_from_frame
+from app.training.data.dataset import Dataset
+from app.training.data.leaks import find_leaks
+from app.training.data.targets import task_of
 
 BUNDLED_DATASETS: Final[dict[str, Callable[..., Bunch]]] = {
     "breast-cancer": datasets.load_breast_cancer,
+    "diabetes": datasets.load_diabetes,
     "digits": datasets.load_digits,
+    "iris": datasets.load_iris,
     "wine": datasets.load_wine,
 }
 """The data sets that ship with scikit-learn, by the name that `--dataset` takes."""
 
-COLUMNS_SHOWN: Final = 20
-"""Maximum number of columns that an error message lists."""
+TAG_LENGTH: Final = 500
+"""Longest tag. MLflow cuts longer ones, or refuses them, depending on its version."""
+
+log = logging.getLogger("manta.train")
 
 DOWNLOAD_TIMEOUT_S: Final = 60.0
 """Timeout for each read from the server of a `--data` URL."""
@@ -58,8 +66,9 @@ def load_bundled(name: str) -> Dataset:
         )
     load = BUNDLED_DATASETS[name]
     bunch = load(as_frame=True)
-    labels = bunch.target_names[bunch.target.to_numpy()]
-    frame = bunch.data.assign(target=labels)
+    is_labelled = "target_names" in bunch
+    target = bunch.target_names[bunch.target.to_numpy()] if is_labelled else bunch.target
+    frame = bunch.data.assign(target=target)
     return from_frame(frame, target="target", name=name, source=f"sklearn.datasets.{load.__name__}")
 
 
@@ -79,12 +88,17 @@ def make_synthetic(*, n_samples: int, seed: int = 42) -> Dataset:
     return from_frame(frame, target="target", name="synthetic", source=source)
 
 
-def read_file(location: str, *, target: str) -> Dataset:
+def read_file(
+    location: str, *, target: str, group: str | None = None, time: str | None = None, weight: str | None = None
+) -> Dataset:
     """Read a CSV or Parquet file from this machine, over HTTP(S), or from DVC.
 
     Args:
         location: Path, URL, or `dvc:PATH[@REV]`; the file ending decides the format (`READERS`).
-        target: Column with the labels; every other column is a feature.
+        target: Column to predict; every column without a role is a feature.
+        group: See `from_frame`.
+        time: See `from_frame`.
+        weight: See `from_frame`.
 
     Raises:
         DataError: The file cannot be read or is empty, or its rows are not usable (see `from_frame`).
@@ -107,7 +121,10 @@ def read_file(location: str, *, target: str) -> Dataset:
             f"{location} cannot be read as {_format_name(path)}: {str(error).strip().splitlines()[0]}",
             next_step="Check that the file is complete and that its ending matches its format.",
         ) from error
-    return replace(from_frame(frame, target=target, name=Path(path).name, source=location), tags=tags)
+    dataset = from_frame(
+        frame, target=target, name=Path(path).name, source=location, group=group, time=time, weight=weight
+    )
+    return replace(dataset, tags=dataset.tags | tags)
 
 
 def is_local_file(source: str) -> bool:
@@ -115,37 +132,44 @@ def is_local_file(source: str) -> bool:
     return Path(source).is_file()
 
 
-def from_frame(frame: pd.DataFrame, *, target: str, name: str, source: str) -> Dataset:
-    """Check a table and make a data set of it.
+def from_frame(
+    frame: pd.DataFrame,
+    *,
+    target: str,
+    name: str,
+    source: str,
+    group: str | None = None,
+    time: str | None = None,
+    weight: str | None = None,
+) -> Dataset:
+    """Check a table and make a data set of it. A feature that gives the target away is logged, and is a tag of the run.
 
     Args:
-        frame: One example per row: the target column, and one or more numeric columns.
-        target: Column with the labels.
+        frame: One example per row: the target column, and one or more columns of features.
+        target: Column with the labels, or with the numbers to predict.
         name: Name of the data set in the run.
-        source: File, URL or library function that the table comes from.
+        source: File, URL or function that the table comes from.
+        group: Column with the groups that a split never divides.
+        time: Column with times, of which the newest are held out.
+        weight: Column with the weights of the rows.
 
     Raises:
-        DataError: The target is missing, or a column or a label is unusable; the message names it.
+        DataError: A column is missing or unusable; the message names it.
+        ParameterError: One column has two roles.
     """
-    frame = frame.rename(columns=str)
-    if target not in frame.columns:
-        raise DataError(
-            f"{source} has no column {target!r}.",
-            allowed=", ".join(frame.columns[:COLUMNS_SHOWN]) + (", ..." if frame.shape[1] > COLUMNS_SHOWN else ""),
-            next_step="Give the column with the labels as --target.",
+    roles = ColumnRoles(target=target, group=group, time=time, weight=weight)
+    rows = rows_from_frame(frame, roles, source=source)
+    leaks = find_leaks(rows, task_of(rows.target))
+    if leaks:
+        log.warning(
+            "%s: the columns %s give the target %s away: each of their values stands for one value of the target. Drop "
+            "them, unless they are known before the target is.",
+            name,
+            ", ".join(leaks),
+            target,
         )
-    if frame.empty:
-        raise DataError(f"{source} has no rows.", next_step="Add rows.")
-    if frame.shape[1] == 1:
-        raise DataError(f"{source} has no feature column, only the target.", next_step="Add a feature column.")
-    return Dataset(
-        name=name,
-        source=source,
-        rows=Rows(
-            features=_validate_features(frame.drop(columns=target), source),
-            target=_validate_target(frame[target], source),
-        ),
-    )
+    tags = {run_tags.DATA_LEAKS: ", ".join(leaks)[:TAG_LENGTH]} if leaks else {}
+    return Dataset(name=name, source=source, rows=rows, tags=tags)
 
 
 def _file_path(location: str) -> str:
@@ -191,61 +215,3 @@ def _download(url: str) -> bytes:
             f"{url} cannot be fetched: {error}.", next_step="Check the URL, or download the file first."
         ) from error
     return bytes(body)
-
-
-def _validate_features(features: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return every column as float64.
-
-    Raises:
-        DataError: A column is not numeric, or a value is not finite.
-    """
-    non_numeric = [name for name in features if not pd.api.types.is_numeric_dtype(features[name])]
-    if non_numeric:
-        raise DataError(
-            f"{source} has columns that are not numbers: {', '.join(non_numeric)}.",
-            allowed="numbers and booleans",
-            next_step="Encode these columns as numbers, or drop them.",
-        )
-    values = features.astype(np.float64)
-    with np.errstate(over="ignore"):
-        # scikit-learn's trees compare in float32. A value that overflows there becomes infinite.
-        is_finite = np.isfinite(values.to_numpy().astype(np.float32))
-    if not is_finite.all():
-        row, column = (int(index) for index in np.argwhere(~is_finite)[0])
-        raise DataError(
-            f"{source} has {int((~is_finite).sum())} values that are missing, infinite or beyond float32. "
-            f"The first is in data row {row + 1}, column {values.columns[column]!r}: {values.iloc[row, column]}.",
-            allowed="finite numbers",
-            next_step="Fill or drop these rows.",
-        )
-    return values
-
-
-def _validate_target(target: pd.Series, source: str) -> pd.Series:
-    """Return the labels as integers or strings.
-
-    Raises:
-        DataError: A label is missing, the labels are fractions, or there is only one class.
-    """
-    is_missing = target.isna()
-    if is_missing.any():
-        raise DataError(
-            f"{source} has {int(is_missing.sum())} rows without a label in column {target.name!r}. The first is data "
-            f"row {int(np.flatnonzero(is_missing)[0]) + 1}.",
-            next_step="Fill or drop these rows.",
-        )
-    if pd.api.types.is_float_dtype(target) and not (target % 1 == 0).all():
-        raise DataError(
-            f"The target column {target.name!r} of {source} has fractions, which cannot be class labels.",
-            allowed="integers, booleans or strings",
-            next_step="Give another column as --target, or bin the values into classes.",
-        )
-    is_numeric = pd.api.types.is_numeric_dtype(target)
-    labels = target.astype(np.int64) if is_numeric else target.astype(str).astype(object)
-    if labels.nunique() < 2:  # noqa: PLR2004 - classes
-        raise DataError(
-            f"{source} has only the class {labels.iloc[0]!r} in column {target.name!r}.",
-            allowed="two classes or more",
-            next_step="Add rows of another class.",
-        )
-    return labels

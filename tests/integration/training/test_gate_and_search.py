@@ -173,7 +173,7 @@ def test_a_forest_is_unchanged_when_a_worker_is_killed_during_the_fit(
     assert job.wait(timeout=200) == 0, (local.folder / "lost.log").read_text()
 
     dataset = sources.read_file(str(local.folder / "rows.parquet"), target="sold")
-    split = split_dataset(dataset, test_size=0.2, seed=42)
+    split = split_dataset(dataset, task="classification", test_size=0.2, seed=42)
     expected = RandomForestClassifier(300, max_depth=3, random_state=42, n_jobs=-1)
     expected.fit(split.train.features, split.train.target)
     assert killed_pids
@@ -236,7 +236,7 @@ def test_a_fitted_model_is_saved_and_registered_later_when_mlflow_goes_away(
     assert run.inputs is not None
     assert [entry.dataset.name for entry in run.inputs.dataset_inputs] == ["wine"]
     assert registry.get_model_version(MODEL_NAME, result["version"]).run_id == result["run_id"]
-    split = split_dataset(sources.load_bundled("wine"), test_size=0.2, seed=42)
+    split = split_dataset(sources.load_bundled("wine"), task="classification", test_size=0.2, seed=42)
     expected = RandomForestClassifier(12, random_state=42).fit(split.train.features, split.train.target)
     assert result["fingerprint"] == forest_fingerprint(expected)
 

@@ -14,5 +14,5 @@ def test_the_error_for_a_search_without_a_cluster_names_the_command_to_use() -> 
 def test_too_few_rows_for_the_folds_are_refused_before_a_run_starts() -> None:
     options = TrainOptions(dataset="wine", trials=2, folds=20, test_size=0.7)
 
-    with pytest.raises(DataError, match=r"fewer training rows than there are folds: 'class_0' \(18\)"):
+    with pytest.raises(DataError, match=r"fewer training rows than there are folds: 'class_0' \(19\)"):
         job.train(options, Settings(mlflow_tracking_uri="http://127.0.0.1:9", ray_address="127.0.0.1:9"))

@@ -20,7 +20,13 @@ def houses() -> pd.DataFrame:
 
 @pytest.mark.parametrize(
     ("name", "rows", "columns", "classes"),
-    [("breast-cancer", 569, 30, 2), ("digits", 1797, 64, 10), ("wine", 178, 13, 3)],
+    [
+        ("breast-cancer", 569, 30, 2),
+        ("diabetes", 442, 10, 214),
+        ("digits", 1797, 64, 10),
+        ("iris", 150, 4, 3),
+        ("wine", 178, 13, 3),
+    ],
 )
 def test_a_bundled_data_set_has_all_rows_columns_and_classes(name: str, rows: int, columns: int, classes: int) -> None:
     dataset = sources.load_bundled(name)
@@ -34,8 +40,8 @@ def test_the_labels_of_a_bundled_data_set_are_class_names() -> None:
 
 
 def test_an_unknown_data_set_name_is_refused_and_the_allowed_names_are_listed() -> None:
-    with pytest.raises(ParameterError, match=r"'iris'.*breast-cancer, digits, wine"):
-        sources.load_bundled("iris")
+    with pytest.raises(ParameterError, match=r"'titanic'.*breast-cancer, diabetes, digits, iris, wine"):
+        sources.load_bundled("titanic")
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
@@ -95,13 +101,14 @@ def test_the_error_for_a_missing_file_on_a_web_server_names_the_url(web_server_u
         ("header.csv", b"a,sold\n", "no rows"),
         ("other.csv", b"a,b\n1,2\n", "no column 'sold'.*Allowed: a, b"),
         ("lonely.csv", b"sold\nyes\nno\n", "no feature column"),
-        ("words.csv", b"a,city,road,sold\n1,x,y,yes\n2,x,y,no\n", "not numbers: city, road"),
-        ("missing.csv", b"a,b,sold\n1,2,yes\n3,,no\n", "data row 2, column 'b': nan"),
         ("infinite.csv", b"a,b,sold\n1,inf,yes\n3,4,no\n", "data row 1, column 'b': inf"),
         ("huge.csv", b"a,sold\n1,yes\n1e39,no\n", r"data row 2, column 'a': 1e\+39"),
-        ("unlabelled.csv", b"a,sold\n1,yes\n2,\n3,no\n", "1 rows without a label.*data row 2"),
-        ("one_class.csv", b"a,sold\n1,yes\n2,yes\n", "only the class 'yes'"),
-        ("fractions.csv", b"a,sold\n1,0.5\n2,1.5\n", "fractions"),
+        (
+            "unlabelled.csv",
+            b"a,sold\n1,yes\n2,\n3,no\n",
+            "1 rows without a value in the target column 'sold'.*data row 2",
+        ),
+        ("endless.csv", b"a,sold\n1,0.5\n2,inf\n", "1 infinite values in the target column.*data row 2"),
     ],
 )
 def test_the_error_for_an_unusable_file_gives_the_reason(
