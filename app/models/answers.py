@@ -15,6 +15,12 @@ class Answers:
     probabilities: np.ndarray | None = None
     """Shape (rows, classes), float64: what scikit-learn's `predict_proba` returns."""
 
+    @property
+    def are_finite(self) -> bool:
+        """Whether no answer is infinite or NaN."""
+        numbers = (values for values in (self.predictions, self.probabilities) if values is not None)
+        return all(bool(np.isfinite(values).all()) for values in numbers if values.dtype.kind == "f")
+
     def take(self, is_taken: np.ndarray) -> Self:
         """Return the answers for some of the rows.
 

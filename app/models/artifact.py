@@ -19,41 +19,16 @@ from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from app.errors import ModelRefusedError
+from app.models.answers import Answers
 from app.models.fitted_release import check_fitted_release
-from app.models.signature import RETRAIN, Columns, infer_signature, read_columns
+from app.models.frames import to_frame, to_rows
+from app.models.optional_columns import find_optional
+from app.models.signature import RETRAIN, Columns, infer_columns, read_columns, write_signature
+from app.models.skops_nodes import check_nodes
+from app.models.trusted_types import TRUSTED_TYPES
 
-TRUSTED_TYPES: Final = [
-    "sklearn._loss.loss.HalfTweedieLoss",
-    "sklearn._loss.loss.HalfTweedieLossIdentity",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
-    *(
-        f"sklearn.gaussian_process.kernels.{kernel}"
-        for kernel in (
-            "CompoundKernel",
-            "ConstantKernel",
-            "DotProduct",
-            "Exponentiation",
-            "ExpSineSquared",
-            "Matern",
-            "Product",
-            "RBF",
-            "RationalQuadratic",
-            "Sum",
-            "WhiteKernel",
-        )
-    ),
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-    "sklearn.tree._tree.Tree",
-    "sklearn.utils._bunch.Bunch",
-]
-"""Types that a file may hold in addition to those that skops trusts. They hold data, not code.
-
-`app.models.predictor` checks the indices in the two types of tree. `KDTree` and `BallTree` of `sklearn.neighbors` are
-not in the list, because their native code does not check its indices."""
+USE_STORABLE: Final = "Use an estimator of scikit-learn that can be stored: docs/explanation/estimators.md has a table."
+"""Next step of an error about a type that is not trusted."""
 
 EXAMPLE_PREDICTIONS: Final = "example_predictions"
 """Key of the MLflow metadata: the model's predictions for its input example when it was stored."""
@@ -86,9 +61,8 @@ class Artifact:
 
     @property
     def example_rows(self) -> np.ndarray:
-        """Shape (rows, columns): the input example as the rows of a request; dtype object if a column holds text."""
-        rows: np.ndarray = self.example.to_numpy(dtype=object if self.columns.hold_text else np.float64)
-        return rows
+        """The input example as the rows of a request; see `to_rows`."""
+        return to_rows(self.example, self.columns)
 
 
 def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series) -> str:
@@ -97,13 +71,23 @@ def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series) -> st
     Args:
         model: A fitted classifier or regressor of scikit-learn, or a pipeline that ends in one.
         example: A few rows of shape (rows, columns), stored with the model and its answers to them. Their columns
-            become the signature; see `infer_signature`.
+            become the signature; see `infer_columns`. A column in which the model takes a missing value is recorded
+            as optional.
         labels: Shape (rows,): the true labels of the example.
 
     Returns:
         The model's URI, for `Registry.register`.
+
+    Raises:
+        ModelRefusedError: A column of the example has a type that no request can send.
     """
     predictions = model.predict(example)
+    columns = infer_columns(example)
+    columns = find_optional(
+        columns,
+        to_rows(example.head(1), columns),
+        lambda row: Answers(predictions=model.predict(to_frame(row, columns))),
+    )
     metadata = {EXAMPLE_PREDICTIONS: predictions.tolist(), EXAMPLE_LABELS: labels.tolist()}
     if hasattr(model, "predict_proba"):
         metadata[EXAMPLE_PROBABILITIES] = model.predict_proba(example).tolist()
@@ -112,7 +96,7 @@ def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series) -> st
         name="model",
         serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
         skops_trusted_types=TRUSTED_TYPES,
-        signature=infer_signature(example, predictions),
+        signature=write_signature(columns, predictions),
         input_example=example,
         metadata=metadata,
         # MLflow would start a process that imports everything again: 19 times as long as the rest of this call.
@@ -218,11 +202,10 @@ def load_estimator(path: Path, label: str) -> BaseEstimator:
         ModelRefusedError: The file is damaged, holds types that are not trusted, or no classifier and no regressor.
     """
     try:
+        check_nodes(path)
         model = skops.io.load(path, trusted=TRUSTED_TYPES)
     except UntrustedTypesFoundException as error:
-        raise ModelRefusedError(
-            f"{label} holds types that are not trusted: {error}", next_step="Use an estimator of scikit-learn."
-        ) from error
+        raise ModelRefusedError(f"{label} holds types that are not trusted: {error}", next_step=USE_STORABLE) from error
     except MemoryError:
         raise
     except Exception as error:  # a damaged file makes skops and the types that it builds raise anything

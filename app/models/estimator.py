@@ -4,18 +4,19 @@
 that serves. This module does not import numba, because the processes that load models need no kernel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, is_classifier
 
 from app.errors import ModelRefusedError
 from app.models.answers import Answers
 from app.models.artifact import Artifact
+from app.models.frames import to_frame
+from app.models.optional_columns import find_optional
 from app.models.signature import RETRAIN, Columns
-from app.models.soundness import check_indices
+from app.models.soundness import check_indices, rebuild_search_trees
 
 EXAMPLE_TOLERANCE: Final = 1e-9
 """Allowed relative difference from the stored predictions. Trees do not differ at all. Models that use BLAS may differ
@@ -48,17 +49,13 @@ class Estimator:
         """Predict rows.
 
         Args:
-            rows: Shape (rows, columns), finite float64; dtype object if a column holds text.
+            rows: Shape (rows, columns); see `app.models.frames`.
         """
-        features = self._to_frame(rows) if self.needs_column_names else rows
+        features = to_frame(rows, self.columns) if self.needs_column_names else rows
         return Answers(
             predictions=self.model.predict(features),
             probabilities=self.model.predict_proba(features) if self.gives_probabilities else None,
         )
-
-    def _to_frame(self, rows: np.ndarray) -> pd.DataFrame:
-        frame = pd.DataFrame(rows, columns=self.columns.names)
-        return frame.astype({column.name: column.type.to_pandas() for column in self.columns})
 
 
 def prove(artifact: Artifact, *, label: str) -> Estimator:
@@ -67,6 +64,9 @@ def prove(artifact: Artifact, *, label: str) -> Estimator:
     Args:
         artifact: The stored model.
         label: Name of the model in error messages.
+
+    Returns:
+        The estimator. Its columns say where it takes missing values.
 
     Raises:
         ModelRefusedError: The model is damaged, cannot predict its input example, or predicts it differently than when
@@ -91,11 +91,12 @@ def prove(artifact: Artifact, *, label: str) -> Estimator:
             f"{label} does not predict its input example as it did when it was stored.",
             next_step="Train and register the model again on this platform, or load another version.",
         )
-    return estimator
+    columns = find_optional(artifact.columns, artifact.example_rows[:1], estimator.predict)
+    return replace(estimator, columns=columns)
 
 
 def build_estimator(model: BaseEstimator, columns: Columns, *, label: str) -> Estimator:
-    """Check the indices of an estimator, and let it predict in one thread.
+    """Make an estimator safe to predict with, and let it predict in one thread.
 
     Args:
         model: The estimator.
@@ -103,9 +104,10 @@ def build_estimator(model: BaseEstimator, columns: Columns, *, label: str) -> Es
         label: Name of the model in error messages.
 
     Raises:
-        ModelRefusedError: An index is outside its arrays.
+        ModelRefusedError: The estimator is damaged.
     """
     check_indices(model, label=label)
+    rebuild_search_trees(model, label=label)
     if hasattr(model, "n_jobs"):
         model.set_params(n_jobs=1)  # requests already run in parallel, and one job sums the trees in a fixed order
     return Estimator(model=model, columns=columns)

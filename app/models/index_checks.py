@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import scipy.sparse
+from scipy.interpolate import BSpline
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.tree._tree import TREE_LEAF, Tree
 
@@ -102,9 +103,29 @@ def is_sound_neighbors(part: Any) -> bool:  # noqa: ANN401 - any object with the
     if len(labels) != rows.shape[0]:
         return False
     classes = getattr(part, "classes_", None)
-    if not isinstance(classes, np.ndarray):
+    if classes is None:
         return True
-    return bool(((labels >= 0) & (labels < len(classes))).all())
+    counts = [len(classes)] if isinstance(classes, np.ndarray) else [len(values) for values in classes]
+    outputs = labels.reshape(len(labels), -1)
+    return outputs.shape[1] == len(counts) and bool(((outputs >= 0) & (outputs < np.array(counts))).all())
+
+
+def is_sound_spline(part: BSpline) -> bool:
+    """Whether scipy accepts the knots and coefficients of a spline, and holds them as they are."""
+    knots, coefficients = part._t, part._c  # noqa: SLF001 - scipy's public attributes are copies
+    if type(part.k) is not int or part.axis != 0 or coefficients.dtype != np.float64:
+        return False
+    try:
+        spline = BSpline(knots, coefficients, part.k, part.extrapolate)
+    except ValueError:
+        return False
+    return knots.dtype == np.float64 and bool(spline._t.shape == knots.shape)  # noqa: SLF001 - see above
+
+
+def are_sound_centers(part: Any) -> bool:  # noqa: ANN401 - any clustering
+    """Whether the centers of clusters have the columns of the model."""
+    centers = part.cluster_centers_
+    return bool(centers.ndim == 2 and centers.shape[1] == part.n_features_in_)  # noqa: PLR2004 - centers and columns
 
 
 def knows_categories(part: Any) -> bool:  # noqa: ANN401 - any object with trees of histogram gradient boosting

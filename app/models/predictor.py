@@ -49,7 +49,7 @@ class Predictor:
         """Predict rows.
 
         Args:
-            rows: Shape (rows, columns), finite float64; dtype object if a column holds text.
+            rows: Shape (rows, columns); see `app.models.frames`.
 
         Raises:
             FeaturesError: A forest got rows of another width, or a value that is not finite in float32.
@@ -83,12 +83,12 @@ def compile_model(artifact: Artifact, *, label: str) -> Predictor:
         ModelRefusedError: The model is damaged, or its predictions differ from those recorded when it was stored.
     """
     estimator = prove(artifact, label=label)
-    model = estimator.model
+    model, forest = estimator.model, flatten_model(estimator)
     predictor = Predictor(
-        columns=estimator.columns,
+        columns=estimator.columns if forest is None else estimator.columns.with_optional(()),
         labels=model.classes_ if is_classifier(model) else None,
         gives_probabilities=estimator.gives_probabilities,
-        evaluator=flatten_model(estimator) or estimator,
+        evaluator=forest or estimator,
     )
     check_forest(predictor, artifact.example_rows, estimator.predict(artifact.example_rows), label=label)
     return predictor

@@ -1,8 +1,9 @@
 """The columns that a model takes, and the MLflow signature that records them."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,22 @@ from app.errors import ModelRefusedError
 
 NUMERIC_TYPES: Final = frozenset({DataType.double, DataType.float, DataType.long, DataType.integer, DataType.boolean})
 """Types of a signature's column that hold numbers."""
+
+TEXT_TYPES: Final = frozenset({DataType.string, DataType.datetime})
+"""Types of a signature's column whose values are text in a request."""
+
+TYPES_OF_CONTENTS: Final = {
+    "boolean": DataType.boolean,
+    "integer": DataType.long,
+    "integer-na": DataType.double,
+    "floating": DataType.double,
+    "mixed-integer-float": DataType.double,
+    "decimal": DataType.double,
+    "string": DataType.string,
+    "empty": DataType.string,
+    "datetime64": DataType.datetime,
+}
+"""Type of a signature's column for the content of a column, as pandas' `infer_dtype` calls it."""
 
 OUTPUT_TYPES: Final = {"f": DataType.double, "i": DataType.long, "u": DataType.long, "b": DataType.boolean}
 """Type of a signature's output for each kind of numpy dtype. Every other kind is text."""
@@ -28,6 +45,8 @@ class Column:
 
     name: str
     type: DataType = DataType.double
+    is_optional: bool = False
+    """Whether the model takes rows without a value in this column."""
 
 
 class Columns(tuple[Column, ...]):  # noqa: SLOT001 - a slot would leave no place for the cached properties
@@ -40,25 +59,44 @@ class Columns(tuple[Column, ...]):  # noqa: SLOT001 - a slot would leave no plac
 
     @cached_property
     def hold_text(self) -> bool:
-        """Whether at least one column holds text."""
-        return any(column.type == DataType.string for column in self)
+        """Whether at least one column holds text, or dates, which a row holds as text."""
+        return any(column.type in TEXT_TYPES for column in self)
 
     @cached_property
     def accept_any_number(self) -> bool:
-        """Whether every column accepts any finite number within float32."""
-        return all(column.type in (DataType.double, DataType.float) for column in self)
+        """Whether every column accepts any number within float32."""
+        return all(column.type == DataType.double for column in self)
+
+    def with_optional(self, names: Collection[str]) -> Self:
+        """Return the same columns, of which exactly the named ones are optional."""
+        return type(self)(replace(column, is_optional=column.name in names) for column in self)
 
 
-def infer_signature(example: pd.DataFrame, predictions: np.ndarray) -> ModelSignature:
-    """Build the signature of a model from its input example and its answers.
+def infer_columns(example: pd.DataFrame) -> Columns:
+    """Read the columns of a model from its input example.
 
     Args:
-        example: Shape (rows, columns). A numeric column is recorded as float64, every other column as text.
-        predictions: Shape (rows,).
+        example: Shape (rows, columns). Categories are text, unless all of them are numbers.
+
+    Raises:
+        ModelRefusedError: A column holds durations, dates with a time zone, or objects that are neither numbers,
+            text nor dates.
     """
+    return Columns(Column(name=str(name), type=_column_type(example[name])) for name in example.columns)
+
+
+def write_signature(columns: Columns, predictions: np.ndarray) -> ModelSignature:
+    """Build the signature of a model.
+
+    Args:
+        columns: The model's columns. A column that is optional is not required in the signature.
+        predictions: Shape (rows,), or (rows, outputs) for a model with several outputs.
+    """
+    output_type = OUTPUT_TYPES.get(predictions.dtype.kind, DataType.string)
+    outputs = [None] if predictions.ndim == 1 else [f"output_{index}" for index in range(predictions.shape[1])]
     return ModelSignature(
-        inputs=Schema([ColSpec(_column_type(example[name].dtype), str(name)) for name in example.columns]),
-        outputs=Schema([ColSpec(OUTPUT_TYPES.get(predictions.dtype.kind, DataType.string))]),
+        inputs=Schema([ColSpec(column.type, column.name, required=not column.is_optional) for column in columns]),
+        outputs=Schema([ColSpec(output_type, name) for name in outputs]),
     )
 
 
@@ -71,20 +109,22 @@ def read_columns(signature: ModelSignature | None, model: BaseEstimator, *, labe
         label: Name of the model in error messages.
 
     Raises:
-        ModelRefusedError: The signature has no named columns, has columns of other types than numbers and text, or
-            does not match the columns that the estimator was fitted on.
+        ModelRefusedError: The signature has no named columns, has columns of other types than numbers, text and dates,
+            or does not match the columns that the estimator was fitted on.
     """
     inputs = signature.inputs if signature is not None else None
     if inputs is None or inputs.is_tensor_spec() or not inputs.has_input_names():
         raise ModelRefusedError(f"{label} has no signature with named columns.", next_step=RETRAIN)
-    unsupported = [column.name for column in inputs.inputs if column.type not in NUMERIC_TYPES | {DataType.string}]
+    unsupported = [column.name for column in inputs.inputs if column.type not in NUMERIC_TYPES | TEXT_TYPES]
     if unsupported:
         raise ModelRefusedError(
-            f"The signature of {label} has columns that are neither numbers nor text: "
+            f"The signature of {label} has columns that are neither numbers, text nor dates: "
             f"{', '.join(map(str, unsupported))}.",
             next_step=RETRAIN,
         )
-    columns = Columns(Column(name=str(column.name), type=column.type) for column in inputs.inputs)
+    columns = Columns(
+        Column(name=str(column.name), type=column.type, is_optional=not column.required) for column in inputs.inputs
+    )
     width = getattr(model, "n_features_in_", len(columns))
     if len(columns) != width:
         raise ModelRefusedError(
@@ -100,5 +140,15 @@ def read_columns(signature: ModelSignature | None, model: BaseEstimator, *, labe
     return columns
 
 
-def _column_type(dtype: np.dtype) -> DataType:
-    return DataType.double if pd.api.types.is_numeric_dtype(dtype) else DataType.string
+def _column_type(values: pd.Series) -> DataType:
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = pd.Series(values.cat.categories, name=values.name)
+    content = pd.api.types.infer_dtype(values, skipna=True)
+    if isinstance(values.dtype, pd.DatetimeTZDtype) or content not in TYPES_OF_CONTENTS:
+        raise ModelRefusedError(
+            f"Column {values.name!r} holds values of the type {values.dtype if values.dtype != object else content}.",
+            allowed="numbers, booleans, text, categories, and dates without a time zone",
+            next_step="Convert the column before you train. For dates with a time zone: .dt.tz_convert(None).",
+        )
+    # pandas keeps whole numbers as objects only beside a missing value, where the model gets float64.
+    return DataType.double if content == "integer" and values.dtype == object else TYPES_OF_CONTENTS[content]

@@ -10,18 +10,25 @@ from typing import Final
 
 import numpy as np
 import scipy.sparse
+from scipy.interpolate import BSpline
 from sklearn.base import BaseEstimator
 from sklearn.ensemble._base import BaseEnsemble
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+from sklearn.metrics import DistanceMetric
+from sklearn.neighbors import BallTree, KDTree
 from sklearn.tree._tree import Tree
 
 from app.errors import ModelRefusedError
 from app.models import index_checks
+from app.models.neighbor_trees import rebuild_trees, rebuilds_tree
 
 MAX_PARTS: Final = 2_000_000
 """Maximum number of objects in a model. A forest of 1,000 trees has about 30,000."""
 
 TREE_FAULT: Final = "a tree has an index outside its arrays"
+
+SEARCH_TYPES: Final = (BallTree, KDTree, DistanceMetric)
+"""Types whose native code trusts what a file says. `app.models.neighbor_trees` builds them again."""
 
 PLAIN_TYPES: Final = (str, bytes, bool, int, float, complex, type(None), type, np.generic, np.dtype)
 """Types of values that hold no other objects."""
@@ -38,12 +45,30 @@ def check_indices(model: BaseEstimator, *, label: str) -> None:
         ModelRefusedError: An index is outside its arrays, or the model holds more than `MAX_PARTS` objects.
     """
     try:
-        for part, width in _iter_parts(model, label):
+        for part, width in iter_parts(model, label):
             _check_part(part, width, label)
     except (ModelRefusedError, MemoryError):
         raise
     except Exception as error:  # a damaged part may lack any attribute, or have one of any type
         raise _damaged(label, f"one of its arrays is missing or has another type ({error})") from error
+
+
+def rebuild_search_trees(model: BaseEstimator, *, label: str) -> None:
+    """Build the search trees of all nearest-neighbour models in a model again.
+
+    Args:
+        model: An estimator that passed `check_indices`.
+        label: Name of the model in error messages.
+
+    Raises:
+        ModelRefusedError: The stored rows do not make a tree.
+    """
+    try:
+        rebuild_trees(part for part, _ in iter_parts(model, label))
+    except (ModelRefusedError, MemoryError):
+        raise
+    except Exception as error:  # a damaged part may lack any attribute, or have one of any type
+        raise _damaged(label, f"a nearest-neighbour model cannot be built again ({error})") from error
 
 
 def _damaged(label: str, fault: str) -> ModelRefusedError:
@@ -54,7 +79,7 @@ def _damaged(label: str, fault: str) -> ModelRefusedError:
 
 def _check_part(part: object, width: int | None, label: str) -> None:
     """Refuse a part that is not sound. Native code trusts nothing in a part that fits none of the descriptions."""
-    attributes = _attributes(part)
+    attributes = attributes_of(part)
     checks: list[tuple[bool, Callable[[], bool], str]] = [
         (isinstance(part, Tree), lambda: index_checks.is_sound_tree(part, width), TREE_FAULT),
         (isinstance(part, TreePredictor), lambda: index_checks.is_sound_histogram(part, width), TREE_FAULT),
@@ -74,6 +99,21 @@ def _check_part(part: object, width: int | None, label: str) -> None:
             "the stored rows of a nearest-neighbour model do not fit its columns and classes",
         ),
         (
+            isinstance(part, SEARCH_TYPES),
+            lambda: False,
+            "it holds a search tree or a metric that does not belong to a nearest-neighbour model",
+        ),
+        (
+            isinstance(part, BSpline),
+            lambda: index_checks.is_sound_spline(part),
+            "the knots and coefficients of a spline do not fit together",
+        ),
+        (
+            "cluster_centers_" in attributes,
+            lambda: index_checks.are_sound_centers(part),
+            "the centers of clusters have another number of columns than the model",
+        ),
+        (
             "_predictors" in attributes,
             lambda: index_checks.knows_categories(part),
             "a tree splits by a column that has no categories",
@@ -89,7 +129,7 @@ def _check_part(part: object, width: int | None, label: str) -> None:
             raise _damaged(label, fault)
 
 
-def _iter_parts(model: object, label: str) -> Iterator[tuple[object, int | None]]:
+def iter_parts(model: object, label: str) -> Iterator[tuple[object, int | None]]:
     """Yield every object in a model, with the number of features in the rows that it gets; None if not known.
 
     An ensemble passes its rows to its members with all columns or fewer. A member must therefore not read beyond the
@@ -118,10 +158,13 @@ def _members(part: object) -> list[object]:
         return list(part)
     if isinstance(part, np.ndarray):
         return list(part.ravel()) if part.dtype.hasobject else []
-    return list(_attributes(part).values())
+    attributes = attributes_of(part)
+    if rebuilds_tree(attributes):
+        attributes.pop("_tree")
+    return list(attributes.values())
 
 
-def _attributes(part: object) -> dict[str, object]:
+def attributes_of(part: object) -> dict[str, object]:
     """Return the attributes of an object, including those in slots."""
     attributes = dict(getattr(part, "__dict__", {}))
     for base in type(part).__mro__:

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from mlflow.types import DataType
 
 from app import errors
-from app.models.signature import Columns
+from app.models.signature import Column, Columns
 from app.serving.access import AccessRules
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import ServedModel
@@ -73,11 +73,12 @@ NAMED_VALUE_SCHEMAS: Final[dict[DataType, JsonSchema]] = {
     DataType.integer: WHOLE_NUMBER,
     DataType.boolean: {"type": "boolean"},
     DataType.string: {"type": "string"},
+    DataType.datetime: {"type": "string", "examples": ["2026-01-31", "2026-01-31T12:30:00"]},
 }
 """Schema of a value in a row by name, for column types that do not accept every number."""
 
 POSITIONAL_VALUE_SCHEMAS: Final = NAMED_VALUE_SCHEMAS | {DataType.boolean: {"enum": [0, 1]}}
-"""Schema of a value in a row by position, which is always a number."""
+"""The same for a row by position of a model without text, where each value is a number."""
 
 
 def install(api: FastAPI, replica: Replica, *, limits: RequestLimits, access: AccessRules) -> None:
@@ -142,29 +143,35 @@ def predict_schema(*, columns: Columns | None, rows: int) -> JsonSchema:
     matrix["items"]["items"] |= number
     if columns is None:
         return {"oneOf": [by_position, by_name]}
-    value_schemas = [NAMED_VALUE_SCHEMAS.get(column.type, number) for column in columns]
+    value_schemas = [_or_null(column, NAMED_VALUE_SCHEMAS.get(column.type, number)) for column in columns]
     named_rows["items"] = {
         "type": "object",
         "properties": {column.name: schema for column, schema in zip(columns, value_schemas, strict=True)},
-        "required": columns.names,
+        "required": [column.name for column in columns if not column.is_optional],
         "additionalProperties": False,
     }
-    if columns.hold_text:
-        return by_name
     matrix["items"] |= {"minItems": len(columns), "maxItems": len(columns)}
     if any(schema != number for schema in value_schemas):
-        matrix["items"]["prefixItems"] = [POSITIONAL_VALUE_SCHEMAS.get(column.type, number) for column in columns]
+        schemas = NAMED_VALUE_SCHEMAS if columns.hold_text else POSITIONAL_VALUE_SCHEMAS
+        matrix["items"]["prefixItems"] = [_or_null(column, schemas.get(column.type, number)) for column in columns]
+        matrix["items"]["items"] = {}
     return {"oneOf": [by_position, by_name]}
 
 
+def _or_null(column: Column, schema: JsonSchema) -> JsonSchema:
+    return {"anyOf": [schema, {"type": "null"}]} if column.is_optional else schema
+
+
 def _examples(served: ServedModel) -> list[JsonSchema]:
-    """Return the first row of the input example without missing values, in each form that the model accepts."""
+    """Return a row of the input example that the model accepts, if possible one without a gap, in both forms."""
     columns = served.predictor.columns
-    values = next((row for row in served.example.features if None not in row), None)
+    required = [index for index, column in enumerate(columns) if not column.is_optional]
+    accepted = [row for row in served.example.features if all(row[index] is not None for index in required)]
+    values = min(accepted, key=lambda row: None in row, default=None)
     if values is None:
         return []
     by_name = {"rows": [{column.name: value for column, value in zip(columns, values, strict=True)}]}
-    return [by_name] if columns.hold_text else [{"features": [values]}, by_name]
+    return [{"features": [values]}, by_name]
 
 
 def _json_body(schema: JsonSchema, *, examples: Sequence[object], required: bool) -> JsonSchema:

@@ -42,6 +42,7 @@ VALUE_KINDS: Final = {
     DataType.integer: ValueKind.WHOLE_NUMBER,
     DataType.boolean: ValueKind.BOOLEAN,
     DataType.string: ValueKind.TEXT,
+    DataType.datetime: ValueKind.DATE,
 }
 """What the readers of bodies accept for each type of a signature's column."""
 
@@ -130,7 +131,8 @@ class PredictionHandler:
         """Return the schema of the served model's columns, which changes only with the model."""
         if columns is not self._schema_source:
             kinds = tuple(VALUE_KINDS[column.type] for column in columns)
-            self._schema = RowSchema(names=tuple(columns.names), kinds=kinds)
+            optional = frozenset(index for index, column in enumerate(columns) if column.is_optional)
+            self._schema = RowSchema(names=tuple(columns.names), kinds=kinds, optional=optional)
             self._schema_source = columns
         return self._schema
 

@@ -24,6 +24,7 @@ from app.command import run_command, single_command_app
 from app.errors import DataError, ModelNotFoundError
 from app.models import artifact
 from app.models.registry import HELD_OUT_TAG, Registry
+from app.models.trusted_types import TRUSTED_TYPES
 from app.models.version_choice import GATE_TAG, PROMOTE_TAG
 from app.settings import Settings, settings
 from app.training import run_tags
@@ -180,7 +181,7 @@ def restore(folder: Path) -> tuple[FittedModel, str]:
     try:
         record = json.loads((folder / RECORD_FILE).read_text())
         table = pd.read_parquet(folder / ROWS_FILE)
-        model = skops.io.load(folder / MODEL_FILE, trusted=artifact.TRUSTED_TYPES)
+        model = skops.io.load(folder / MODEL_FILE, trusted=TRUSTED_TYPES)
     except (OSError, ValueError) as error:
         raise DataError(
             f"{folder} does not contain a model that training saved: {error}",

@@ -45,7 +45,8 @@ NPY: Final = f"""\
 **Body, `{body.NPY}`**
 
 A file in the format of `numpy.save`: an array of numbers or booleans of shape (rows, columns), with the columns in the
-order of `GET /model`. A model with a column of text takes `rows` only."""
+order of `GET /model`. A column that is optional in the document takes null
+and NaN as a missing value, and a row by name may leave it out. An array in npy format cannot hold text."""
 
 HEADERS: Final = (
     ("`Authorization: Bearer TOKEN`", "request", "The bearer token."),

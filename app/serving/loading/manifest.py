@@ -5,7 +5,6 @@ import math
 from typing import Final, Literal, Self
 
 import numpy as np
-import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.types import DataType
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,10 +15,11 @@ from app.models.answers import Answers
 from app.models.artifact import Artifact
 from app.models.estimator import Estimator
 from app.models.fitted_release import installed_minor
+from app.models.frames import to_frame
 from app.models.signature import Column, Columns
 from app.serving.schemas import Example
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the format of prepared files."""
 
 MAX_EXAMPLE_ROWS: Final = 100
@@ -37,7 +37,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
     scikit_learn: str
     """Minor version of scikit-learn that the model was fitted with, such as `1.9`."""
     name: str = Field(pattern=names.MODEL_NAME_PATTERN)
@@ -48,8 +48,8 @@ class Manifest(BaseModel):
     stage: str | None
     is_forest: bool
     """Whether flat arrays hold the model; otherwise the version's skops file does."""
-    columns: list[tuple[str, str]] = Field(min_length=1)
-    """Name and type of each column."""
+    columns: list[tuple[str, str, bool]] = Field(min_length=1)
+    """Name and type of each column, and whether it is optional."""
     gives_probabilities: bool
     label_dtype: str | None
     """Data type of the class labels, as numpy writes it; None for a model without classes."""
@@ -66,6 +66,7 @@ class Manifest(BaseModel):
     def describe(cls, version: ModelVersion, artifact: Artifact, estimator: Estimator, *, is_forest: bool) -> Self:
         """Describe a model that was proven to predict."""
         classes = getattr(estimator.model, "classes_", None) if estimator.has_classes else None
+        columns = estimator.columns if not is_forest else estimator.columns.with_optional(())
         rows = artifact.example_rows[:MAX_EXAMPLE_ROWS]
         answers = estimator.predict(rows)
         return cls(
@@ -76,7 +77,7 @@ class Manifest(BaseModel):
             description=version.description,
             stage=version.current_stage,
             is_forest=is_forest,
-            columns=[(column.name, column.type.name) for column in artifact.columns],
+            columns=[(column.name, column.type.name, column.is_optional) for column in columns],
             gives_probabilities=estimator.gives_probabilities,
             label_dtype=None if classes is None else classes.dtype.str,
             labels=[] if classes is None else classes.tolist(),
@@ -122,9 +123,11 @@ class Manifest(BaseModel):
             ValueError: A type is unknown.
         """
         types = DataType.__members__
-        if unknown := [kind for _, kind in self.columns if kind not in types]:
+        if unknown := [kind for _, kind, _ in self.columns if kind not in types]:
             raise ValueError(f"its columns have unknown types: {', '.join(unknown)}")
-        return Columns(Column(name=name, type=types[kind]) for name, kind in self.columns)
+        return Columns(
+            Column(name=name, type=types[kind], is_optional=is_optional) for name, kind, is_optional in self.columns
+        )
 
     def class_labels(self) -> np.ndarray | None:
         """Build the class labels, in the order of the probabilities; None for a model without classes.
@@ -169,7 +172,7 @@ class Manifest(BaseModel):
         return Artifact(
             model=model,
             columns=columns,
-            example=pd.DataFrame(self.example_rows(), columns=columns.names),
+            example=to_frame(self.example_rows(), columns),
             example_predictions=self.predictions,
             example_probabilities=None if self.probabilities is None else np.array(self.probabilities),
             example_labels=self.true_labels,

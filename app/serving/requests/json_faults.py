@@ -1,7 +1,7 @@
 """Says what is wrong in a JSON body, from the error of the decoder that stopped at the first fault.
 
 The decoder names the place. The value is looked up in the text there: nothing before it is decoded again, except for
-rows by name.
+rows by name and rows with text.
 """
 
 import json
@@ -40,7 +40,7 @@ NOT_FINITE: Final = re.compile(rb"-?(?:NaN|Infinity)")
 """Tokens that Python writes for numbers that are not finite. JSON has no such numbers."""
 
 BETWEEN_ROWS: Final = re.compile(r"[ \t\r\n,]*")
-"""Text between two rows by name."""
+"""Text between two rows."""
 
 LOOKED_AT_BYTES: Final = 8 * row_errors.MAX_SHOWN_CHARACTERS
 """Bytes of an invalid value that are looked at."""
@@ -84,15 +84,15 @@ def _wrong_value(body: bytes | bytearray, message: str, schema: RowSchema) -> Ma
     if place[1] is None:
         return row_errors.invalid_form(f"{key} is {_value_at(body, start)}: {reason}.")
     row = int(place[1])
-    if key == "rows":
-        return _named_row_error(body, start + 1, schema, row=row) or row_errors.invalid_form(f"rows.{row}: {reason}.")
-    return _wrong_positional_value(body, start + 1, row, place[2], reason)
+    if key == "rows" or schema.holds_text:
+        return _row_error(body, start + 1, key, schema, row=row) or row_errors.invalid_form(f"{key}.{row}: {reason}.")
+    return _wrong_positional_value(body, start + 1, row, place[2], reason, schema)
 
 
 def _wrong_positional_value(
-    body: bytes | bytearray, start: int, row: int, column: str | None, reason: str
+    body: bytes | bytearray, start: int, row: int, column: str | None, reason: str, schema: RowSchema
 ) -> MantaError:
-    """Build the error for a row by position that is no list, or for a value in it.
+    """Build the error for a row of numbers by position that is no list, or for a value in it.
 
     Args:
         body: The body.
@@ -100,12 +100,13 @@ def _wrong_positional_value(
         row: Index of the row.
         column: Index of the value; None if the row is no list.
         reason: What the decoder expected.
+        schema: The model's columns.
     """
     if column is None:
         start = _skip(body, _skip(body, start, b"]", row), b",", min(row, 1))
         return row_errors.invalid_form(f"features.{row} is {_value_at(body, start)}: {reason}.")
     start = _skip(body, start, b"[", row + 1)
-    return row_errors.invalid_value(row, int(column), _value_at(body, _skip(body, start, b",", int(column))))
+    return row_errors.invalid_value(row, int(column), _value_at(body, _skip(body, start, b",", int(column))), schema)
 
 
 def _skip(body: bytes | bytearray, start: int, separator: bytes, count: int) -> int:
@@ -136,23 +137,30 @@ def _not_finite(body: bytes | bytearray, message: str, schema: RowSchema) -> Man
     if token is None:
         return None
     start = beginning.end() + 1
-    if beginning[1] == b"rows":
-        return _named_row_error(body, start, schema, until=position)
+    if beginning[1] == b"rows" or schema.holds_text:
+        return _row_error(body, start, beginning[1].decode(), schema, until=position)
     row_start = body.rfind(b"[", start, position)
     if row_start < 0:
         return None
     row, column = body.count(b"[", start, row_start), body.count(b",", row_start, position)
-    return row_errors.invalid_value(row, column, token[0].decode())
+    return row_errors.invalid_value(row, column, token[0].decode(), schema)
 
 
-def _named_row_error(
-    body: bytes | bytearray, start: int, schema: RowSchema, *, row: int | None = None, until: int | None = None
+def _row_error(
+    body: bytes | bytearray,
+    start: int,
+    key: str,
+    schema: RowSchema,
+    *,
+    row: int | None = None,
+    until: int | None = None,
 ) -> MantaError | None:
-    """Build the error for a row by name: the row with an index, or the row that contains a position.
+    """Build the error for a row of any values: the row with an index, or the row that contains a position.
 
     Args:
         body: The body.
         start: Position after the bracket that begins the list of rows.
+        key: `rows` or `features`.
         schema: The model's columns.
         row: Index of the row.
         until: A position in the row.
@@ -171,10 +179,11 @@ def _named_row_error(
             if index == row or (until is not None and position > offset):
                 break
             index += 1
-        if not isinstance(value, dict):
+        if not isinstance(value, dict if key == "rows" else list):
             shown = row_errors.shortened(json.dumps(value))
-            return row_errors.invalid_form(f"rows.{index} is {shown}: Expected `object`.")
-        row_errors.check_named_row(index, value, schema)
+            expected = "object" if key == "rows" else "array"
+            return row_errors.invalid_form(f"{key}.{index} is {shown}: Expected `{expected}`.")
+        row_errors.check_row(index, value, schema)
     except MantaError as error:
         return error
     except (ValueError, RecursionError):  # the row is not JSON

@@ -7,9 +7,10 @@ so it imports neither MLflow nor pandas.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from operator import itemgetter
-from typing import Annotated, Final, NoReturn, TypeAlias
+from typing import Annotated, Final, Generic, NoReturn, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -32,40 +33,44 @@ ACCEPTED_TYPES: Final[dict[ValueKind, frozenset[type]]] = {
     ValueKind.WHOLE_NUMBER: frozenset({int, float}),
     ValueKind.BOOLEAN: frozenset({bool}),
     ValueKind.TEXT: frozenset({str}),
+    ValueKind.DATE: frozenset({str}),
 }
 """Python types of the decoded values that each kind of column accepts."""
 
 Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-MAX_FLOAT32, le=MAX_FLOAT32)]
 """A number that every model accepts."""
 
-Value: TypeAlias = bool | int | float | str
-"""A value of a row by name."""
+Value: TypeAlias = bool | int | float | str | None
+"""A value of a row for a model that takes booleans or text."""
+
+PositionalRows: TypeAlias = Sequence[Sequence[Value]]
+"""Rows by position."""
 
 NamedRows: TypeAlias = Sequence[Mapping[str, Value]]
 """Rows by name."""
 
+Cell = TypeVar("Cell")
 
-class _Features(msgspec.Struct, forbid_unknown_fields=True):
+
+class _Positional(msgspec.Struct, Generic[Cell], forbid_unknown_fields=True):
     """A body with rows by position."""
 
-    features: list[list[Number]]
+    features: list[list[Cell]]
 
 
-class _NumberRows(msgspec.Struct, forbid_unknown_fields=True):
-    """A body with rows by name for a model that takes numbers only."""
+class _Named(msgspec.Struct, Generic[Cell], forbid_unknown_fields=True):
+    """A body with rows by name."""
 
-    rows: list[dict[str, Number]]
-
-
-class _MixedRows(msgspec.Struct, forbid_unknown_fields=True):
-    """A body with rows by name for a model that takes booleans or text."""
-
-    rows: list[dict[str, Value]]
+    rows: list[dict[str, Cell]]
 
 
-_features_decoder: Final = msgspec.json.Decoder(_Features)
-_number_rows_decoder: Final = msgspec.json.Decoder(_NumberRows)
-_mixed_rows_decoder: Final = msgspec.json.Decoder(_MixedRows)
+_numbers: Final = msgspec.json.Decoder(_Positional[Number])
+_optional_numbers: Final = msgspec.json.Decoder(_Positional[Number | None])
+_values: Final = msgspec.json.Decoder(_Positional[Value])
+
+_named_numbers: Final = msgspec.json.Decoder(_Named[Number])
+_named_optional_numbers: Final = msgspec.json.Decoder(_Named[Number | None])
+_named_values: Final = msgspec.json.Decoder(_Named[Value])
 
 
 def read(body: bytes | bytearray, *, schema: RowSchema, max_rows: int) -> np.ndarray:
@@ -77,7 +82,8 @@ def read(body: bytes | bytearray, *, schema: RowSchema, max_rows: int) -> np.nda
         max_rows: Maximum number of rows.
 
     Returns:
-        Shape (rows, columns), float64; dtype object if a column holds text.
+        Shape (rows, columns), float64 with NaN for a missing value; dtype object with None for a missing value if a
+        column holds text.
 
     Raises:
         InvalidBodyError: The body is not JSON, or has neither form.
@@ -87,7 +93,7 @@ def read(body: bytes | bytearray, *, schema: RowSchema, max_rows: int) -> np.nda
     """
     if BEGINS_WITH_ROWS.match(body):
         return _read_by_name(body, schema=schema, max_rows=max_rows)
-    if len(body) > SMALL_BODY_BYTES:
+    if len(body) > SMALL_BODY_BYTES and not schema.holds_text:
         _check_size(body, schema=schema, max_rows=max_rows)
     try:
         rows = _decode_positional_rows(body, schema)
@@ -96,15 +102,15 @@ def read(body: bytes | bytearray, *, schema: RowSchema, max_rows: int) -> np.nda
             return _read_by_name(body, schema=schema, max_rows=max_rows)
         raise explain(body, error, schema=schema) from error
     _check_count(len(rows), "features", max_rows)
-    if schema.holds_text:
-        raise row_errors.text_needs_names(schema)
     width = schema.width
     if set(map(len, rows)) != {width}:
         index, row = next((index, row) for index, row in enumerate(rows) if len(row) != width)
         raise row_errors.wrong_width(index, len(row), schema)
+    if schema.holds_text:
+        return _mixed_matrix(list(zip(*rows, strict=True)), rows, schema)
     matrix = np.fromiter(chain.from_iterable(rows), dtype=np.float64, count=len(rows) * width).reshape(-1, width)
-    if not schema.accepts_any_number:
-        row_errors.check_numbers(matrix, schema)
+    if not schema.accepts_any_decoded_number:
+        row_errors.check_numbers(matrix, schema, missing="null")
     return matrix
 
 
@@ -120,47 +126,58 @@ def _read_by_name(body: bytes | bytearray, *, schema: RowSchema, max_rows: int) 
     except DECODE_ERRORS as error:
         raise explain(body, error, schema=schema) from error
     _check_count(len(rows), "rows", max_rows)
+    get_values = _values_getter(schema)
     if any(row.keys() != schema.name_set for row in rows):
-        _raise_first_fault(rows, schema)
-    values = map(_values_getter(schema), rows)
+        required = schema.name_set - schema.optional_names
+        if not all(required <= row.keys() <= schema.name_set for row in rows):
+            _raise_first_fault(rows, schema)
+        get_values = partial(_get_present_values, schema.names)
+    values = map(get_values, rows)
     if not schema.holds_numbers_only:
         return _mixed_matrix(list(zip(*values, strict=True)), rows, schema)
     numbers = np.fromiter(chain.from_iterable(values), dtype=np.float64, count=len(rows) * schema.width)
     matrix = numbers.reshape(len(rows), schema.width)
-    if not (schema.accepts_any_number or _are_valid(matrix, schema)):
+    if not (schema.accepts_any_decoded_number or _are_valid(matrix, schema)):
         _raise_first_fault(rows, schema)
     return matrix
 
 
-def _decode_positional_rows(body: bytes | bytearray, _: RowSchema) -> list[list[float]]:
-    return _features_decoder.decode(body).features
+def _decode_positional_rows(body: bytes | bytearray, schema: RowSchema) -> PositionalRows:
+    if schema.holds_text:
+        return _values.decode(body).features
+    return (_optional_numbers if schema.optional else _numbers).decode(body).features
 
 
 def _decode_named_rows(body: bytes | bytearray, schema: RowSchema) -> NamedRows:
-    if schema.holds_numbers_only:
-        return _number_rows_decoder.decode(body).rows
-    return _mixed_rows_decoder.decode(body).rows
+    if not schema.holds_numbers_only:
+        return _named_values.decode(body).rows
+    return (_named_optional_numbers if schema.optional else _named_numbers).decode(body).rows
 
 
-def _mixed_matrix(columns: Sequence[tuple[Value, ...]], rows: NamedRows, schema: RowSchema) -> np.ndarray:
+def _mixed_matrix(
+    columns: Sequence[tuple[Value, ...]], rows: NamedRows | PositionalRows, schema: RowSchema
+) -> np.ndarray:
     """Build the matrix of a model that takes booleans or text from the values of each column."""
     matrix = np.empty((len(rows), schema.width), dtype=object if schema.holds_text else np.float64)
     for index, (kind, values) in enumerate(zip(schema.kinds, columns, strict=True)):
-        if not set(map(type, values)) <= ACCEPTED_TYPES[kind] or not _fit(values, kind):
+        accepted = ACCEPTED_TYPES[kind] | {type(None)} if index in schema.optional else ACCEPTED_TYPES[kind]
+        if not set(map(type, values)) <= accepted or not _fit(values, kind):
             _raise_first_fault(rows, schema)
-        matrix[:, index] = values
+        matrix[:, index] = values if schema.holds_text else np.array(values, dtype=np.float64)
     return matrix
 
 
 def _fit(values: tuple[Value, ...], kind: ValueKind) -> bool:
-    """Whether the numbers of a column are in the accepted range, and whole where they must be."""
+    """Whether the values of a column, which have an accepted type, are in the accepted range."""
+    if kind == ValueKind.DATE:
+        return all(value is None or row_errors.is_date(str(value)) for value in values)
     if kind not in (ValueKind.NUMBER, ValueKind.WHOLE_NUMBER):
         return True
     try:
         numbers = np.array(values, dtype=np.float64)
     except OverflowError:  # an integer beyond float64
         return False
-    return _are_valid(numbers[:, np.newaxis], RowSchema(names=("",), kinds=(kind,)))
+    return _are_valid(numbers[:, np.newaxis], RowSchema(names=("",), kinds=(kind,), optional=frozenset({0})))
 
 
 def _are_valid(matrix: np.ndarray, schema: RowSchema) -> bool:
@@ -171,10 +188,10 @@ def _are_valid(matrix: np.ndarray, schema: RowSchema) -> bool:
     return True
 
 
-def _raise_first_fault(rows: NamedRows, schema: RowSchema) -> NoReturn:
+def _raise_first_fault(rows: NamedRows | PositionalRows, schema: RowSchema) -> NoReturn:
     """Raise the error of the first row that does not match the columns."""
     for index, row in enumerate(rows):
-        row_errors.check_named_row(index, row, schema)
+        row_errors.check_row(index, row, schema)
     raise AssertionError("no row has a fault")
 
 
@@ -184,6 +201,11 @@ def _values_getter(schema: RowSchema) -> Callable[[Mapping[str, Value]], tuple[V
         [name] = schema.names
         return lambda row: (row[name],)
     return itemgetter(*schema.names)
+
+
+def _get_present_values(names: Sequence[str], row: Mapping[str, Value]) -> tuple[Value, ...]:
+    """Return the values of a row in the order of the columns; None for a column that it lacks."""
+    return tuple(map(row.get, names))
 
 
 def _check_count(count: int, key: str, max_rows: int) -> None:

@@ -52,7 +52,7 @@ def read(body: bytes | bytearray, *, schema: RowSchema, max_rows: int) -> np.nda
         max_rows: Maximum number of rows.
 
     Returns:
-        Shape (rows, columns), float64.
+        Shape (rows, columns), float64; NaN for a missing value of an optional column.
 
     Raises:
         InvalidBodyError: The body is not such a file.
@@ -71,7 +71,7 @@ def read(body: bytes | bytearray, *, schema: RowSchema, max_rows: int) -> np.nda
     if rows < 1 or len(data) != rows * width * dtype.itemsize:
         raise _invalid_npy(f"The body holds {len(data)} bytes of data for an array of {dtype} of shape {shape}.")
     if schema.holds_text:
-        raise row_errors.text_needs_names(schema)
+        raise row_errors.text_needs_json(schema)
     values = np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if is_by_column else "C")
     with np.errstate(over="ignore", invalid="ignore"):  # a number beyond float64 becomes infinite
         matrix = np.ascontiguousarray(values, dtype=np.float64)

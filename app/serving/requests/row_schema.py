@@ -17,6 +17,7 @@ class ValueKind(StrEnum):
     WHOLE_NUMBER = "whole number"
     BOOLEAN = "boolean"
     TEXT = "text"
+    DATE = "date"
 
 
 ALLOWED_VALUES: Final = {
@@ -24,6 +25,7 @@ ALLOWED_VALUES: Final = {
     ValueKind.WHOLE_NUMBER: "a whole number",
     ValueKind.BOOLEAN: "true or false",
     ValueKind.TEXT: "text",
+    ValueKind.DATE: "a date, or date and time, in ISO 8601 without a time zone",
 }
 """The values of each kind, for error messages."""
 
@@ -33,6 +35,8 @@ class RowSchema(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     names: tuple[str, ...]
     kinds: tuple[ValueKind, ...]
+    optional: frozenset[int] = frozenset()
+    """Indices of the columns in which a row may lack a value."""
 
     @cached_property
     def width(self) -> int:
@@ -41,8 +45,8 @@ class RowSchema(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def holds_text(self) -> bool:
-        """Whether at least one column holds text."""
-        return ValueKind.TEXT in self.kinds
+        """Whether at least one column holds text, or dates, which are written as text."""
+        return not {ValueKind.TEXT, ValueKind.DATE}.isdisjoint(self.kinds)
 
     @cached_property
     def holds_numbers_only(self) -> bool:
@@ -53,6 +57,25 @@ class RowSchema(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def accepts_any_number(self) -> bool:
         """Whether every column accepts any finite number within float32."""
         return set(self.kinds) == {ValueKind.NUMBER}
+
+    @cached_property
+    def accepts_any_decoded_number(self) -> bool:
+        """Whether a JSON body with numbers within float32, and null if a column is optional, needs no other check."""
+        return self.accepts_any_number and len(self.optional) in (0, self.width)
+
+    @cached_property
+    def optional_names(self) -> frozenset[str]:
+        """The names of the optional columns."""
+        return frozenset(self.names[index] for index in self.optional)
+
+    @cached_property
+    def is_optional(self) -> tuple[bool, ...]:
+        """For each column whether it is optional."""
+        return tuple(index in self.optional for index in range(self.width))
+
+    def allowed_value(self, index: int) -> str:
+        """Describe the values that a column accepts."""
+        return ALLOWED_VALUES[self.kinds[index]] + (", or null" if index in self.optional else "")
 
     @cached_property
     def name_set(self) -> frozenset[str]:

@@ -62,17 +62,17 @@ def test_a_regressor_is_served_without_probabilities(cluster: Cluster, versions:
     assert cluster.model()["classes"] == []
 
 
-def test_a_model_with_text_columns_accepts_rows_by_name_only(cluster: Cluster, versions: Versions) -> None:
+def test_a_model_with_text_columns_accepts_rows_in_both_forms(cluster: Cluster, versions: Versions) -> None:
     assert cluster.load(versions.text).status_code == 200
     rows = [{"colour": "red", "length": 1.5}, {"length": -2, "colour": "blue"}]
 
     answer, by_position, wrong = (
         predict(cluster, rows=rows),
-        predict(cluster, features=[[1.5, 2]]),
+        predict(cluster, features=[[1.5, "red"], [-2, "blue"]]),
         predict(cluster, rows=[{"colour": 7, "length": 1.5}]),
     )
 
     assert len(answer.json()["predictions"]) == 2, answer.text
-    assert (by_position.status_code, wrong.status_code) == (422, 422)
-    assert "'colour'" in by_position.json()["detail"]
+    assert by_position.json()["probabilities"] == answer.json()["probabilities"]
+    assert wrong.status_code == 422
     assert "text in 'colour'" in wrong.json()["allowed"]

@@ -133,7 +133,7 @@ def test_a_changed_copy_is_not_used_and_deleted(
 def test_a_copy_of_another_release_is_not_used(loading: Loading, versions: Versions, cache: Path, key: str) -> None:
     loading.run(loading.loader.keep(prepared(loading, versions, "first")))
     [folder] = cache.glob("kept-*")
-    change_manifest(folder, key, {"scikit_learn": "1.8", "format": 2}[key])
+    change_manifest(folder, key, {"scikit_learn": "1.8", "format": 1}[key])
     folder.rename(folder.with_name(f"kept-{files.digest(folder)}"))
 
     assert loading.run(loading.loader.last_kept()) is None

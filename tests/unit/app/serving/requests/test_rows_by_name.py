@@ -70,9 +70,26 @@ def test_numbers_by_position_are_checked_against_the_signature_too(row: list[flo
         read({"features": [row]})
 
 
-def test_text_columns_need_rows_by_name() -> None:
+def test_text_is_taken_by_name_and_by_position() -> None:
     assert read({"rows": [{"size": 1, "city": "Rome"}]}, TEXT).tolist() == [["Rome", 1]]
-    with pytest.raises(FeaturesError, match="'city'"):
-        read({"features": [[1, 2]]}, TEXT)
-    with pytest.raises(FeaturesError, match="has 5 in 'city'"):
-        read({"rows": [{"size": 1, "city": 5}]}, TEXT)
+    assert read({"features": [["Rome", 1], ["[Oslo, a]", 2]]}, TEXT).tolist() == [["Rome", 1], ["[Oslo, a]", 2]]
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "message"),
+    [
+        ({"rows": [{"size": 1, "city": 5}]}, FeaturesError, "has 5 in 'city'"),
+        ({"features": [["Rome", 1], [1, 2]]}, FeaturesError, "Row 1, column 0 is 1. Allowed: text"),
+        ({"features": [["a, [b", 1], ["Rome", "2"]]}, FeaturesError, 'Row 1, column 1 is "2"'),
+        ({"features": [["a, [b", 1], ["Rome", None]]}, FeaturesError, "Row 1, column 1 is null"),
+        ({"features": [["a, [b", 1], [["Rome"], 2]]}, FeaturesError, r'Row 1, column 0 is \["Rome"\]'),
+        ({"features": [["a, [b", 1], ["Rome", float("nan")]]}, FeaturesError, "Row 1, column 1 is NaN"),
+        ({"features": [["a, [b", 1], ["Rome", 10**400]]}, FeaturesError, "Row 1, column 1 is 1000"),
+        ({"features": [["a, [b", 1], ["Rome"]]}, FeaturesError, "Row 1 has 1 values"),
+        ({"features": [["a, [b", 1], "Rome"]}, InvalidBodyError, 'features.1 is "Rome": Expected `array`'),
+        ({"features": [["Rome", 1]] * 4}, TooLargeError, "4 rows"),
+    ],
+)
+def test_the_error_for_a_row_with_text_names_the_value(body: object, error: type[MantaError], message: str) -> None:
+    with pytest.raises(error, match=message):
+        read(body, TEXT)
