@@ -16,7 +16,7 @@ MAX_CLASSES: Final = 30
 
 
 def draw(predicted: Predictions, target: np.ndarray) -> Iterator[tuple[str, Figure]]:
-    """Draw the plots of a classifier; none with more than `MAX_CLASSES` classes, no curves without probabilities.
+    """Draw the plots of a classifier; none with one class or more than `MAX_CLASSES`, no curves without probabilities.
 
     Args:
         predicted: Predictions for the rows.
@@ -26,8 +26,9 @@ def draw(predicted: Predictions, target: np.ndarray) -> Iterator[tuple[str, Figu
         File name and figure of each plot. With more than two classes there is one curve per class, one-vs-rest. A class
         that no row or every row has gets no curve.
     """
-    labels = sorted({*target.tolist(), *predicted.answers.tolist()})
-    if len(labels) > MAX_CLASSES:
+    known_classes = [] if predicted.classes is None else predicted.classes.tolist()
+    labels = sorted({*target.tolist(), *predicted.answers.tolist(), *known_classes})
+    if not 1 < len(labels) <= MAX_CLASSES:
         return
     figure, axes = create_figure("Confusion matrix")
     ConfusionMatrixDisplay.from_predictions(target, predicted.answers, labels=labels, ax=axes, colorbar=False)

@@ -31,6 +31,8 @@ class Metric:
     is_loss: bool = False
     """Whether lower is better."""
     needs_probabilities: bool = False
+    averages_classes: bool = False
+    """Whether each class counts the same, however few rows it has."""
     largest_difference: float = math.inf
     """The largest possible difference between two models; `inf` if there is none."""
     level: float = 0.5
@@ -42,32 +44,22 @@ class Metric:
         return -1 if self.is_loss else 1
 
 
-def _classification(
-    name: str, *, is_loss: bool = False, needs_probabilities: bool = False, largest_difference: float = 1
-) -> Metric:
-    return Metric(
-        name=name,
-        task="classification",
-        constant="class shares",
-        is_loss=is_loss,
-        needs_probabilities=needs_probabilities,
-        largest_difference=largest_difference,
-    )
-
+_CLASSES: Final = Metric(name="", task="classification", constant="class shares", largest_difference=1)
+_NUMBERS: Final = Metric(name="", task="regression", constant="mean", is_loss=True)
 
 METRICS: Final[dict[str, Metric]] = {
     metric.name: metric
     for metric in (
-        _classification("accuracy"),
-        _classification("balanced_accuracy"),
-        _classification("f1"),
-        _classification("roc_auc", needs_probabilities=True),
-        _classification("log_loss", is_loss=True, needs_probabilities=True, largest_difference=math.inf),
-        _classification("brier", is_loss=True, needs_probabilities=True, largest_difference=2),
-        Metric(name="rmse", task="regression", constant="mean", is_loss=True),
-        Metric(name="mae", task="regression", constant="median", is_loss=True),
-        Metric(name="r2", task="regression", constant="mean"),
-        Metric(name=PINBALL, task="regression", constant="quantile", is_loss=True),
+        replace(_CLASSES, name="accuracy"),
+        replace(_CLASSES, name="balanced_accuracy", averages_classes=True),
+        replace(_CLASSES, name="f1", averages_classes=True),
+        replace(_CLASSES, name="roc_auc", averages_classes=True, needs_probabilities=True),
+        replace(_CLASSES, name="log_loss", is_loss=True, needs_probabilities=True, largest_difference=math.inf),
+        replace(_CLASSES, name="brier", is_loss=True, needs_probabilities=True, largest_difference=2),
+        replace(_NUMBERS, name="rmse"),
+        replace(_NUMBERS, name="mae", constant="median"),
+        replace(_NUMBERS, name="r2", is_loss=False),
+        replace(_NUMBERS, name=PINBALL, constant="quantile"),
     )
 }
 """The metrics by name. `find_metric` also knows the pinball loss at other levels."""

@@ -1,96 +1,36 @@
 """The promotion gate: the decision whether a newly trained model replaces the champion.
 
-Both models predict the same held-out rows. A paired bootstrap, stratified by class, gives a confidence interval for the
-difference of their scores. `app.training.registration` records the decision and moves the alias.
+Both models predict the same held-out rows. A paired bootstrap gives a confidence interval for the difference of their
+scores. `app.training.registration` records the decision and moves the alias.
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import Final
+from dataclasses import dataclass, replace
 
 import numpy as np
 from mlflow.entities.model_registry import ModelVersion
 
-from app.errors import ModelRefusedError
-from app.models.frames import to_rows
-from app.models.predictor import compile_model
+from app.errors import ModelRefusedError, ParameterError
 from app.models.registry import HELD_OUT_TAG, Registry
 from app.models.version_choice import FAILED, FORCED, PASSED
-from app.training.data.dataset import Rows
-from app.training.evaluation.baseline import Baseline
+from app.training.evaluation.bootstrap import Resampling
+from app.training.evaluation.champion import NotComparableError, predict_with_champion
+from app.training.evaluation.classification_scores import Score
+from app.training.evaluation.gate_decision import GateConfig, GateDecision, HeldOutRows
 from app.training.evaluation.metrics import find_metric
 from app.training.evaluation.predictions import Predictions
-from app.training.evaluation.scores import score, weighted_metric
+from app.training.evaluation.scores import weighted_metric
 
-RESAMPLES: Final = 1000
-"""Number of bootstrap resamples of the held-out rows."""
-
-INTERVAL_PERCENTILES: Final = (2.5, 97.5)
-"""Percentiles of the differences that bound the confidence interval."""
-
-COLUMNS_SHOWN: Final = 5
-"""Maximum number of columns that a message lists."""
+__all__ = ["GateConfig", "GateDecision", "HeldOutRows", "judge"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOutRows:
-    """The held-out rows on which the models are compared."""
+class _Opponent:
+    """What the new model is compared with."""
 
-    rows: Rows
-    baseline: Baseline
-    """What a model must be better than if there is no champion to compare with."""
-    split_description: str
-    """Test size and seed of the split. A model with the same description was not trained on these rows."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateConfig:
-    """What a model must achieve to pass."""
-
-    metric: str
-    margin: float
-    """The lower end of the confidence interval must be above this, in units of the metric."""
-    force: bool
-    """Whether the model is promoted even if it loses the comparison. The verdict is `forced` then."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateDecision:
-    """The decision of the gate. A score is None if the models could not be compared."""
-
-    verdict: str
-    """`passed`, `failed`, or `forced` if only `force` promotes the model."""
-    metric: str
-    margin: float
-    opponent: str
-    challenger_score: float
-    opponent_score: float | None = None
-    difference: float | None = None
-    """How much better the new model is; positive is better, also for a loss."""
-    low: float | None = None
-    """Lower end of the confidence interval of the difference."""
-    high: float | None = None
-    """Upper end of the confidence interval of the difference."""
-    reason: str = ""
-    """Explanation for the user, in one or more sentences."""
-
-    @property
-    def allows_promotion(self) -> bool:
-        """Whether the model may become the champion."""
-        return self.verdict != FAILED
-
-    def tags(self) -> dict[str, str]:
-        """The decision as tags of a run and of a model version."""
-        return {f"gate.{name}": str(value) for name, value in asdict(self).items() if value is not None}
-
-    def metrics(self) -> dict[str, float]:
-        """The numbers of the decision as metrics of a run."""
-        names = ("challenger_score", "opponent_score", "difference", "low", "high", "margin")
-        return {f"gate_{name}": getattr(self, name) for name in names if getattr(self, name) is not None}
-
-
-class _NotComparableError(Exception):
-    """The champion cannot predict the held-out rows; the message completes "the champion, ..."."""
+    name: str
+    metric: Score
+    is_champion: bool
+    note: str = ""
 
 
 def judge(
@@ -104,10 +44,10 @@ def judge(
     """Compare a new model with the champion.
 
     - With a champion, the lower end of the confidence interval must be above the margin.
-    - Without a champion, or if this release cannot load the champion, the model must be better than answering the most
-      frequent class.
-    - A champion that needs other columns, has no class in common or gives no probabilities solves another problem. The
-      model then needs `force`.
+    - Without a champion, or if this release cannot load the champion, the model must be better than the baseline, which
+      answers the same for every row.
+    - A champion that cannot predict these rows, or predicts something else, solves another problem. The model then
+      needs `force`.
 
     Args:
         predicted: The new model's predictions for the held-out rows.
@@ -118,129 +58,108 @@ def judge(
 
     Raises:
         RegistryUnavailableError: The champion cannot be downloaded.
+        ParameterError: The metric cannot judge the new model's predictions.
+        DataError: The metric is not defined for the held-out rows.
     """
-    if champion is None:
-        decision = _compare_with_baseline(predicted, held_out, config, note="")
-        return _apply_force(decision, config)
-    champion_name = f"version {champion.version}, the champion"
+    challenger = weighted_metric(config.metric, predicted, held_out.rows.target.to_numpy())
+    resampling = Resampling.of(held_out.rows, find_metric(config.metric))
     try:
-        champion_predicted, note = _predict_with_champion(champion, held_out, registry)
-        decision = _compare(predicted, champion_predicted, held_out, config, opponent=champion_name, note=note)
-    except ModelRefusedError as error:
-        note = f"{champion_name}, cannot serve here: {error.detail}"
-        decision = _compare_with_baseline(predicted, held_out, config, note=note)
-    except _NotComparableError as error:
-        own_score = score(config.metric, predicted, held_out.rows.target.to_numpy())
+        opponent = _choose_opponent(champion, held_out, config, registry, row_weights=resampling.row_weights)
+        decision = _compare(challenger, opponent, resampling, config)
+    except NotComparableError as error:
+        score = challenger(resampling.row_weights)
+        name = _champion_name(champion)
         decision = GateDecision(
             verdict=FAILED,
             metric=config.metric,
             margin=config.margin,
-            opponent=champion_name,
-            challenger_score=own_score,
-            reason=f"{config.metric} is {own_score:.4f}; {champion_name}, {error}, so the two cannot be compared. "
-            "--force replaces it.",
+            opponent=name,
+            challenger_score=score,
+            reason=f"{config.metric} is {score:.4f}; {name}, {error.fault}, so the two cannot be compared. "
+            f"{error.way_out} --force replaces the champion.",
         )
-    return _apply_force(decision, config)
+    if not config.force or decision.verdict == PASSED:
+        return decision
+    return replace(decision, verdict=FORCED, reason=f"{decision.reason} --force promotes it.")
 
 
-def _compare_with_baseline(
-    challenger: Predictions, held_out: HeldOutRows, config: GateConfig, *, note: str
-) -> GateDecision:
-    baseline = held_out.baseline
-    return _compare(
-        challenger, baseline.predict(held_out.rows), held_out, config, opponent=baseline.description, note=note
-    )
-
-
-def _compare(
-    challenger: Predictions,
-    opponent_predicted: Predictions,
+def _choose_opponent(
+    champion: ModelVersion | None,
     held_out: HeldOutRows,
     config: GateConfig,
+    registry: Registry,
     *,
-    opponent: str,
-    note: str,
-) -> GateDecision:
-    truth = held_out.rows.target.to_numpy()
-    challenger_metric = weighted_metric(config.metric, challenger, truth)
-    opponent_metric = weighted_metric(config.metric, opponent_predicted, truth)
-    sign = find_metric(config.metric).sign
-    equal_weights = np.ones(len(truth))
-    score, opponent_score = challenger_metric(equal_weights), opponent_metric(equal_weights)
-    difference = sign * (score - opponent_score)
-    resampled = [
-        sign * (challenger_metric(weights) - opponent_metric(weights)) for weights in _bootstrap_weights(truth)
-    ]
-    low, high = (float(bound) for bound in np.percentile(resampled, INTERVAL_PERCENTILES))
-    has_passed = difference > 0 if opponent == held_out.baseline.description else low > config.margin
-    reason = (
-        f"{config.metric} is {score:.4f} on {len(truth)} held-out rows, against {opponent_score:.4f} of {opponent}: "
-        f"difference {difference:+.4f}, 95% interval {low:+.4f} to {high:+.4f}, which "
-        + ("passes" if has_passed else "does not pass")
-        + (" above 0." if opponent == held_out.baseline.description else f" a margin of {config.margin:g}.")
-        + (f" Note: {note}." if note else "")
+    row_weights: np.ndarray,
+) -> _Opponent:
+    """Return the champion, or the baseline if there is no champion that can be loaded.
+
+    Raises:
+        NotComparableError: The champion cannot be judged on these rows.
+        RegistryUnavailableError: The champion cannot be downloaded.
+    """
+    rows, baseline, metric = held_out.rows, held_out.baseline, find_metric(config.metric)
+    target = rows.target.to_numpy()
+    baseline_metric = weighted_metric(config.metric, baseline.predict(rows), target)
+    if champion is None:
+        return _Opponent(name=baseline.description, metric=baseline_metric, is_champion=False)
+    name = _champion_name(champion)
+    try:
+        champion_predicted = predict_with_champion(champion, rows, metric, registry)
+        champion_metric = weighted_metric(config.metric, champion_predicted, target)
+    except ModelRefusedError as error:
+        note = f" Note: {name}, cannot serve here: {error.detail.removesuffix('.')}."
+        return _Opponent(name=baseline.description, metric=baseline_metric, is_champion=False, note=note)
+    except ParameterError as error:
+        raise NotComparableError(f"cannot be scored ({error.detail.removesuffix('.')})", error.next_step) from error
+    note = ""
+    if registry.tags(champion).get(HELD_OUT_TAG) != held_out.split_description:
+        note = " Note: the champion may have been trained on some of these rows, so its score may be too high."
+    if metric.sign * (champion_metric(row_weights) - baseline_metric(row_weights)) < 0:
+        note += (
+            f" Note: the champion is worse than {baseline.description}. If its target is another one, or has another "
+            "unit, register the new model under another name (--name)."
+        )
+    return _Opponent(name=name, metric=champion_metric, is_champion=True, note=note)
+
+
+def _compare(challenger: Score, opponent: _Opponent, resampling: Resampling, config: GateConfig) -> GateDecision:
+    metric = find_metric(config.metric)
+    score, opponent_score = challenger(resampling.row_weights), opponent.metric(resampling.row_weights)
+    difference = metric.sign * (score - opponent_score)
+    interval = resampling.interval(lambda weights: metric.sign * (challenger(weights) - opponent.metric(weights)))
+    has_passed = (
+        (interval is not None and interval[0] > config.margin) if opponent.is_champion else bool(difference > 0)
     )
+    units = "" if resampling.unit_name == "rows" else f" in {resampling.unit_count} {resampling.unit_name}"
     return GateDecision(
         verdict=PASSED if has_passed else FAILED,
         metric=config.metric,
         margin=config.margin,
-        opponent=opponent,
+        opponent=opponent.name,
         challenger_score=score,
         opponent_score=opponent_score,
         difference=difference,
-        low=low,
-        high=high,
-        reason=reason,
+        low=None if interval is None else interval[0],
+        high=None if interval is None else interval[1],
+        reason=f"{config.metric} is {score:.4f} on {len(resampling.row_weights)} held-out rows{units}, against "
+        f"{opponent_score:.4f} of {opponent.name}: difference {difference:+.4f}, {_describe(interval)}. "
+        f"{_rule(config, opponent, has_passed=has_passed)}{opponent.note}",
     )
 
 
-def _bootstrap_weights(truth: np.ndarray) -> Iterator[np.ndarray]:
-    """Draw the rows of each class with replacement.
-
-    Yields:
-        For each resample, how often each row is drawn; shape (rows,). Every run yields the same weights.
-    """
-    generator = np.random.default_rng(0)
-    rows_by_class = [np.flatnonzero(truth == label) for label in np.unique(truth)]
-    for _ in range(RESAMPLES):
-        weights = np.empty(len(truth))
-        for rows in rows_by_class:
-            weights[rows] = np.bincount(generator.integers(len(rows), size=len(rows)), minlength=len(rows))
-        yield weights
+def _rule(config: GateConfig, opponent: _Opponent, *, has_passed: bool) -> str:
+    if not opponent.is_champion:
+        return f"It {'passes' if has_passed else 'does not pass'}: without a champion the difference must be above 0."
+    if has_passed:
+        return f"It passes: the lower end is above the margin of {config.margin:g}."
+    return f"It does not pass: the lower end must be above the margin of {config.margin:g}."
 
 
-def _predict_with_champion(
-    champion: ModelVersion, held_out: HeldOutRows, registry: Registry
-) -> tuple[Predictions, str]:
-    """Predict the held-out rows with the champion.
-
-    Returns:
-        The predictions, and a note for the reason of the decision.
-
-    Raises:
-        ModelRefusedError: This release cannot load the champion.
-        _NotComparableError: The champion cannot predict these rows.
-    """
-    artifact = registry.fetch(champion)
-    predictor = compile_model(artifact, label=f"{champion.name} version {champion.version}")
-    columns = artifact.columns.names
-    missing = [name for name in columns if name not in held_out.rows.features.columns]
-    if missing:
-        column_list = ", ".join(map(repr, missing[:COLUMNS_SHOWN])) + (", ..." if len(missing) > COLUMNS_SHOWN else "")
-        raise _NotComparableError(f"takes columns that these rows do not have ({column_list})")
-    answers = predictor.predict(to_rows(held_out.rows.features, artifact.columns))
-    if answers.probabilities is None:
-        raise _NotComparableError("gives no probabilities")
-    if set(predictor.classes).isdisjoint(held_out.rows.target):
-        raise _NotComparableError("knows none of these rows' classes")
-    has_same_split = registry.tags(champion).get(HELD_OUT_TAG) == held_out.split_description
-    note = "" if has_same_split else "it may have been trained on some of these rows, so its score may be too high"
-    classes = np.array(predictor.classes, dtype=held_out.rows.target.dtype)
-    predictions = answers.predictions.astype(held_out.rows.target.dtype)
-    return Predictions(answers=predictions, probabilities=answers.probabilities, classes=classes), note
+def _describe(interval: tuple[float, float] | None) -> str:
+    if interval is None:
+        return "no interval, because the held-out rows are too few or all of one group"
+    return f"95% interval {interval[0]:+.4f} to {interval[1]:+.4f}"
 
 
-def _apply_force(decision: GateDecision, config: GateConfig) -> GateDecision:
-    if not config.force or decision.verdict == PASSED:
-        return decision
-    return replace(decision, verdict=FORCED, reason=f"{decision.reason} --force promotes it.")
+def _champion_name(champion: ModelVersion | None) -> str:
+    return "" if champion is None else f"version {champion.version}, the champion"
