@@ -56,6 +56,7 @@ SPLITTERS: Final = (
 
 DATA_TYPES: Final = (
     "numpy.dtype",
+    "sklearn.compose._column_transformer.make_column_selector",
     "scipy.interpolate._bsplines.BSpline",
     *(
         f"scipy.sparse._{kind}.{kind}_{form}"

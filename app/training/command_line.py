@@ -8,12 +8,13 @@ from typing import Annotated, Final
 
 import typer
 
-from app.training.evaluation.metrics import metric_names
-from app.training.hyperparameters import ClassWeight, Criterion
+from app.training.evaluation.metrics import DEFAULT_METRICS, metric_names
+from app.training.models.forest_parameters import ClassWeight, Criterion
 from app.training.options import DEFAULT_FOLDS, TrainOptions
 
 DATA_PANEL: Final = "Data"
-FOREST_PANEL: Final = "Forest"
+MODEL_PANEL: Final = "Model"
+FOREST_PANEL: Final = "Forest (without --model)"
 GATE_PANEL: Final = "Gate"
 SEARCH_PANEL: Final = "Search"
 SYNTHETIC_PANEL: Final = "Synthetic data (also sets the forest)"
@@ -62,6 +63,37 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
             float,
             typer.Option(min=0.01, max=0.99, help="Share of the rows in the test set.", rich_help_panel=DATA_PANEL),
         ] = DEFAULTS.test_size,
+        model: Annotated[
+            str | None,
+            typer.Option(
+                metavar="FILE.py[:FUNCTION]",
+                help="Your model: a function build() that returns an unfitted scikit-learn estimator, or a function "
+                "fit(features, target) that returns a fitted one (default: a random forest).",
+                rich_help_panel=MODEL_PANEL,
+            ),
+        ] = None,
+        set_: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--set",
+                metavar="NAME=VALUE",
+                help="Parameter of your function; can be repeated.",
+                rich_help_panel=MODEL_PANEL,
+            ),
+        ] = None,
+        name: Annotated[
+            str | None,
+            typer.Option(
+                help="Name of the registered model (default: MANTA_MODEL_NAME). Every data set needs its own.",
+                rich_help_panel=MODEL_PANEL,
+            ),
+        ] = None,
+        seed: Annotated[
+            int,
+            typer.Option(
+                min=0, max=2**32 - 1, help="Seed of the split, the model and the search.", rich_help_panel=MODEL_PANEL
+            ),
+        ] = DEFAULTS.seed,
         trees: Annotated[
             int | None,
             typer.Option(min=1, max=10_000, help="Number of trees (default: 100).", rich_help_panel=FOREST_PANEL),
@@ -91,7 +123,10 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
             ),
         ] = None,
         criterion: Annotated[
-            Criterion | None, typer.Option(help="Split criterion (default: gini).", rich_help_panel=FOREST_PANEL)
+            Criterion | None,
+            typer.Option(
+                help="Split criterion (default: gini, or squared_error for numbers).", rich_help_panel=FOREST_PANEL
+            ),
         ] = None,
         class_weight: Annotated[
             ClassWeight | None,
@@ -106,19 +141,14 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
                 rich_help_panel=FOREST_PANEL,
             ),
         ] = None,
-        seed: Annotated[
-            int,
-            typer.Option(
-                min=0, max=2**32 - 1, help="Seed of the split, the forest and the search.", rich_help_panel=FOREST_PANEL
-            ),
-        ] = DEFAULTS.seed,
         metric: Annotated[
-            str,
+            str | None,
             typer.Option(
-                help=f"Metric of the gate and the search: {', '.join(metric_names('classification'))}.",
+                help=f"Metric of the gate and the search: {', '.join(metric_names())} (default: "
+                f"{DEFAULT_METRICS['classification']}, for a regressor {DEFAULT_METRICS['regression']}).",
                 rich_help_panel=GATE_PANEL,
             ),
-        ] = DEFAULTS.metric,
+        ] = None,
         margin: Annotated[
             float,
             typer.Option(
@@ -141,7 +171,7 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
             typer.Option(
                 min=1,
                 max=10_000,
-                help="Search the forest's parameters first, with this many trials.",
+                help="Search the model's parameters first, with this many trials.",
                 rich_help_panel=SEARCH_PANEL,
             ),
         ] = None,
@@ -196,7 +226,8 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
             ),
         ] = None,
     ) -> None:
-        options = TrainOptions(**{name: value for name, value in locals().items() if name != "run"})
+        given = {name: value for name, value in locals().items() if name != "run"}
+        options = TrainOptions(**given | {"set_": tuple(set_ or ())})
         options.check()
         run(options)
 

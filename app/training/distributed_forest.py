@@ -36,10 +36,11 @@ the last ones are single trees, so that no task waits long for the last slice of
 
 def fit(
     forest: ForestModel,
-    features: pd.DataFrame,
+    features: pd.DataFrame | np.ndarray,
     target: pd.Series,
     *,
     workers: RayWorkers,
+    weights: np.ndarray | None = None,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> ForestModel:
     """Fit a forest on the connected Ray cluster.
@@ -49,13 +50,14 @@ def fit(
 
     Args:
         forest: An unfitted forest, which stays unchanged. `random_state` must be a number, and `warm_start` off.
-        features: Shape (rows, columns), finite in float32.
+        features: Shape (rows, columns), numbers; a value may be NaN, and none may be infinite in float32.
         target: Shape (rows,), labels of a classifier or numbers of a regressor.
         workers: The CPUs of the cluster.
+        weights: Shape (rows,), the sample weights, or None.
         on_progress: Called with the number of fitted trees each time that slices are done.
 
     Returns:
-        A fitted copy, equal to `clone(forest).fit(features, target)` in every tree and attribute.
+        A fitted copy, equal to `clone(forest).fit(features, target, weights)` in every tree and attribute.
 
     Raises:
         ParameterError: The forest has no fixed seed, or is to be warm-started.
@@ -67,7 +69,7 @@ def fit(
     template, labels = encode(forest, target)
     rows_reference = ray.put(rows)
     rows = ray.get(rows_reference)  # a view of the shared copy, which frees the local one
-    data = (ray.put(template), rows_reference, ray.put(labels))
+    data = (ray.put(template), rows_reference, ray.put(labels), ray.put(weights))
     fit_remote = ray.remote(num_cpus=workers.cpus_per_task, max_retries=MAX_RETRIES)(fit_slice)
     offset_of_task = {
         fit_remote.remote(*data, offset, count): offset
@@ -91,7 +93,9 @@ def fit(
         for task in offset_of_task:
             ray.cancel(task, force=True)
     trees = [tree for offset in sorted(trees_by_offset) for tree in trees_by_offset[offset]]
-    return assemble(forest, trees, pd.DataFrame(rows, columns=features.columns, copy=False), target)
+    if isinstance(features, pd.DataFrame):
+        features = pd.DataFrame(rows, columns=features.columns, copy=False)
+    return assemble(forest, trees, features, target, weights)
 
 
 def tree_slices(tree_count: int, parallel_tasks: int) -> Iterator[tuple[int, int]]:
@@ -129,6 +133,7 @@ def fit_slice(
     template: Any,  # noqa: ANN401 - a TypeVar needs the forest in the return type
     rows: np.ndarray,
     labels: np.ndarray,
+    weights: np.ndarray | None,
     offset: int,
     count: int,
 ) -> list[BaseDecisionTree]:
@@ -138,19 +143,24 @@ def fit_slice(
         template: The forest from `encode`.
         rows: Shape (rows, columns), float32; may be read-only.
         labels: Shape (rows,), from `encode`.
+        weights: Shape (rows,), the sample weights, or None.
         offset: Number of trees before the slice.
         count: Number of trees in the slice.
     """
     forest = clone(template).set_params(n_estimators=offset + count, warm_start=True, oob_score=False, n_jobs=1)
     forest.estimators_ = [None] * offset
     with _ignore_warm_start_warnings():
-        forest.fit(rows, labels)
+        forest.fit(rows, labels, sample_weight=weights)
     trees: list[BaseDecisionTree] = forest.estimators_[offset:]
     return trees
 
 
 def assemble(
-    forest: ForestModel, trees: list[BaseDecisionTree], features: pd.DataFrame, target: pd.Series
+    forest: ForestModel,
+    trees: list[BaseDecisionTree],
+    features: pd.DataFrame | np.ndarray,
+    target: pd.Series,
+    weights: np.ndarray | None = None,
 ) -> ForestModel:
     """Put trees together into a forest with every attribute that one `fit` sets.
 
@@ -160,12 +170,21 @@ def assemble(
     fitted = clone(forest).set_params(warm_start=True)
     fitted.estimators_ = trees
     with _ignore_warm_start_warnings():
-        fitted.fit(features, target)
+        fitted.fit(features, target, sample_weight=weights)
     return fitted.set_params(warm_start=False)
 
 
+def can_slice(estimator: object) -> bool:
+    """Whether an estimator is a forest that `fit` can divide: not warm-started, with a number as its seed."""
+    return (
+        type(estimator) in ForestModel.__constraints__
+        and not estimator.warm_start  # type: ignore[attr-defined] # every forest has it
+        and _has_seed(estimator)
+    )
+
+
 def _check_forest(forest: ForestModel, target: pd.Series) -> None:
-    if isinstance(forest.random_state, bool) or not isinstance(forest.random_state, int | np.integer):
+    if not _has_seed(forest):
         raise ParameterError(
             f"A forest with random_state={forest.random_state!r} cannot be fitted in slices.",
             allowed="a number",
@@ -176,6 +195,10 @@ def _check_forest(forest: ForestModel, target: pd.Series) -> None:
             "A forest that is warm-started or has several outputs cannot be fitted in slices.",
             next_step="Turn warm_start off, and give one column as the target.",
         )
+
+
+def _has_seed(forest: Any) -> bool:  # noqa: ANN401 - any of the forests
+    return isinstance(forest.random_state, int | np.integer) and not isinstance(forest.random_state, bool)
 
 
 @contextmanager

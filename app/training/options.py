@@ -3,13 +3,18 @@
 `app.training.command_line` gives them help texts and ranges.
 """
 
+import re
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
 from app.errors import ParameterError
+from app.names import MODEL_NAME_PATTERN
 from app.training.evaluation.metrics import check_margin, check_metric
-from app.training.hyperparameters import ClassWeight, Criterion, parse_space
+from app.training.models.forest_parameters import SPACES, ClassWeight, Criterion, forest_parameters
+from app.training.models.location import split_location
+from app.training.models.parameters import parse_assignments
+from app.training.models.search_space import SearchSpace, check_space, parse_space
 
 DEFAULT_FOLDS: Final = 5
 """Folds of the cross-validation of a trial."""
@@ -43,6 +48,9 @@ class TrainOptions(BaseModel):
     group: str | None = None
     time: str | None = None
     weight: str | None = None
+    name: str | None = None
+    model: str | None = None
+    set_: tuple[str, ...] = ()
     synthetic: bool = False
     width: int | None = None
     height: int | None = None
@@ -56,7 +64,7 @@ class TrainOptions(BaseModel):
     max_samples: float | None = None
     test_size: float = 0.2
     seed: int = 42
-    metric: str = "balanced_accuracy"
+    metric: str | None = None
     margin: float = 0.0
     no_promote: bool = False
     force: bool = False
@@ -73,6 +81,7 @@ class TrainOptions(BaseModel):
             ParameterError: Two options exclude each other, or an option needs another option.
         """
         self._check_data()
+        self._check_model()
         self._check_gate()
         self._check_search()
 
@@ -85,7 +94,11 @@ class TrainOptions(BaseModel):
         """Return the command-line arguments that give these options."""
         arguments: list[str] = []
         for name, value in self.model_dump(exclude_defaults=True).items():
-            arguments += [flag(name)] if value is True else [flag(name), str(value)]
+            if value is True:
+                arguments.append(flag(name))
+            else:
+                for entry in value if isinstance(value, tuple) else (value,):
+                    arguments += [flag(name), str(entry)]
         return arguments
 
     def _check_data(self) -> None:
@@ -123,10 +136,40 @@ class TrainOptions(BaseModel):
             )
 
     def _check_gate(self) -> None:
-        check_metric(self.metric, "classification")
-        check_margin(self.margin, self.metric)
+        if self.metric is not None:
+            check_metric(self.metric)
+            check_margin(self.margin, self.metric)
         if self.no_promote and self.force:
             raise ParameterError("--no-promote and --force were given together.", next_step="Drop one.")
+
+    def _check_model(self) -> None:
+        if self.name is not None and not re.fullmatch(MODEL_NAME_PATTERN, self.name):
+            raise ParameterError(
+                f"The name {self.name!r} cannot be used for a registered model.",
+                allowed="a name without / : and quotes",
+            )
+        parse_assignments(self.set_)
+        if self.model is None:
+            if self.set_:
+                raise ParameterError(
+                    "--set cannot be used without --model.",
+                    next_step=f"The default forest has options: {', '.join(map(flag, FOREST_OPTIONS))}.",
+                )
+            return
+        if not split_location(self.model)[0].endswith(".py"):
+            raise ParameterError(
+                f"--model {self.model!r} is no Python file.",
+                allowed="FILE.py or FILE.py:FUNCTION, such as model.py:build",
+            )
+        if self.synthetic:
+            raise ParameterError("--model and --synthetic were given together.", next_step="Drop one.")
+        flags = self._flags_that_are_set(tuple(FOREST_OPTIONS))
+        if flags:
+            values = " ".join(f"--set {name}={value}" for name, value in self.forest_parameters().items())
+            raise ParameterError(
+                f"{', '.join(flags)} cannot be used with --model, because they belong to the default forest.",
+                next_step=f"If your function has parameters of these names: {values}",
+            )
 
     def _check_search(self) -> None:
         dependent = self._flags_that_are_set(SEARCH_OPTIONS[1:])
@@ -135,16 +178,24 @@ class TrainOptions(BaseModel):
                 f"{', '.join(dependent)} cannot be used without --trials.",
                 next_step="Give the number of trials: --trials 30.",
             )
-        space = parse_space(self.space)
-        in_both = [
-            flag(option) for option, parameter in FOREST_OPTIONS.items() if getattr(self, option) and parameter in space
-        ]
+        given = parse_assignments(self.set_) if self.model is not None else self.forest_parameters()
+        if self.space is not None:
+            space = parse_space(self.space)
+            if self.model is None:
+                _check_forest_space(space)
+        elif self.model is None:
+            space = SPACES["classification"]
+        else:
+            return
+        in_both = [name for name in given if name in space]
         if self.trials is not None and self.space is not None and in_both:
+            options = {parameter: flag(option) for option, parameter in FOREST_OPTIONS.items()}
+            flags = [options[name] if self.model is None else f"--set {name}" for name in in_both]
             raise ParameterError(
-                f"{', '.join(in_both)} is given, and --space searches it too.",
+                f"{', '.join(flags)} is given, and --space searches it too.",
                 next_step="Drop the option, or the parameter in --space.",
             )
-        if self.trials is not None and set(space) <= self.forest_parameters().keys():
+        if self.trials is not None and set(space) <= given.keys():
             raise ParameterError(
                 "An option sets every parameter of the search space, so there is nothing to search.",
                 next_step="Drop --trials, or drop the option of a parameter that you want to search.",
@@ -156,4 +207,19 @@ class TrainOptions(BaseModel):
 
 def flag(name: str) -> str:
     """Return the command-line name of an option."""
-    return "--" + name.replace("_", "-")
+    return "--" + name.rstrip("_").replace("_", "-")
+
+
+def _check_forest_space(space: SearchSpace) -> None:
+    """Check that one of the two forests can search a space. The target, which is not known yet, decides which one.
+
+    Raises:
+        ParameterError: Neither can; the error is the classifier's.
+    """
+    try:
+        check_space(space, forest_parameters("classification"))
+    except ParameterError as error:
+        try:
+            check_space(space, forest_parameters("regression"))
+        except ParameterError:
+            raise error from None

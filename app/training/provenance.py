@@ -1,14 +1,10 @@
-"""The origin of a model: commit, options and package versions as tags of the run, and a fingerprint of the forest."""
+"""The origin of a model: commit, options and package versions as tags of the run."""
 
-import hashlib
 import logging
 import shlex
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
-
-import numpy as np
-from sklearn.ensemble import RandomForestClassifier
 
 from app.models.registry import Registry
 from app.settings import Settings
@@ -59,14 +55,3 @@ def data_change_tags(registry: Registry, experiment: str, dataset: Dataset) -> d
         return {}
     log.info("the data of %s changed since the last run on it, %s", dataset.name, last_run.info.run_id)
     return {run_tags.DATA_CHANGED_SINCE: last_run.info.run_id}
-
-
-def forest_fingerprint(forest: RandomForestClassifier) -> str:
-    """Return the SHA-256, in hex, over every node of every tree in order: equal only for bit-for-bit equal forests."""
-    digest = hashlib.sha256(repr(forest.classes_.tolist()).encode())
-    for tree in forest.estimators_:
-        nodes = tree.tree_.__getstate__()["nodes"]
-        for field in sorted(set(nodes.dtype.names) - {"impurity"}):
-            digest.update(np.ascontiguousarray(nodes[field]).tobytes())
-        digest.update(np.ascontiguousarray(tree.tree_.value).tobytes())
-    return digest.hexdigest()

@@ -1,7 +1,7 @@
-"""Registering a fitted forest: metrics, plots, the gate's decision, a model version, and the alias `champion`.
+"""Registering a fitted model: metrics, plots, the gate's decision, a model version, and the alias `champion`.
 
-`app.training.job` fits the forest. `app.training.evaluation.promotion_gate` decides whether it is good enough. If
-MLflow does not answer, the forest is saved in a folder; `python -m app.training.registration FOLDER` registers it
+`app.training.job` fits the model. `app.training.evaluation.promotion_gate` decides whether it is good enough. If
+MLflow does not answer, the model is saved in a folder; `python -m app.training.registration FOLDER` registers it
 later.
 """
 
@@ -18,7 +18,7 @@ import mlflow
 import pandas as pd
 import skops.io
 import typer
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.base import BaseEstimator
 
 from app.command import run_command, single_command_app
 from app.errors import DataError, ModelNotFoundError
@@ -33,8 +33,8 @@ from app.training.evaluation import report
 from app.training.evaluation.baseline import Baseline
 from app.training.evaluation.predictions import Predictions, predict
 from app.training.evaluation.promotion_gate import GateConfig, GateDecision, HeldOutRows, judge
-from app.training.hyperparameters import ParameterValues
-from app.training.provenance import forest_fingerprint
+from app.training.models.fingerprint import model_fingerprint
+from app.training.models.parameters import ParameterValues
 
 log = logging.getLogger("manta.train")
 
@@ -50,19 +50,22 @@ LABELS_COLUMN: Final = "labels"
 
 @dataclass(frozen=True, kw_only=True)
 class FittedModel:
-    """A fitted forest, and everything that the gate and the registry need."""
+    """A fitted model, and everything that the gate and the registry need."""
 
-    model: RandomForestClassifier
+    model: BaseEstimator
+    """A classifier or regressor, or a pipeline that ends in one."""
     held_out: HeldOutRows
     gate: GateConfig
     promote: bool
     """Whether the alias `champion` moves if the model passes the gate."""
     dataset: str
     """Name of the data set."""
+    description: str
+    """The model in a few words: the beginning of the version's description."""
     tags: dict[str, str]
     """Tags of the run."""
     params: ParameterValues
-    """MLflow parameters of the run: those of the forest, and the data set, test size and seed."""
+    """MLflow parameters of the run: those of the model, and the data set, test size and seed."""
     fit_s: float
     """Duration of the fit, in seconds."""
 
@@ -83,15 +86,15 @@ class TrainingResult:
     metrics: dict[str, float]
     """Metrics on the held-out rows."""
     fingerprint: str
-    """Fingerprint of the forest: equal data, parameters and seed give an equal fingerprint."""
+    """Fingerprint of the model: equal data, parameters and seed give an equal fingerprint."""
     fit_s: float
 
 
-def register(forest: FittedModel, registry: Registry, *, model_name: str, run_id: str) -> TrainingResult:
-    """Evaluate a forest, log it in the active run, register it, and make it the champion if it passes the gate.
+def register(fitted: FittedModel, registry: Registry, *, model_name: str, run_id: str) -> TrainingResult:
+    """Evaluate a model, log it in the active run, register it, and make it the champion if it passes the gate.
 
     Args:
-        forest: The fitted forest.
+        fitted: The fitted model.
         registry: Where the model is registered.
         model_name: Name of the registered model.
         run_id: Id of the active run.
@@ -99,32 +102,32 @@ def register(forest: FittedModel, registry: Registry, *, model_name: str, run_id
     Raises:
         RegistryUnavailableError: MLflow does not answer; what was logged before stays in MLflow.
     """
-    model, rows = forest.model, forest.held_out.rows
+    model, rows = fitted.model, fitted.held_out.rows
     predicted = predict(model, rows.features)
-    metrics = report.compute_metrics(predicted, rows, forest.gate.metric)
-    mlflow.log_params(forest.params)
-    mlflow.log_metrics(metrics | {"fit_s": forest.fit_s})
-    for file_name, figure in report.draw_plots(predicted, rows, forest.gate.metric):
+    metrics = report.compute_metrics(predicted, rows, fitted.gate.metric)
+    mlflow.log_params(fitted.params)
+    mlflow.log_metrics(metrics | {"fit_s": fitted.fit_s})
+    for file_name, figure in report.draw_plots(predicted, rows, fitted.gate.metric):
         mlflow.log_figure(figure, file_name)
-    fingerprint = forest_fingerprint(model)
+    fingerprint = model_fingerprint(model)
     model_uri = artifact.log(model, example=rows.features.head(EXAMPLE_ROWS), labels=rows.target.head(EXAMPLE_ROWS))
-    decision = _judge_against_current_champion(forest, predicted, registry, model_name)
+    decision = _judge_against_current_champion(fitted, predicted, registry, model_name)
     tags = {GATE_TAG: decision.verdict, run_tags.MODEL_FINGERPRINT: fingerprint} | decision.tags()
     mlflow.log_metrics(decision.metrics())
     mlflow.set_tags(tags)
     version = registry.register(
         model_name,
         model_uri=model_uri,
-        description=f"Random forest with {model.n_estimators} trees on {forest.dataset}: "
-        f"{forest.gate.metric} {decision.challenger_score:.4f} on {len(rows)} held-out rows.",
+        description=f"{fitted.description} on {fitted.dataset}: "
+        f"{fitted.gate.metric} {decision.challenger_score:.4f} on {len(rows)} held-out rows.",
         tags=tags
         | {
-            run_tags.DATA_FINGERPRINT: forest.tags[run_tags.DATA_FINGERPRINT],
-            HELD_OUT_TAG: forest.held_out.split_description,
-            PROMOTE_TAG: str(forest.promote).lower(),
+            run_tags.DATA_FINGERPRINT: fitted.tags[run_tags.DATA_FINGERPRINT],
+            HELD_OUT_TAG: fitted.held_out.split_description,
+            PROMOTE_TAG: str(fitted.promote).lower(),
         },
     )
-    is_promoted = forest.promote and decision.allows_promotion
+    is_promoted = fitted.promote and decision.allows_promotion
     if is_promoted:
         registry.promote(version)
         registry.record_promotion(version)
@@ -144,39 +147,40 @@ def register(forest: FittedModel, registry: Registry, *, model_name: str, run_id
         promoted=is_promoted,
         metrics=metrics,
         fingerprint=fingerprint,
-        fit_s=round(forest.fit_s, 3),
+        fit_s=round(fitted.fit_s, 3),
     )
 
 
-def save(forest: FittedModel, *, run_id: str, folder: Path) -> None:
-    """Write a forest into an existing folder, with everything that `restore` needs."""
-    rows = forest.held_out.rows
-    skops.io.dump(forest.model, folder / MODEL_FILE)
+def save(fitted: FittedModel, *, run_id: str, folder: Path) -> None:
+    """Write a model into an existing folder, with everything that `restore` needs."""
+    rows = fitted.held_out.rows
+    skops.io.dump(fitted.model, folder / MODEL_FILE)
     table = rows.features.set_axis([str(index) for index in range(rows.features.shape[1])], axis=1)
     table.assign(**{LABELS_COLUMN: rows.target}).to_parquet(folder / ROWS_FILE)
     record = {
         "run_id": run_id,
         "columns": list(rows.features.columns),
-        "baseline": asdict(forest.held_out.baseline),
-        "how": forest.held_out.split_description,
-        "terms": asdict(forest.gate),
-        "promote": forest.promote,
-        "dataset": forest.dataset,
-        "tags": forest.tags,
-        "params": forest.params,
-        "fit_s": forest.fit_s,
+        "baseline": asdict(fitted.held_out.baseline),
+        "how": fitted.held_out.split_description,
+        "terms": asdict(fitted.gate),
+        "promote": fitted.promote,
+        "dataset": fitted.dataset,
+        "description": fitted.description,
+        "tags": fitted.tags,
+        "params": fitted.params,
+        "fit_s": fitted.fit_s,
     }
     (folder / RECORD_FILE).write_text(json.dumps(record))
 
 
 def restore(folder: Path) -> tuple[FittedModel, str]:
-    """Read a forest that `save` wrote, without running code from the folder.
+    """Read a model that `save` wrote, without running code from the folder.
 
     Returns:
-        The forest, and the id of its run.
+        The model, and the id of its run.
 
     Raises:
-        DataError: The folder does not contain a saved forest.
+        DataError: The folder does not contain a saved model.
     """
     try:
         record = json.loads((folder / RECORD_FILE).read_text())
@@ -196,28 +200,29 @@ def restore(folder: Path) -> tuple[FittedModel, str]:
         baseline=Baseline(**record["baseline"]),
         split_description=record["how"],
     )
-    forest = FittedModel(
+    fitted = FittedModel(
         model=model,
         held_out=held_out,
         gate=GateConfig(**record["terms"]),
         promote=record["promote"],
         dataset=record["dataset"],
+        description=record["description"],
         tags=record["tags"],
         params=record["params"],
         fit_s=record["fit_s"],
     )
-    return forest, record["run_id"]
+    return fitted, record["run_id"]
 
 
-def save_for_later(forest: FittedModel, *, run_id: str, settings: Settings) -> str:
-    """Save a forest in a new folder.
+def save_for_later(fitted: FittedModel, *, run_id: str, settings: Settings) -> str:
+    """Save a model in a new folder.
 
     Returns:
         The next step of the error: where the model is and the command that registers it, or why it is not saved.
     """
     try:
         folder = Path(tempfile.mkdtemp(prefix="manta-model-"))
-        save(forest, run_id=run_id, folder=folder)
+        save(fitted, run_id=run_id, folder=folder)
     except OSError as error:
         return f"The model cannot be saved for later: {error}. Correct this, and train again."
     command = [
@@ -232,32 +237,32 @@ def save_for_later(forest: FittedModel, *, run_id: str, settings: Settings) -> s
 
 
 def register_saved(folder: Path, settings: Settings) -> TrainingResult:
-    """Register a saved forest in its run, or in a new run if MLflow no longer has that run.
+    """Register a saved model in its run, or in a new run if MLflow no longer has that run.
 
     Raises:
-        DataError: The folder does not contain a saved forest.
+        DataError: The folder does not contain a saved model.
         RegistryUnavailableError: MLflow does not answer.
     """
-    forest, run_id = restore(folder)
+    fitted, run_id = restore(folder)
     try:
-        return _register_in_run(forest, settings, run_id=run_id)
+        return _register_in_run(fitted, settings, run_id=run_id)
     except ModelNotFoundError:
-        return _register_in_run(forest, settings, run_id=None)
+        return _register_in_run(fitted, settings, run_id=None)
 
 
-def _register_in_run(forest: FittedModel, settings: Settings, *, run_id: str | None) -> TrainingResult:
+def _register_in_run(fitted: FittedModel, settings: Settings, *, run_id: str | None) -> TrainingResult:
     registry = Registry(settings)
-    with registry.run(settings.experiment, tags=forest.tags, run_id=run_id) as active_run_id:
-        return register(forest, registry, model_name=settings.model_name, run_id=active_run_id)
+    with registry.run(settings.experiment, tags=fitted.tags, run_id=run_id) as active_run_id:
+        return register(fitted, registry, model_name=settings.model_name, run_id=active_run_id)
 
 
 def _judge_against_current_champion(
-    forest: FittedModel, predicted: Predictions, registry: Registry, model_name: str
+    fitted: FittedModel, predicted: Predictions, registry: Registry, model_name: str
 ) -> GateDecision:
-    """Judge a forest, and judge it again if another version became the champion meanwhile."""
+    """Judge a model, and judge it again if another version became the champion meanwhile."""
     champion = registry.champion(model_name)
     while True:
-        decision = judge(predicted, forest.held_out, forest.gate, registry=registry, champion=champion)
+        decision = judge(predicted, fitted.held_out, fitted.gate, registry=registry, champion=champion)
         current = registry.champion(model_name)
         if (current and current.version) == (champion and champion.version):
             return decision

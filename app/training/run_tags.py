@@ -40,4 +40,13 @@ DATA_LEAKS: Final = "data.leaks"
 """Feature columns that give the target away."""
 
 MODEL_FINGERPRINT: Final = "model.fingerprint"
-"""SHA-256 over every node of every tree: equal only for forests that are equal bit for bit."""
+"""SHA-256 over everything that a fit computes: equal only for models that are equal bit for bit."""
+
+MODEL_FILE: Final = "model.file"
+"""The user's file and function that define the model: `model.py:build`."""
+
+MODEL_FILE_HASH: Final = "model.file_sha256"
+"""SHA-256 of the user's file."""
+
+MODEL_PARAMETERS: Final = "model.parameters"
+"""Every parameter of the fitted model with its value, as JSON."""

@@ -104,7 +104,7 @@ def _value(option: TyperOption) -> str:
         return ""
     if kind.is_choice:
         return code_list(choice.value if hasattr(choice, "value") else choice for choice in kind.choices or ())
-    words = {int: "integer", float: "number", str: "text", Path: "path"}
+    words = {int: "integer", float: "number", str: "text", list[str]: "texts", Path: "path"}
     word = words[kind.annotation]
     limits = interval(option.min, option.max)
     return f"{word}, {limits}" if limits else word

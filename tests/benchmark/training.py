@@ -25,8 +25,9 @@ import ray
 from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 
-from app.training import distributed_forest, provenance
+from app.training import distributed_forest
 from app.training.data import sources
+from app.training.models.fingerprint import model_fingerprint
 from app.training.ray_cluster import RayWorkers
 from tests.support.json_object import JsonObject
 
@@ -109,7 +110,7 @@ def _measure(size: Size, workers: RayWorkers) -> JsonObject:
             start_s = time.perf_counter()
             fitted = fit()
             seconds[name].append(time.perf_counter() - start_s)
-            fingerprints.add(provenance.forest_fingerprint(fitted))
+            fingerprints.add(model_fingerprint(fitted))
             del fitted
     peaks = {}
     for name, fit in contenders.items():

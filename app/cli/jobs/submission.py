@@ -19,6 +19,7 @@ from app.errors import DataError, MantaError
 from app.settings import settings
 from app.training.data.dvc import DvcLocation, is_dvc_location
 from app.training.git import git_commit
+from app.training.models.location import split_location
 from app.training.options import TrainOptions
 
 TRAIN_SCRIPT: Final = "app/train.py"
@@ -97,9 +98,9 @@ def build_request(
         env_vars["MANTA_STACK"] = destination.stack
     if working_dir is not None:
         runtime_env["working_dir"] = working_dir.uri
-        if commit and TRAIN_SCRIPT in working_dir.files:
+        if commit and (TRAIN_SCRIPT in working_dir.files or options.model is not None):
             env_vars["MANTA_GIT_COMMIT"] = commit
-    options = _with_data_of_job(options, working_dir, folder)
+    options = _with_model_of_job(_with_data_of_job(options, working_dir, folder), working_dir, folder)
     return JobSubmitRequest(
         submission_id=job_id,
         entrypoint=shlex.join(["python", "-m", names.TRAIN_MODULE, *options.argv()]),
@@ -117,21 +118,45 @@ def _with_data_of_job(options: TrainOptions, working_dir: WorkingDir | None, fol
         return options
     if is_dvc_location(options.data):
         return options.model_copy(update={"data": _absolute_dvc_location(options.data, working_dir, folder)})
-    path = (folder / options.data).resolve()
+    path = _path_of_job(Path(options.data), working_dir, folder, or_else=" or a URL")
+    return options.model_copy(update={"data": path})
+
+
+def _with_model_of_job(options: TrainOptions, working_dir: WorkingDir | None, folder: Path) -> TrainOptions:
+    """Replace the path of the model's file by the path that the job must use."""
+    if options.model is None:
+        return options
+    file, function = split_location(options.model)
+    path = _path_of_job(Path(file), working_dir, folder)
+    return options.model_copy(update={"model": f"{path}:{function}" if function else path})
+
+
+def _path_of_job(file: Path, working_dir: WorkingDir | None, folder: Path, *, or_else: str = "") -> str:
+    """Return the path of a local file for the job: absolute on this machine, else relative to the working directory.
+
+    Args:
+        file: The file, absolute or relative to `folder`.
+        working_dir: The packed working directory; None if the job sees the files of this machine.
+        folder: The working directory.
+        or_else: What can be given instead of a file, for the error.
+
+    Raises:
+        DataError: The file is not part of the packed working directory.
+    """
+    path = (folder / file).resolve()
     if working_dir is None:
-        return options.model_copy(update={"data": str(path)})
+        return str(path)
     is_inside = path.is_relative_to(folder.resolve())
     relative_path = str(path.relative_to(folder.resolve())) if is_inside else ""
     if relative_path not in working_dir.files:
         reason = f"is excluded by {IGNORE_FILE} or .gitignore" if is_inside else "is not in the working directory"
         raise DataError(
-            f"{options.data} {reason}, so the cluster cannot read it."
-            if path.exists()
-            else f"{options.data} does not exist.",
-            allowed="a file in the working directory that is not excluded, or a URL",
-            next_step="Move the file, add the last line `!PATH` to the ignore file, or give a URL.",
+            f"{file} {reason}, so the cluster cannot read it." if path.exists() else f"{file} does not exist.",
+            allowed=f"a file in the working directory that is not excluded{or_else and ',' + or_else}",
+            next_step="Move the file, or add the last line `!PATH` to the ignore file"
+            + (", or give a URL." if or_else else "."),
         )
-    return options.model_copy(update={"data": relative_path})
+    return relative_path
 
 
 def _absolute_dvc_location(data: str, working_dir: WorkingDir | None, folder: Path) -> str:

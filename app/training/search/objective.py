@@ -3,26 +3,26 @@
 Each Ray worker imports this module, so it imports little. `app.training.search.tuner` chooses the parameters.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from ray import tune
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import StratifiedKFold
 
+from app.training.data.dataset import Rows
 from app.training.evaluation.predictions import predict
 from app.training.evaluation.scores import score
-from app.training.hyperparameters import ParameterValues
+from app.training.models.definition import ModelDefinition
+from app.training.models.parameters import ParameterValues
 
 
 def score_folds(
     config: ParameterValues,
     *,
-    rows: np.ndarray,
-    labels: np.ndarray,
+    definition: ModelDefinition,
+    rows: Rows,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
     fixed_parameters: ParameterValues,
     metric: str,
-    folds: int,
     seed: int,
     report: Callable[[dict[str, float]], object] = tune.report,
 ) -> None:
@@ -30,17 +30,18 @@ def score_folds(
 
     Args:
         config: Parameters of this trial.
-        rows: Shape (rows, columns), float32.
-        labels: Shape (rows,), class indices.
+        definition: The model.
+        rows: The training rows.
+        folds: Positions of the rows to fit on and of the rows to score, for each fold; the same in every trial.
         fixed_parameters: Parameters that are the same in every trial.
         metric: Metric of the score.
-        folds: Number of folds; every trial has the same folds.
-        seed: Seed of the folds and of the forests.
+        seed: Seed of the models.
         report: Called with the mean score as `{"score": mean}`.
     """
     scores = []
-    for train, test in StratifiedKFold(folds, shuffle=True, random_state=seed).split(rows, labels):
-        model = RandomForestClassifier(**fixed_parameters | config, random_state=seed, n_jobs=1)
-        model.fit(rows[train], labels[train])
-        scores.append(score(metric, predict(model, rows[test]), labels[test]))
+    for train, test in folds:
+        model = definition.fit(rows.take(train), fixed_parameters | config, seed=seed, n_jobs=1)
+        held_out = rows.take(test)
+        weights = None if held_out.weights is None else held_out.weights.to_numpy()
+        scores.append(score(metric, predict(model, held_out.features), held_out.target.to_numpy(), weights))
         report({"score": float(np.mean(scores))})

@@ -15,7 +15,9 @@ from mlflow.store.tracking import SEARCH_MAX_RESULTS_THRESHOLD
 from ray.tune import Callback
 from ray.tune.experiment import Trial
 
-from app.training.hyperparameters import ParameterValues
+from app.errors import MantaError
+from app.training.models.code_errors import summarize
+from app.training.models.parameters import ParameterValues
 
 log = logging.getLogger("manta.train")
 
@@ -92,6 +94,8 @@ class TrialRecorder(Callback):
     def __init__(self, client: MlflowClient, parent: Run, *, folds: int, earlier_count: int, total_count: int) -> None:
         self.results: list[TrialResult] = []
         """Trials that have ended since this search started or resumed."""
+        self.failures: list[str] = []
+        """Reasons of the trials that failed."""
         self.folds = folds
         self._client = client
         self._parent = parent
@@ -148,13 +152,16 @@ class TrialRecorder(Callback):
             self._total_count,
             state,
             result.score,
-            ", ".join(f"{name} {_format(value)}" for name, value in result.config.items()),
+            _format_config(result.config),
         )
         self._end_run(trial, "FINISHED", state)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_info: object) -> None:
-        """End the run of a trial that failed."""
+        """End the run of a trial that failed, and log the reason."""
         del iteration, trials
+        reason = _reason(trial)
+        self.failures.append(reason)
+        log.warning("a trial with %s failed: %s", _format_config(trial.config), reason)
         self._end_run(trial, "FAILED", None)
 
     def _end_run(self, trial: Trial, status: str, state: str | None) -> None:
@@ -171,6 +178,20 @@ class TrialRecorder(Callback):
 
 def _log_failure(error: MlflowException) -> None:
     log.warning("a trial could not be recorded in MLflow: %s", str(error).splitlines()[0][:200])
+
+
+def _reason(trial: Trial) -> str:
+    """Return the exception that ended a trial, without the frames of Ray."""
+    error = trial.get_pickled_error()
+    while (cause := getattr(error, "cause", None)) is not None:
+        error = cause
+    if error is None:
+        return "Ray recorded no reason; see Ray's log of the workers."
+    return str(error) if isinstance(error, MantaError) else summarize(error)
+
+
+def _format_config(config: ParameterValues) -> str:
+    return ", ".join(f"{name} {_format(value)}" for name, value in config.items())
 
 
 def _format(value: object) -> str:

@@ -1,6 +1,6 @@
 """The hyperparameter search with Ray Tune and Optuna, cross-validated on the training rows only.
 
-`app.training.hyperparameters` defines the search space. `app.training.search.trial_runs` records the trials.
+`app.training.models.search_space` defines the search space. `app.training.search.trial_runs` records the trials.
 """
 
 import json
@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable
 from typing import Final
 
-import numpy as np
 import optuna
 from mlflow import MlflowClient
 from optuna.distributions import (
@@ -25,16 +24,12 @@ from ray.tune.search.optuna import OptunaSearch
 
 from app.errors import ParameterError, PlatformError
 from app.models.registry import Registry
+from app.training.data.folds import folds as divide
 from app.training.data.split import Split
 from app.training.evaluation.metrics import find_metric
-from app.training.hyperparameters import (
-    Domain,
-    ForestParameters,
-    SearchSpace,
-    default_point,
-    is_integer,
-    parse_space,
-)
+from app.training.inputs import Inputs
+from app.training.models.parameters import Parameters, ParameterValues, to_json
+from app.training.models.search_space import Domain, contains, is_integer
 from app.training.options import DEFAULT_FOLDS, TrainOptions
 from app.training.ray_cluster import RayWorkers
 from app.training.search.objective import score_folds
@@ -54,34 +49,34 @@ CONDITIONS_TAG: Final = "search.terms"
 
 def search(
     options: TrainOptions,
-    parameters: ForestParameters,
+    inputs: Inputs,
     split: Split,
     workers: RayWorkers,
     *,
+    metric: str,
     registry: Registry,
     run_id: str,
-) -> ForestParameters:
+) -> ParameterValues:
     """Search the space, and return the parameters with the best score over all folds.
 
     Args:
-        options: Number of trials, search space and metric.
-        parameters: Parameters without a search. The search replaces those in the space, unless an option sets them.
+        options: Number of trials, number of folds and seed.
+        inputs: The model, the search space, and the parameters without a search.
         split: The data; the search uses only the training rows.
         workers: The CPUs of the cluster, which runs trials in parallel.
+        metric: Metric of the score.
         registry: Where the nested runs are recorded.
         run_id: The run of the search. Trials that it already has count, and Optuna learns from them.
 
     Raises:
         ParameterError: The run to resume searched with other options.
-        PlatformError: No trial scored every fold.
+        PlatformError: No trial scored every fold. The message has the reason of the last trial that failed.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     client = MlflowClient(tracking_uri=registry.uri)
     parent = client.get_run(run_id)
-    option_parameters = options.forest_parameters()
-    space = {name: domain for name, domain in parse_space(options.space).items() if name not in option_parameters}
     folds, trial_count = options.folds or DEFAULT_FOLDS, options.trials or 0
-    _check_conditions(client, parent.data.tags, run_id, _conditions(options, parameters, space, split, folds))
+    _check_conditions(client, parent.data.tags, run_id, _conditions(options, inputs, split, folds, metric))
     earlier_trials = read_ended_trials(client, parent)
     log.info(
         "%d of %d trials are done; to continue this search after an interruption: --resume %s",
@@ -91,42 +86,41 @@ def search(
     )
     recorder = TrialRecorder(client, parent, folds=folds, earlier_count=len(earlier_trials), total_count=trial_count)
     if len(earlier_trials) < trial_count:
-        searcher = _searcher(options, space, earlier_trials, feature_count=split.train.features.shape[1])
-        objective = _objective(options, parameters, split, folds)
+        searcher = _searcher(options, inputs, earlier_trials, metric)
+        objective = _objective(options, inputs, split, folds, metric)
         _run_trials(objective, searcher, recorder, workers, count=trial_count - len(earlier_trials))
-    sign = find_metric(options.metric).sign
+    sign = find_metric(metric).sign
     complete = [trial for trial in [*earlier_trials, *recorder.results] if trial.is_complete]
     if not complete:
+        reason = f" The last trial that failed: {recorder.failures[-1]}" if recorder.failures else ""
         raise PlatformError(
-            "No trial scored every fold.",
-            next_step=f"See Ray's log of the workers, then continue with --resume {run_id}.",
+            f"No trial scored every fold.{reason}",
+            next_step=f"Correct the reason. If neither the file nor the options change: --resume {run_id}",
         )
     best = max(complete, key=lambda trial: sign * trial.score)
-    log.info(
-        "the best of %d trials has %s %.4f", len(earlier_trials) + len(recorder.results), options.metric, best.score
-    )
-    return ForestParameters.model_validate(parameters.model_dump() | best.config)
+    log.info("the best of %d trials has %s %.4f", len(earlier_trials) + len(recorder.results), metric, best.score)
+    return inputs.parameters | best.config
 
 
-def distribution(name: str, domain: Domain) -> BaseDistribution:
+def distribution(name: str, domain: Domain, parameters: Parameters) -> BaseDistribution:
     """Return the Optuna distribution of a parameter."""
     if isinstance(domain, list):
         return CategoricalDistribution(domain)
-    if is_integer(name):
+    if is_integer(name, domain, parameters):
         return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
     return FloatDistribution(float(domain.low), float(domain.high), log=domain.log)
 
 
-def _searcher(
-    options: TrainOptions, space: SearchSpace, earlier_trials: list[TrialResult], *, feature_count: int
-) -> OptunaSearch:
+def _searcher(options: TrainOptions, inputs: Inputs, earlier_trials: list[TrialResult], metric: str) -> OptunaSearch:
     """Create Optuna's searcher, and add the earlier trials to it."""
-    # The first trial has scikit-learn's default parameters, so the best trial is at least as good as the defaults.
-    defaults = default_point(space, feature_count=feature_count)
+    # The first trial has the default parameters, so the best trial is at least as good as the defaults.
+    point = inputs.definition.default_point(feature_count=inputs.dataset.rows.features.shape[1])
+    defaults = {name: point[name] for name in inputs.space} if contains(inputs.space, point) else None
+    parameters = inputs.definition.parameters
     searcher = OptunaSearch(
-        {name: distribution(name, domain) for name, domain in space.items()},
+        {name: distribution(name, domain, parameters) for name, domain in inputs.space.items()},
         metric="score",
-        mode="min" if find_metric(options.metric).is_loss else "max",
+        mode="min" if find_metric(metric).is_loss else "max",
         # With the same seed a resumed search would propose the parameters of the earlier trials again.
         seed=(options.seed + len(earlier_trials)) % 2**32,
         points_to_evaluate=[defaults] if defaults is not None and not earlier_trials else None,
@@ -136,15 +130,15 @@ def _searcher(
     return searcher
 
 
-def _objective(options: TrainOptions, parameters: ForestParameters, split: Split, folds: int) -> Callable[..., None]:
+def _objective(options: TrainOptions, inputs: Inputs, split: Split, folds: int, metric: str) -> Callable[..., None]:
     """Bind the objective to its data, which goes into Ray's object store once."""
     objective: Callable[..., None] = tune.with_parameters(
         score_folds,
-        rows=np.ascontiguousarray(split.train.features, dtype=np.float32),
-        labels=np.unique(split.train.target, return_inverse=True)[1],
-        fixed_parameters=parameters.model_dump(),
-        metric=options.metric,
-        folds=folds,
+        definition=inputs.definition,
+        rows=split.train,
+        folds=list(divide(split.train, task=inputs.task, count=folds, seed=options.seed)),
+        fixed_parameters=inputs.parameters,
+        metric=metric,
         seed=options.seed,
     )
     return objective
@@ -174,16 +168,17 @@ def _run_trials(
         ).fit()
 
 
-def _conditions(
-    options: TrainOptions, parameters: ForestParameters, space: SearchSpace, split: Split, folds: int
-) -> dict[str, object]:
+def _conditions(options: TrainOptions, inputs: Inputs, split: Split, folds: int, metric: str) -> dict[str, object]:
     """Return everything that the score of a trial depends on, except the parameters of the trial, for JSON."""
+    fixed = {name: value for name, value in inputs.parameters.items() if name not in inputs.space}
     return {
         "space": {
-            name: domain if isinstance(domain, list) else domain.model_dump() for name, domain in sorted(space.items())
+            name: domain if isinstance(domain, list) else domain.model_dump()
+            for name, domain in sorted(inputs.space.items())
         },
-        "fixed": parameters.model_dump(exclude=set(space)),
-        "metric": options.metric,
+        "fixed": json.loads(to_json(fixed)),
+        **inputs.definition.tags,
+        "metric": metric,
         "folds": folds,
         "seed": options.seed,
         "test_size": options.test_size,

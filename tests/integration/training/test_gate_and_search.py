@@ -20,7 +20,7 @@ from sklearn.ensemble import RandomForestClassifier
 from app.names import MODEL_NAME
 from app.training.data import sources
 from app.training.data.split import split_dataset
-from app.training.provenance import forest_fingerprint
+from app.training.models.fingerprint import model_fingerprint
 from tests.support.json_object import JsonObject
 from tests.support.local import MANTA, LocalFolder, RunningPlatform, clean_environment
 from tests.support.mlflow_proxy import MlflowProxy
@@ -177,7 +177,7 @@ def test_a_forest_is_unchanged_when_a_worker_is_killed_during_the_fit(
     expected = RandomForestClassifier(300, max_depth=3, random_state=42, n_jobs=-1)
     expected.fit(split.train.features, split.train.target)
     assert killed_pids
-    assert read_result((local.folder / "lost.log").read_text())["fingerprint"] == forest_fingerprint(expected)
+    assert read_result((local.folder / "lost.log").read_text())["fingerprint"] == model_fingerprint(expected)
 
 
 def test_a_job_waits_for_a_free_cpu_logs_the_reason_and_gives_up_after_the_timeout(
@@ -238,7 +238,7 @@ def test_a_fitted_model_is_saved_and_registered_later_when_mlflow_goes_away(
     assert registry.get_model_version(MODEL_NAME, result["version"]).run_id == result["run_id"]
     split = split_dataset(sources.load_bundled("wine"), task="classification", test_size=0.2, seed=42)
     expected = RandomForestClassifier(12, random_state=42).fit(split.train.features, split.train.target)
-    assert result["fingerprint"] == forest_fingerprint(expected)
+    assert result["fingerprint"] == model_fingerprint(expected)
 
 
 def _runs_training(process: psutil.Process) -> bool:

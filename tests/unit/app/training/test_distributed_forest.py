@@ -27,7 +27,7 @@ ROWS = pd.DataFrame(VALUES, columns=list("abcdefgh"))
 LABELS = pd.Series(np.array(["x", "y", "z"], dtype=object)[CLASS_INDICES])
 
 
-def fit_in_slices(model: Any, target: pd.Series) -> Any:  # noqa: ANN401 - one of the four forests
+def fit_in_slices(model: Any, target: pd.Series, weights: np.ndarray | None = None) -> Any:  # noqa: ANN401 - one of the four forests
     """Fit the forest as Ray workers do, from read-only arrays."""
     template, labels = distributed_forest.encode(model, target)
     rows = np.ascontiguousarray(ROWS, dtype=np.float32)
@@ -35,9 +35,11 @@ def fit_in_slices(model: Any, target: pd.Series) -> Any:  # noqa: ANN401 - one o
     trees = [
         tree
         for offset, count in distributed_forest.tree_slices(model.n_estimators, 2)
-        for tree in distributed_forest.fit_slice(template, rows, labels, offset, count)
+        for tree in distributed_forest.fit_slice(template, rows, labels, weights, offset, count)
     ]
-    return distributed_forest.assemble(model, trees, pd.DataFrame(rows, columns=ROWS.columns, copy=False), target)
+    return distributed_forest.assemble(
+        model, trees, pd.DataFrame(rows, columns=ROWS.columns, copy=False), target, weights
+    )
 
 
 def attributes(forest: Any) -> JsonObject:  # noqa: ANN401 - one of the four forests
@@ -83,6 +85,15 @@ def test_a_forest_fitted_in_slices_is_equal_to_one_fit_bit_for_bit(model: Any) -
         sliced_fit = fit_in_slices(model, target)
 
     assert attributes(sliced_fit) == attributes(single_fit)
+
+
+def test_sample_weights_reach_every_slice() -> None:
+    model = RandomForestClassifier(11, class_weight="balanced", random_state=3)
+    weights = np.linspace(0.1, 3, len(ROWS))
+
+    sliced_fit = fit_in_slices(model, LABELS, weights)
+
+    assert attributes(sliced_fit) == attributes(clone(model).fit(ROWS, LABELS, weights))
 
 
 def test_the_scikit_learn_code_that_slices_depend_on_has_not_changed() -> None:

@@ -2,9 +2,13 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from app.errors import ParameterError
-from app.training.hyperparameters import DEFAULT_SPACE, default_point, parse_space
+from app.training.models.forest import ForestDefinition
+from app.training.models.forest_parameters import SPACES
+from app.training.models.search_space import contains, parse_space
 from app.training.options import TrainOptions
 from app.training.search.tuner import distribution
+
+FOREST = ForestDefinition("classification")
 
 
 @pytest.mark.parametrize(
@@ -16,12 +20,12 @@ from app.training.search.tuner import distribution
         ('{"depth": [1]}', "no parameter 'depth'. Allowed: n_estimators, max_depth"),
         ('{"max_depth": []}', "max_depth is an empty list"),
         ('{"max_depth": {"low": 5, "high": 5}}', "max_depth is empty: 5 is not below 5"),
-        ('{"max_depth": {"low": 1.5, "high": 5}}', "bounds that are not integers"),
+        ('{"max_depth": {"low": 1.5, "high": 5}}', "max_depth contains 1.5"),
         ('{"max_depth": {"low": 2, "high": 5, "step": 1}}', "cannot be read"),
         ('{"max_features": {"low": 0, "high": 1, "log": true}}', "starts at or below 0"),
         ('{"max_features": {"low": 0.5, "high": 1.5}}', "max_features contains 1.5"),
         ('{"max_features": ["all"]}', "max_features contains 'all'"),
-        ('{"criterion": {"low": 1, "high": 2}}', "takes one of a list of words"),
+        ('{"criterion": {"low": 1, "high": 2}}', "criterion contains 1, which A forest does not accept"),
         ('{"min_samples_leaf": [0]}', "min_samples_leaf contains 0"),
         ('{"max_features": {"low": NaN, "high": 1}}', "cannot be read"),
     ],
@@ -39,7 +43,7 @@ def test_each_domain_becomes_an_optuna_distribution() -> None:
         '"criterion": ["gini", "entropy"], "n_estimators": {"low": 10, "high": 90}}'
     )
 
-    distributions = {name: distribution(name, domain) for name, domain in space.items()}
+    distributions = {name: distribution(name, domain, FOREST.parameters) for name, domain in space.items()}
 
     assert distributions == {
         "max_depth": IntDistribution(2, 9, log=True),
@@ -50,9 +54,10 @@ def test_each_domain_becomes_an_optuna_distribution() -> None:
 
 
 def test_the_default_search_space_contains_the_defaults_of_scikit_learn() -> None:
-    point = default_point(DEFAULT_SPACE, feature_count=16)
+    point = FOREST.default_point(feature_count=16)
 
-    assert point == {
+    assert contains(SPACES["classification"], point)
+    assert {name: point[name] for name in SPACES["classification"]} == {
         "max_features": 0.25,
         "min_samples_leaf": 1,
         "criterion": "gini",
@@ -63,7 +68,7 @@ def test_the_default_search_space_contains_the_defaults_of_scikit_learn() -> Non
 
 @pytest.mark.parametrize("space", ['{"max_depth": {"low": 2, "high": 9}}', '{"criterion": ["entropy"]}'])
 def test_a_search_space_without_the_defaults_of_scikit_learn_has_no_default_point(space: str) -> None:
-    assert default_point(parse_space(space), feature_count=16) is None
+    assert not contains(parse_space(space), FOREST.default_point(feature_count=16))
 
 
 def test_a_parameter_that_an_option_sets_is_not_searched() -> None:

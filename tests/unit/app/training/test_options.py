@@ -4,9 +4,9 @@ from typer.testing import CliRunner
 from app.command import single_command_app
 from app.errors import ParameterError
 from app.settings import Settings
-from app.training import job
 from app.training.command_line import create_command
-from app.training.hyperparameters import ForestParameters
+from app.training.inputs import read_inputs
+from app.training.models.forest import ForestDefinition
 from app.training.options import TrainOptions
 
 
@@ -28,6 +28,7 @@ def test_options_survive_the_round_trip_through_a_command_line() -> None:
         trees=7,
         max_features=0.5,
         class_weight="balanced",
+        name="houses",
         test_size=0.3,
         seed=1,
         metric="log_loss",
@@ -97,15 +98,15 @@ def test_a_value_outside_its_range_exits_with_code_2(argv: list[str]) -> None:
 def test_width_height_and_steps_set_the_synthetic_data_and_the_forest(
     options: TrainOptions, tree_count: int, max_depth: int, max_features: float, row_count: int
 ) -> None:
-    dataset, parameters = job.read_inputs(options, Settings())
+    inputs = read_inputs(options, Settings())
 
-    assert (parameters.n_estimators, parameters.max_depth) == (tree_count, max_depth)
-    assert parameters.max_features == pytest.approx(max_features)
-    assert len(dataset.rows.target) == row_count
+    assert (inputs.parameters["n_estimators"], inputs.parameters["max_depth"]) == (tree_count, max_depth)
+    assert inputs.parameters["max_features"] == pytest.approx(max_features)
+    assert len(inputs.dataset.rows.target) == row_count
 
 
 def test_the_data_set_in_the_settings_is_the_default() -> None:
-    dataset, parameters = job.read_inputs(TrainOptions(), Settings(dataset="wine"))
+    inputs = read_inputs(TrainOptions(), Settings(dataset="wine"))
 
-    assert dataset.name == "wine"
-    assert parameters == ForestParameters(n_estimators=100, max_depth=None, max_features="sqrt")
+    assert inputs.dataset.name == "wine"
+    assert inputs.parameters == ForestDefinition("classification").parameters.defaults

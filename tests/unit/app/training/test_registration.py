@@ -13,7 +13,7 @@ from app.training import registration
 from app.training.data.dataset import Rows
 from app.training.evaluation.baseline import Baseline
 from app.training.evaluation.promotion_gate import GateConfig, HeldOutRows
-from app.training.provenance import forest_fingerprint
+from app.training.models.fingerprint import model_fingerprint
 from app.training.registration import FittedModel
 
 FEATURES = pd.DataFrame(np.random.default_rng(1).normal(size=(40, 2)), columns=["a b", "labels"], index=range(5, 45))
@@ -30,6 +30,7 @@ def fitted_forest(target: pd.Series) -> FittedModel:
         gate=GateConfig(metric="f1", margin=0.01, force=True),
         promote=False,
         dataset="houses",
+        description="Random forest with 5 trees",
         tags={"data.fingerprint": "f"},
         params={"n_estimators": 5, "max_depth": None},
         fit_s=1.5,
@@ -46,7 +47,7 @@ def test_a_saved_forest_is_restored_unchanged(tmp_path: Path, labels: tuple[str 
     restored, run_id = registration.restore(tmp_path)
 
     assert run_id == "r"
-    assert forest_fingerprint(restored.model) == forest_fingerprint(forest.model)
+    assert model_fingerprint(restored.model) == model_fingerprint(forest.model)
     pd.testing.assert_frame_equal(restored.held_out.rows.features, FEATURES)
     pd.testing.assert_series_equal(restored.held_out.rows.target, target, check_names=False)
     assert restored.held_out.baseline == forest.held_out.baseline
