@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,8 @@ from tests.support.waiting import wait_for
 
 PROJECT: Final = Path(__file__).parents[2]
 PASSPHRASE: Final = "of a throw-away stack"  # noqa: S105 - no stack with data uses it
+UP_TIMEOUT_S: Final = 600
+"""Longest time from the last action of a test until `pulumi up` returns."""
 INTERRUPT_TIMEOUT_S: Final = 600
 """Longest time until an update reaches the state at which a test interrupts it."""
 
@@ -89,6 +91,16 @@ class LiveStack:
             return subprocess.Popen(
                 command, cwd=self.folder, env={**os.environ, **self.environment}, stdout=log, stderr=log
             )
+
+    @contextlib.contextmanager
+    def running_up(self) -> Iterator[None]:
+        """Run `pulumi up` while the block runs, and wait for its end afterwards. If the block fails, kill it."""
+        update = self.start_up()
+        try:
+            yield
+            assert update.wait(UP_TIMEOUT_S) == 0, self._log.read_text()
+        finally:
+            _kill_with_children(update)
 
     def interrupt(self, update: "subprocess.Popen[bytes]", *, at: str, when: Callable[[], object]) -> None:
         """Kill `pulumi up` when a condition holds, and remove the lock of its state.

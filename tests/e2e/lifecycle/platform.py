@@ -69,6 +69,31 @@ def train(stack: LiveStack, folder: Path) -> str:
     return process.stdout
 
 
+def train_on_pending_cluster(stack: LiveStack) -> str:
+    """Train with `manta train --pending` while an update waits, and return the output."""
+    command = ["manta", "train", "--pending", "--stack", stack.name, "--trees", "100"]
+    process = subprocess.run(
+        command,
+        cwd=stack.folder,
+        env={**os.environ, **stack.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_TIMEOUT_S,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
+
+
+def find_problems(stack: LiveStack) -> dict[str, JsonObject]:
+    """Run `manta doctor`, and return its findings by the name of the check."""
+    command = ["manta", "doctor", "--json", "--stack", stack.name]
+    process = subprocess.run(
+        command, cwd=stack.folder, env={**os.environ, **stack.environment}, capture_output=True, text=True, check=False
+    )
+    return {finding["check"]: finding for finding in json.loads(process.stdout)["findings"]}
+
+
 def load_model(stack: LiveStack) -> JsonObject:
     """Load the champion on every replica, and return the response."""
     outputs = stack.outputs()
