@@ -24,6 +24,7 @@ from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.replica import Replica
 from app.serving.requests import body, json_rows, npy_rows
 from app.serving.requests.admission import BodyCharge, ByteBudget, Places
+from app.serving.requests.deadlines import Deadlines
 from app.serving.requests.json_readers import JsonReaders
 from app.serving.requests.limits import SMALL_BODY_BYTES, RequestLimits
 from app.serving.requests.row_errors import shortened
@@ -72,6 +73,7 @@ class PredictionHandler:
         self._limits = limits
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="predict")
         self._json_readers = JsonReaders(processes=threads)
+        self._deadlines = Deadlines(limits.body_timeout_s)
         self._schema_source: Columns | None = None
         self._schema = RowSchema(names=(), kinds=())
         self.budget = ByteBudget(limits.held_bytes)
@@ -90,7 +92,7 @@ class PredictionHandler:
             content, content_type = await body.read(
                 request,
                 max_bytes=self._limits.body_bytes,
-                timeout_s=self._limits.body_timeout_s,
+                deadlines=self._deadlines,
                 content_types=CONTENT_TYPES,
                 charge=charge,
             )

@@ -23,6 +23,7 @@ from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
 from app.serving.predict import PredictionHandler
 from app.serving.requests import body
+from app.serving.requests.deadlines import Deadlines
 from app.serving.requests.limits import RequestLimits
 from app.serving.schemas import Health, LoadRequest, LoadResponse, ModelInfo, ModelStatus, PredictResponse
 
@@ -111,11 +112,12 @@ def create_api(
 
 def _add_load(api: FastAPI, fleet: Fleet, *, limits: RequestLimits, token_check: Sequence[Dependency]) -> None:
     """Add the path that loads a version."""
+    deadlines = Deadlines(limits.body_timeout_s)
 
     @api.post("/model/load", dependencies=token_check, responses=openapi.LOAD_PROBLEMS)
     async def load(request: Request) -> LoadResponse:
         """Serve a version on every replica and make it the champion. If a replica refuses it, nothing changes."""
-        content, _ = await body.read(request, max_bytes=limits.control_body_bytes, timeout_s=limits.body_timeout_s)
+        content, _ = await body.read(request, max_bytes=limits.control_body_bytes, deadlines=deadlines)
         load_request = body.parse(LoadRequest, content, form=LOAD_FORM) if content else LoadRequest()
         version, replicas = await fleet.load(load_request)
         return LoadResponse(
@@ -173,11 +175,12 @@ def _add_status(api: FastAPI, fleet: Fleet, follower: AliasFollower, access: Acc
 
 def _add_webhook(api: FastAPI, follower: AliasFollower, *, limits: RequestLimits, secret: SecretStr) -> None:
     """Add the path of MLflow's webhook, which makes the fleet read the alias at once."""
+    deadlines = Deadlines(limits.body_timeout_s)
 
     @api.post("/model/webhook", status_code=HTTPStatus.ACCEPTED, responses=openapi.WEBHOOK_PROBLEMS)
     async def on_webhook(request: Request, tasks: BackgroundTasks) -> None:
         """Receive MLflow's alias webhook. The fleet reads the alias at once; the content of the event is not used."""
-        content, _ = await body.read(request, max_bytes=limits.control_body_bytes, timeout_s=limits.body_timeout_s)
+        content, _ = await body.read(request, max_bytes=limits.control_body_bytes, deadlines=deadlines)
         webhook.verify(request.headers, content, secret=secret)
         tasks.add_task(follower.poll)
 

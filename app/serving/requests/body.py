@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from app.errors import BodyTimeoutError, InvalidBodyError, MantaError, MediaTypeError, TooLargeError
 from app.serving.requests.admission import BodyCharge
+from app.serving.requests.deadlines import Deadlines
 from app.serving.requests.limits import SMALL_BODY_BYTES
 from app.serving.requests.row_errors import shortened
 
@@ -29,7 +30,7 @@ async def read(
     request: Request,
     *,
     max_bytes: int,
-    timeout_s: float,
+    deadlines: Deadlines,
     content_types: Collection[str] = (JSON,),
     charge: BodyCharge | None = None,
 ) -> tuple[bytes | bytearray, str]:
@@ -38,7 +39,7 @@ async def read(
     Args:
         request: The request.
         max_bytes: Maximum size of the body, in bytes.
-        timeout_s: Seconds that the client may take to send the body.
+        deadlines: Ends the reading if the client takes too long to send the body.
         content_types: Accepted content types.
         charge: Counts the received bytes of a body that is not small; None if `max_bytes` allows small bodies only.
 
@@ -58,7 +59,7 @@ async def read(
     if content_length.isdigit() and (len(content_length) > MAX_LENGTH_DIGITS or int(content_length) > max_bytes):
         raise _too_large(max_bytes)
     content_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
-    body = await _receive_in_time(request, max_bytes=max_bytes, timeout_s=timeout_s, charge=charge)
+    body = await _receive_in_time(request, deadlines, max_bytes=max_bytes, charge=charge)
     if body and content_type not in content_types:
         raise MediaTypeError(
             f"The body's content type is {shortened(content_type) or 'missing'}.",
@@ -69,31 +70,23 @@ async def read(
 
 
 async def _receive_in_time(
-    request: Request, *, max_bytes: int, timeout_s: float, charge: BodyCharge | None
+    request: Request, deadlines: Deadlines, *, max_bytes: int, charge: BodyCharge | None
 ) -> bytes | bytearray:
-    """Receive all parts of a body, or raise `BodyTimeoutError`. `asyncio.timeout` would take five times as long."""
-    task = asyncio.current_task()
-    has_expired = False
-
-    def expire() -> None:
-        nonlocal has_expired
-        has_expired = True
-        if task is not None:
-            task.cancel()
-
-    timer = asyncio.get_running_loop().call_later(timeout_s, expire)
+    """Receive all parts of a body, or raise `BodyTimeoutError`."""
+    deadlines.begin()
     try:
         return await _receive(request, max_bytes=max_bytes, charge=charge)
     except asyncio.CancelledError as error:
-        if not has_expired or task is None or task.uncancel() > 0:  # the request was cancelled by somebody else
+        task = asyncio.current_task()
+        if not deadlines.have_passed() or task is None or task.uncancel() > 0:  # it was cancelled by somebody else
             raise
         raise BodyTimeoutError(
             "The request body was not complete in time.",
-            allowed=f"{timeout_s:g} s for the whole body",
+            allowed=f"{deadlines.timeout_s:g} s for the whole body",
             next_step="Send the body faster, or split the rows over several requests.",
         ) from error
     finally:
-        timer.cancel()
+        deadlines.end()
 
 
 async def _receive(request: Request, *, max_bytes: int, charge: BodyCharge | None) -> bytes | bytearray:
