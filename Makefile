@@ -48,7 +48,7 @@ unit-app: .venv/.dev
 unit-rest: .venv/.dev
 	$(BIN)/pytest tests/unit $(addprefix --ignore ,$(LEARNING))
 
-integration: .venv/.dev ## integration tests: real Ray and MLflow processes on this machine
+integration: .venv/.dev .venv/.stores ## integration tests: real Ray and MLflow processes on this machine
 	$(BIN)/pytest tests/integration
 
 hostile: .venv/.dev ## requests and model files that try to take the platform on this machine down (eight minutes)
@@ -81,6 +81,7 @@ lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 ta
 	$(LOCK) pyproject.toml --group build -c requirements/dev.txt -o requirements/app.txt
 	$(LOCK) --group infra -c requirements/dev.txt -o requirements/infra.txt
 	$(LOCK) --group mlflow -o requirements/mlflow.txt
+	$(LOCK) --group stores -o requirements/stores.txt
 	for peer in bentoml litserve mlserver; do $(LOCK) --group $$peer -o requirements/benchmark/$$peer.txt; done
 
 clean: ## remove .venv and the local platform's state; keep the passphrase and the settings of stacks
@@ -101,4 +102,10 @@ clean: ## remove .venv and the local platform's state; keep the passphrase and t
 
 .venv/.dev: .venv/.app requirements/dev.txt
 	$(INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Servers of object stores for the integration tests, in an environment of their own.
+.venv/.stores: .venv/bin/python requirements/stores.txt
+	$(PYTHON) -m venv .venv/stores
+	.venv/stores/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/stores.txt
 	@touch $@

@@ -36,7 +36,11 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
         ] = None,
         data: Annotated[
             str | None,
-            typer.Option(help="CSV or Parquet file: path, http(s) URL or dvc:PATH@REV.", rich_help_panel=DATA_PANEL),
+            typer.Option(
+                help="CSV or Parquet file, or folder of Parquet files: path, https://, s3://, gs://, abfs:// "
+                "or dvc:PATH@REV.",
+                rich_help_panel=DATA_PANEL,
+            ),
         ] = None,
         target: Annotated[
             str | None, typer.Option(help="Column of --data to predict.", rich_help_panel=DATA_PANEL)

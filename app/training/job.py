@@ -176,7 +176,10 @@ def _log_dataset(dataset: Dataset) -> None:
     mlflow.log_input(
         from_pandas(
             table,
-            source=dataset.source if is_file_or_url else CodeDatasetSource(tags={"function": dataset.source}),
+            # MLflow knows Azure's URLs by their scheme with TLS only, which means the same to pyarrow.
+            source=dataset.source.replace("abfs://", "abfss://", 1)
+            if is_file_or_url
+            else CodeDatasetSource(tags={"function": dataset.source}),
             targets=target_name,
             name=dataset.name,
             digest=dataset.fingerprint[:DIGEST_LENGTH],

@@ -8,7 +8,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from app.errors import DataError
 from app.training import run_tags
@@ -16,6 +16,9 @@ from app.training.git import DIRTY_SUFFIX
 
 PREFIX: Final = "dvc:"
 """Prefix of a location in a DVC repository: `dvc:PATH` in the working tree, `dvc:PATH@REV` at a git revision."""
+
+CHUNK_BYTES: Final = 2**20
+"""Size of the parts in which a file is copied."""
 
 STORAGE_STEP: Final = (
     "Check that the repository's DVC storage is reachable and has the file: run dvc pull here, "
@@ -41,26 +44,21 @@ class DvcLocation:
         return f"{PREFIX}{self.path}" + (f"@{self.revision}" if self.revision else "")
 
 
-@dataclass(frozen=True, kw_only=True)
-class DvcFile:
-    """The content of a file, and the revision that it was read at."""
-
-    content: bytes
-    tags: dict[str, str]
-    """Run tags: `data.revision`, the git commit, with `DIRTY_SUFFIX` if the commit does not record this content; and
-    `data.md5`, DVC's hash of the file."""
-
-
 def is_dvc_location(location: str) -> bool:
     """Whether a location is in a DVC repository."""
     return location.startswith(PREFIX)
 
 
-def read(text: str) -> DvcFile:
-    """Read a file from DVC's cache or remote storage.
+def copy(text: str, target: BinaryIO) -> dict[str, str]:
+    """Copy a file from DVC's cache or remote storage into an open file.
 
     Args:
         text: `dvc:PATH[@REV]`.
+        target: The file to write to.
+
+    Returns:
+        Run tags: `data.revision`, the git commit, with `DIRTY_SUFFIX` if the commit does not record this content; and
+        `data.md5`, DVC's hash of the file.
 
     Raises:
         DataError: DVC is not installed; the repository, revision or file does not exist; the content is not
@@ -80,7 +78,7 @@ def read(text: str) -> DvcFile:
         file_system = _open_file_system(root, location.revision)
         recorded_md5 = _recorded_md5(file_system, relative_path)
         with file_system.open(relative_path, "rb") as file:
-            content: bytes = file.read()
+            md5 = _copy(file, target)
         if location.revision:
             revision = file_system.repo.get_rev()
         else:
@@ -93,12 +91,21 @@ def read(text: str) -> DvcFile:
         raise DataError(
             f"{text} cannot be read: {error}.", next_step="Give a file and a revision that the repository has."
         ) from error
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != recorded_md5:
+    if md5 != recorded_md5:
         raise DataError(
             f"{text} does not match the hash that DVC records: the file was changed, or was never added to DVC.",
             next_step=f"Add it: dvc add {relative_path}; or give a revision: {PREFIX}{location.path}@REV.",
         )
-    return DvcFile(content=content, tags={run_tags.DATA_REVISION: revision, run_tags.DATA_MD5: recorded_md5})
+    return {run_tags.DATA_REVISION: revision, run_tags.DATA_MD5: recorded_md5}
+
+
+def _copy(source: BinaryIO, target: BinaryIO) -> str:
+    """Copy a file, and return the MD5 of its content, in hex."""
+    digest = hashlib.md5(usedforsecurity=False)
+    while chunk := source.read(CHUNK_BYTES):
+        digest.update(chunk)
+        target.write(chunk)
+    return digest.hexdigest()
 
 
 def _find_repository(path: Path, text: str) -> Path:

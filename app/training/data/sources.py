@@ -3,25 +3,30 @@
 `app.training.data.split` decides which rows are held out.
 """
 
-import io
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
-import httpx
 import pandas as pd
+from pyarrow.fs import LocalFileSystem
 from sklearn import datasets
 from sklearn.utils import Bunch
 
 from app.errors import DataError, ParameterError
 from app.training import run_tags
-from app.training.data import dvc
+from app.training.data import dvc, files, object_stores
 from app.training.data.columns import ColumnRoles, rows_from_frame
 from app.training.data.dataset import Dataset
+from app.training.data.files import OpenedFile
 from app.training.data.leaks import find_leaks
+from app.training.data.object_stores import StoredPath
+from app.training.data.parquet_folder import read_folder
+from app.training.data.tables import GZIPPED_CSV, check_csv_head, find_ending, read_table
 from app.training.data.targets import task_of
 
 BUNDLED_DATASETS: Final[dict[str, Callable[..., Bunch]]] = {
@@ -37,19 +42,6 @@ TAG_LENGTH: Final = 500
 """Longest tag. MLflow cuts longer ones, or refuses them, depending on its version."""
 
 log = logging.getLogger("manta.train")
-
-DOWNLOAD_TIMEOUT_S: Final = 60.0
-"""Timeout for each read from the server of a `--data` URL."""
-
-DOWNLOAD_LIMIT_BYTES: Final = 2 * 1024**3
-"""Largest file that `--data` downloads."""
-
-READERS: Final[dict[str, Callable[..., pd.DataFrame]]] = {
-    ".csv": pd.read_csv,
-    ".csv.gz": lambda source: pd.read_csv(source, compression="gzip"),
-    ".parquet": pd.read_parquet,
-}
-"""Function that reads a file, by file ending."""
 
 
 def load_bundled(name: str) -> Dataset:
@@ -91,45 +83,33 @@ def make_synthetic(*, n_samples: int, seed: int = 42) -> Dataset:
 def read_file(
     location: str, *, target: str, group: str | None = None, time: str | None = None, weight: str | None = None
 ) -> Dataset:
-    """Read a CSV or Parquet file from this machine, over HTTP(S), or from DVC.
+    """Read a table from this machine, over HTTP(S), from an object store, or from DVC.
 
     Args:
-        location: Path, URL, or `dvc:PATH[@REV]`; the file ending decides the format (`READERS`).
+        location: Path, URL, or `dvc:PATH[@REV]`. A file's ending decides the format; a folder holds Parquet files.
         target: Column to predict; every column without a role is a feature.
         group: See `from_frame`.
         time: See `from_frame`.
         weight: See `from_frame`.
 
     Raises:
-        DataError: The file cannot be read or is empty, or its rows are not usable (see `from_frame`).
+        DataError: The data cannot be read, is empty, does not fit the memory, or was changed while it was read; or
+            its rows are not usable (see `from_frame`).
     """
-    path = _file_path(location)
-    reader = next((READERS[ending] for ending in READERS if path.lower().endswith(ending)), None)
-    if reader is None:
-        raise DataError(
-            f"{location} has no known file ending.",
-            allowed=", ".join(READERS),
-            next_step="Save the table in one of these formats.",
-        )
-    content, tags = _read_content(location)
-    if not content.strip():
-        raise DataError(f"{location} is empty.", next_step="Give a file with a header and rows.")
-    try:
-        frame = reader(io.BytesIO(content))
-    except (ValueError, OSError, EOFError) as error:  # pandas' and pyarrow's parse errors are ValueErrors
-        raise DataError(
-            f"{location} cannot be read as {_format_name(path)}: {str(error).strip().splitlines()[0]}",
-            next_step="Check that the file is complete and that its ending matches its format.",
-        ) from error
-    dataset = from_frame(
-        frame, target=target, name=Path(path).name, source=location, group=group, time=time, weight=weight
-    )
+    frame, tags = _read(location)
+    name = PurePosixPath(_path_of(location)).name or location
+    dataset = from_frame(frame, target=target, name=name, source=location, group=group, time=time, weight=weight)
     return replace(dataset, tags=dataset.tags | tags)
 
 
+def is_local(location: str) -> bool:
+    """Whether a location is a path on this machine, whether or not it exists."""
+    return "://" not in location and not dvc.is_dvc_location(location)
+
+
 def is_local_file(source: str) -> bool:
-    """Whether the source of a data set is a file on this machine."""
-    return Path(source).is_file()
+    """Whether the source of a data set is a file or a folder on this machine."""
+    return Path(source).exists()
 
 
 def from_frame(
@@ -172,46 +152,38 @@ def from_frame(
     return Dataset(name=name, source=source, rows=rows, tags=tags)
 
 
-def _file_path(location: str) -> str:
-    """Return the path in a location, without the URL's host and query or the DVC revision."""
-    path = dvc.DvcLocation.parse(location).path if dvc.is_dvc_location(location) else location
-    return urlsplit(location).path if "://" in location else path
+def _read(location: str) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the table at a location, and additional tags of the run."""
+    stored = object_stores.find(location) if object_stores.is_object_store(location) else None
+    if stored is not None and stored.is_folder:
+        return read_folder(stored.filesystem, stored.path, source=location), {}
+    if is_local(location) and Path(location).is_dir():
+        return read_folder(LocalFileSystem(), str(Path(location).resolve()), source=location), {}
+    ending = find_ending(_path_of(location))
+    with _open(location, stored, ending) as opened:
+        return read_table(opened.file, ending, source=location), opened.tags
 
 
-def _read_content(location: str) -> tuple[bytes, dict[str, str]]:
-    """Return the bytes of a file, and additional tags of the run."""
+def _open(location: str, stored: StoredPath | None, ending: str) -> AbstractContextManager[OpenedFile]:
+    """Open a file on this machine, or a copy of a file from elsewhere."""
+    check_head = partial(check_csv_head, ending=ending, source=location)
+    if stored is not None:
+        return object_stores.open_stored(stored, check_head=check_head)
     if dvc.is_dvc_location(location):
-        file = dvc.read(location)
-        return file.content, file.tags
-    return _download(location) if "://" in location else _read_local_file(Path(location)), {}
+        return files.open_dvc(location)
+    if location.lower().startswith(("http://", "https://")):
+        return files.open_url(location, is_compressed=ending == GZIPPED_CSV, check_head=check_head)
+    if is_local(location):
+        return files.open_local(Path(location))
+    raise DataError(
+        f"The URL scheme of {location} is not supported.",
+        allowed=f"http, https, {', '.join(object_stores.SCHEMES)}, or a path on this machine",
+        next_step="Copy the data to one of these places.",
+    )
 
 
-def _format_name(path: str) -> str:
-    return "Parquet" if path.lower().endswith(".parquet") else "CSV"
-
-
-def _read_local_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror}.", next_step="Give the path of a readable file."
-        ) from error
-
-
-def _download(url: str) -> bytes:
-    if not url.startswith(("http://", "https://")):
-        raise DataError(f"The URL scheme of {url} is not supported.", allowed="http, https, or a path on this machine")
-    body = bytearray()
-    try:
-        with httpx.stream("GET", url, timeout=DOWNLOAD_TIMEOUT_S, follow_redirects=True) as response:
-            response.raise_for_status()
-            for chunk in response.iter_bytes():
-                body += chunk
-                if len(body) > DOWNLOAD_LIMIT_BYTES:
-                    raise DataError(f"{url} is too large.", allowed=f"up to {DOWNLOAD_LIMIT_BYTES} bytes")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise DataError(
-            f"{url} cannot be fetched: {error}.", next_step="Check the URL, or download the file first."
-        ) from error
-    return bytes(body)
+def _path_of(location: str) -> str:
+    """Return the path in a location, without the URL's host and query or the DVC revision."""
+    if dvc.is_dvc_location(location):
+        return dvc.DvcLocation.parse(location).path
+    return urlsplit(location).path if "://" in location else location

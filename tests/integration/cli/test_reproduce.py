@@ -1,5 +1,6 @@
 """Training on versioned data, and `manta reproduce`, with real DVC, git and MLflow."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -132,10 +133,11 @@ def test_an_unknown_run_is_an_error(clone: Clone) -> None:
 def test_a_file_that_is_not_in_the_cache_is_fetched_from_the_dvc_remote(clone: Clone) -> None:
     shutil.rmtree(clone.folder / ".dvc" / "cache")
 
-    file = dvc.read(f"dvc:{clone.folder}/flats.csv@v1")
+    content = io.BytesIO()
+    dvc.copy(f"dvc:{clone.folder}/flats.csv@v1", content)
 
     clone.write(3)
-    assert file.content == (clone.folder / "flats.csv").read_bytes()
+    assert content.getvalue() == (clone.folder / "flats.csv").read_bytes()
     clone.write(4)
 
 
@@ -150,7 +152,7 @@ def test_a_file_that_is_not_in_the_cache_is_fetched_from_the_dvc_remote(clone: C
 )
 def test_a_location_that_dvc_cannot_read_is_refused_with_a_next_step(clone: Clone, location: str, message: str) -> None:
     with pytest.raises(DataError, match=message) as error:
-        dvc.read(f"dvc:{clone.folder}/{location}")
+        dvc.copy(f"dvc:{clone.folder}/{location}", io.BytesIO())
 
     assert error.value.next_step
 
@@ -159,7 +161,7 @@ def test_a_file_that_was_changed_after_dvc_add_is_refused(clone: Clone) -> None:
     clone.write(5)
 
     with pytest.raises(DataError, match=r"dvc add flats\.csv"):
-        dvc.read(f"dvc:{clone.folder}/flats.csv")
+        dvc.copy(f"dvc:{clone.folder}/flats.csv", io.BytesIO())
 
     clone.write(4)
 
@@ -168,6 +170,6 @@ def test_data_with_an_uncommitted_dvc_entry_has_a_dirty_revision(clone: Clone) -
     clone.write(6)
     clone.call("dvc", "add", "--quiet", "flats.csv")
 
-    file = dvc.read(f"dvc:{clone.folder}/flats.csv")
+    tags = dvc.copy(f"dvc:{clone.folder}/flats.csv", io.BytesIO())
 
-    assert file.tags["data.revision"] == clone.call("git", "rev-parse", "HEAD").stdout.strip() + "-dirty"
+    assert tags["data.revision"] == clone.call("git", "rev-parse", "HEAD").stdout.strip() + "-dirty"

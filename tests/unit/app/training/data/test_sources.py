@@ -1,21 +1,11 @@
 import gzip
-import http.server
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from app.errors import DataError, ParameterError
 from app.training.data import sources
-
-
-@pytest.fixture
-def houses() -> pd.DataFrame:
-    rooms = np.arange(20.0)
-    return pd.DataFrame({"rooms": rooms, "area": rooms**2, "sold": ["yes", "no"] * 10})
 
 
 @pytest.mark.parametrize(
@@ -54,37 +44,6 @@ def test_the_file_ending_decides_the_format(houses: pd.DataFrame, tmp_path: Path
     assert list(dataset.rows.features) == ["rooms", "area"]
     assert dataset.rows.features.to_numpy().tolist() == houses[["rooms", "area"]].to_numpy().tolist()
     assert dataset.rows.target.tolist() == houses["sold"].tolist()
-
-
-@pytest.fixture
-def web_server_url(houses: pd.DataFrame, tmp_path: Path) -> Iterator[str]:
-    """A web server on the loopback address that serves houses.csv."""
-    houses.to_csv(tmp_path / "houses.csv", index=False)
-
-    class RequestHandler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args: object, **options: object) -> None:
-            super().__init__(*args, directory=str(tmp_path), **options)  # type: ignore[arg-type] # passed on unchanged
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), RequestHandler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-def test_a_file_is_read_over_http(web_server_url: str) -> None:
-    dataset = sources.read_file(f"{web_server_url}/houses.csv?version=2", target="sold")
-
-    assert dataset.rows.features.shape == (20, 2)
-
-
-def test_the_error_for_a_missing_file_on_a_web_server_names_the_url(web_server_url: str) -> None:
-    with pytest.raises(DataError, match=r"none\.csv cannot be fetched: .*404"):
-        sources.read_file(f"{web_server_url}/none.csv", target="sold")
 
 
 @pytest.mark.parametrize(
@@ -149,3 +108,26 @@ def test_synthetic_data_has_20_features_and_2_classes() -> None:
 
     assert dataset.rows.features.shape == (1500, 20)
     assert set(dataset.rows.target) == {0, 1}
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "parquet"])
+def test_data_that_does_not_fit_the_memory_is_refused_before_it_is_read(
+    houses: pd.DataFrame, tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"houses.{ending}"
+    houses.to_parquet(path) if ending == "parquet" else houses.to_csv(path, index=False)
+    monkeypatch.setattr("app.training.data.memory.free_memory", lambda: 1000)
+
+    with pytest.raises(DataError, match=f"houses.{ending} has .* million values"):
+        sources.read_file(str(path), target="sold")
+
+
+def test_a_csv_column_of_numbers_and_text_is_text(tmp_path: Path) -> None:
+    count = 300_000
+    values = [str(i) for i in range(count)]
+    values[-1] = "none"
+    pd.DataFrame({"a": values, "sold": ["yes", "no"] * (count // 2)}).to_csv(tmp_path / "mixed.csv", index=False)
+
+    features = sources.read_file(str(tmp_path / "mixed.csv"), target="sold").rows.features
+
+    assert features["a"].tolist() == values
