@@ -38,7 +38,13 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str = Field(
         default="http://127.0.0.1:8989",
         alias="MLFLOW_TRACKING_URI",
-        description="URL of MLflow. MLflow's client reads `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`.",
+        description="URL of MLflow.",
+    )
+    mlflow_user: str = Field(
+        default="", alias="MLFLOW_TRACKING_USERNAME", description="User of MLflow, if MLflow has users."
+    )
+    mlflow_password: SecretStr = Field(
+        default=SecretStr(""), alias="MLFLOW_TRACKING_PASSWORD", description="Password of that user."
     )
     ray_address: str | None = Field(
         default=None,
@@ -53,7 +59,7 @@ class Settings(BaseSettings):
     serve_url: str | None = Field(
         default=None,
         alias="MANTA_SERVE_URL",
-        description="URL of Ray Serve without the route prefix, for the command line.",
+        description="URL of the HTTP API with its route prefix, for the command line. Without a path: `/fastapi_app`.",
     )
     ray_token: SecretStr | None = Field(
         default=None, alias="RAY_AUTH_TOKEN", description="Ray's bearer token, for the command line."
@@ -129,6 +135,11 @@ class Settings(BaseSettings):
         if self.predict_needs_token and not self.serve_tokens:
             raise ValueError("MANTA_PREDICT_NEEDS_TOKEN is true but MANTA_SERVE_TOKENS is empty: set a token there")
         return self
+
+
+def set_mlflow_credentials(user: str, password: str) -> None:
+    """Give user and password to MLflow's client, which reads them from the environment of this process."""
+    os.environ |= {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
 
 
 def empty_environment() -> dict[str, str]:

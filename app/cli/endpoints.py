@@ -1,7 +1,8 @@
-"""Addresses and tokens of the platform: from the environment, else from `.manta/`, else the default ports."""
+"""Addresses and credentials of the platform: from the environment, else from `.manta/`, else the default ports."""
 
 from pathlib import Path
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,7 +16,7 @@ ADDRESSES_FILE: Final = "platform.json"
 
 
 class Endpoints(BaseModel):
-    """Addresses of a running platform, and the bearer tokens for them."""
+    """Addresses of a running platform, and the credentials for them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,13 +24,18 @@ class Endpoints(BaseModel):
     mlflow_url: str = "http://127.0.0.1:8989"
     serve_url: str = "http://127.0.0.1:8000"
     """Ray Serve's HTTP address, without the route prefix."""
+    route_prefix: str = names.ROUTE_PREFIX
+    """Path of the application's HTTP API, empty if it is the root."""
     ray_token: str = ""
     serve_token: str = ""
+    mlflow_user: str = ""
+    """User of MLflow; empty if MLflow has no users."""
+    mlflow_password: str = ""
 
     @property
     def api_url(self) -> str:
         """Address of the application's HTTP API."""
-        return self.serve_url.rstrip("/") + names.ROUTE_PREFIX
+        return self.serve_url.rstrip("/") + self.route_prefix
 
     @property
     def ray_headers(self) -> dict[str, str]:
@@ -41,23 +47,34 @@ class Endpoints(BaseModel):
         """Headers of a request to the application's HTTP API."""
         return _authorization(self.serve_token)
 
+    @property
+    def mlflow_auth(self) -> tuple[str, str] | None:
+        """User and password of a request to MLflow, if MLflow has users."""
+        return (self.mlflow_user, self.mlflow_password) if self.mlflow_user else None
+
     @classmethod
     def resolve(cls, settings: Settings) -> Self:
-        """Take each address and token from the environment, else from the state folder of the working directory.
+        """Take each address and credential from the environment, else from the state folder of the working directory.
 
         Raises:
             ParameterError: The file with the addresses is damaged.
         """
-        has_mlflow_url = "mlflow_tracking_uri" in settings.model_fields_set
+        return cls.read(STATE_FOLDER).with_environment(settings)
+
+    def with_environment(self, settings: Settings) -> Self:
+        """Replace the addresses and credentials that the environment holds."""
+        serve_url, route_prefix = split_api_url(settings.serve_url) if settings.serve_url else ("", "")
         from_environment = {
             "ray_url": settings.ray_dashboard_url,
-            "mlflow_url": settings.mlflow_tracking_uri if has_mlflow_url else "",
-            "serve_url": settings.serve_url,
+            "mlflow_url": settings.mlflow_tracking_uri if is_mlflow_set(settings) else "",
+            "serve_url": serve_url,
+            "route_prefix": route_prefix or (names.ROUTE_PREFIX if serve_url else ""),
             "ray_token": settings.ray_token.get_secret_value() if settings.ray_token else "",
             "serve_token": settings.serve_token.get_secret_value() if settings.serve_token else "",
+            "mlflow_user": settings.mlflow_user,
+            "mlflow_password": settings.mlflow_password.get_secret_value(),
         }
-        overrides = {field: value for field, value in from_environment.items() if value}
-        return cls.read(STATE_FOLDER).model_copy(update=overrides)
+        return self.model_copy(update={field: value for field, value in from_environment.items() if value})
 
     @classmethod
     def read(cls, state_folder: Path) -> Self:
@@ -80,9 +97,20 @@ class Endpoints(BaseModel):
         return endpoints.model_copy(update={"ray_token": token, "serve_token": token})
 
     def write(self, state_folder: Path) -> None:
-        """Save the addresses for later commands; the tokens are not saved."""
-        addresses = self.model_dump_json(exclude={"ray_token", "serve_token"}, indent=2)
+        """Save the addresses for later commands; the credentials are not saved."""
+        addresses = self.model_dump_json(include={"ray_url", "mlflow_url", "serve_url"}, indent=2)
         (state_folder / ADDRESSES_FILE).write_text(addresses + "\n")
+
+
+def split_api_url(url: str) -> tuple[str, str]:
+    """Split the address of the HTTP API into the address of Ray Serve and the route prefix, which may be empty."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+
+
+def is_mlflow_set(settings: Settings) -> bool:
+    """Whether the environment names MLflow."""
+    return "mlflow_tracking_uri" in settings.model_fields_set
 
 
 def _authorization(token: str) -> dict[str, str]:

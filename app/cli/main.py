@@ -7,12 +7,16 @@ import typer
 
 from app.cli.jobs import reproduce, train
 from app.cli.local.command import local
-from app.cli.service import commands
+from app.cli.service.load import load
+from app.cli.service.models import models
+from app.cli.service.predict import predict
+from app.cli.service.rollback import rollback
+from app.cli.service.status import status
 from app.cli.stack import dev, forward
 from app.cli.stack.doctor.command import doctor
 from app.command import run_command
 
-cli = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+cli = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
 
 def _print_version(is_requested: bool) -> None:  # noqa: FBT001 - Typer passes the option's value by position
@@ -34,9 +38,11 @@ def manta(
 cli.command(rich_help_panel="This machine")(local)
 cli.command(rich_help_panel="Training")(train.command())
 cli.command(rich_help_panel="Training")(reproduce.reproduce)
-cli.command(rich_help_panel="Serving")(commands.load)
-cli.command(rich_help_panel="Serving")(commands.predict)
-cli.command(rich_help_panel="Serving")(commands.status)
+cli.command(rich_help_panel="Serving")(load)
+cli.command(rich_help_panel="Serving")(predict)
+cli.command(rich_help_panel="Serving")(status)
+cli.command(rich_help_panel="Serving")(models)
+cli.command(rich_help_panel="Serving")(rollback)
 cli.command(rich_help_panel="Pulumi stack")(forward.forward)
 cli.command(rich_help_panel="Pulumi stack")(doctor)
 cli.command(rich_help_panel="Pulumi stack")(dev.dev)

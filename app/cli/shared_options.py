@@ -8,4 +8,14 @@ StackOption = Annotated[
     str, typer.Option("--stack", metavar="NAME", help="Pulumi stack (default: the selected stack).", show_default=False)
 ]
 
+PlatformOption = Annotated[
+    str,
+    typer.Option(
+        "--stack",
+        metavar="NAME",
+        help="Pulumi stack (default: the environment, the platform of this folder, then the selected stack).",
+        show_default=False,
+    ),
+]
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -21,6 +21,10 @@ WAIT_LOG_INTERVAL_S: Final = 10.0
 """Interval between log lines while the job waits for a free CPU."""
 
 
+CPUS_FOR_DRIVERS: Final = 0.1
+"""CPUs that a task leaves free of its CPU: room for the drivers of ten jobs on the node of the task."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RayWorkers:
     """The CPUs of a Ray cluster that a job is connected to."""
@@ -28,8 +32,11 @@ class RayWorkers:
     total_cpus: float
     """CPUs of all nodes, free and busy."""
     cpus_per_task: float
-    """CPUs that one task reserves: 1, or 0.5 if no node has two CPUs. On a node with one CPU the serving replica
-    reserves the other half."""
+    """CPUs that one task reserves: 0.9, or 0.4 if no node has two CPUs.
+
+    The serving replicas of a node reserve half of its CPUs. The rest must hold a task and the driver that waits for it,
+    so that a job trains on a single worker with one CPU, also while the drivers of other jobs wait there.
+    """
 
     @property
     def parallel_tasks(self) -> int:
@@ -102,7 +109,7 @@ def _read_workers() -> RayWorkers:
     nodes = ray.nodes()  # type: ignore[no-untyped-call] # Ray's API has no types
     cpus = [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
     has_node_with_two_cpus = max(cpus, default=0.0) >= 2  # noqa: PLR2004 - two CPUs
-    return RayWorkers(total_cpus=sum(cpus), cpus_per_task=1.0 if has_node_with_two_cpus else 0.5)
+    return RayWorkers(total_cpus=sum(cpus), cpus_per_task=(1.0 if has_node_with_two_cpus else 0.5) - CPUS_FOR_DRIVERS)
 
 
 def _free_cpus() -> float:

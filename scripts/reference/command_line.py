@@ -29,13 +29,17 @@ VARIABLES: Final = """\
 The commands and the processes of the platform read these variables. An option has priority over a variable, and a
 variable has priority over the addresses that `manta local` writes into `.manta/`."""
 
+COMPLETION: Final = """\
+`manta --install-completion` sets up bash, zsh, fish or PowerShell so that Tab completes commands and options.
+Open a new terminal afterwards. `manta --show-completion` prints what it would add."""
+
 TRAIN: Final = """\
 `manta train` submits this command to Ray as a job. If you start it yourself, it trains in the current process; a search
 needs the Ray cluster of `RAY_ADDRESS`. MLflow at `MLFLOW_TRACKING_URI` records the run."""
 
 
 def page() -> str:
-    """The page: each command in the order of `manta --help`, the training job, exit codes and variables."""
+    """The page: each command in the order of `manta --help`, the training job, completion, exit codes and variables."""
     group = get_command(cli)
     commands = {f"manta {name}": command for name, command in subcommands(group).items()}
     summary = [(f"[`{name}`](#{name.replace(' ', '-')})", _summary(command)) for name, command in commands.items()]
@@ -43,6 +47,7 @@ def page() -> str:
     for name, command in commands.items():
         blocks += [f"## {name}", *_command_blocks(name, command)]
     blocks += ["## python -m app.train", TRAIN, _options_of_the_job(commands["manta train"])]
+    blocks += ["## Shell completion", COMPLETION]
     blocks += ["## Exit codes", table(("Code", "Meaning"), EXIT_CODES.items())]
     blocks += ["## Environment variables", VARIABLES, table(("Variable", "Default", "Meaning"), _variables())]
     return markdown_page("Command line", source="the Typer applications in app/", blocks=blocks)

@@ -78,6 +78,10 @@ class JobSubmitRequest(BaseModel):
     entrypoint: str
     """Shell command of the job."""
     submission_id: str
+    entrypoint_num_cpus: float | None = None
+    """CPUs that Ray reserves for the driver. Ray runs a driver that reserves nothing on the head."""
+    entrypoint_memory: int | None = None
+    """Bytes of memory that Ray reserves for the driver."""
     runtime_env: JsonObject = Field(default_factory=dict)
     metadata: dict[str, str] = Field(default_factory=dict)
 
@@ -165,6 +169,12 @@ class RayJobsApi:
             PlatformError: Ray does not know the job.
         """
         return JobState.model_validate((await self._request("GET", f"/api/jobs/{job_id}")).json())
+
+    async def nodes(self) -> list[dict[str, float]]:
+        """Read the resources of every node that is alive, by their names in Ray, such as `CPU` and `memory`."""
+        response = await self._request("GET", "/api/v0/nodes?detail=1&limit=10000")
+        nodes: list[JsonObject] = response.json()["data"]["result"]["result"]
+        return [node["resources_total"] for node in nodes if node["state"] == "ALIVE"]
 
     async def log(self, job_id: str) -> str:
         """Read the whole log of a job as it is now."""

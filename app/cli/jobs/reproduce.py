@@ -14,10 +14,11 @@ from typing import Annotated, Final
 import typer
 
 from app import names
-from app.cli.endpoints import Endpoints
+from app.cli import destination
 from app.cli.json_object import JsonObject
+from app.cli.shared_options import PlatformOption
 from app.errors import MantaError
-from app.settings import empty_environment, settings
+from app.settings import empty_environment, set_mlflow_credentials, settings
 from app.training import run_tags
 from app.training.data.dvc import DvcLocation, is_dvc_location
 from app.training.git import DIRTY_SUFFIX, checkout
@@ -94,6 +95,7 @@ def reproduce(
     repository: Annotated[
         Path, typer.Option(metavar="FOLDER", help="Git clone that contains the run's commit.")
     ] = Path(),
+    stack: PlatformOption = "",
 ) -> None:
     """Repeat a training run and check that the model is identical, bit for bit.
 
@@ -104,8 +106,10 @@ def reproduce(
     """
     from app.models.registry import Registry  # noqa: PLC0415 - importing MLflow takes 1.5 s
 
-    connected_settings = settings().model_copy(update={"mlflow_tracking_uri": Endpoints.resolve(settings()).mlflow_url})
-    run = Registry(connected_settings).get_run(run_id)
+    with destination.find(settings(), "mlflow", stack=stack).open("mlflow") as endpoints:
+        if endpoints.mlflow_auth is not None:
+            set_mlflow_credentials(*endpoints.mlflow_auth)
+        run = Registry(settings().model_copy(update={"mlflow_tracking_uri": endpoints.mlflow_url})).get_run(run_id)
     recipe = Recipe.from_run(run_id, run.data.tags, run.data.params)
     check_packages(recipe)
     with checkout(recipe.commit, repository) as tree, tempfile.TemporaryDirectory(prefix="manta-run-") as scratch:
@@ -113,7 +117,7 @@ def reproduce(
         typer.echo(f"training commit {recipe.commit[:12]} with {shlex.join(arguments)}", err=True)
         store = f"sqlite:///{scratch}/mlflow.db"
         new_run_id = _train(arguments, tree, store)
-        new_run = Registry(connected_settings.model_copy(update={"mlflow_tracking_uri": store})).get_run(new_run_id)
+        new_run = Registry(settings().model_copy(update={"mlflow_tracking_uri": store})).get_run(new_run_id)
         new_tags = new_run.data.tags
     compare(recipe, new_tags)
     typer.echo(f"The model is the same, bit for bit: {recipe.fingerprints[run_tags.MODEL_FINGERPRINT]}")

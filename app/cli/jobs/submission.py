@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from app import names
-from app.cli.jobs.destination import Destination
+from app.cli.destination import Destination
+from app.cli.jobs.driver import DriverResources
 from app.cli.jobs.job import Job
 from app.cli.jobs.ray_jobs_api import ClusterVersions, JobSubmitRequest, RayJobsApi
 from app.cli.jobs.working_dir import IGNORE_FILE, WorkingDir, pack
@@ -33,7 +34,13 @@ class VersionMismatchError(MantaError):
 
 
 async def submit(
-    api: RayJobsApi, destination: Destination, options: TrainOptions, job: Job, *, report: Callable[[str], None]
+    api: RayJobsApi,
+    destination: Destination,
+    options: TrainOptions,
+    job: Job,
+    *,
+    driver: DriverResources,
+    report: Callable[[str], None],
 ) -> None:
     """Submit a training job. The working directory is uploaded unless the cluster runs on this machine.
 
@@ -42,6 +49,7 @@ async def submit(
         destination: The cluster.
         options: Options of the training run.
         job: Gives the job its id; it is marked as submitted.
+        driver: What the job's driver reserves on a worker.
         report: Receives one line if the job must wait for Ray's job agent.
 
     Raises:
@@ -53,7 +61,7 @@ async def submit(
     check_versions(await api.versions())
     folder = Path.cwd()
     working_dir = None if destination.is_local else pack(folder)
-    request = build_request(destination, options, job.id, working_dir=working_dir, folder=folder)
+    request = build_request(destination, options, job.id, driver=driver, working_dir=working_dir, folder=folder)
     if working_dir is not None:
         await api.upload(working_dir.uri, working_dir.content)
     await api.submit(request, report=report)
@@ -77,7 +85,13 @@ def check_versions(cluster: ClusterVersions) -> None:
 
 
 def build_request(
-    destination: Destination, options: TrainOptions, job_id: str, *, working_dir: WorkingDir | None, folder: Path
+    destination: Destination,
+    options: TrainOptions,
+    job_id: str,
+    *,
+    driver: DriverResources,
+    working_dir: WorkingDir | None,
+    folder: Path,
 ) -> JobSubmitRequest:
     """Build the request that submits a training job.
 
@@ -85,6 +99,7 @@ def build_request(
         destination: The cluster.
         options: Options of the training run.
         job_id: Id of the job.
+        driver: What the job's driver reserves on a worker.
         working_dir: The packed working directory; None if the job sees the files of this machine.
         folder: The working directory.
 
@@ -96,6 +111,8 @@ def build_request(
     runtime_env: JsonObject = {"env_vars": env_vars}
     if destination.stack:
         env_vars["MANTA_STACK"] = destination.stack
+    if driver.memory:
+        env_vars["MANTA_DRIVER_MEMORY"] = str(driver.memory_bytes)
     if working_dir is not None:
         runtime_env["working_dir"] = working_dir.uri
         if commit and (TRAIN_SCRIPT in working_dir.files or options.model is not None):
@@ -104,6 +121,8 @@ def build_request(
     return JobSubmitRequest(
         submission_id=job_id,
         entrypoint=shlex.join(["python", "-m", names.TRAIN_MODULE, *options.argv()]),
+        entrypoint_num_cpus=driver.cpus,
+        entrypoint_memory=driver.memory_bytes,
         runtime_env=runtime_env,
         metadata={"user": user, "stack": destination.stack, "git_commit": commit},
     )

@@ -10,8 +10,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from app.cli.jobs import destination, submission
-from app.cli.jobs.destination import Destination
+from app.cli import destination
+from app.cli.destination import Destination
+from app.cli.jobs import submission
+from app.cli.jobs.driver import DEFAULT_CPUS, DEFAULT_MEMORY, DriverResources, wait_for_start
 from app.cli.jobs.job import Job, JobError
 from app.cli.jobs.ray_jobs_api import RayJobsApi
 from app.command import EXIT_INTERRUPTED
@@ -72,15 +74,34 @@ def command() -> Callable[..., None]:
                 rich_help_panel=CLUSTER_PANEL,
             ),
         ] = False,
+        driver_cpus: Annotated[
+            float,
+            typer.Option(
+                min=0.01,
+                help="CPUs that the job's driver reserves on a worker, besides the CPUs of its tasks.",
+                rich_help_panel=CLUSTER_PANEL,
+            ),
+        ] = DEFAULT_CPUS,
+        driver_memory: Annotated[
+            str,
+            typer.Option(
+                metavar="SIZE",
+                help="Memory that the job's driver reserves on a worker, such as 4Gi. Data that needs more is refused "
+                f"(default: {DEFAULT_MEMORY}, and data may use what is free).",
+                rich_help_panel=CLUSTER_PANEL,
+                show_default=False,
+            ),
+        ] = "",
         **train_arguments: Any,  # noqa: ANN401 - passed on unchanged to `parse_train_options`, which declares their types
     ) -> None:
         parse_train_options(**train_arguments)
+        driver = DriverResources(cpus=driver_cpus, memory=driver_memory)
         cluster = (
             destination.find_pending(address=address, token=token, stack=stack)
             if pending
-            else destination.find(settings(), address=address, token=token, stack=stack)
+            else destination.find_ray(settings(), address=address, token=token, stack=stack)
         )
-        run(cluster, parsed_options.pop())
+        run(cluster, parsed_options.pop(), driver)
 
     functions = (parse_train_options, train)
     parameters = [
@@ -96,7 +117,7 @@ def command() -> Callable[..., None]:
     return train
 
 
-def run(cluster: Destination, train_options: TrainOptions) -> None:
+def run(cluster: Destination, train_options: TrainOptions, driver: DriverResources) -> None:
     """Submit the job, print its output, and end with its exit code.
 
     Ctrl-C on a terminal asks what to do. Without a terminal, Ctrl-C ends this command and the job continues. SIGTERM
@@ -110,7 +131,7 @@ def run(cluster: Destination, train_options: TrainOptions) -> None:
     job = Job()
     while True:
         try:
-            asyncio.run(_follow(cluster, train_options, job))
+            asyncio.run(_follow(cluster, train_options, driver, job))
         except KeyboardInterrupt:
             if not job.is_submitted:
                 raise
@@ -126,14 +147,16 @@ def run(cluster: Destination, train_options: TrainOptions) -> None:
             return
 
 
-async def _follow(cluster: Destination, train_options: TrainOptions, job: Job) -> None:
+async def _follow(cluster: Destination, train_options: TrainOptions, driver: DriverResources, job: Job) -> None:
     """Submit the job unless it is submitted already, and print its log. SIGTERM cancels this task."""
     if (task := asyncio.current_task()) is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    async with cluster.connect() as endpoints, RayJobsApi(endpoints) as api:
+    async with cluster.connect("ray") as endpoints, RayJobsApi(endpoints) as api:
+        report = partial(typer.echo, err=True)
         if not job.is_submitted:
-            await submission.submit(api, cluster, train_options, job, report=partial(typer.echo, err=True))
+            await submission.submit(api, cluster, train_options, job, driver=driver, report=report)
             typer.echo(f"job {job.id}", err=True)
+        await wait_for_start(api, job.id, driver, timeout_s=train_options.timeout, report=report)
         async for line in job.lines(api):
             print(line, flush=True)  # noqa: T201 - the job's output
         job.check()
@@ -165,5 +188,5 @@ def _handle_interrupt(cluster: Destination, job: Job) -> None:
 
 
 async def _stop(cluster: Destination, job: Job) -> None:
-    async with cluster.connect() as endpoints, RayJobsApi(endpoints) as api:
+    async with cluster.connect("ray") as endpoints, RayJobsApi(endpoints) as api:
         await api.stop(job.id)

@@ -12,9 +12,10 @@ from typing import Annotated, Final
 
 import typer
 
+from app.cli.destination import Destination
 from app.cli.endpoints import Endpoints
 from app.cli.jobs import submission
-from app.cli.jobs.destination import Destination
+from app.cli.jobs.driver import DriverResources, wait_for_start
 from app.cli.jobs.job import Job
 from app.cli.jobs.ray_jobs_api import RayJobsApi
 from app.cli.json_object import JsonObject
@@ -140,7 +141,9 @@ async def _run_training_job(endpoints: Endpoints) -> None:
     job = Job()
     destination = Destination(endpoints=endpoints, name=endpoints.ray_url, is_local=True)
     async with RayJobsApi(endpoints) as api:
-        await submission.submit(api, destination, TrainOptions(), job, report=console.print)
+        driver, options = DriverResources(), TrainOptions()
+        await submission.submit(api, destination, options, job, driver=driver, report=console.print)
+        await wait_for_start(api, job.id, driver, timeout_s=options.timeout, report=console.print)
         async for line in job.lines(api):
             console.print(f"  {line}", style="dim", markup=False)
         job.check()

@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
+from app import names
 from app.cli.json_object import JsonObject
 from app.errors import MantaError
 
@@ -48,6 +49,12 @@ class StackOutputs(BaseModel):
     forwards: tuple[Tunnel, ...] = Field(min_length=1)
     ray_token: SecretStr = SecretStr("")
     """Ray's token. It is encrypted unless the outputs were read with secrets."""
+    serve_token: SecretStr = SecretStr("")
+    """Token of the HTTP API. It is encrypted like Ray's token."""
+    mlflow_username: str = ""
+    mlflow_password: SecretStr = SecretStr("")
+    """Password of MLflow's user. It is encrypted like Ray's token."""
+    model_name: str = names.MODEL_NAME
     stack: str = ""
 
 

@@ -146,7 +146,8 @@ def test_without_a_platform_the_errors_say_how_to_start_one(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "command", ["local", "train", "reproduce", "load", "predict", "status", "forward", "doctor", "dev"]
+    "command",
+    ["local", "train", "reproduce", "load", "predict", "status", "models", "rollback", "forward", "doctor", "dev"],
 )
 def test_help_shows_an_example(tmp_path: Path, command: str) -> None:
     process = LocalFolder(tmp_path).run(command, "--help")

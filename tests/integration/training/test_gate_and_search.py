@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -17,6 +18,7 @@ from mlflow.entities import Run
 from ray.job_submission import JobSubmissionClient
 from sklearn.ensemble import RandomForestClassifier
 
+from app.cli.endpoints import Endpoints
 from app.names import MODEL_NAME
 from app.training.data import sources
 from app.training.data.split import split_dataset
@@ -180,29 +182,55 @@ def test_a_forest_is_unchanged_when_a_worker_is_killed_during_the_fit(
     assert read_result((local.folder / "lost.log").read_text())["fingerprint"] == model_fingerprint(expected)
 
 
-def test_a_job_waits_for_a_free_cpu_logs_the_reason_and_gives_up_after_the_timeout(
-    local: LocalFolder, platform: RunningPlatform
-) -> None:
-    assert platform.process.poll() is None
-    reserve_all_cpus = "ray.get(ray.remote(num_cpus=ray.cluster_resources()['CPU'])(lambda: time.sleep(300)).remote())"
-    client = JobSubmissionClient(local.endpoints.ray_url, headers=local.endpoints.ray_headers)
-    blocking_job = client.submit_job(entrypoint=f'python -c "import ray, time; ray.init(); {reserve_all_cpus}"')
+@contextmanager
+def job_with_cpus(platform: RunningPlatform, endpoints: Endpoints, *, left: float) -> Iterator[None]:
+    """A job that reserves all CPUs of the platform, except what is left."""
+    client = JobSubmissionClient(endpoints.ray_url, headers=endpoints.ray_headers)
+    cpus = f"ray.cluster_resources()['CPU'] - {left}"
+    reserve = f"ray.get(ray.remote(num_cpus={cpus})(lambda: time.sleep(300)).remote())"
+    job_id = client.submit_job(entrypoint=f'python -c "import ray, time; ray.init(); {reserve}"')
     try:
         wait_until(
             lambda: any("ray::<lambda>" in " ".join(_command(process)) for process in platform.descendants()),
             what="the job that reserves the CPUs",
         )
-
-        process = local.run("train", "--trials", "2", "--timeout", "12")
+        yield
     finally:
-        client.stop_job(blocking_job)
+        client.stop_job(job_id)
+        wait_until(lambda: client.get_job_status(job_id).is_terminal(), what="the end of that job")
+
+
+def test_a_job_waits_for_a_free_cpu_logs_the_reason_and_gives_up_after_the_timeout(
+    local: LocalFolder, platform: RunningPlatform
+) -> None:
+    assert platform.process.poll() is None
+    with job_with_cpus(platform, local.endpoints, left=0.01):
+        process = local.run("train", "--trials", "2", "--timeout", "12")
 
     output = process.stdout + process.stderr
     assert process.returncode == 1
     assert re.search(r"waiting for a CPU: 0 of the cluster's \d+ CPUs are free", output)
     assert re.search(r"No CPU became free within 12 s: 0 of the cluster's", output)
     assert "--timeout" in output
-    wait_until(lambda: client.get_job_status(blocking_job).is_terminal(), what="the end of that job")
+
+
+def test_a_job_without_a_free_cpu_for_its_driver_says_so_and_is_stopped_after_the_timeout(
+    local: LocalFolder, platform: RunningPlatform
+) -> None:
+    assert platform.process.poll() is None
+    with job_with_cpus(platform, local.endpoints, left=0.0):
+        process = local.run("train", "--timeout", "8")
+
+    assert process.returncode == 1
+    assert re.search(r"waiting for a worker with 0\.01 CPU and 0\.5 GiB of memory free, at most 8 s: ", process.stderr)
+    assert re.search(r"The job manta-\w+ has not started within 8 s and was stopped", process.stderr)
+    wait_until(
+        lambda: all(
+            job.status.is_terminal()
+            for job in JobSubmissionClient(local.endpoints.ray_url, headers=local.endpoints.ray_headers).list_jobs()
+        ),
+        what="the end of the job",
+    )
 
 
 def test_a_fitted_model_is_saved_and_registered_later_when_mlflow_goes_away(

@@ -9,3 +9,11 @@ def test_the_version_option_prints_the_installed_version() -> None:
     command = CliRunner().invoke(cli, ["--version"])
 
     assert (command.exit_code, command.output) == (0, f"manta {version('manta')}\n")
+
+
+def test_tab_completes_the_commands() -> None:
+    variables = {"_MANTA_COMPLETE": "complete_bash", "COMP_WORDS": "manta ro", "COMP_CWORD": "1"}
+
+    command = CliRunner().invoke(cli, [], prog_name="manta", env=variables)
+
+    assert command.output.split() == ["rollback"]

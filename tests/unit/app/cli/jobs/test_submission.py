@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from app.cli.destination import Destination
 from app.cli.endpoints import Endpoints
 from app.cli.jobs import submission
-from app.cli.jobs.destination import Destination
+from app.cli.jobs.driver import DriverResources
 from app.cli.jobs.ray_jobs_api import ClusterVersions, JobSubmitRequest
 from app.cli.jobs.submission import VersionMismatchError
 from app.cli.jobs.working_dir import WorkingDir
@@ -34,11 +35,32 @@ def packed(*files: str) -> WorkingDir:
 
 
 def build_request(
-    destination: Destination, folder: Path, *files: str, data: str | None = None, is_packed: bool = True
+    destination: Destination,
+    folder: Path,
+    *files: str,
+    data: str | None = None,
+    is_packed: bool = True,
+    driver: DriverResources = DriverResources(),  # noqa: B008 - it is immutable
 ) -> JobSubmitRequest:
     options = TrainOptions(data=data, target="sold" if data else None, trees=7)
     working_dir = packed(*files) if is_packed else None
-    return submission.build_request(destination, options, "manta-1", working_dir=working_dir, folder=folder)
+    return submission.build_request(
+        destination, options, "manta-1", driver=driver, working_dir=working_dir, folder=folder
+    )
+
+
+def test_the_driver_reserves_a_little_cpu_and_memory_so_that_it_runs_on_a_worker(tmp_path: Path) -> None:
+    job_request = build_request(STACK, tmp_path)
+
+    assert (job_request.entrypoint_num_cpus, job_request.entrypoint_memory) == (0.01, 512 * 2**20)
+    assert "MANTA_DRIVER_MEMORY" not in job_request.runtime_env["env_vars"]
+
+
+def test_the_memory_that_the_user_reserves_is_a_limit_for_the_data(tmp_path: Path) -> None:
+    job_request = build_request(STACK, tmp_path, driver=DriverResources(cpus=2, memory="4Gi"))
+
+    assert (job_request.entrypoint_num_cpus, job_request.entrypoint_memory) == (2, 4 * 2**30)
+    assert job_request.runtime_env["env_vars"]["MANTA_DRIVER_MEMORY"] == str(4 * 2**30)
 
 
 def test_a_job_for_a_stack_has_its_working_directory_user_and_stack(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.jobs import destination
+from app.cli import destination
 from app.cli.stack.outputs import StackError
 from app.errors import ParameterError
 from tests.support.json_object import JsonObject
@@ -48,12 +48,8 @@ def test_a_job_for_the_pending_cluster_goes_through_a_tunnel_to_its_head(program
 
     result = destination.find_pending(stack="prod")
 
-    assert result.tunnel is not None
-    assert (result.tunnel.service, result.tunnel.namespace, result.tunnel.port) == (
-        "manta-fghij-head-svc",
-        "scoring",
-        8265,
-    )
+    tunnel = result.tunnels["ray"]
+    assert (tunnel.service, tunnel.namespace, tunnel.port) == ("manta-fghij-head-svc", "scoring", 8265)
     assert (result.context, result.stack, result.endpoints.ray_token) == ("minikube", "prod", "of-the-stack")
     assert not result.is_local
     assert (programs / "pulumi-arguments").read_text().split()[-2:] == ["--stack", "prod"]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from app.cli import destination
 from app.cli.endpoints import Endpoints
-from app.cli.jobs import destination
 from app.cli.stack.outputs import StackOutputs
 from app.errors import PlatformError
 from app.settings import Settings
@@ -49,14 +49,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_address_and_a_token_have_priority_over_everything_else(folder: Path) -> None:
     (folder / "Pulumi.yaml").touch()
 
-    result = destination.find(Settings(ray_token="of-the-environment"), address="http://ray:1/", token="option-token")  # noqa: S106 - a token of a test
+    environment = Settings(ray_token="of-the-environment")  # noqa: S106 - a token of a test
+
+    result = destination.find_ray(environment, address="http://ray:1/", token="option-token")  # noqa: S106 - a token of a test
 
     assert (result.endpoints.ray_url, result.endpoints.ray_token) == ("http://ray:1", "option-token")
     assert not result.is_local
 
 
 def test_an_address_is_used_with_the_token_of_the_environment() -> None:
-    result = destination.find(Settings(ray_token="of-the-environment"), address="http://ray:1")  # noqa: S106 - a token of a test
+    result = destination.find_ray(Settings(ray_token="of-the-environment"), address="http://ray:1")  # noqa: S106 - a token of a test
 
     assert result.endpoints.ray_token == "of-the-environment"  # noqa: S105 - a token of a test
 
@@ -65,14 +67,14 @@ def test_a_named_stack_has_priority_over_the_environment_and_over_a_running_plat
     with (folder / ".manta" / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
-        result = destination.find(Settings(ray_dashboard_url="http://ray:1"), stack="dev")
+        result = destination.find_ray(Settings(ray_dashboard_url="http://ray:1"), stack="dev")
 
     assert (result.stack, result.endpoints.ray_token, result.context) == ("dev", "of-the-stack", "minikube")
     assert (folder.parent / "arguments").read_text().split()[-3:] == ["--show-secrets", "--stack", "dev"]
 
 
 def test_secrets_of_a_stack_are_not_read_if_a_token_is_given(folder: Path) -> None:
-    result = destination.find(Settings(), stack="dev", token="option-token")  # noqa: S106 - a token of a test
+    result = destination.find_ray(Settings(), stack="dev", token="option-token")  # noqa: S106 - a token of a test
 
     assert result.endpoints.ray_token == "option-token"  # noqa: S105 - a token of a test
     assert "--show-secrets" not in (folder.parent / "arguments").read_text()
@@ -83,7 +85,7 @@ def test_a_platform_that_runs_in_the_folder_has_priority_over_the_selected_stack
     with (folder / ".manta" / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
-        result = destination.find(Settings())
+        result = destination.find_ray(Settings())
 
     assert result.is_local
     assert (result.endpoints.ray_url, result.endpoints.ray_token) == ("http://127.0.0.1:7777", "of-this-folder")
@@ -92,26 +94,25 @@ def test_a_platform_that_runs_in_the_folder_has_priority_over_the_selected_stack
 def test_a_platform_that_has_ended_is_not_used(folder: Path) -> None:
     (folder / "Pulumi.yaml").touch()
 
-    assert destination.find(Settings()).stack == "dev"
+    assert destination.find_ray(Settings()).stack == "dev"
 
 
 @pytest.mark.usefixtures("folder")
 def test_without_a_platform_and_a_stack_the_error_says_how_to_get_one() -> None:
     with pytest.raises(PlatformError, match=r"manta local.*--address"):
-        destination.find(Settings())
+        destination.find_ray(Settings())
 
 
 @pytest.mark.parametrize("address", ["ray:8265", "ftp://ray", "localhost"])
 def test_an_address_that_is_not_an_http_url_is_refused(address: str) -> None:
     with pytest.raises(PlatformError, match="not an address"):
-        destination.find(Settings(), address=address)
+        destination.find_ray(Settings(), address=address)
 
 
 def test_a_stack_on_localhost_is_reached_through_the_tunnel_to_ray() -> None:
     result = destination.from_stack(StackOutputs.model_validate(OUTPUTS))
 
-    assert result.tunnel is not None
-    assert result.tunnel.port == 8265
+    assert {part: tunnel.port for part, tunnel in result.tunnels.items()} == {"ray": 8265, "mlflow": 5000}
 
 
 def test_a_stack_with_a_public_address_needs_no_tunnel() -> None:
@@ -119,5 +120,5 @@ def test_a_stack_with_a_public_address_needs_no_tunnel() -> None:
 
     result = destination.from_stack(StackOutputs.model_validate(remote))
 
-    assert result.tunnel is None
+    assert "ray" not in result.tunnels
     assert result.endpoints.ray_url == "https://ray.example.com"
