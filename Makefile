@@ -4,6 +4,9 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --custom-compile-command "make lock"
 
+# The extras that read model formats. An image installs those in `imageExtras`.
+MODEL_EXTRAS := xgboost lightgbm onnx
+
 # GNU make of macOS has no --output-sync, so the output of the two processes is mixed there.
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
@@ -77,11 +80,13 @@ screenshots: .venv/.dev ## take the screenshots of docs/tutorial.md from the pla
 	$(BIN)/python -m scripts.screenshots
 
 lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 takes newer versions)
-	$(LOCK) pyproject.toml --extra dvc --group dev --fork-strategy fewest $(if $(UPGRADE),--upgrade) -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra dvc $(addprefix --extra ,$(MODEL_EXTRAS)) --group dev --fork-strategy fewest $(if $(UPGRADE),--upgrade) -o requirements/dev.txt
 	$(LOCK) pyproject.toml --group build -c requirements/dev.txt -o requirements/app.txt
 	$(LOCK) --group infra -c requirements/dev.txt -o requirements/infra.txt
 	$(LOCK) --group mlflow -o requirements/mlflow.txt
 	$(LOCK) --group stores -o requirements/stores.txt
+	for extra in $(MODEL_EXTRAS); do $(BIN)/python -c 'import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")' $$extra \
+		| $(LOCK) - -c requirements/dev.txt -o requirements/extras/$$extra.txt; done
 	for peer in bentoml litserve mlserver; do $(LOCK) --group $$peer -o requirements/benchmark/$$peer.txt; done
 
 clean: ## remove .venv and the local platform's state; keep the passphrase and the settings of stacks

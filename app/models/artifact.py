@@ -1,14 +1,14 @@
 """The files of a model in MLflow: how a fitted model is stored, and which stored models may be read.
 
-Models are stored with skops. Loading a skops file builds known types only and runs no code from the file. Model
-versions and aliases are in `app.models.registry`.
+Models are stored with skops. Loading a skops file builds known types only and runs no code from the file.
+`app.models.formats` has the other formats. Model versions and aliases are in `app.models.registry`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import mlflow.sklearn
 import numpy as np
@@ -21,6 +21,8 @@ from skops.io.exceptions import UntrustedTypesFoundException
 from app.errors import ModelRefusedError
 from app.models.answers import Answers
 from app.models.fitted_release import check_fitted_release
+from app.models.formats import boosters, table, xgboost_format
+from app.models.formats.stored_model import SKOPS, SKOPS_STORAGE, Storage, StoredModel
 from app.models.frames import to_frame, to_rows
 from app.models.optional_columns import find_optional
 from app.models.signature import RETRAIN, Columns, infer_columns, read_columns, write_signature
@@ -58,6 +60,8 @@ class Artifact:
     """Shape (rows, classes), float64: class probabilities for the example; None if they were not recorded."""
     example_labels: list[str | int | float]
     """The true labels of the example, which are held-out rows; empty if they were not recorded."""
+    storage: Storage = SKOPS_STORAGE
+    """How the model is stored."""
 
     @property
     def example_rows(self) -> np.ndarray:
@@ -91,16 +95,23 @@ def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series) -> st
     metadata = {EXAMPLE_PREDICTIONS: predictions.tolist(), EXAMPLE_LABELS: labels.tolist()}
     if hasattr(model, "predict_proba"):
         metadata[EXAMPLE_PROBABILITIES] = model.predict_proba(example).tolist()
+    options: dict[str, Any] = {
+        "name": "model",
+        "signature": write_signature(columns, predictions),
+        "input_example": example,
+        "metadata": metadata,
+        # MLflow would start a process that imports everything again: 19 times as long as the rest of this call.
+        "pip_requirements": [
+            f"{name}=={package_version(name)}" for name in ("mlflow", "numpy", "scikit-learn", "skops")
+        ],
+    }
+    if xgboost_format.can_store(model):
+        return xgboost_format.log(model, **options)
     info = mlflow.sklearn.log_model(
         model,
-        name="model",
         serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
-        skops_trusted_types=TRUSTED_TYPES,
-        signature=write_signature(columns, predictions),
-        input_example=example,
-        metadata=metadata,
-        # MLflow would start a process that imports everything again: 19 times as long as the rest of this call.
-        pip_requirements=[f"{name}=={package_version(name)}" for name in ("mlflow", "numpy", "scikit-learn", "skops")],
+        skops_trusted_types=[*TRUSTED_TYPES, *boosters.trusted_types()],
+        **options,
     )
     return str(info.model_uri)
 
@@ -119,7 +130,8 @@ def read(folder: Path, *, label: str) -> Artifact:
     """
     try:
         mlflow_model = Model.load(folder)
-        model = load_estimator(_find_estimator(folder, mlflow_model, label), label)
+        stored = _find_estimator(folder, mlflow_model, label)
+        model = load_estimator(stored.path, label, stored.storage)
         columns = read_columns(mlflow_model.signature, model, label=label)
         example = _read_example(folder, mlflow_model, label)
         metadata = mlflow_model.metadata or {}
@@ -131,6 +143,7 @@ def read(folder: Path, *, label: str) -> Artifact:
             example_predictions=metadata.get(EXAMPLE_PREDICTIONS),
             example_probabilities=None if probabilities is None else np.array(probabilities, dtype=np.float64),
             example_labels=metadata.get(EXAMPLE_LABELS, []),
+            storage=stored.storage,
         )
     except (ModelRefusedError, MemoryError):
         raise
@@ -141,14 +154,17 @@ def read(folder: Path, *, label: str) -> Artifact:
 
 
 def find_estimator(folder: Path, *, label: str) -> Path:
-    """Return the path of the estimator's skops file in an artifact that passed the checks of `read`."""
-    return _find_estimator(folder, Model.load(folder), label)
+    """Return the path of the estimator's file in an artifact that passed the checks of `read`."""
+    return _find_estimator(folder, Model.load(folder), label).path
 
 
-def _find_estimator(folder: Path, mlflow_model: Model, label: str) -> Path:
+def _find_estimator(folder: Path, mlflow_model: Model, label: str) -> StoredModel:
     flavor = mlflow_model.flavors.get("sklearn", {})
+    if not flavor and (found := table.find_file(mlflow_model.flavors)):
+        name, storage = found
+        return StoredModel(path=_inside(folder, name, label), storage=storage)
     _check_flavor(flavor, label)
-    return _inside(folder, flavor["pickled_model"], label)
+    return StoredModel(path=_inside(folder, flavor["pickled_model"], label))
 
 
 def _read_example(folder: Path, mlflow_model: Model, label: str) -> pd.DataFrame:
@@ -180,7 +196,11 @@ def _inside(folder: Path, path: str, label: str) -> Path:
 def _check_flavor(flavor: Mapping[str, object], label: str) -> None:
     """Refuse other libraries, formats that run code when loaded, and models of another minor scikit-learn version."""
     if not flavor:
-        raise ModelRefusedError(f"{label} is not a scikit-learn model.", next_step=RETRAIN)
+        raise ModelRefusedError(
+            f"{label} is no model of a supported library.",
+            allowed=f"scikit-learn, {', '.join(table.FLAVORS)}",
+            next_step=RETRAIN,
+        )
     stored_format = flavor.get("serialization_format")
     if stored_format != mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS:
         raise ModelRefusedError(
@@ -191,24 +211,33 @@ def _check_flavor(flavor: Mapping[str, object], label: str) -> None:
     check_fitted_release(str(flavor.get("sklearn_version")), label=label)
 
 
-def load_estimator(path: Path, label: str) -> BaseEstimator:
-    """Read a fitted estimator from a skops file.
+def load_estimator(path: Path, label: str, storage: Storage = SKOPS_STORAGE) -> BaseEstimator:
+    """Read a fitted estimator from its file.
 
     Args:
         path: The file.
         label: Name of the model in error messages.
+        storage: How the model is stored.
 
     Raises:
-        ModelRefusedError: The file is damaged, holds types that are not trusted, or no classifier and no regressor.
+        ModelRefusedError: The file is damaged, needs a package that is not installed here, holds types that are not
+            trusted, or no classifier and no regressor.
     """
     try:
-        check_nodes(path)
-        model = skops.io.load(path, trusted=TRUSTED_TYPES)
+        if storage.format == SKOPS:
+            check_nodes(path)
+            model = skops.io.load(path, trusted=[*TRUSTED_TYPES, *boosters.trusted_types()])
+        else:
+            model = table.load(path, storage, label=label)
     except UntrustedTypesFoundException as error:
-        raise ModelRefusedError(f"{label} holds types that are not trusted: {error}", next_step=USE_STORABLE) from error
+        raise boosters.missing_package(str(error), label=label) or ModelRefusedError(
+            f"{label} holds types that are not trusted: {error}", next_step=USE_STORABLE
+        ) from error
+    except ModelRefusedError:
+        raise
     except MemoryError:
         raise
-    except Exception as error:  # a damaged file makes skops and the types that it builds raise anything
+    except Exception as error:  # a damaged file makes its reader raise anything
         raise ModelRefusedError(
             f"{label} cannot be read: {type(error).__name__}: {error}", next_step=RETRAIN
         ) from error

@@ -16,7 +16,7 @@ from app.models.artifact import Artifact
 from app.models.frames import to_frame
 from app.models.optional_columns import find_optional
 from app.models.signature import RETRAIN, Columns
-from app.models.soundness import check_indices, rebuild_search_trees
+from app.models.soundness import check_indices, rebuild_search_trees, use_one_thread
 
 EXAMPLE_TOLERANCE: Final = 1e-9
 """Allowed relative difference from the stored predictions. Trees do not differ at all. Models that use BLAS may differ
@@ -110,6 +110,7 @@ def build_estimator(model: BaseEstimator, columns: Columns, *, label: str) -> Es
     rebuild_search_trees(model, label=label)
     if hasattr(model, "n_jobs"):
         model.set_params(n_jobs=1)  # requests already run in parallel, and one job sums the trees in a fixed order
+    use_one_thread(model, label=label)
     return Estimator(model=model, columns=columns)
 
 

@@ -12,6 +12,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from sklearn.base import BaseEstimator
 
 from app.errors import ModelRefusedError
+from app.models.formats import boosters
 
 NUMERIC_TYPES: Final = frozenset({DataType.double, DataType.float, DataType.long, DataType.integer, DataType.boolean})
 """Types of a signature's column that hold numbers."""
@@ -131,7 +132,7 @@ def read_columns(signature: ModelSignature | None, model: BaseEstimator, *, labe
             f"The signature of {label} has {len(columns)} columns, but its estimator takes {width}.", next_step=RETRAIN
         )
     fitted_names = list(getattr(model, "feature_names_in_", []))
-    if fitted_names and fitted_names != columns.names:
+    if fitted_names and fitted_names != boosters.fitted_names(model, columns.names):
         raise ModelRefusedError(
             f"The columns in the signature of {label} differ in name or order from those that the estimator was "
             "fitted on.",

@@ -20,6 +20,7 @@ from sklearn.tree._tree import Tree
 
 from app.errors import ModelRefusedError
 from app.models import index_checks
+from app.models.formats import boosters
 from app.models.neighbor_trees import rebuild_trees, rebuilds_tree
 
 MAX_PARTS: Final = 2_000_000
@@ -69,6 +70,18 @@ def rebuild_search_trees(model: BaseEstimator, *, label: str) -> None:
         raise
     except Exception as error:  # a damaged part may lack any attribute, or have one of any type
         raise _damaged(label, f"a nearest-neighbour model cannot be built again ({error})") from error
+
+
+def use_one_thread(model: BaseEstimator, *, label: str) -> None:
+    """Let every booster in a model predict in one thread, because requests already run in parallel.
+
+    Args:
+        model: An estimator that passed `check_indices`.
+        label: Name of the model in error messages.
+    """
+    if boosters.may_exist():
+        for part, _ in iter_parts(model, label):
+            boosters.use_one_thread(part)
 
 
 def _damaged(label: str, fault: str) -> ModelRefusedError:
@@ -123,6 +136,7 @@ def _check_part(part: object, width: int | None, label: str) -> None:
             lambda: index_checks.has_one_tree_per_output(part),
             "it has another number of trees than outputs",
         ),
+        *boosters.soundness_checks(part),
     ]
     for applies, is_sound, fault in checks:
         if applies and not is_sound():

@@ -141,7 +141,7 @@ def _try(folder: Path, request: LoadRequest) -> str:
     """Let an estimator from prepared files predict its example, and return the digest of the files."""
     prepared = folder / PREPARED
     manifest = files.read_manifest(prepared)
-    model = artifact.load_estimator(prepared / files.ESTIMATOR, request.label)
+    model = artifact.load_estimator(prepared / files.ESTIMATOR, request.label, manifest.storage())
     prove(manifest.artifact(model), label=request.label)
     return files.digest(prepared)
 

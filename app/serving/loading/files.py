@@ -1,7 +1,8 @@
 """The prepared files of a model version, as a child process writes them.
 
 A forest is stored as flat arrays, so that the replica holds no scikit-learn model. Any other model is stored as the
-skops file of the version. `app.serving.loading.manifest` describes both. `app.serving.loading.reader` reads them.
+file of the version, in the format that the manifest names.
+`app.serving.loading.manifest` describes both. `app.serving.loading.reader` reads them.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from app.models.flat_forest import FlatForest
 from app.serving.loading.manifest import Manifest
 
 MANIFEST: Final = "model.json"
-ESTIMATOR: Final = "model.skops"
+ESTIMATOR: Final = "model.bin"
 NODES, VALUES, ROOTS = "nodes.npy", "values.npy", "roots.npy"
 
 NAMES: Final = frozenset({MANIFEST, ESTIMATOR, NODES, VALUES, ROOTS})
@@ -51,7 +52,7 @@ def write(folder: Path, manifest: Manifest, forest: FlatForest | None, estimator
         folder: An empty folder.
         manifest: The description.
         forest: The trees; None if scikit-learn predicts.
-        estimator_file: The version's skops file, which is moved into the folder if scikit-learn predicts.
+        estimator_file: The version's file, which is moved into the folder if scikit-learn predicts.
     """
     if forest is None:
         estimator_file.rename(folder / ESTIMATOR)

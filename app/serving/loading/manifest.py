@@ -15,6 +15,7 @@ from app.models.answers import Answers
 from app.models.artifact import Artifact
 from app.models.estimator import Estimator
 from app.models.fitted_release import installed_minor
+from app.models.formats.stored_model import SKOPS, Storage
 from app.models.frames import to_frame
 from app.models.signature import Column, Columns
 from app.serving.schemas import Example
@@ -47,7 +48,11 @@ class Manifest(BaseModel):
     description: str | None
     stage: str | None
     is_forest: bool
-    """Whether flat arrays hold the model; otherwise the version's skops file does."""
+    """Whether flat arrays hold the model; otherwise the version's own file does."""
+    storage_format: str = SKOPS
+    """Format of the version's own file."""
+    storage_details: dict[str, str] = {}
+    """See `Storage.details`."""
     columns: list[tuple[str, str, bool]] = Field(min_length=1)
     """Name and type of each column, and whether it is optional."""
     gives_probabilities: bool
@@ -77,6 +82,8 @@ class Manifest(BaseModel):
             description=version.description,
             stage=version.current_stage,
             is_forest=is_forest,
+            storage_format=artifact.storage.format,
+            storage_details=dict(artifact.storage.details),
             columns=[(column.name, column.type.name, column.is_optional) for column in columns],
             gives_probabilities=estimator.gives_probabilities,
             label_dtype=None if classes is None else classes.dtype.str,
@@ -129,6 +136,10 @@ class Manifest(BaseModel):
             Column(name=name, type=types[kind], is_optional=is_optional) for name, kind, is_optional in self.columns
         )
 
+    def storage(self) -> Storage:
+        """Build the description of the version's own file."""
+        return Storage(format=self.storage_format, details=self.storage_details)
+
     def class_labels(self) -> np.ndarray | None:
         """Build the class labels, in the order of the probabilities; None for a model without classes.
 
@@ -176,6 +187,7 @@ class Manifest(BaseModel):
             example_predictions=self.predictions,
             example_probabilities=None if self.probabilities is None else np.array(self.probabilities),
             example_labels=self.true_labels,
+            storage=self.storage(),
         )
 
     def example_answers(self) -> Answers:

@@ -72,7 +72,7 @@ def _check_digest(folder: Path, digest: str) -> None:
 def _read_evaluator(folder: Path, manifest: Manifest, label: str) -> FlatForest | Estimator:
     if manifest.is_forest:
         return _read_forest(folder, manifest)
-    model = load_estimator(folder / files.ESTIMATOR, label)
+    model = load_estimator(folder / files.ESTIMATOR, label, manifest.storage())
     return build_estimator(model, manifest.model_columns(), label=label)
 
 
