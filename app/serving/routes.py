@@ -160,6 +160,7 @@ def _add_status(api: FastAPI, fleet: Fleet, follower: AliasFollower, access: Acc
             model_loaded=served is not None,
             model_info=_model_info(served.version) if served else None,
             columns=served.predictor.columns.names if served else [],
+            column_types=[column.type.name for column in served.predictor.columns] if served else [],
             classes=served.predictor.classes if served else [],
             example=served.example if served and access.shows_examples_to(request.headers) else None,
             mlflow_uri=replica.registry.uri,

@@ -94,6 +94,8 @@ class ModelStatus(Message):
     model_info: ModelInfo | None
     columns: list[str]
     """Names of the features, in the order of the values in a row of `/predict`."""
+    column_types: list[str]
+    """Type of each feature: `double`, `float`, `long`, `integer`, `boolean`, `string` or `datetime`."""
     classes: list[bool | str | int]
     """Class labels, in the order of the probabilities; empty if the model gives no probabilities."""
     example: Example | None

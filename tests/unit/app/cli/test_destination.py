@@ -1,7 +1,9 @@
 import fcntl
 import json
+import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.cli import destination
@@ -122,3 +124,75 @@ def test_a_stack_with_a_public_address_needs_no_tunnel() -> None:
 
     assert "ray" not in result.tunnels
     assert result.endpoints.ray_url == "https://ray.example.com"
+
+
+WITH_SERVICE = OUTPUTS | {
+    "serveUrl": "http://localhost:8000/scores/v1",
+    "serveToken": "of-the-service",
+    "mlflowUsername": "admin",
+    "mlflowPassword": "of-mlflow",
+    "modelName": "houses",
+    "forwards": [
+        {"name": name, "namespace": "manta", "service": name, "port": port, "localPort": port}
+        for name, port in (("mlflow", 5000), ("ray", 8265), ("serve", 8000))
+    ],
+}
+
+
+def test_a_stack_gives_the_service_with_its_route_prefix_and_all_credentials() -> None:
+    result = destination.from_stack(StackOutputs.model_validate(WITH_SERVICE))
+
+    assert result.endpoints.api_url == "http://localhost:8000/scores/v1"
+    assert result.endpoints.serve_headers == {"Authorization": "Bearer of-the-service"}
+    assert result.endpoints.mlflow_auth == ("admin", "of-mlflow")
+    assert result.model_name == "houses"
+    assert set(result.tunnels) == {"ray", "mlflow", "serve"}
+
+
+def test_the_service_of_a_stack_may_be_the_root() -> None:
+    outputs = StackOutputs.model_validate(WITH_SERVICE | {"serveUrl": "https://scores.example.com"})
+
+    result = destination.from_stack(outputs)
+
+    assert result.endpoints.api_url == "https://scores.example.com"
+    assert "serve" not in result.tunnels
+
+
+def test_the_environment_replaces_a_part_of_the_selected_stack_without_its_token(folder: Path) -> None:
+    (folder / "Pulumi.yaml").touch()
+    (folder.parent / "outputs").write_text(json.dumps(WITH_SERVICE))
+
+    result = destination.find(Settings(serve_url="http://other:1"), "serve", "mlflow")
+
+    assert (result.endpoints.api_url, result.endpoints.serve_token) == ("http://other:1/fastapi_app", "")
+    assert result.endpoints.mlflow_auth == ("admin", "of-mlflow")
+    assert set(result.tunnels) == {"ray", "mlflow"}
+
+
+def test_a_stack_is_not_read_if_the_environment_names_all_parts(folder: Path) -> None:
+    (folder / "Pulumi.yaml").touch()
+
+    destination.find(Settings(serve_url="http://other:1"), "serve")
+
+    assert not (folder.parent / "arguments").exists()
+
+
+def test_a_part_is_reached_through_a_tunnel_while_the_block_runs(
+    folder: Path,
+) -> None:
+    """A program in place of `kubectl` serves HTTP on the local port, as a tunnel does."""
+    program = folder.parent / "bin" / "kubectl"
+    program.write_text(
+        f"#!{sys.executable}\nimport http.server, sys\nport = int(sys.argv[-1].split(':')[0])\n"
+        "http.server.HTTPServer(('127.0.0.1', port), http.server.SimpleHTTPRequestHandler).serve_forever()\n"
+    )
+    program.chmod(0o755)
+    platform = destination.from_stack(StackOutputs.model_validate(WITH_SERVICE))
+
+    with platform.open("serve") as endpoints:
+        status = httpx.get(endpoints.serve_url).status_code
+
+    assert status == 200
+    assert endpoints.api_url.endswith("/scores/v1")
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(endpoints.serve_url)

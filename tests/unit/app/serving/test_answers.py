@@ -94,6 +94,16 @@ def test_boolean_classes_are_answered_as_booleans() -> None:
     assert '"labels":[true,false]' in status.text
 
 
+def test_the_types_of_the_columns_are_answered() -> None:
+    frame = pd.DataFrame({"city": ["Rome", "Oslo"], "age": [1.0, 2.0]})
+    columns = [Column(name="city", type=DataType.string), Column(name="age")]
+    model = make_pipeline(OneHotEncoder(), LinearRegression()).fit(frame, [1.0, 2.0])
+
+    [status] = ask(("GET", "/model", None), model=artifact(model, columns=columns, example=frame))
+
+    assert status.json()["column_types"] == ["string", "double"]
+
+
 def test_the_time_of_a_version_is_a_number_of_milliseconds() -> None:
     [status] = ask(("GET", "/model", None))
 
