@@ -27,10 +27,11 @@ from app.training.data.folds import check_folds
 from app.training.data.leaks import find_leaks
 from app.training.data.split import Split, split_dataset
 from app.training.data.targets import check_target
+from app.training.evaluation import scores
 from app.training.evaluation.baseline import Baseline
+from app.training.evaluation.gate_decision import GateConfig, HeldOutRows
 from app.training.evaluation.metrics import check_margin, check_metric, choose_metric
 from app.training.evaluation.predictions import gives_probabilities
-from app.training.evaluation.promotion_gate import GateConfig, HeldOutRows
 from app.training.inputs import Inputs, read_inputs
 from app.training.models import trial_fit
 from app.training.models.estimators import task_of
@@ -72,6 +73,7 @@ def train(options: TrainOptions, settings: Settings) -> TrainingResult:
     for leak in find_leaks(dataset.rows, task):
         log.warning("%s", leak)
     split = split_dataset(dataset, task=task, test_size=options.test_size, seed=options.seed)
+    scores.check_target(gate.metric, split.test.target.to_numpy())
     if options.trials is not None:
         check_folds(split.train, task=task, count=options.folds or DEFAULT_FOLDS)
     registry = Registry(settings)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import mlflow
-import pandas as pd
 import skops.io
 import typer
 from sklearn.base import BaseEstimator
@@ -28,11 +27,12 @@ from app.models.trusted_types import TRUSTED_TYPES
 from app.models.version_choice import GATE_TAG, PROMOTE_TAG
 from app.settings import Settings, settings
 from app.training import run_tags
-from app.training.data.dataset import Rows
+from app.training.data.stored_rows import read_rows, write_rows
 from app.training.evaluation import report
 from app.training.evaluation.baseline import Baseline
+from app.training.evaluation.gate_decision import GateConfig, GateDecision, HeldOutRows
 from app.training.evaluation.predictions import Predictions, predict
-from app.training.evaluation.promotion_gate import GateConfig, GateDecision, HeldOutRows, judge
+from app.training.evaluation.promotion_gate import judge
 from app.training.models.fingerprint import model_fingerprint
 from app.training.models.parameters import ParameterValues
 
@@ -44,8 +44,6 @@ EXAMPLE_ROWS: Final = 5
 MODEL_FILE: Final = "model.skops"
 ROWS_FILE: Final = "held_out.parquet"
 RECORD_FILE: Final = "record.json"
-LABELS_COLUMN: Final = "labels"
-"""Column of the labels in `ROWS_FILE`. The feature columns are numbered there, so that no name can collide."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +153,7 @@ def save(fitted: FittedModel, *, run_id: str, folder: Path) -> None:
     """Write a model into an existing folder, with everything that `restore` needs."""
     rows = fitted.held_out.rows
     skops.io.dump(fitted.model, folder / MODEL_FILE)
-    table = rows.features.set_axis([str(index) for index in range(rows.features.shape[1])], axis=1)
-    table.assign(**{LABELS_COLUMN: rows.target}).to_parquet(folder / ROWS_FILE)
+    write_rows(rows, folder / ROWS_FILE)
     record = {
         "run_id": run_id,
         "columns": list(rows.features.columns),
@@ -184,19 +181,15 @@ def restore(folder: Path) -> tuple[FittedModel, str]:
     """
     try:
         record = json.loads((folder / RECORD_FILE).read_text())
-        table = pd.read_parquet(folder / ROWS_FILE)
+        rows = read_rows(folder / ROWS_FILE, record["columns"])
         model = skops.io.load(folder / MODEL_FILE, trusted=TRUSTED_TYPES)
     except (OSError, ValueError) as error:
         raise DataError(
             f"{folder} does not contain a model that training saved: {error}",
             next_step="Give the folder that the training job printed.",
         ) from error
-    labels = table[LABELS_COLUMN]
     held_out = HeldOutRows(
-        rows=Rows(
-            features=table.drop(columns=LABELS_COLUMN).set_axis(record["columns"], axis=1),
-            target=labels if pd.api.types.is_numeric_dtype(labels) else labels.astype(object),
-        ),
+        rows=rows,
         baseline=Baseline(**record["baseline"]),
         split_description=record["how"],
     )

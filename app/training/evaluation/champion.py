@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from app.models.frames import to_rows
 from app.models.predictor import Predictor, compile_model
 from app.models.registry import Registry
-from app.models.signature import TEXT_TYPES, Columns
+from app.models.signature import TEXT_TYPES, Columns, infer_columns
 from app.training.data.dataset import Rows
 from app.training.evaluation.metrics import Metric
 from app.training.evaluation.predictions import Predictions
@@ -55,10 +55,10 @@ def predict_with_champion(champion: ModelVersion, rows: Rows, metric: Metric, re
     artifact = registry.fetch(champion)
     predictor = compile_model(artifact, label=f"{champion.name} version {champion.version}")
     _check_task(predictor, rows, metric)
-    features = _to_rows(rows.features, artifact.columns)
+    features = _select_columns(rows.features, artifact.columns)
     try:
-        answers = predictor.predict(features)
-    except Exception as error:
+        answers = predictor.predict(to_rows(features, artifact.columns))
+    except Exception as error:  # an estimator raises any type for rows that it cannot predict
         message = str(error).partition("\n")[0]
         raise NotComparableError(
             f"cannot predict these rows ({type(error).__name__}: {message})",
@@ -97,25 +97,27 @@ def _check_task(predictor: Predictor, rows: Rows, metric: Metric) -> None:
         )
 
 
-def _to_rows(features: pd.DataFrame, columns: Columns) -> np.ndarray:
-    """Return the champion's columns, in its order.
+def _select_columns(features: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """Return the champion's columns, in its order. An optional column that the rows lack is without values.
 
     Raises:
-        NotComparableError: A column is missing, or holds text where the champion takes numbers.
+        NotComparableError: A column is missing, or holds text or dates where the champion takes numbers.
     """
-    missing = [name for name in columns.names if name not in features.columns]
+    missing = [column.name for column in columns if not column.is_optional and column.name not in features.columns]
     if missing:
         raise NotComparableError(f"takes columns that these rows do not have ({_list_columns(missing)})", OTHER_NAME)
+    selected = features.reindex(columns=columns.names)
+    held = infer_columns(selected)
     text = [
         column.name
-        for column in columns
-        if column.type not in TEXT_TYPES and not pd.api.types.is_numeric_dtype(features[column.name].dtype)
+        for column, of_rows in zip(columns, held, strict=True)
+        if of_rows.type in TEXT_TYPES and column.type not in TEXT_TYPES and selected[column.name].notna().any()
     ]
     if text:
         raise NotComparableError(
             f"takes numbers in columns where these rows hold something else ({_list_columns(text)})", OTHER_NAME
         )
-    return to_rows(features, columns)
+    return selected
 
 
 def _list_columns(names: list[str]) -> str:

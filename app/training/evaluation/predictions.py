@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, is_classifier
 
+from app.models.frames import to_frame, to_rows
+from app.models.signature import infer_columns
+
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
@@ -23,13 +26,18 @@ class Predictions:
 def predict(model: BaseEstimator, features: pd.DataFrame | np.ndarray) -> Predictions:
     """Predict rows with a fitted estimator of scikit-learn, as the service does.
 
-    The answers are those of `predict`, which need not be the class with the largest probability: a tuned threshold, for
-    example, moves them. Any error of the estimator is raised as it is.
+    The model gets the rows as the service receives them; see `as_served`. The answers are those of `predict`, which
+    need not be the class with the largest probability: a tuned threshold, for example, moves them. Any error of the
+    estimator is raised as it is.
 
     Args:
         model: A fitted classifier or regressor, or a pipeline that ends in one.
         features: Shape (rows, columns): the columns that the model was fitted on.
+
+    Raises:
+        ModelRefusedError: A column has a type that no request can send.
     """
+    features = as_served(features) if isinstance(features, pd.DataFrame) else features
     answers = np.asarray(model.predict(features))
     if answers.ndim == 2 and answers.shape[1] == 1:  # noqa: PLR2004 - rows and outputs
         answers = answers[:, 0]
@@ -37,6 +45,19 @@ def predict(model: BaseEstimator, features: pd.DataFrame | np.ndarray) -> Predic
         return Predictions(answers=answers)
     probabilities = np.asarray(model.predict_proba(features), dtype=np.float64)
     return Predictions(answers=answers, probabilities=probabilities, classes=np.asarray(model.classes_))
+
+
+def as_served(features: pd.DataFrame) -> pd.DataFrame:
+    """Return rows as a request brings them to the model: categories as text, and no extension types.
+
+    Args:
+        features: Shape (rows, columns).
+
+    Raises:
+        ModelRefusedError: A column has a type that no request can send.
+    """
+    columns = infer_columns(features)
+    return to_frame(to_rows(features, columns), columns)
 
 
 def gives_probabilities(model: BaseEstimator) -> bool:

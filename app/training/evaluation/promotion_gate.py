@@ -20,8 +20,6 @@ from app.training.evaluation.metrics import find_metric
 from app.training.evaluation.predictions import Predictions
 from app.training.evaluation.scores import weighted_metric
 
-__all__ = ["GateConfig", "GateDecision", "HeldOutRows", "judge"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Opponent:

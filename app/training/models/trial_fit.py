@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, is_classifier
 
+from app.errors import ModelRefusedError
 from app.training.data.dataset import Rows
+from app.training.evaluation.predictions import as_served
 from app.training.models import column_faults, storable
 from app.training.models.code_errors import ModelCodeError, summarize
 from app.training.models.definition import ModelDefinition
@@ -54,6 +56,7 @@ def check(definition: ModelDefinition, rows: Rows, values: ParameterValues, *, s
             sample = rows.take(_sample_positions(rows, SECOND_SAMPLE_ROWS))
             model = _fit_again(definition, sample, values, seed=seed)
         _check_answers(model, sample.features, owner=definition.label)
+        _check_served_answers(model, sample.features, owner=definition.label)
     storable.check(model, owner=definition.label)
     return model
 
@@ -98,6 +101,30 @@ def _check_answers(model: BaseEstimator, features: pd.DataFrame, *, owner: str) 
             f"{'no attribute classes_' if classes is None else f'{len(classes)} classes'}.",
             allowed="one column per class of classes_",
             next_step="Correct predict_proba and classes_, or use an estimator of scikit-learn.",
+        )
+
+
+def _check_served_answers(model: BaseEstimator, features: pd.DataFrame, *, owner: str) -> None:
+    """Check that a model answers the same for rows as the service receives them."""
+    try:
+        rows = as_served(features)
+    except ModelRefusedError as error:
+        raise ModelCodeError(error.detail, allowed=error.allowed, next_step=error.next_step) from error
+    changed = [
+        f"{name} ({features[name].dtype}, in a request {rows[name].dtype})"
+        for name in features.columns
+        if features[name].dtype != rows[name].dtype
+    ]
+    try:
+        fault = "" if np.array_equal(model.predict(rows), model.predict(features)) else "It answers something else."
+    except Exception as error:  # noqa: BLE001 - an estimator raises any type for rows that it cannot predict
+        fault = summarize(error)
+    if fault:
+        raise ModelCodeError(
+            f"The model of {owner} cannot predict rows as the service receives them: {fault} Columns of another type: "
+            f"{', '.join(changed) or 'none'}.",
+            next_step="Convert these columns before the data reaches training: categories to text, and true, false or "
+            "whole numbers with gaps to floating-point numbers.",
         )
 
 

@@ -92,10 +92,10 @@ class TestGate:
     ) -> None:
         champion_before = champion_version(registry)
 
-        not_promoted = train(local, "--trees", "60", "--metric", "brier", "--no-promote")
+        not_promoted = train(local, "--trees", "60", "--metric", "log_loss", "--no-promote")
         loaded = local.run("load")
         champion_after_no_promote = champion_version(registry)
-        promoted = train(local, "--trees", "60", "--metric", "brier", "--margin", "0.001")
+        promoted = train(local, "--trees", "60", "--metric", "log_loss", "--margin", "0.001")
 
         assert (not_promoted["gate"], not_promoted["promoted"]) == ("passed", False)
         assert f"version {champion_before} serves" in loaded.stdout, loaded.stderr

@@ -12,18 +12,18 @@ from app.settings import Settings
 from app.training import registration
 from app.training.data.dataset import Rows
 from app.training.evaluation.baseline import Baseline
-from app.training.evaluation.promotion_gate import GateConfig, HeldOutRows
+from app.training.evaluation.gate_decision import GateConfig, HeldOutRows
 from app.training.models.fingerprint import model_fingerprint
 from app.training.registration import FittedModel
 
 FEATURES = pd.DataFrame(np.random.default_rng(1).normal(size=(40, 2)), columns=["a b", "labels"], index=range(5, 45))
 
 
-def fitted_forest(target: pd.Series) -> FittedModel:
+def fitted_forest(target: pd.Series, rows: Rows | None = None) -> FittedModel:
     return FittedModel(
         model=RandomForestClassifier(5, random_state=1).fit(FEATURES, target),
         held_out=HeldOutRows(
-            rows=Rows(features=FEATURES, target=target),
+            rows=rows or Rows(features=FEATURES, target=target),
             baseline=Baseline.of(Rows(features=FEATURES, target=target), "f1"),
             split_description="0.2 of the rows",
         ),
@@ -54,6 +54,27 @@ def test_a_saved_forest_is_restored_unchanged(tmp_path: Path, labels: tuple[str 
     assert restored.held_out.split_description == forest.held_out.split_description
     other_fields = ("gate", "promote", "dataset", "tags", "params", "fit_s")
     assert [getattr(restored, name) for name in other_fields] == [getattr(forest, name) for name in other_fields]
+
+
+def test_groups_times_and_weights_are_restored_with_the_rows(tmp_path: Path) -> None:
+    index, target = FEATURES.index, pd.Series(FEATURES["a b"] > 0).astype(int)
+    rows = Rows(
+        features=FEATURES,
+        target=target,
+        groups=pd.Series(["a", 1] * 20, index=index, dtype=object),
+        times=pd.Series(pd.date_range("2026-01-01", periods=40), index=index),
+        weights=pd.Series(np.linspace(1, 2, 40), index=index),
+    )
+
+    registration.save(fitted_forest(target, rows), run_id="r", folder=tmp_path)
+    restored = registration.restore(tmp_path)[0].held_out.rows
+
+    assert restored.groups is not None
+    assert restored.times is not None
+    assert restored.weights is not None
+    assert restored.groups.tolist() == ["a", "1"] * 20
+    assert restored.times.tolist() == pd.date_range("2026-01-01", periods=40).tolist()
+    assert restored.weights.tolist() == np.linspace(1, 2, 40).tolist()
 
 
 def test_a_folder_without_a_saved_forest_is_an_error(tmp_path: Path) -> None:

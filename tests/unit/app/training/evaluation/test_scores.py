@@ -185,7 +185,7 @@ def test_a_model_without_probabilities_is_scored_by_its_answers_only() -> None:
 def test_a_column_of_answers_is_one_answer_per_row() -> None:
     features, target = load("diabetes")
 
-    predicted = predict(Ridge().fit(features, target[:, np.newaxis]), features)
+    predicted = predict(LinearRegression().fit(features, target[:, np.newaxis]), features)
 
     assert predicted.answers.shape == target.shape
 
