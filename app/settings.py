@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app import names
@@ -28,6 +28,18 @@ LOADING_DEFAULTS: Final = {
     "MKL_NUM_THREADS": "1",
 }
 """Environment variables of the process that loads models. Threads of libraries do not survive its forks."""
+
+
+class DvcFile(BaseModel):
+    """Where a job on a cluster finds a file of a DVC repository, which the cluster has no copy of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    location: str
+    """Path in the job's working directory, or URL in DVC's remote storage."""
+    md5: str
+    revision: str
+    """Value of the tag `data.revision`."""
 
 
 class Settings(BaseSettings):
@@ -120,6 +132,11 @@ class Settings(BaseSettings):
         alias="MANTA_DRIVER_MEMORY",
         gt=0,
         description="Bytes of memory that the job reserved on its worker. `manta train --driver-memory` sets it.",
+    )
+    dvc_file: DvcFile | None = Field(
+        default=None,
+        alias="MANTA_DVC_FILE",
+        description="JSON that says where a job on a cluster finds the file of `--data dvc:`. `manta train` sets it.",
     )
     stack: str = Field(default="", alias="MANTA_STACK", description="Pulumi stack of the job, for the run's tags.")
 

@@ -38,7 +38,7 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
             str | None,
             typer.Option(
                 help="CSV or Parquet file, or folder of Parquet files: path, https://, s3://, gs://, abfs:// "
-                "or dvc:PATH@REV.",
+                "or dvc:PATH@REV. Or your function that returns a DataFrame: data.py:load.",
                 rich_help_panel=DATA_PANEL,
             ),
         ] = None,

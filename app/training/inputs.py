@@ -10,6 +10,7 @@ from app.training.data import sources
 from app.training.data.columns import check_complete_numbers
 from app.training.data.dataset import Dataset, Task
 from app.training.data.targets import task_of
+from app.training.data_function import is_function, read_function
 from app.training.models.definition import ModelDefinition
 from app.training.models.forest import ForestDefinition
 from app.training.models.location import split_location
@@ -83,9 +84,8 @@ def _read_dataset(options: TrainOptions, settings: Settings) -> Dataset:
         steps = SYNTHETIC_STEPS if options.steps is None else options.steps
         return sources.make_synthetic(n_samples=min(5000, 500 + 10 * steps), seed=options.seed)
     if options.data is not None and options.target is not None:
-        return sources.read_file(
-            options.data, target=options.target, group=options.group, time=options.time, weight=options.weight
-        )
+        read = read_function if is_function(options.data) else sources.read_file
+        return read(options.data, target=options.target, group=options.group, time=options.time, weight=options.weight)
     return sources.load_bundled(options.dataset or settings.dataset)
 
 

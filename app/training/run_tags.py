@@ -36,6 +36,9 @@ DATA_REVISION: Final = "data.revision"
 DATA_MD5: Final = "data.md5"
 """DVC's hash of a file from DVC."""
 
+DATA_FILE_HASH: Final = "data.file_sha256"
+"""SHA-256 of the user's Python file whose function returned the data."""
+
 DATA_LEAKS: Final = "data.leaks"
 """Feature columns that give the target away."""
 

@@ -22,6 +22,7 @@ from app.settings import empty_environment, set_mlflow_credentials, settings
 from app.training import run_tags
 from app.training.data.dvc import DvcLocation, is_dvc_location
 from app.training.git import DIRTY_SUFFIX, checkout
+from app.training.models.location import split_location
 from app.training.options import DATA_SOURCES, FOREST_OPTIONS, SEARCH_OPTIONS, flag
 
 DATA_OPTION: Final = flag("data")
@@ -200,23 +201,24 @@ def _with_data(recipe_arguments: tuple[str, ...], tree: Path, data: str) -> list
         ReproductionError: The data file is neither in the commit nor at its old path.
     """
     arguments = list(recipe_arguments)
-    if DATA_OPTION not in arguments or "://" in arguments[arguments.index(DATA_OPTION) + 1]:
+    if DATA_OPTION not in arguments:
         return arguments
     position = arguments.index(DATA_OPTION) + 1
     location_of_run = arguments[position]
+    file, function = split_location(location_of_run)
     if data:
         arguments[position] = data if "://" in data or is_dvc_location(data) else str(Path(data).resolve())
     elif is_dvc_location(location_of_run):
         location = DvcLocation.parse(location_of_run)
         arguments[position] = str(DvcLocation(path=str(Path(location.path).absolute()), revision=location.revision))
-    elif not (tree / location_of_run).exists():
-        path = Path(location_of_run).resolve()
+    elif "://" not in location_of_run and not (tree / file).exists():
+        path = Path(file).resolve()
         if not path.exists():
             raise ReproductionError(
                 f"The data of the run is neither in its commit nor at {path}.",
                 next_step="Name its location with --data PATH_OR_URL.",
             )
-        arguments[position] = str(path)
+        arguments[position] = f"{path}:{function}" if function else str(path)
     return arguments
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from app import names
 from app.cli.destination import Destination
 from app.cli.jobs.driver import DriverResources
+from app.cli.jobs.dvc_data import add_dvc_data
 from app.cli.jobs.job import Job
 from app.cli.jobs.ray_jobs_api import ClusterVersions, JobSubmitRequest, RayJobsApi
 from app.cli.jobs.working_dir import IGNORE_FILE, WorkingDir, pack
@@ -60,7 +61,7 @@ async def submit(
     """
     check_versions(await api.versions())
     folder = Path.cwd()
-    working_dir = None if destination.is_local else pack(folder)
+    working_dir = None if destination.is_local else add_dvc_data(pack(folder), options.data, folder)
     request = build_request(destination, options, job.id, driver=driver, working_dir=working_dir, folder=folder)
     if working_dir is not None:
         await api.upload(working_dir.uri, working_dir.content)
@@ -115,6 +116,7 @@ def build_request(
         env_vars["MANTA_DRIVER_MEMORY"] = str(driver.memory_bytes)
     if working_dir is not None:
         runtime_env["working_dir"] = working_dir.uri
+        env_vars |= working_dir.env_vars
         if commit and (TRAIN_SCRIPT in working_dir.files or options.model is not None):
             env_vars["MANTA_GIT_COMMIT"] = commit
     options = _with_model_of_job(_with_data_of_job(options, working_dir, folder), working_dir, folder)
@@ -136,9 +138,13 @@ def _with_data_of_job(options: TrainOptions, working_dir: WorkingDir | None, fol
     if options.data is None or "://" in options.data:
         return options
     if is_dvc_location(options.data):
-        return options.model_copy(update={"data": _absolute_dvc_location(options.data, working_dir, folder)})
-    path = _path_of_job(Path(options.data), working_dir, folder, or_else=" or a URL")
-    return options.model_copy(update={"data": path})
+        location = DvcLocation.parse(options.data)
+        if working_dir is None:
+            location = replace(location, path=str((folder / location.path).absolute()))
+        return options.model_copy(update={"data": str(location)})
+    file, function = split_location(options.data)
+    path = _path_of_job(Path(file), working_dir, folder, or_else=" or a URL")
+    return options.model_copy(update={"data": f"{path}:{function}" if function else path})
 
 
 def _with_model_of_job(options: TrainOptions, working_dir: WorkingDir | None, folder: Path) -> TrainOptions:
@@ -167,7 +173,8 @@ def _path_of_job(file: Path, working_dir: WorkingDir | None, folder: Path, *, or
         return str(path)
     is_inside = path.is_relative_to(folder.resolve())
     relative_path = str(path.relative_to(folder.resolve())) if is_inside else ""
-    if relative_path not in working_dir.files:
+    is_folder = any(name.startswith(f"{relative_path}/") for name in working_dir.files)
+    if relative_path not in working_dir.files and not (is_inside and is_folder):
         reason = f"is excluded by {IGNORE_FILE} or .gitignore" if is_inside else "is not in the working directory"
         raise DataError(
             f"{file} {reason}, so the cluster cannot read it." if path.exists() else f"{file} does not exist.",
@@ -176,16 +183,3 @@ def _path_of_job(file: Path, working_dir: WorkingDir | None, folder: Path, *, or
             + (", or give a URL." if or_else else "."),
         )
     return relative_path
-
-
-def _absolute_dvc_location(data: str, working_dir: WorkingDir | None, folder: Path) -> str:
-    """Location of DVC data with an absolute path. Only a job on this machine has access to the DVC repository."""
-    location = DvcLocation.parse(data)
-    if working_dir is not None:
-        revision = f" --rev {location.revision}" if location.revision else ""
-        raise DataError(
-            f"{data} is in a DVC repository, and the cluster has no copy of that repository.",
-            allowed="a file in the working directory that is not excluded, or a URL",
-            next_step=f"Fetch the file and name it with --data: dvc get . {location.path}{revision}",
-        )
-    return str(replace(location, path=str((folder / location.path).absolute())))

@@ -1,9 +1,12 @@
 """The working directory of a job, packed as Ray expects it: the same zip file that `ray job submit` would upload."""
 
+import hashlib
 import heapq
+import io
 import logging
 import tempfile
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +15,9 @@ from app.errors import MantaError
 
 MAX_BYTES: Final = 100 * 1024**2
 """Largest zip file: Ray's dashboard accepts no larger request body."""
+
+URI_DIGEST_LENGTH: Final = 16
+"""Length of the digest in Ray's name for a package."""
 
 LISTED_FILES: Final = 5
 """Number of files that the error lists, the largest first."""
@@ -36,6 +42,27 @@ class WorkingDir:
     """The zip file."""
     files: frozenset[str]
     """Paths of the packed files, relative to the working directory."""
+    env_vars: dict[str, str] = field(default_factory=dict)
+    """Environment variables of the job that belong to files of the package."""
+
+    def with_file(self, name: str, content: bytes) -> "WorkingDir":
+        """Return a working directory with an additional file.
+
+        Raises:
+            WorkingDirError: The package would be larger than `MAX_BYTES`.
+        """
+        package = io.BytesIO(self.content)
+        with zipfile.ZipFile(package, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, content)
+        digest = hashlib.sha256(f"{self.uri} {name} ".encode() + content).hexdigest()[:URI_DIGEST_LENGTH]
+        packed = package.getvalue()
+        if len(packed) > MAX_BYTES:
+            raise WorkingDirError(
+                f"The working directory and {name} have {len(packed) / 1e6:.0f} MB.",
+                allowed=f"up to {MAX_BYTES / 1e6:.0f} MB",
+                next_step=f"List files that the job does not need in {IGNORE_FILE}, or give data as a URL.",
+            )
+        return replace(self, uri=f"gcs://_ray_pkg_{digest}.zip", content=packed, files=self.files | {name})
 
 
 def pack(folder: Path) -> WorkingDir:

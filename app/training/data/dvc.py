@@ -6,6 +6,8 @@ the rows of the file.
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -64,11 +66,72 @@ def copy(text: str, target: BinaryIO) -> dict[str, str]:
         DataError: DVC is not installed; the repository, revision or file does not exist; the content is not
             available, or does not match the hash that DVC records.
     """
+    with _tracked_file(text) as tracked:
+        with tracked.file_system.open(tracked.path, "rb") as file:
+            md5 = copy_content(file, target)
+        if md5 != tracked.md5:
+            raise DataError(
+                f"{text} does not match the hash that DVC records: the file was changed, or was never added to DVC.",
+                next_step=f"Add it: dvc add {tracked.path}; or give a revision: {PREFIX}{tracked.path}@REV.",
+            )
+        return tracked.tags()
+
+
+def size_of(text: str) -> int:
+    """Return the size in bytes of a file, as DVC records it.
+
+    Raises:
+        DataError: See `copy`.
+    """
+    with _tracked_file(text) as tracked:
+        return int(tracked.file_system.info(tracked.path).get("size") or 0)
+
+
+def find_remote(text: str) -> tuple[str, dict[str, str]]:
+    """Return the URL that a file has in DVC's remote storage, and its run tags.
+
+    Raises:
+        DataError: The repository has no remote storage, or the package for that kind of storage is missing; and see
+            `copy`.
+    """
+    from dvc.api import get_url  # noqa: PLC0415 - optional, and slow to import
+
+    with _tracked_file(text) as tracked:
+        url = get_url(tracked.path, repo=str(tracked.root), rev=DvcLocation.parse(text).revision or None)
+        return str(url), tracked.tags()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _TrackedFile:
+    """A file in a DVC repository."""
+
+    file_system: Any
+    """The repository's files at a revision; DVC has no types."""
+    root: Path
+    path: str
+    """Path relative to `root`."""
+    revision: str
+    """Git revision; empty for the working tree."""
+    md5: str
+    """The hash that DVC records; empty if DVC does not track the file."""
+
+    def tags(self) -> dict[str, str]:
+        """Return the run tags, see `copy`."""
+        if self.revision:
+            commit = str(self.file_system.repo.get_rev())
+        else:
+            commit = _working_tree_revision(self.root, self.path, self.md5)
+        return {run_tags.DATA_REVISION: commit, run_tags.DATA_MD5: self.md5}
+
+
+@contextmanager
+def _tracked_file(text: str) -> Iterator[_TrackedFile]:
+    """Find a file in its repository, and turn DVC's errors in the block into errors of the data."""
     try:
         from dvc.exceptions import DvcException  # noqa: PLC0415 - optional, and slow to import
     except ImportError as error:
         raise DataError(
-            f"{text} needs DVC, which is not installed where the job runs.", next_step="pip install 'manta[dvc]'"
+            f"{text} needs DVC, which is not installed here.", next_step="pip install 'manta[dvc]'"
         ) from error
     location = DvcLocation.parse(text)
     path = Path(os.path.abspath(location.path))  # noqa: PTH100 - resolve() would follow DVC's links into its cache
@@ -76,13 +139,8 @@ def copy(text: str, target: BinaryIO) -> dict[str, str]:
     relative_path = str(path.relative_to(root))
     try:
         file_system = _open_file_system(root, location.revision)
-        recorded_md5 = _recorded_md5(file_system, relative_path)
-        with file_system.open(relative_path, "rb") as file:
-            md5 = _copy(file, target)
-        if location.revision:
-            revision = file_system.repo.get_rev()
-        else:
-            revision = _working_tree_revision(root, relative_path, recorded_md5)
+        md5 = _recorded_md5(file_system, relative_path)
+        yield _TrackedFile(file_system=file_system, root=root, path=relative_path, revision=location.revision, md5=md5)
     except IsADirectoryError as error:
         raise DataError(f"{text} is a folder.", allowed="one file", next_step="Name a file in the folder.") from error
     except FileNotFoundError as error:
@@ -91,20 +149,15 @@ def copy(text: str, target: BinaryIO) -> dict[str, str]:
         raise DataError(
             f"{text} cannot be read: {error}.", next_step="Give a file and a revision that the repository has."
         ) from error
-    if md5 != recorded_md5:
-        raise DataError(
-            f"{text} does not match the hash that DVC records: the file was changed, or was never added to DVC.",
-            next_step=f"Add it: dvc add {relative_path}; or give a revision: {PREFIX}{location.path}@REV.",
-        )
-    return {run_tags.DATA_REVISION: revision, run_tags.DATA_MD5: recorded_md5}
 
 
-def _copy(source: BinaryIO, target: BinaryIO) -> str:
-    """Copy a file, and return the MD5 of its content, in hex."""
+def copy_content(source: BinaryIO, target: BinaryIO | None) -> str:
+    """Return the MD5 of a file's content, in hex, and copy the content if there is a target."""
     digest = hashlib.md5(usedforsecurity=False)
     while chunk := source.read(CHUNK_BYTES):
         digest.update(chunk)
-        target.write(chunk)
+        if target is not None:
+            target.write(chunk)
     return digest.hexdigest()
 
 

@@ -18,6 +18,7 @@ from sklearn import datasets
 from sklearn.utils import Bunch
 
 from app.errors import DataError, ParameterError
+from app.settings import DvcFile, settings
 from app.training import run_tags
 from app.training.data import dvc, files, object_stores
 from app.training.data.columns import ColumnRoles, rows_from_frame
@@ -154,14 +155,17 @@ def from_frame(
 
 def _read(location: str) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return the table at a location, and additional tags of the run."""
-    stored = object_stores.find(location) if object_stores.is_object_store(location) else None
+    sent = settings().dvc_file if dvc.is_dvc_location(location) else None
+    place = location if sent is None else sent.location
+    stored = object_stores.find(place) if object_stores.is_object_store(place) else None
     if stored is not None and stored.is_folder:
         return read_folder(stored.filesystem, stored.path, source=location), {}
     if is_local(location) and Path(location).is_dir():
         return read_folder(LocalFileSystem(), str(Path(location).resolve()), source=location), {}
     ending = find_ending(_path_of(location))
-    with _open(location, stored, ending) as opened:
-        return read_table(opened.file, ending, source=location), opened.tags
+    with _open(place, stored, ending) as opened:
+        tags = opened.tags if sent is None else _check_sent_file(opened, sent, location)
+        return read_table(opened.file, ending, source=location), tags
 
 
 def _open(location: str, stored: StoredPath | None, ending: str) -> AbstractContextManager[OpenedFile]:
@@ -180,6 +184,17 @@ def _open(location: str, stored: StoredPath | None, ending: str) -> AbstractCont
         allowed=f"http, https, {', '.join(object_stores.SCHEMES)}, or a path on this machine",
         next_step="Copy the data to one of these places.",
     )
+
+
+def _check_sent_file(opened: OpenedFile, sent: DvcFile, location: str) -> dict[str, str]:
+    """Compare a file with the hash that DVC records, and return the tags of the run."""
+    if dvc.copy_content(opened.file, None) != sent.md5:
+        raise DataError(
+            f"The content of {location} at {sent.location} does not match the hash that DVC records, {sent.md5}.",
+            next_step="Run dvc push where the file was added.",
+        )
+    opened.file.seek(0)
+    return {run_tags.DATA_REVISION: sent.revision, run_tags.DATA_MD5: sent.md5}
 
 
 def _path_of(location: str) -> str:

@@ -1,5 +1,6 @@
 import shlex
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -104,9 +105,29 @@ def test_a_job_on_this_machine_reads_dvc_data_at_its_absolute_path(tmp_path: Pat
     assert shlex.split(job_request.entrypoint)[4] == f"dvc:{tmp_path}/a b.csv@v1"
 
 
-def test_dvc_data_is_refused_for_a_cluster_without_the_repository(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"dvc get \. houses\.csv --rev v1"):
-        build_request(STACK, tmp_path, "houses.csv.dvc", data="dvc:houses.csv@v1")
+def test_a_job_on_a_cluster_gets_the_place_of_dvc_data_beside_its_location(tmp_path: Path) -> None:
+    working_dir = replace(packed("manta-dvc-data/houses.csv"), env_vars={"MANTA_DVC_FILE": "{}"})
+    options = TrainOptions(data="dvc:houses.csv@v1", target="sold")
+
+    job_request = submission.build_request(
+        STACK, options, "manta-1", driver=DriverResources(), working_dir=working_dir, folder=tmp_path
+    )
+
+    assert job_request.entrypoint == "python -m app.train --data dvc:houses.csv@v1 --target sold"
+    assert job_request.runtime_env["env_vars"]["MANTA_DVC_FILE"] == "{}"
+
+
+@pytest.mark.parametrize("data", ["data.py:load", "folder", "./folder/"])
+def test_a_data_function_and_a_folder_of_the_working_directory_go_with_the_job(tmp_path: Path, data: str) -> None:
+    job_request = build_request(STACK, tmp_path, "data.py", "folder/year=2026/a.parquet", data=data)
+
+    assert shlex.split(job_request.entrypoint)[4] == data.strip("./")
+
+
+def test_a_data_function_on_this_machine_has_an_absolute_path(tmp_path: Path) -> None:
+    job_request = build_request(LOCAL, tmp_path, data="data.py:load", is_packed=False)
+
+    assert shlex.split(job_request.entrypoint)[4] == f"{tmp_path}/data.py:load"
 
 
 @pytest.mark.parametrize(

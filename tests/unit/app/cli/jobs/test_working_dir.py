@@ -91,3 +91,22 @@ def test_of_this_project_only_the_code_of_app_and_files_of_its_root_are_packed()
 
     assert {"app/train.py", "app/cli/jobs/train.py", "pyproject.toml"} <= files
     assert {name.split("/")[0] for name in files if "/" in name} == {"app"}
+
+
+def test_an_additional_file_is_in_the_zip_file_under_another_uri(folder: Path) -> None:
+    original = pack(folder)
+
+    first, second = (original.with_file("sent/houses.csv", content) for content in (b"1", b"2"))
+
+    archive = zipfile.ZipFile(io.BytesIO(first.content))
+    assert archive.read("sent/houses.csv") == b"1"
+    assert first.files == original.files | {"sent/houses.csv"}
+    assert len({original.uri, first.uri, second.uri}) == 3
+
+
+def test_an_additional_file_that_is_too_large_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = pack(folder)
+    monkeypatch.setattr(working_dir, "MAX_BYTES", len(original.content) + 50)
+
+    with pytest.raises(WorkingDirError, match=r"sent/houses\.csv have .* MB"):
+        original.with_file("sent/houses.csv", os.urandom(100))
