@@ -43,7 +43,7 @@ def to_rows(frame: pd.DataFrame, columns: Columns) -> np.ndarray:
 def to_frame(rows: np.ndarray, columns: Columns) -> pd.DataFrame:
     """Convert the rows of a request to the data frame that an estimator was fitted on.
 
-    Numbers with a missing value become float64, because no column of integers or booleans can hold one.
+    Integers and booleans with a missing value become float64, because no column of theirs can hold one.
 
     Args:
         rows: Shape (rows, columns), as `to_rows` returns them.
@@ -65,4 +65,5 @@ def _series(values: np.ndarray, column: Column) -> pd.Series:
             np.array([None if value is None else datetime.fromisoformat(value) for value in values], "datetime64[us]")
         )
     numbers = values.astype(np.float64)
-    return pd.Series(numbers if np.isnan(numbers).any() else numbers.astype(column.type.to_pandas()))
+    is_cast = column.type == DataType.float or not np.isnan(numbers).any()
+    return pd.Series(numbers.astype(column.type.to_pandas()) if is_cast else numbers)

@@ -95,7 +95,7 @@ def _check_parity(model: BaseEstimator) -> JsonObject:
     for name, original in models.items():
         rows = rows_near_thresholds(original, PARITY_ROWS, seed=7)
         predictor, _ = _compile(original)
-        if predictor.forest is None:
+        if predictor.flat is None:
             raise SystemExit(f"{name}: the model is not compiled; scikit-learn predicts")
         answers = predictor.predict(rows)
         is_same = np.array_equal(answers.predictions, original.predict(rows)) and (

@@ -1,6 +1,7 @@
 """Reads .npy files that may be damaged: the size is compared with the file's before anything is allocated."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,12 @@ import numpy as np
 MAX_HEADER_BYTES = 1000
 
 
-def read_array(path: Path, dtype: np.dtype, dimensions: int) -> np.ndarray:
+def read_array(path: Path, dtypes: Sequence[np.dtype], dimensions: int) -> np.ndarray:
     """Read an array.
 
     Args:
         path: A .npy file.
-        dtype: The only data type that is accepted; never objects.
+        dtypes: The data types that are accepted; never objects.
         dimensions: The number of dimensions that the array must have.
 
     Raises:
@@ -24,11 +25,11 @@ def read_array(path: Path, dtype: np.dtype, dimensions: int) -> np.ndarray:
         if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError(f"{path.name} has another version of the npy format")
         shape, is_fortran, stored_dtype = np.lib.format.read_array_header_1_0(file, max_header_size=MAX_HEADER_BYTES)
-        if stored_dtype != dtype or len(shape) != dimensions or is_fortran:
+        if stored_dtype not in dtypes or len(shape) != dimensions or is_fortran:
             raise ValueError(f"{path.name} holds {stored_dtype} of shape {shape}")
         if any(type(size) is not int or size < 0 for size in shape):
             raise ValueError(f"{path.name} has the shape {shape}")
-        size_bytes = math.prod(shape) * dtype.itemsize
+        size_bytes = math.prod(shape) * stored_dtype.itemsize
         if file.tell() + size_bytes != path.stat().st_size:
             raise ValueError(f"{path.name} is too short or too long for its shape {shape}")
-        return np.fromfile(file, dtype=dtype, count=math.prod(shape)).reshape(shape)
+        return np.fromfile(file, dtype=stored_dtype, count=math.prod(shape)).reshape(shape)

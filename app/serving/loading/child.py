@@ -15,8 +15,11 @@ from pydantic import BaseModel, ConfigDict
 
 from app.errors import MantaError, ModelNotFoundError, ModelRefusedError, RegistryUnavailableError
 from app.models import artifact
-from app.models.estimator import prove
-from app.models.flat_forest import flatten_model
+from app.models.artifact import Artifact
+from app.models.estimator import Estimator, prove
+from app.models.trees.flat_model import FlatModel
+from app.models.trees.flatten import flatten_model
+from app.models.trees.forests import FORESTS
 from app.models.version_files import VersionFiles
 from app.serving.loading import files, limits
 from app.serving.loading.manifest import Manifest
@@ -130,11 +133,24 @@ def _load(folder: Path, request: LoadRequest) -> str:
     version_files.download(download)
     stored = artifact.read(download, label=request.label)
     estimator = prove(stored, label=request.label)
-    forest = flatten_model(estimator)
-    manifest = Manifest.describe(version, stored, estimator, is_forest=forest is not None)
-    files.write(prepared, manifest, forest, artifact.find_estimator(download, label=request.label))
+    flat = _flatten(stored, estimator, request.label)
+    manifest = Manifest.describe(version, stored, estimator, flat=flat)
+    files.write(prepared, manifest, flat, artifact.find_estimator(download, label=request.label))
     shutil.rmtree(download)
     return files.digest(prepared)
+
+
+def _flatten(stored: Artifact, estimator: Estimator, label: str) -> FlatModel | None:
+    """Convert the model to flat arrays; return None if its library has to predict.
+
+    `docs/explanation/exactness.md` proves that a forest gives the same bits. Other models are compared here.
+    """
+    flat = flatten_model(estimator)
+    if flat is None or type(estimator.model) in FORESTS:
+        return flat
+    from app.models.predictor import keep_if_exact  # noqa: PLC0415 - it imports numba, which no other model needs here
+
+    return keep_if_exact(flat, estimator, stored.example_rows, label=label)
 
 
 def _try(folder: Path, request: LoadRequest) -> str:

@@ -1,7 +1,7 @@
 """The prepared files of a model version, as a child process writes them.
 
-A forest is stored as flat arrays, so that the replica holds no scikit-learn model. Any other model is stored as the
-file of the version, in the format that the manifest names.
+A model of trees is stored as flat arrays, so that the replica holds no scikit-learn model. Any other model is stored as
+the file of the version, in the format that the manifest names.
 `app.serving.loading.manifest` describes both. `app.serving.loading.reader` reads them.
 """
 
@@ -9,16 +9,14 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
-from app.models.flat_forest import FlatForest
+from app.models.trees.flat_model import FlatModel
+from app.serving.loading import tree_files
 from app.serving.loading.manifest import Manifest
 
 MANIFEST: Final = "model.json"
 ESTIMATOR: Final = "model.bin"
-NODES, VALUES, ROOTS = "nodes.npy", "values.npy", "roots.npy"
 
-NAMES: Final = frozenset({MANIFEST, ESTIMATOR, NODES, VALUES, ROOTS})
+NAMES: Final = frozenset({MANIFEST, ESTIMATOR, *tree_files.NAMES})
 """The names of all files that a prepared model may have."""
 
 MAX_MANIFEST_BYTES: Final = 8 * 2**20
@@ -45,20 +43,19 @@ def digest(folder: Path) -> str:
     return result.hexdigest()
 
 
-def write(folder: Path, manifest: Manifest, forest: FlatForest | None, estimator_file: Path) -> None:
+def write(folder: Path, manifest: Manifest, flat: FlatModel | None, estimator_file: Path) -> None:
     """Write the files of a prepared model.
 
     Args:
         folder: An empty folder.
         manifest: The description.
-        forest: The trees; None if scikit-learn predicts.
-        estimator_file: The version's file, which is moved into the folder if scikit-learn predicts.
+        flat: The trees; None if the model's library predicts.
+        estimator_file: The version's file, which is moved into the folder if its library predicts.
     """
-    if forest is None:
+    if flat is None:
         estimator_file.rename(folder / ESTIMATOR)
     else:
-        for name, array in ((NODES, forest.nodes), (VALUES, forest.values), (ROOTS, forest.roots)):
-            np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
+        tree_files.write(folder, flat)
     (folder / MANIFEST).write_text(manifest.to_json())
 
 

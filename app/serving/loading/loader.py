@@ -179,9 +179,9 @@ class ModelLoader:
         return model
 
     async def _try(self, folder: Path, digest: str, label: str) -> None:
-        """Let a child try an estimator before this replica reads it. A forest is only read as arrays."""
+        """Let a child try an estimator before this replica reads it. Trees are only read as arrays."""
         manifest = await asyncio.to_thread(reader.read_manifest, folder / child.PREPARED, digest, label=label)
-        if not manifest.is_forest:
+        if manifest.trees is None:
             version = manifest.model_version()
             request = LoadRequest.for_version(version, mlflow_uri=self._mlflow_uri, is_prepared=True)
             await self._run_child(folder, request)

@@ -18,9 +18,10 @@ from app.models.fitted_release import installed_minor
 from app.models.formats.stored_model import SKOPS, Storage
 from app.models.frames import to_frame
 from app.models.signature import Column, Columns
+from app.models.trees.flat_model import FlatModel, Link
 from app.serving.schemas import Example
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Version of the format of prepared files."""
 
 MAX_EXAMPLE_ROWS: Final = 100
@@ -33,12 +34,27 @@ Label = bool | int | float | str
 Value = bool | float | str | None
 
 
+class TreeSums(BaseModel):
+    """How the sums of the trees' leaves become answers; see `FlatModel`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    link: Link
+    divisor: int = Field(ge=1, le=2**31)
+    takes_missing: bool
+
+    @classmethod
+    def describe(cls, flat: FlatModel) -> Self:
+        """Describe a model of trees."""
+        return cls(link=flat.link, divisor=flat.divisor, takes_missing=flat.takes_missing)
+
+
 class Manifest(BaseModel):
     """The description of a prepared model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
     scikit_learn: str
     """Minor version of scikit-learn that the model was fitted with, such as `1.9`."""
     name: str = Field(pattern=names.MODEL_NAME_PATTERN)
@@ -47,8 +63,8 @@ class Manifest(BaseModel):
     """Milliseconds since 1970, as MLflow gives it."""
     description: str | None
     stage: str | None
-    is_forest: bool
-    """Whether flat arrays hold the model; otherwise the version's own file does."""
+    trees: TreeSums | None
+    """What becomes of the trees' sums if flat arrays hold the model; None if the version's own file holds it."""
     storage_format: str = SKOPS
     """Format of the version's own file."""
     storage_details: dict[str, str] = {}
@@ -68,10 +84,11 @@ class Manifest(BaseModel):
     probabilities: list[list[float]] | None
 
     @classmethod
-    def describe(cls, version: ModelVersion, artifact: Artifact, estimator: Estimator, *, is_forest: bool) -> Self:
+    def describe(
+        cls, version: ModelVersion, artifact: Artifact, estimator: Estimator, *, flat: FlatModel | None
+    ) -> Self:
         """Describe a model that was proven to predict."""
         classes = getattr(estimator.model, "classes_", None) if estimator.has_classes else None
-        columns = estimator.columns if not is_forest else estimator.columns.with_optional(())
         rows = artifact.example_rows[:MAX_EXAMPLE_ROWS]
         answers = estimator.predict(rows)
         return cls(
@@ -81,10 +98,10 @@ class Manifest(BaseModel):
             creation_timestamp=version.creation_timestamp,
             description=version.description,
             stage=version.current_stage,
-            is_forest=is_forest,
+            trees=None if flat is None else TreeSums.describe(flat),
             storage_format=artifact.storage.format,
             storage_details=dict(artifact.storage.details),
-            columns=[(column.name, column.type.name, column.is_optional) for column in columns],
+            columns=[(column.name, column.type.name, column.is_optional) for column in estimator.columns],
             gives_probabilities=estimator.gives_probabilities,
             label_dtype=None if classes is None else classes.dtype.str,
             labels=[] if classes is None else classes.tolist(),

@@ -6,18 +6,15 @@ Nothing in the files is trusted: every value and index is checked, so that nativ
 
 from pathlib import Path
 
-import numpy as np
-
 from app.errors import ModelRefusedError
-from app.models import forest_kernel
 from app.models.artifact import load_estimator
 from app.models.estimator import Estimator, build_estimator
-from app.models.flat_forest import NODE, FlatForest
-from app.models.predictor import Predictor, check_forest
+from app.models.predictor import Predictor, check_example
 from app.models.signature import RETRAIN
-from app.serving.loading import files
-from app.serving.loading.arrays import read_array
-from app.serving.loading.manifest import Manifest
+from app.models.trees.flat_model import FlatModel
+from app.models.trees.links import CLASSIFIERS, REGRESSORS, TWO_CLASSES
+from app.serving.loading import files, tree_files
+from app.serving.loading.manifest import Manifest, TreeSums
 
 
 def read(folder: Path, digest: str, *, label: str) -> tuple[Manifest, Predictor]:
@@ -41,8 +38,7 @@ def read(folder: Path, digest: str, *, label: str) -> tuple[Manifest, Predictor]
             gives_probabilities=manifest.gives_probabilities,
             evaluator=_read_evaluator(folder, manifest, label),
         )
-        if manifest.is_forest:
-            check_forest(predictor, manifest.example_rows(), manifest.example_answers(), label=label)
+        check_example(predictor, manifest.example_rows(), manifest.example_answers(), label=label)
     except ModelRefusedError:
         raise
     except Exception as error:  # the files may hold anything
@@ -69,24 +65,20 @@ def _check_digest(folder: Path, digest: str) -> None:
         raise ValueError(f"the SHA-256 of the files is {actual_digest} instead of {digest}")
 
 
-def _read_evaluator(folder: Path, manifest: Manifest, label: str) -> FlatForest | Estimator:
-    if manifest.is_forest:
-        return _read_forest(folder, manifest)
+def _read_evaluator(folder: Path, manifest: Manifest, label: str) -> FlatModel | Estimator:
+    if manifest.trees is not None:
+        return _read_trees(folder, manifest, manifest.trees)
     model = load_estimator(folder / files.ESTIMATOR, label, manifest.storage())
     return build_estimator(model, manifest.model_columns(), label=label)
 
 
-def _read_forest(folder: Path, manifest: Manifest) -> FlatForest:
-    nodes = read_array(folder / files.NODES, NODE, 1)
-    values = read_array(folder / files.VALUES, np.dtype(np.float64), 2)
-    roots = read_array(folder / files.ROOTS, np.dtype(np.uint32), 1)
-    width, outputs = len(manifest.columns), len(manifest.labels) or 1
-    if len(roots) == 0 or values.shape != (len(nodes), outputs):
-        raise ValueError(f"the shapes {nodes.shape}, {values.shape} and {roots.shape} do not fit {outputs} outputs")
-    depths = forest_kernel.measure_depths(nodes, roots, width)
-    if depths is None:
-        raise ValueError("a tree has an index outside its arrays")
-    return FlatForest(nodes=nodes, values=values, roots=roots, depths=depths, width=width)
+def _read_trees(folder: Path, manifest: Manifest, sums: TreeSums) -> FlatModel:
+    if sums.link not in (REGRESSORS if manifest.label_dtype is None else CLASSIFIERS):
+        raise ValueError(f"its sums cannot become answers by {sums.link}")
+    if sums.link in TWO_CLASSES and len(manifest.labels) != 2:  # noqa: PLR2004 - two classes
+        raise ValueError(f"it has {len(manifest.labels)} classes for the probabilities of two")
+    outputs = 1 if sums.link in TWO_CLASSES or manifest.label_dtype is None else len(manifest.labels)
+    return tree_files.read(folder, sums, width=len(manifest.columns), outputs=outputs)
 
 
 def _damaged(label: str, error: Exception) -> ModelRefusedError:

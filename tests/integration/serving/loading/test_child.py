@@ -17,7 +17,7 @@ import pytest
 from app import names
 from app.cli.ports import free_ports
 from app.errors import MantaError, ModelNotFoundError, ModelRefusedError, RegistryUnavailableError
-from app.models.flat_forest import FlatForest
+from app.models.trees.flat_model import FlatModel
 from app.serving.loading.loader import ModelLoader
 from tests.integration.serving.loading.conftest import Loading
 from tests.support.fleet_models import ROWS, Versions, fitted_forest
@@ -47,7 +47,7 @@ def refusal(loading: Loading, number: str) -> str:
 def test_a_forest_predicts_from_flat_arrays_as_scikit_learn_does(loading: Loading, versions: Versions) -> None:
     model = loading.run(loading.loader.prepare(loading.version(versions.first)))
 
-    assert isinstance(model.predictor.evaluator, FlatForest)
+    assert isinstance(model.predictor.evaluator, FlatModel)
     answers = model.predictor.predict(ROWS.to_numpy())
     forest = fitted_forest(1)
     assert answers.predictions.tolist() == forest.predict(ROWS).tolist()

@@ -97,8 +97,8 @@ def flip(path: Path) -> None:
 
 
 def make_link(folder: Path) -> None:
-    (folder / "roots.npy").unlink()
-    (folder / "roots.npy").symlink_to("/etc/passwd")
+    (folder / "trees.npy").unlink()
+    (folder / "trees.npy").symlink_to("/etc/passwd")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_arrays_with_a_right_digest_and_wrong_indices_are_refused(
     for index in range(CHANGES):
         folder = tmp_path / str(index)
         packing.unpack(packing.pack(model.files.folder, label="m"), folder)
-        path = folder / ["nodes.npy", "roots.npy", "model.json"][index % 3]
+        path = folder / ["nodes.npy", "trees.npy", "model.json"][index % 3]
         content = bytearray(path.read_bytes())
         content[draw.integers(0, len(content))] = draw.integers(0, 256)
         path.write_bytes(content)

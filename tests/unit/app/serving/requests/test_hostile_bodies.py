@@ -97,7 +97,7 @@ ARRAYS = {
     "a structure": (npy(EMPTY_HEADER.replace("'<f8'", "[('a', '<f8')]"), b"0" * 24), 422),
     "text of a gigabyte": (npy(EMPTY_HEADER.replace("<f8", "<U999999999")), 422),
     "dates": (npy(EMPTY_HEADER.replace("<f8", "<M8"), b"0" * 24), 422),
-    "8 MB of NaN": (saved(np.full((9999, 3), np.nan)), 422),
+    "8 MB of NaN": (saved(np.full((9999, 3), np.nan)), 200),
     "the largest numbers": (saved(np.full((1, 3), 1.7e308)), 422),
     "by column": (saved(np.ones((9999, 3), order="F")), 200),
     "no data": (npy(EMPTY_HEADER.replace("(1, 3)", "(0, 3)")), 422),

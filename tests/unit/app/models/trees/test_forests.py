@@ -9,8 +9,9 @@ from sklearn.datasets import make_classification
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.tree._tree import Tree
 
-from app.models.flat_forest import FlatForest
-from app.models.forest_kernel import measure_depths, predict
+from app.models.trees.flat_model import FlatModel
+from app.models.trees.forests import flatten_forest
+from app.models.trees.kernel import add_leaves
 from tests.support.threshold_rows import rows_near_thresholds
 
 VALUES, CLASSES = make_classification(300, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.2, random_state=1)
@@ -25,11 +26,17 @@ def fitted(model: BaseEstimator, *, rows: np.ndarray = VALUES, is_binary: bool =
     return model.set_params(n_estimators=7, random_state=3, n_jobs=1).fit(rows, np.nan_to_num(target))
 
 
-def flattened(model: BaseEstimator) -> FlatForest:
-    outputs = len(model.classes_) if hasattr(model, "classes_") else 1
-    forest = FlatForest.flatten([tree.tree_ for tree in model.estimators_], width=model.n_features_in_, outputs=outputs)
-    assert forest is not None
-    return forest
+def predict(model: BaseEstimator, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    flat = flattened(model)
+    outputs = np.zeros((len(rows), len(flat.baseline)))
+    largest = add_leaves(flat.trees, rows, outputs, divisor=flat.divisor)
+    return None if largest is None else (largest, outputs)
+
+
+def flattened(model: BaseEstimator) -> FlatModel:
+    flat = flatten_forest(model)
+    assert flat is not None
+    return flat
 
 
 FORESTS = {
@@ -44,13 +51,16 @@ FORESTS = {
 }
 
 
+@pytest.mark.parametrize("has_missing", [False, True], ids=["complete", "with missing values"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", FORESTS)
-def test_a_flat_forest_equals_scikit_learn_in_every_bit(name: str, size: int) -> None:
+def test_a_flat_forest_equals_scikit_learn_in_every_bit(name: str, size: int, *, has_missing: bool) -> None:
     model = FORESTS[name]
     rows = rows_near_thresholds(model, max(SIZES), seed=4)[-size:] if size else np.empty((0, 5))
+    if has_missing:
+        rows[np.random.default_rng(6).random(rows.shape) < 0.2] = np.nan
 
-    result = predict(flattened(model), rows)
+    result = predict(model, rows)
 
     assert result is not None
     largest, outputs = result
@@ -62,16 +72,19 @@ def test_a_flat_forest_equals_scikit_learn_in_every_bit(name: str, size: int) ->
     assert outputs.tobytes() == expected.tobytes()
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e39])
 def test_rows_that_are_not_finite_in_float32_are_left_to_scikit_learn(value: float) -> None:
     rows = VALUES[:9].copy()
     rows[8, 4] = value
+    rows_with_gaps = rows.copy()
+    rows_with_gaps[3, 3] = np.nan
 
-    assert predict(flattened(FORESTS["fitted with NaN"]), rows) is None
+    assert predict(FORESTS["fitted with NaN"], rows) is None
+    assert predict(FORESTS["fitted with NaN"], rows_with_gaps) is None
 
 
 def test_rows_of_another_width_are_left_to_scikit_learn() -> None:
-    assert predict(flattened(FORESTS["regressor"]), VALUES[:, :4]) is None
+    assert predict(FORESTS["regressor"], VALUES[:, :4]) is None
 
 
 @pytest.mark.parametrize("threshold", [np.nan, np.inf, -np.inf, 1e300, -1e300, 1e-60, -1e-60, 0.0])
@@ -81,7 +94,7 @@ def test_a_threshold_of_any_value_splits_rows_as_in_scikit_learn(threshold: floa
         change(member.tree_, "threshold", threshold)
     rows = np.array([[value] * 5 for value in (0.0, -0.0, 1e37, -1e37, 1e-45, -1e-45, 1e-60, -1e-60)])
 
-    result = predict(flattened(model), rows)
+    result = predict(model, rows)
 
     assert result is not None
     assert result[1].tobytes() == model.predict_proba(rows).tobytes()
@@ -92,14 +105,14 @@ def test_a_tree_whose_nodes_share_a_child_is_not_flattened() -> None:
     tree = model.estimators_[2].tree_
     change(tree, "left_child", tree.children_right[0])
 
-    assert FlatForest.flatten([member.tree_ for member in model.estimators_], width=5, outputs=3) is None
+    assert flatten_forest(model) is None
 
 
 def test_a_tree_with_nan_values_is_not_flattened() -> None:
     model = fitted(RandomForestClassifier())
     model.estimators_[2].tree_.value[-1, 0, 0] = np.nan
 
-    assert FlatForest.flatten([member.tree_ for member in model.estimators_], width=5, outputs=3) is None
+    assert flatten_forest(model) is None
 
 
 def test_a_nan_threshold_sends_every_row_to_the_right_as_in_scikit_learn() -> None:
@@ -109,39 +122,10 @@ def test_a_nan_threshold_sends_every_row_to_the_right_as_in_scikit_learn() -> No
         tree.threshold[draw.random(tree.node_count) < 0.1] = np.nan
     rows = rows_near_thresholds(FORESTS["three classes"], max(SIZES), seed=4)
 
-    result = predict(flattened(model), rows)
+    result = predict(model, rows)
 
     assert result is not None
     assert np.array_equal(result[1], model.predict_proba(rows))
-
-
-@pytest.mark.parametrize(
-    ("kind", "field", "value"),
-    [
-        ("inner", "left", 0),
-        ("inner", "left", 10_000),
-        ("inner", "feature", 5),
-        ("inner", "threshold", np.nan),
-        ("leaf", "left", 0),
-        ("leaf", "feature", 5),
-    ],
-)
-def test_flat_nodes_with_an_index_outside_the_arrays_are_refused(kind: str, field: str, value: float) -> None:
-    forest = flattened(FORESTS["three classes"])
-    depths = measure_depths(forest.nodes, forest.roots, forest.width)
-    assert depths is not None
-    assert depths.tolist() == forest.depths.tolist()
-    nodes = forest.nodes.copy()
-    nodes[field][np.flatnonzero(np.isposinf(nodes["threshold"]) == (kind == "leaf"))[3]] = value
-
-    assert measure_depths(nodes, forest.roots, forest.width) is None
-
-
-@pytest.mark.parametrize("roots", [[1], [0, 0], [0, 10_000_000], [3, 1]])
-def test_roots_outside_the_nodes_are_refused(roots: list[int]) -> None:
-    forest = flattened(FORESTS["three classes"])
-
-    assert measure_depths(forest.nodes, np.array(roots, dtype=np.uint32), forest.width) is None
 
 
 def change(tree: Tree, field: str, value: Any) -> None:  # noqa: ANN401 - fields have different types
