@@ -11,6 +11,7 @@ from app.settings import Settings
 from app.training import run_tags
 from app.training.data.dataset import Dataset
 from app.training.git import git_commit
+from app.training.models.location import split_location
 from app.training.options import TrainOptions
 
 log = logging.getLogger("manta.train")
@@ -33,7 +34,7 @@ def origin_tags(options: TrainOptions, settings: Settings) -> dict[str, str]:
     """
     submitter = {run_tags.USER: settings.user, run_tags.STACK: settings.stack}
     return {
-        run_tags.COMMIT: settings.git_commit or git_commit(Path(__file__).parent),
+        run_tags.COMMIT: settings.git_commit or git_commit(_code_folder(options)),
         run_tags.ARGUMENTS: shlex.join(options.argv()),
         **{name: value for name, value in submitter.items() if value},
         **{f"{run_tags.PACKAGE_PREFIX}{name}": number for name, number in package_versions().items()},
@@ -55,3 +56,10 @@ def data_change_tags(registry: Registry, experiment: str, dataset: Dataset) -> d
         return {}
     log.info("the data of %s changed since the last run on it, %s", dataset.name, last_run.info.run_id)
     return {run_tags.DATA_CHANGED_SINCE: last_run.info.run_id}
+
+
+def _code_folder(options: TrainOptions) -> Path:
+    """Return the folder whose commit a run records: that of the user's model, or that of this package."""
+    if options.model is None:
+        return Path(__file__).parent
+    return Path(split_location(options.model)[0]).resolve().parent

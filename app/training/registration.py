@@ -167,7 +167,7 @@ def save(fitted: FittedModel, *, run_id: str, folder: Path) -> None:
         "params": fitted.params,
         "fit_s": fitted.fit_s,
     }
-    (folder / RECORD_FILE).write_text(json.dumps(record))
+    (folder / RECORD_FILE).write_text(json.dumps(record, default=str))
 
 
 def restore(folder: Path) -> tuple[FittedModel, str]:

@@ -53,3 +53,6 @@ MODEL_FILE_HASH: Final = "model.file_sha256"
 
 MODEL_PARAMETERS: Final = "model.parameters"
 """Every parameter of the fitted model with its value, as JSON."""
+
+SEARCH_CONDITIONS: Final = "search.terms"
+"""The conditions of a search as JSON, so that only a search with the same conditions resumes it."""

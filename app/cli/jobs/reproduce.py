@@ -15,9 +15,9 @@ import typer
 
 from app import names
 from app.cli import destination
+from app.cli.jobs.reproduced_model import MODEL_OPTION, ReproductionError, found_parameters, with_model
 from app.cli.json_object import JsonObject
 from app.cli.shared_options import PlatformOption
-from app.errors import MantaError
 from app.settings import empty_environment, set_mlflow_credentials, settings
 from app.training import run_tags
 from app.training.data.dvc import DvcLocation, is_dvc_location
@@ -26,12 +26,6 @@ from app.training.models.location import split_location
 from app.training.options import DATA_SOURCES, FOREST_OPTIONS, SEARCH_OPTIONS, flag
 
 DATA_OPTION: Final = flag("data")
-
-
-class ReproductionError(MantaError):
-    """A run cannot be repeated here, or the repetition has other data or another model."""
-
-    title = "Not reproduced"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +39,8 @@ class Recipe:
     """Version of each package that affects the model."""
     fingerprints: dict[str, str]
     """Fingerprints of the data and of the model, by tag."""
+    model_hash: str = ""
+    """SHA-256 of the user's file that defines the model; empty for the default model."""
 
     @classmethod
     def from_run(cls, run_id: str, tags: Mapping[str, str], params: Mapping[str, str]) -> "Recipe":
@@ -80,6 +76,7 @@ class Recipe:
                 if tag.startswith(run_tags.PACKAGE_PREFIX)
             },
             fingerprints={tag: tags[tag] for tag in (run_tags.DATA_FINGERPRINT, run_tags.MODEL_FINGERPRINT)},
+            model_hash=tags.get(run_tags.MODEL_FILE_HASH, ""),
         )
 
 
@@ -114,7 +111,7 @@ def reproduce(
     recipe = Recipe.from_run(run_id, run.data.tags, run.data.params)
     check_packages(recipe)
     with checkout(recipe.commit, repository) as tree, tempfile.TemporaryDirectory(prefix="manta-run-") as scratch:
-        arguments = _with_data(recipe.arguments, tree, data)
+        arguments = with_model(_with_data(recipe.arguments, tree, data), tree, recipe.model_hash)
         typer.echo(f"training commit {recipe.commit[:12]} with {shlex.join(arguments)}", err=True)
         store = f"sqlite:///{scratch}/mlflow.db"
         new_run_id = _train(arguments, tree, store)
@@ -187,6 +184,8 @@ def _arguments(arguments: list[str], tags: Mapping[str, str], params: Mapping[st
     for option in map(flag, SEARCH_OPTIONS):
         if option in arguments:
             del arguments[arguments.index(option) : arguments.index(option) + 2]
+    if MODEL_OPTION in arguments:
+        return arguments + found_parameters(tags)
     for name, parameter in FOREST_OPTIONS.items():
         # The options take no value for scikit-learn's defaults None and "sqrt".
         if params.get(parameter, "None") not in {"None", "sqrt"} and flag(name) not in arguments:

@@ -21,7 +21,7 @@ from app.settings import settings
 from app.training.command_line import create_command
 from app.training.options import TrainOptions
 
-HELP: Final = """Train a random forest in a Ray job.
+HELP: Final = """Train a model in a Ray job: a random forest, or your own model with --model.
 
 The job evaluates the model on held-out rows and registers it in MLflow.
 If a platform runs in this folder (`manta local`), the job runs there.

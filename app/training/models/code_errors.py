@@ -35,7 +35,7 @@ def user_code(folder: Path, *, doing: str) -> Iterator[None]:
     except (MantaError, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # a user's code may raise anything, and `sys.exit` at its end is common
-        raise ModelCodeError(f"{doing}: {explain(error, folder)}", next_step="Correct this line.") from error
+        raise ModelCodeError(f"{doing}: {_sentence(explain(error, folder))}") from error
 
 
 def explain(error: BaseException, folder: Path) -> str:
@@ -66,6 +66,10 @@ def summarize(error: BaseException) -> str:
         return f"{type(error).__name__}: {error.msg}"
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:MAX_MESSAGE_CHARS]}" if lines else type(error).__name__
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _is_in(file: Path, folder: Path) -> bool:

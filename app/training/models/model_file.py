@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, cast
 
 import pandas as pd
@@ -151,11 +152,15 @@ def _copy(data: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
     return data.copy()
 
 
-def _find_function(module: object, name: str, file_name: str) -> Callable[..., object]:
+def _find_function(module: ModuleType, name: str, file_name: str) -> Callable[..., object]:
     names = [name] if name else list(DEFAULT_FUNCTIONS)
     found = next((getattr(module, entry) for entry in names if hasattr(module, entry)), None)
     if not callable(found):
-        functions = [entry for entry, value in vars(module).items() if inspect.isfunction(value)]
+        functions = [
+            entry
+            for entry, value in vars(module).items()
+            if inspect.isfunction(value) and value.__module__ == module.__name__
+        ]
         raise ModelCodeError(
             f"{file_name} has no function {' or '.join(names)}.",
             allowed=", ".join(functions) or "a file with a function build() that returns an estimator",

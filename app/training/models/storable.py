@@ -1,10 +1,15 @@
-"""The check that serving can load a model: it is stored in memory, and its types are compared with the trusted ones."""
+"""The check that serving can load a model: it is stored and loaded again as the service does it."""
 
+import tempfile
+from pathlib import Path
 from typing import Final
 
 import skops.io
 from sklearn.base import BaseEstimator
 
+from app.errors import ModelRefusedError
+from app.models.artifact import load_estimator
+from app.models.formats import boosters
 from app.models.trusted_types import TRUSTED_TYPES
 from app.training.models.code_errors import ModelCodeError, summarize
 
@@ -16,21 +21,21 @@ WAYS_OUT: Final = (
 
 
 def check(model: BaseEstimator, *, owner: str) -> None:
-    """Check that the stored form of a fitted model holds no type that serving refuses.
+    """Check that the stored form of a fitted model holds nothing that serving refuses.
 
     Args:
         model: A fitted model; a few rows are enough.
-        owner: The model in error messages.
+        owner: The model in error messages, such as `model.py:build`.
 
     Raises:
         ModelCodeError: Serving could not load the model. The message names the step and the type.
     """
     try:
         content = skops.io.dumps(model)
-        untrusted = set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES)
+        untrusted = set(skops.io.get_untrusted_types(data=content)) - {*TRUSTED_TYPES, *boosters.trusted_types()}
     except Exception as error:  # skops raises many types for objects that it cannot store
         raise ModelCodeError(
-            f"The model of {owner} cannot be stored: {summarize(error)}", next_step=WAYS_OUT
+            f"The model of {owner} cannot be stored: {summarize(error)}.", next_step=WAYS_OUT
         ) from error
     if untrusted:
         parts = ", ".join(f"{name}{_step(model, name)}" for name in sorted(untrusted))
@@ -39,6 +44,13 @@ def check(model: BaseEstimator, *, owner: str) -> None:
             allowed="estimators and functions of scikit-learn, NumPy and SciPy",
             next_step=WAYS_OUT,
         )
+    with tempfile.TemporaryDirectory(prefix="manta-trial-") as folder:
+        file = Path(folder) / "model.skops"
+        file.write_bytes(content)
+        try:
+            load_estimator(file, f"The model of {owner}")
+        except ModelRefusedError as error:
+            raise ModelCodeError(error.detail, allowed=error.allowed, next_step=WAYS_OUT) from error
 
 
 def _step(model: BaseEstimator, type_name: str) -> str:
@@ -46,10 +58,10 @@ def _step(model: BaseEstimator, type_name: str) -> str:
     steps = [
         name
         for name, part in model.get_params(deep=True).items()
-        if type_name in {_qualified_name(part), _qualified_name(type(part))}
+        if type_name in {_full_name(part), _full_name(type(part))}
     ]
     return f" (step {steps[-1].replace('__', ' > ')})" if steps else ""
 
 
-def _qualified_name(part: object) -> str:
-    return f"{getattr(part, '__module__', '')}.{getattr(part, '__qualname__', '')}"
+def _full_name(part: object) -> str:
+    return f"{getattr(part, '__module__', '')}.{getattr(part, '__name__', '')}"

@@ -47,32 +47,34 @@ def check(definition: ModelDefinition, rows: Rows, values: ParameterValues, *, s
         ModelCodeError: The model cannot be fitted, does not predict one answer per row, or cannot be stored.
         ParameterError: The rows have weights, and the model takes none.
     """
-    sample = rows.take(_sample_positions(rows, SAMPLE_ROWS))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # few rows make many models warn
         try:
-            model = definition.fit(sample, values, seed=seed)
+            model = _fit(definition, rows.take(_sample_positions(rows, SAMPLE_ROWS)), values, seed=seed)
         except ModelCodeError:
             sample = rows.take(_sample_positions(rows, SECOND_SAMPLE_ROWS))
-            model = _fit_again(definition, sample, values, seed=seed)
-        _check_answers(model, sample.features, owner=definition.label)
-        _check_served_answers(model, sample.features, owner=definition.label)
+            try:
+                model = _fit(definition, sample, values, seed=seed)
+            except ModelCodeError as error:
+                raise _with_advice(error, sample.features) from error.__cause__
     storable.check(model, owner=definition.label)
     return model
 
 
-def _fit_again(definition: ModelDefinition, sample: Rows, values: ParameterValues, *, seed: int) -> BaseEstimator:
-    """Fit on more rows; an error names the columns that the model may not take."""
-    try:
-        return definition.fit(sample, values, seed=seed)
-    except ModelCodeError as error:
-        cause = error.__cause__
-        advice = column_faults.describe(cause, sample.features) if cause is not None else None
-        if advice is None:
-            raise
-        raise ModelCodeError(
-            f"{error.detail} {advice.columns}", allowed=error.allowed, next_step=advice.next_step
-        ) from cause
+def _fit(definition: ModelDefinition, sample: Rows, values: ParameterValues, *, seed: int) -> BaseEstimator:
+    model = definition.fit(sample, values, seed=seed)
+    _check_answers(model, sample.features, owner=definition.label)
+    _check_served_answers(model, sample.features, owner=definition.label)
+    return model
+
+
+def _with_advice(error: ModelCodeError, features: pd.DataFrame) -> ModelCodeError:
+    """Add the columns that the model may not take to the error of a fit."""
+    cause = error.__cause__
+    advice = column_faults.describe(cause, features) if cause is not None else None
+    if advice is None:
+        return error
+    return ModelCodeError(f"{error.detail} {advice.columns}", allowed=error.allowed, next_step=advice.next_step)
 
 
 def _check_answers(model: BaseEstimator, features: pd.DataFrame, *, owner: str) -> None:
@@ -82,7 +84,7 @@ def _check_answers(model: BaseEstimator, features: pd.DataFrame, *, owner: str) 
         probabilities = np.asarray(model.predict_proba(features)) if hasattr(model, "predict_proba") else None
     except Exception as error:
         raise ModelCodeError(
-            f"The model of {owner} cannot predict the rows that it was fitted on: {summarize(error)}",
+            f"The model of {owner} cannot predict the rows that it was fitted on: {summarize(error)}.",
             next_step="Correct predict, or use an estimator of scikit-learn.",
         ) from error
     expected = (len(features),)

@@ -24,6 +24,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from app.errors import ParameterError, PlatformError
 from app.models.registry import Registry
+from app.training import run_tags
 from app.training.data.folds import folds as divide
 from app.training.data.split import Split
 from app.training.evaluation.metrics import find_metric
@@ -42,9 +43,6 @@ REDUCTION_FACTOR: Final = 2
 
 MAX_RETRIES: Final = 3
 """How often a trial starts again after its worker was lost."""
-
-CONDITIONS_TAG: Final = "search.terms"
-"""Tag of a run: the conditions of its search, so that only a search with the same conditions resumes it."""
 
 
 def search(
@@ -192,10 +190,10 @@ def _check_conditions(client: MlflowClient, tags: dict[str, str], run_id: str, c
     Raises:
         ParameterError: The resumed search has other conditions.
     """
-    if CONDITIONS_TAG not in tags:
-        client.set_tag(run_id, CONDITIONS_TAG, json.dumps(conditions))
+    if run_tags.SEARCH_CONDITIONS not in tags:
+        client.set_tag(run_id, run_tags.SEARCH_CONDITIONS, json.dumps(conditions))
         return
-    recorded_conditions = json.loads(tags[CONDITIONS_TAG])
+    recorded_conditions = json.loads(tags[run_tags.SEARCH_CONDITIONS])
     differing = [name for name in conditions if conditions[name] != recorded_conditions.get(name)]
     if differing:
         raise ParameterError(

@@ -43,6 +43,16 @@ def test_options_survive_the_round_trip_through_a_command_line() -> None:
     assert parse(*options.argv()) == options
 
 
+def test_the_options_of_an_own_model_survive_the_round_trip() -> None:
+    options = TrainOptions(model="model.py:build", set_=("depth=5", "word=a b"), name="houses", dataset="wine")
+
+    assert options.argv() == [
+        *("--dataset", "wine", "--name", "houses", "--model", "model.py:build"),
+        *("--set", "depth=5", "--set", "word=a b"),
+    ]
+    assert parse(*options.argv()) == options
+
+
 def test_a_flag_becomes_an_argument_without_a_value() -> None:
     assert parse("--synthetic", "--width", "12").argv() == ["--synthetic", "--width", "12"]
 
@@ -57,6 +67,15 @@ def test_a_flag_becomes_an_argument_without_a_value() -> None:
         (["--width", "5"], "--width cannot be used without --synthetic"),
         (["--synthetic", "--trees", "5"], "--trees cannot be used with --synthetic"),
         (["--metric", "auc"], "no metric 'auc'. Allowed: accuracy, balanced_accuracy"),
+        (["--model", "model.py", "--trees", "5"], r"--trees cannot be used with --model.*--set n_estimators=5"),
+        (["--set", "depth=5"], r"--set cannot be used without --model.*--trees"),
+        (["--model", "model.txt"], "is no Python file. Allowed: FILE.py or FILE.py:FUNCTION"),
+        (["--model", "model.py", "--synthetic"], "--model and --synthetic were given together"),
+        (["--name", "a/b"], "The name 'a/b' cannot be used"),
+        (
+            ["--model", "m.py", "--set", "c=1", "--trials", "3", "--space", '{"c": [1], "d": [2]}'],
+            "--set c is given, and --space searches it too",
+        ),
         (["--force", "--no-promote"], "--no-promote and --force were given together"),
         (["--folds", "3", "--space", "{}"], "--folds, --space cannot be used without --trials"),
         (["--trials", "3", "--criterion", "gini", "--space", '{"criterion": ["gini"]}'], "--space searches it too"),

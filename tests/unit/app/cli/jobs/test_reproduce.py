@@ -1,6 +1,7 @@
 import pytest
 
-from app.cli.jobs.reproduce import Recipe, ReproductionError, check_packages, compare
+from app.cli.jobs.reproduce import Recipe, check_packages, compare
+from app.cli.jobs.reproduced_model import ReproductionError
 from app.training.data.dvc import DvcLocation
 from app.training.provenance import package_versions
 
