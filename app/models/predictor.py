@@ -14,8 +14,8 @@ from app.errors import FeaturesError, ModelRefusedError
 from app.models.answers import Answers
 from app.models.artifact import Artifact
 from app.models.estimator import Estimator, prove
-from app.models.signature import Columns
-from app.models.trees import kernel
+from app.models.signature import RETRAIN, Columns
+from app.models.trees import index_check, kernel
 from app.models.trees.flat_model import FlatModel
 from app.models.trees.flatten import flatten_model
 from app.models.trees.links import CLASSIFIERS, EXACT_LINKS, REGRESSORS
@@ -112,7 +112,12 @@ def keep_if_exact(flat: FlatModel, estimator: Estimator, example: np.ndarray, *,
         estimator: The model that they were made of.
         example: Shape (rows, columns): rows to compare beside the generated ones.
         label: Name of the model in the log.
+
+    Raises:
+        ModelRefusedError: An index is outside its array.
     """
+    if index_check.measure(flat.trees, outputs=len(flat.baseline)) is None:
+        raise ModelRefusedError(f"{label} is damaged: a tree has an index outside its arrays.", next_step=RETRAIN)
     predictor = _predictor(estimator, flat)
     generated = generate_rows(flat, estimator.columns)
     batches = [example[_is_taken(flat, example)], generated]

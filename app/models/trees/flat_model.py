@@ -7,7 +7,20 @@ import numpy as np
 
 from app.models.trees.flat_trees import FlatTrees
 
-Link = Literal["identity", "log", "votes", "logit", "stages", "half_logit", "softmax", "softmax_by_column"]
+Link = Literal[
+    "identity",
+    "log",
+    "exponential",
+    "votes",
+    "logit",
+    "stages",
+    "half_logit",
+    "softmax",
+    "softmax_by_column",
+    "narrow_logistic",
+    "wide_logistic",
+    "ordered_softmax",
+]
 """How sums become answers; see `app.models.trees.links`."""
 
 

@@ -1,16 +1,23 @@
 """Decides which models are converted to flat arrays."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from mlflow.types import DataType
 from sklearn.pipeline import Pipeline
 
 from app.models.estimator import Estimator
+from app.models.formats import lightgbm_trees, xgboost_trees
+from app.models.formats.lightgbm_format import BoosterClassifier, BoosterRegressor
 from app.models.trees.flat_model import FlatModel
 from app.models.trees.flat_trees import NARROW, PLAIN
 from app.models.trees.forests import FORESTS, STAGES, flatten_forest, flatten_stages
 from app.models.trees.histogram_boosting import HISTOGRAMS, flatten_histograms
+from app.models.trees.lightgbm_dump import flatten_lightgbm
+from app.models.trees.xgboost_dump import flatten_xgboost
+
+XGBOOST: Final = frozenset({"XGBClassifier", "XGBRegressor", "XGBRFClassifier", "XGBRFRegressor"})
+LIGHTGBM: Final = frozenset({"LGBMClassifier", "LGBMRegressor"})
 
 
 def flatten_model(estimator: Estimator) -> FlatModel | None:
@@ -29,7 +36,18 @@ def flatten_model(estimator: Estimator) -> FlatModel | None:
         flat = flatten_stages(model)
     elif type(model) in HISTOGRAMS:
         flat = flatten_histograms(model, _kinds(estimator))
+    elif _is_of(model, "xgboost", XGBOOST) and np.isnan(model.missing):
+        document = xgboost_trees.document(model.get_booster())
+        flat = flatten_xgboost(document, rounds=model._get_iteration_range(None)[1])  # noqa: SLF001 - no public name
+    elif _is_of(model, "lightgbm", LIGHTGBM) or type(model) in {BoosterClassifier, BoosterRegressor}:
+        text = model.booster_.model_to_string()
+        flat = flatten_lightgbm(lightgbm_trees.parse(text), _kinds(estimator))
     return flat if flat is not None and flat.trees.width == len(estimator.columns) else None
+
+
+def _is_of(model: object, package: str, names: frozenset[str]) -> bool:
+    """Whether a model is of a class of an optional package, but not of a subclass."""
+    return type(model).__module__.partition(".")[0] == package and type(model).__name__ in names
 
 
 def _last_step(model: Any) -> Any:  # noqa: ANN401 - scikit-learn has no types

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from app.models.trees import index_check, kernel
+from app.models.trees import compiled_links, index_check, kernel
 from app.models.trees.flat_trees import NODE, PLAIN, WIDE_NODE, FlatTrees, LibraryTree
 
 FORMATS: Final = ((NODE, np.float64), (WIDE_NODE, np.float64), (NODE, np.float32))
@@ -26,6 +26,10 @@ def warm_up() -> None:
         if trees is not None:
             index_check.measure(trees, outputs=1)
             kernel.compile_for(trees)
+            sums = np.zeros((1, 2), dtype=number)
+            for link in (compiled_links.exponential, compiled_links.narrow_logistic, compiled_links.wide_logistic):
+                link(sums[:, 0].copy())
+            compiled_links.ordered_softmax(sums)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.types import DataType
-from sklearn.base import BaseEstimator, is_classifier
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     GradientBoostingRegressor,
@@ -22,22 +21,19 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from app.errors import FeaturesError
-from app.models.artifact import Artifact
-from app.models.predictor import Predictor, compile_model
-from app.models.signature import Column, Columns
 from app.models.trees import flatten
 from app.models.trees.histogram_boosting import flatten_histograms
-
-Data = tuple[np.ndarray, np.ndarray]
-
-CANCER: Data = load_breast_cancer(return_X_y=True)
-DIABETES: Data = load_diabetes(return_X_y=True)
-DIGITS: Data = tuple(part[:300] for part in load_digits(return_X_y=True))
-WINE: Data = load_wine(return_X_y=True)
-
-
-def with_gaps(rows: np.ndarray) -> np.ndarray:
-    return np.where(np.random.default_rng(2).random(rows.shape) < 0.1, np.nan, rows)
+from tests.support.boosting_data import (
+    CANCER,
+    DIABETES,
+    DIGITS,
+    WINE,
+    Data,
+    assert_equal,
+    compiled,
+    hard_rows,
+    with_gaps,
+)
 
 
 def with_categories(rows: np.ndarray) -> np.ndarray:
@@ -88,32 +84,6 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def compiled(model: BaseEstimator, rows: np.ndarray, types: dict[int, DataType] | None = None) -> Predictor:
-    example = pd.DataFrame(rows[:5]).rename(columns=str)
-    return compile_model(
-        Artifact(
-            model=model,
-            columns=Columns(
-                Column(name=name, type=(types or {}).get(index, DataType.double))
-                for index, name in enumerate(example.columns)
-            ),
-            example=example,
-            example_predictions=None,
-            example_probabilities=None,
-            example_labels=[],
-        ),
-        label="m",
-    )
-
-
-def hard_rows(rows: np.ndarray, *, seed: int) -> np.ndarray:
-    """Mix the values of each column, move some by one bit, and take some away."""
-    random = np.random.default_rng(seed)
-    mixed = random.permuted(np.concatenate([rows, rows]), axis=0)
-    mixed[:, -1] = np.nextafter(mixed[:, -1], random.choice([-np.inf, np.inf], len(mixed)))
-    return mixed
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_boosting_equals_scikit_learn_in_every_bit(name: str) -> None:
     model, (rows, target) = MODELS[name]
@@ -125,11 +95,7 @@ def test_boosting_equals_scikit_learn_in_every_bit(name: str) -> None:
 
     assert predictor.flat is not None
     for batch in tested:
-        answers = predictor.predict(batch)
-        assert answers.predictions.tobytes() == model.predict(batch).tobytes()
-        if is_classifier(model):
-            assert answers.probabilities is not None
-            assert answers.probabilities.tolist() == model.predict_proba(batch).tolist()
+        assert_equal(predictor, model, batch)
 
 
 def test_unknown_categories_are_missing_values_as_in_scikit_learn() -> None:
