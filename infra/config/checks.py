@@ -8,8 +8,9 @@ from infra.config.options import AccessOptions, ClusterOptions, ImageOptions, Si
 from infra.config.problem import Problem, quoted
 
 GIBIBYTE: Final = 1024**3
-MIN_WORKER_BYTES: Final = GIBIBYTE
-"""The raylet, its agents, one replica and 30 % for the object store. Below this Ray's memory monitor kills tasks."""
+MIN_WORKER_BYTES: Final = 1.5 * GIBIBYTE
+"""The raylet, its agents, one replica with its loading process, and the driver of a job on a small data set. Below this
+Ray's memory monitor kills tasks."""
 MIN_HEAD_BYTES: Final = GIBIBYTE
 """GCS, the dashboard with its modules, and the proxy."""
 MIN_HEAD_CPUS: Final = 1

@@ -18,8 +18,8 @@ DEFAULT_CPUS: Final = 0.01
 """CPUs that a driver reserves, so that Ray places it on a worker. While its tasks run, a driver only waits. The drivers
 of ten jobs fit into what a task leaves free of its CPU, see `app.training.ray_cluster`."""
 
-DEFAULT_MEMORY: Final = "512Mi"
-"""Memory that a driver reserves: it uses 300 to 480 MiB for a small data set."""
+DEFAULT_MEMORY: Final = "768Mi"
+"""Memory that a driver reserves: for a small data set, it and Ray's process that starts it use up to 620 MiB."""
 
 QUIET_WAIT_S: Final = 5.0
 """Time after which a wait is reported. A job usually starts within two seconds."""

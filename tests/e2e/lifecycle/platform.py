@@ -51,7 +51,7 @@ def train(stack: LiveStack, folder: Path) -> str:
     process = subprocess.run(
         [
             *("ray", "job", "submit", "--address", outputs["rayDashboardUrl"]),
-            *("--entrypoint-num-cpus", "0.01", "--entrypoint-memory", str(512 * 2**20)),
+            *("--entrypoint-num-cpus", "0.01", "--entrypoint-memory", str(768 * 2**20)),
             *("--", "python", "-m", "app.train", "--trees", "100"),
         ],
         check=False,

@@ -222,7 +222,7 @@ def test_a_job_without_a_free_cpu_for_its_driver_says_so_and_is_stopped_after_th
         process = local.run("train", "--timeout", "8")
 
     assert process.returncode == 1
-    assert re.search(r"waiting for a worker with 0\.01 CPU and 0\.5 GiB of memory free, at most 8 s: ", process.stderr)
+    assert re.search(r"waiting for a worker with 0\.01 CPU and 0\.75 GiB of memory free, at most 8 s: ", process.stderr)
     assert re.search(r"The job manta-\w+ has not started within 8 s and was stopped", process.stderr)
     wait_until(
         lambda: all(

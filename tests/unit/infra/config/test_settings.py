@@ -16,7 +16,7 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("dev", {"cpus": "many"}, "pulumi config set cpus 1"),
     ("dev", {"memory": "2GB"}, "pulumi config set memory 2Gi"),
     ("dev", {"memory": "0"}, "pulumi config set memory 2Gi"),
-    ("dev", {"memory": "512Mi"}, "pulumi config set memory 1Gi"),
+    ("dev", {"memory": "512Mi"}, "pulumi config set memory 1536Mi"),
     ("dev", {"headMemory": "512Mi"}, "pulumi config set headMemory 1Gi"),
     ("dev", {"mlflowMemory": "256Mi"}, "pulumi config set mlflowMemory 768Mi"),
     ("dev", {"memory": "9Ei"}, "pulumi config set memory 2Gi"),

@@ -76,7 +76,7 @@ def test_a_job_that_waits_for_a_worker_says_what_it_needs_and_what_there_is() ->
 
     [line] = lines
     assert line == (
-        "waiting for a worker with 0.01 CPU and 0.5 GiB of memory free, at most 60 s: 1 worker(s) of up to 1 CPU and "
+        "waiting for a worker with 0.01 CPU and 0.75 GiB of memory free, at most 60 s: 1 worker(s) of up to 1 CPU and "
         "2 GiB of memory are in use. Ray says: Job has not started yet."
     )
     assert changes == []

@@ -53,7 +53,7 @@ def build_request(
 def test_the_driver_reserves_a_little_cpu_and_memory_so_that_it_runs_on_a_worker(tmp_path: Path) -> None:
     job_request = build_request(STACK, tmp_path)
 
-    assert (job_request.entrypoint_num_cpus, job_request.entrypoint_memory) == (0.01, 512 * 2**20)
+    assert (job_request.entrypoint_num_cpus, job_request.entrypoint_memory) == (0.01, 768 * 2**20)
     assert "MANTA_DRIVER_MEMORY" not in job_request.runtime_env["env_vars"]
 
 
