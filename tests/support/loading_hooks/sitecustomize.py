@@ -1,7 +1,8 @@
 """Makes the processes that load models misbehave. Python imports this module at its start from `PYTHONPATH`.
 
 The file that the environment variable `LOADING_HOOK` names holds what the next child does when it reads a model:
-`crash`, `exit`, `hang` or `leave`; nothing if it is empty.
+`crash`, `exit`, `hang` or `leave`; nothing if it is empty. The folder with the same name and `-cgroups` at its end
+stands for `/sys/fs/cgroup`.
 """
 
 import ctypes
@@ -30,7 +31,9 @@ def misbehave(hook: str) -> None:
 
 if "app.serving.loading.fork_server" in sys.orig_argv:
     from app.models import artifact
+    from app.serving.loading import limits
 
+    limits.CGROUPS = Path(os.environ["LOADING_HOOK"] + "-cgroups")  # type: ignore[misc] # a constant for all but tests
     load_estimator = artifact.load_estimator
 
     def load_or_misbehave(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - passed on to `load_estimator`

@@ -16,6 +16,7 @@ from mlflow.entities.model_registry import ModelVersion
 from app import names
 from app.cli.ports import free_ports
 from app.models.registry import Registry
+from app.serving.loading.limits import RESERVED_SHARE
 from app.serving.loading.loader import ModelLoader
 from app.settings import Settings
 from tests.support import fleet_models
@@ -56,6 +57,25 @@ class Loading:
             yield
         finally:
             self.hook.write_text("")
+
+    @contextmanager
+    def free_memory(self, size_bytes: int) -> Iterator[None]:
+        """Let the cgroup of every child have only this much memory for a model."""
+        limit_bytes = 10 * size_bytes
+        use_bytes = limit_bytes - size_bytes - round(RESERVED_SHARE * limit_bytes)
+        cgroups = self.hook.with_name(f"{self.hook.name}-cgroups")
+        (cgroups / "memory").mkdir(parents=True)
+        for limit, use, folder in (
+            ("memory.max", "memory.current", cgroups),  # version 2
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", cgroups / "memory"),  # version 1
+        ):
+            (folder / limit).write_text(str(limit_bytes))
+            (folder / use).write_text(str(use_bytes))
+            (folder / "memory.stat").write_text("")
+        try:
+            yield
+        finally:
+            shutil.rmtree(cgroups)
 
     @contextmanager
     def files_of(self, number: str) -> Iterator[Path]:
