@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from app.errors import ModelRefusedError
-from app.models.flat_forest import FlatForest
 from tests.integration.serving.loading.conftest import Loading
 from tests.support import large_forest
 from tests.support.fleet_models import COLUMNS, Versions
@@ -35,6 +34,6 @@ def test_a_file_that_is_larger_than_the_memory_is_refused_before_the_download(lo
 def test_the_forest_loads_when_the_memory_is_free_again(loading: Loading, forest: str) -> None:
     model = loading.run(loading.loader.prepare(loading.version(forest)))
 
-    assert isinstance(model.predictor.evaluator, FlatForest)
-    assert len(model.predictor.evaluator.nodes) > 1_000_000
+    assert model.predictor.flat is not None
+    assert len(model.predictor.flat.trees.nodes) > 1_000_000
     assert model.predictor.predict(np.zeros((2, len(COLUMNS)))).predictions.shape == (2,)
