@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from app.cli.jobs import reproduce, train
+from app.cli.jobs import register, reproduce, train
 from app.cli.local.command import local
+from app.cli.project.command import init
 from app.cli.service.load import load
 from app.cli.service.models import models
 from app.cli.service.predict import predict
@@ -36,8 +37,10 @@ def manta(
 
 
 cli.command(rich_help_panel="This machine")(local)
+cli.command(rich_help_panel="Training")(init)
 cli.command(rich_help_panel="Training")(train.command())
 cli.command(rich_help_panel="Training")(reproduce.reproduce)
+cli.command(rich_help_panel="Training")(register.register)
 cli.command(rich_help_panel="Serving")(load)
 cli.command(rich_help_panel="Serving")(predict)
 cli.command(rich_help_panel="Serving")(status)

@@ -69,7 +69,7 @@ class Artifact:
         return to_rows(self.example, self.columns)
 
 
-def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series) -> str:
+def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series | None) -> str:
     """Store a fitted model in the active MLflow run.
 
     Args:
@@ -77,7 +77,7 @@ def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series) -> st
         example: A few rows of shape (rows, columns), stored with the model and its answers to them. Their columns
             become the signature; see `infer_columns`. A column in which the model takes a missing value is recorded
             as optional.
-        labels: Shape (rows,): the true labels of the example.
+        labels: Shape (rows,): the true labels of the example; None if they are not known.
 
     Returns:
         The model's URI, for `Registry.register`.
@@ -92,7 +92,9 @@ def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series) -> st
         to_rows(example.head(1), columns),
         lambda row: Answers(predictions=model.predict(to_frame(row, columns))),
     )
-    metadata = {EXAMPLE_PREDICTIONS: predictions.tolist(), EXAMPLE_LABELS: labels.tolist()}
+    metadata = {EXAMPLE_PREDICTIONS: predictions.tolist()}
+    if labels is not None:
+        metadata[EXAMPLE_LABELS] = labels.tolist()
     if hasattr(model, "predict_proba"):
         metadata[EXAMPLE_PROBABILITIES] = model.predict_proba(example).tolist()
     options: dict[str, Any] = {

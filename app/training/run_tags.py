@@ -56,3 +56,6 @@ MODEL_PARAMETERS: Final = "model.parameters"
 
 SEARCH_CONDITIONS: Final = "search.terms"
 """The conditions of a search as JSON, so that only a search with the same conditions resumes it."""
+
+MODEL_SOURCE: Final = "model.source"
+"""File or URI of a model that was fitted elsewhere."""

@@ -1,0 +1,1 @@
+"""`manta init`: a new project with a model, its data and a test."""
