@@ -1,3 +1,4 @@
+import io
 import json
 import re
 import subprocess
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import grpc
 import httpx
+import pandas as pd
 import pytest
 
 from app.training.data.sources import load_bundled
@@ -61,6 +63,34 @@ class TestCommands:
         assert message in process.stderr
         assert "Traceback" not in process.stderr
         assert process.stdout == ""
+
+    def test_predict_gives_the_same_answers_from_csv_and_from_parquet_to_parquet(
+        self, local: LocalFolder, tmp_path: Path
+    ) -> None:
+        rows = load_bundled("breast-cancer").rows.features.sample(1500, replace=True, random_state=1)
+        rows.to_csv(tmp_path / "rows.csv", index=False)
+        rows.to_parquet(tmp_path / "rows.parquet")
+
+        of_csv = local.run("predict", str(tmp_path / "rows.csv"))
+        of_parquet = local.run("predict", str(tmp_path / "rows.parquet"), "--output", str(tmp_path / "answers.parquet"))
+
+        assert (of_csv.returncode, of_parquet.returncode) == (0, 0), of_csv.stderr + of_parquet.stderr
+        expected = pd.read_csv(io.StringIO(of_csv.stdout), float_precision="round_trip")
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "answers.parquet"), expected)
+        assert len(expected) == 1500
+
+    def test_models_shows_the_champion_and_how_many_replicas_serve_it(self, local: LocalFolder) -> None:
+        document = json.loads(local.run("models", "--json").stdout)
+
+        served = {version["number"]: version["replicas"] for version in document["versions"] if version["replicas"]}
+        [champion] = [version["number"] for version in document["versions"] if "champion" in version["aliases"]]
+        assert served == {champion: 1}
+
+    def test_rollback_says_from_which_version_to_which(self, local: LocalFolder) -> None:
+        process = local.run("rollback", "--to", "1")
+
+        assert process.returncode == 0, process.stderr
+        assert re.search(r"RandomForestClassifierModel: version \d+ → version 1 on 1 replica", process.stdout)
 
     def test_load_of_an_unknown_version_is_an_error(self, local: LocalFolder) -> None:
         process = local.run("load", "--version", "999")
