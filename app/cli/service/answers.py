@@ -14,28 +14,32 @@ if TYPE_CHECKING:  # importing pyarrow takes a third of a second
 Columns = dict[str, list[object]]
 """Values by column. All columns have the same length."""
 
-NOT_PER_ROW: Final = frozenset({"model_version", "timestamp"})
-"""Fields of an answer that describe the whole request."""
-
 PREDICTIONS: Final = "predictions"
 PROBABILITIES: Final = "probabilities"
+OUTPUT_PROBABILITIES: Final = "output_probabilities"
+"""Fields of an answer that have columns of other names."""
 
 
-def to_columns(response: JsonObject, classes: Sequence[object]) -> Columns:
+def to_columns(response: JsonObject, model: JsonObject) -> Columns:
     """Arrange an answer of `/predict` as columns.
 
     The first columns are `prediction` and `probability_CLASS`. Every further field of the answer follows under its own
-    name. A field with several values per row has a column for each: `NAME_0`, `NAME_1`, or `NAME_KEY`.
+    name. A field with several values per row has a column for each: `NAME_CLASS`, `NAME_0` or `NAME_KEY`. Probabilities
+    of several outputs are `probability_OUTPUT_CLASS`.
 
     Args:
         response: The answer.
-        classes: Classes of the model, in the order of the probabilities.
+        model: The response of `GET /model`, with the classes of the model in the order of the probabilities.
     """
+    classes = model["classes"]
     columns = _flatten("prediction", response[PREDICTIONS], ())
     columns |= _flatten("probability", response.get(PROBABILITIES) or [], classes)
+    for output, labels in enumerate(model.get("output_classes") or ()):
+        rows = response.get(OUTPUT_PROBABILITIES) or []
+        columns |= _flatten(f"probability_{output}", [row[output] for row in rows], labels)
     for name, values in response.items():
-        if isinstance(values, list) and name not in {PREDICTIONS, PROBABILITIES, *NOT_PER_ROW}:
-            columns |= _flatten(name, values, ())
+        if isinstance(values, list) and name not in {PREDICTIONS, PROBABILITIES, OUTPUT_PROBABILITIES}:
+            columns |= _flatten(name, values, classes)
     return columns
 
 

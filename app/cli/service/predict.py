@@ -159,7 +159,7 @@ def _answers(
                     next_step="Nothing was written. Run the command again when no load or rollout is in progress.",
                 )
             first_row += len(rows)
-            yield answers.to_columns(response, model["classes"])
+            yield answers.to_columns(response, model)
 
 
 def _requests(

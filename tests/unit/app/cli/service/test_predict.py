@@ -130,9 +130,52 @@ def test_a_parquet_file_is_predicted_to_a_parquet_file(monkeypatch: pytest.Monke
         "prediction": ["no", "yes"],
         "probability_no": [0.75, 0.5],
         "probability_yes": [0.25, 0.5],
-        "margin_0": [1.0, 3.0],
-        "margin_1": [2.0, 4.0],
+        "margin_no": [1.0, 3.0],
+        "margin_yes": [2.0, 4.0],
     }
+
+
+@pytest.mark.parametrize(
+    ("described", "answer", "columns"),
+    [
+        (
+            {"classes": [], "output_classes": [["no", "yes"], [1, 2, 3]]},
+            {
+                "predictions": [["no", 3], ["yes", 1]],
+                "output_probabilities": [[[0.5, 0.5], [0.25, 0.25, 0.5]], [[0.0, 1.0], [1.0, 0.0, 0.0]]],
+            },
+            {
+                "prediction_0": ["no", "yes"],
+                "prediction_1": [3, 1],
+                "probability_0_no": [0.5, 0.0],
+                "probability_0_yes": [0.5, 1.0],
+                "probability_1_1": [0.25, 1.0],
+                "probability_1_2": [0.25, 0.0],
+                "probability_1_3": [0.5, 0.0],
+            },
+        ),
+        (
+            {"classes": ["a", "b", "c"]},
+            {"predictions": ["a", "b"], "decision": [[1.5, 0.5, -1.0], [0.0, 2.0, 1.0]]},
+            {"prediction": ["a", "b"], "decision_a": [1.5, 0.0], "decision_b": [0.5, 2.0], "decision_c": [-1.0, 1.0]},
+        ),
+        (
+            {"classes": []},
+            {"predictions": [1.5, 2.5], "std": [0.1, 0.2]},
+            {"prediction": [1.5, 2.5], "std": [0.1, 0.2]},
+        ),
+    ],
+    ids=["several outputs", "decisions by class", "standard deviations"],
+)
+def test_what_else_a_model_answers_has_columns_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, described: JsonObject, answer: JsonObject, columns: JsonObject
+) -> None:
+    WINE.head(2).to_csv(tmp_path / "rows.csv", index=False)
+
+    with service(monkeypatch, number_model(list(WINE.columns)) | described, lambda _: answer):
+        run("rows.csv", "--output", "answers.parquet")
+
+    assert pd.read_parquet(tmp_path / "answers.parquet").to_dict("list") == columns
 
 
 def test_a_compressed_csv_file_and_standard_input_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
