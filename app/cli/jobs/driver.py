@@ -21,8 +21,8 @@ of ten jobs fit into what a task leaves free of its CPU, see `app.training.ray_c
 DEFAULT_MEMORY: Final = "768Mi"
 """Memory that a driver reserves: for a small data set, it and Ray's process that starts it use up to 620 MiB."""
 
-QUIET_WAIT_S: Final = 5.0
-"""Time after which a wait is reported. A job usually starts within two seconds."""
+QUIET_WAIT_S: Final = 8.0
+"""Time after which a wait is reported. A job starts within two seconds if a worker has room for it."""
 
 REPORT_INTERVAL_S: Final = 30.0
 """Interval between two reports of a wait."""
@@ -117,8 +117,8 @@ async def _describe_workers(api: RayJobsApi, driver: DriverResources) -> str:
     cpus, memory_bytes = max(workers)
     size = _describe(cpus, memory_bytes)
     if all(cpus < driver.cpus or memory_bytes < driver.memory_bytes for cpus, memory_bytes in workers):
-        return f"no worker is that large, the largest has {size}"
-    return f"{len(workers)} worker(s) of up to {size} are in use"
+        return f"no worker is that large, the largest of the cluster has {size}"
+    return f"the cluster has {len(workers)} worker(s) of up to {size}"
 
 
 def _describe(cpus: float, memory_bytes: float) -> str:

@@ -219,11 +219,13 @@ def test_a_job_without_a_free_cpu_for_its_driver_says_so_and_is_stopped_after_th
 ) -> None:
     assert platform.process.poll() is None
     with job_with_cpus(platform, local.endpoints, left=0.0):
-        process = local.run("train", "--timeout", "8")
+        process = local.run("train", "--timeout", "12")
 
     assert process.returncode == 1
-    assert re.search(r"waiting for a worker with 0\.01 CPU and 0\.75 GiB of memory free, at most 8 s: ", process.stderr)
-    assert re.search(r"The job manta-\w+ has not started within 8 s and was stopped", process.stderr)
+    assert re.search(
+        r"waiting for a worker with 0\.01 CPU and 0\.75 GiB of memory free, at most 12 s: ", process.stderr
+    )
+    assert re.search(r"The job manta-\w+ has not started within 12 s and was stopped", process.stderr)
     wait_until(
         lambda: all(
             job.status.is_terminal()

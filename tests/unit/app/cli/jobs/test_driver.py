@@ -76,8 +76,8 @@ def test_a_job_that_waits_for_a_worker_says_what_it_needs_and_what_there_is() ->
 
     [line] = lines
     assert line == (
-        "waiting for a worker with 0.01 CPU and 0.75 GiB of memory free, at most 60 s: 1 worker(s) of up to 1 CPU and "
-        "2 GiB of memory are in use. Ray says: Job has not started yet."
+        "waiting for a worker with 0.01 CPU and 0.75 GiB of memory free, at most 60 s: the cluster has 1 worker(s) of "
+        "up to 1 CPU and 2 GiB of memory. Ray says: Job has not started yet."
     )
     assert changes == []
 
@@ -86,7 +86,7 @@ def test_a_driver_that_is_larger_than_every_worker_is_reported() -> None:
     with ray_with(HEAD, WORKER, pending_answers=3) as (endpoints, _):
         [line] = wait(endpoints, DriverResources(memory="6Gi"))
 
-    assert "no worker is that large, the largest has 1 CPU and 2 GiB of memory" in line
+    assert "no worker is that large, the largest of the cluster has 1 CPU and 2 GiB of memory" in line
 
 
 def test_a_job_that_does_not_start_in_time_is_stopped() -> None:
