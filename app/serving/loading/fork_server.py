@@ -35,7 +35,9 @@ LOG: Final = "log"
 """File in the folder of a load: the output of its child."""
 
 NICENESS: Final = 5
-"""The child gives way to the replica's predictions."""
+"""The child gives way to the replica's predictions, in a container at least. Elsewhere Linux compares niceness within a
+session only (`sched_autogroup`). The fork server has a session of its own all the same: in the session of the replicas,
+a load would use up their share of a busy machine."""
 
 OOM_SCORE: Final = "1000"
 """The kernel kills the process with the highest score first when memory runs out."""

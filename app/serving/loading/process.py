@@ -76,8 +76,7 @@ class ForkServerProcess:
                 [sys.executable, "-P", "-m", "app.serving.loading.fork_server", str(self._folder)],
                 stdin=server_socket.fileno(),
                 env=loading_environment(Path(app.__file__).parents[1]),
-                # In a session of its own, the niceness of the children would have no effect (sched_autogroup of Linux).
-                process_group=0,
+                start_new_session=True,
             )
 
     def _wait(self) -> None:

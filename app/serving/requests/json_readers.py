@@ -132,9 +132,7 @@ def _start() -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
-        # Ctrl-C is for the replica, which then ends the process. In a session of its own, the niceness of the process
-        # would have no effect (sched_autogroup of Linux).
-        process_group=0,
+        start_new_session=True,  # Ctrl-C is for the replica, which then ends the process
     )
 
 
