@@ -23,7 +23,7 @@ from app.serving.fleet.protocol import AliasReading, Claim, Failure, FleetMember
 from app.serving.fleet.replica import Replica
 from app.serving.fleet.replica_group import ServeReplicaGroup
 from app.serving.loading.loader import LOAD_TIMEOUT_S, ModelLoader
-from app.serving.loading.served_model import PackedModel
+from app.serving.loading.served_model import FilesLocation, PackedModel
 from app.serving.metrics import ReplicaMetrics
 from app.serving.requests.limits import MAX_BODY_BYTES, MAX_ONGOING_REQUESTS, MAX_ROWS, RequestLimits
 from app.settings import settings
@@ -107,9 +107,11 @@ class ModelServer(FleetMember):
         """See `Replica.claim`."""
         return await self._replica.claim(load)
 
-    async def prepare(self, load: LoadId, version: ModelVersion) -> Report | Claim | Failure:
+    async def prepare(
+        self, load: LoadId, version: ModelVersion, location: FilesLocation | None
+    ) -> Report | Claim | Failure:
         """See `Replica.prepare`."""
-        return await self._replica.prepare(load, version)
+        return await self._replica.prepare(load, version, location)
 
     async def commit(self, load: LoadId, version: ModelVersion, generation: int) -> Report | Claim | Failure:
         """See `Replica.commit`."""

@@ -22,7 +22,7 @@ from app.serving.fleet.protocol import (
     Report,
 )
 from app.serving.fleet.replica import Replica
-from app.serving.loading.served_model import PackedModel
+from app.serving.loading.served_model import FilesLocation, PackedModel
 from app.serving.schemas import LoadRequest
 from tests.support.fake_models import MODEL, FakeLoader, FakeRegistry
 
@@ -49,8 +49,10 @@ class Member(FleetMember):
     async def claim(self, load: LoadId | None) -> Claim:
         return await self.replica.claim(load)
 
-    async def prepare(self, load: LoadId, version: ModelVersion) -> Report | Claim | Failure:
-        return await self.replica.prepare(load, version)
+    async def prepare(
+        self, load: LoadId, version: ModelVersion, location: FilesLocation | None
+    ) -> Report | Claim | Failure:
+        return await self.replica.prepare(load, version, location)
 
     async def commit(self, load: LoadId, version: ModelVersion, generation: int) -> Report | Claim | Failure:
         return await self.replica.commit(load, version, generation)

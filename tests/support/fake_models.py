@@ -11,7 +11,7 @@ from app.models.artifact import Artifact
 from app.models.predictor import compile_model
 from app.models.registry import Registry
 from app.models.signature import Column, Columns
-from app.serving.loading.served_model import PackedModel, ServedModel
+from app.serving.loading.served_model import FilesLocation, PackedModel, PreparedFiles, ServedModel
 from app.serving.schemas import Example
 from app.settings import Settings
 
@@ -76,11 +76,16 @@ class FakeLoader:
         """`prepare` waits for this event."""
         self.prepared: list[str] = []
         """The versions that `prepare` was called for."""
+        self.locations: list[FilesLocation | None] = []
+        """Where each call of `prepare` may find the files of the version."""
+        self.files: PreparedFiles | None = None
+        """The files of the versions that `prepare` returns."""
         self.kept: ServedModel | None = None
         self.is_closed = False
         self._registry = registry
 
-    async def prepare(self, version: ModelVersion) -> ServedModel:
+    async def prepare(self, version: ModelVersion, location: FilesLocation | None = None) -> ServedModel:
+        self.locations.append(location)
         number = str(version.version)
         self.prepared.append(number)
         await asyncio.sleep(0)
@@ -91,7 +96,7 @@ class FakeLoader:
         self._registry.find(version.name, version=number)
         if number in self._registry.refused | self.refused:
             raise ModelRefusedError("It is damaged.")
-        return served_model(number)
+        return served_model(number, self.files)
 
     async def keep(self, model: ServedModel) -> None:
         self.kept = model
@@ -109,12 +114,12 @@ class FakeLoader:
         self.is_closed = True
 
 
-def served_model(number: str) -> ServedModel:
+def served_model(number: str, files: PreparedFiles | None = None) -> ServedModel:
     """A version that is ready to serve."""
     return ServedModel(
         version=ModelVersion(name=MODEL, version=number, creation_timestamp=0),
         predictor=PREDICTOR,
         example=Example(features=EXAMPLE.to_numpy().tolist(), labels=[]),
         loaded_in_ms=1.0,
-        files=None,
+        files=files,
     )

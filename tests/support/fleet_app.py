@@ -17,7 +17,7 @@ from app.models.predictor import Predictor
 from app.models.registry import Registry
 from app.serving.application import ModelServer, ServeArgs
 from app.serving.fleet.protocol import Loader
-from app.serving.loading.served_model import PackedModel, ServedModel
+from app.serving.loading.served_model import FilesLocation, PackedModel, ServedModel
 from app.serving.requests.limits import MAX_ONGOING_REQUESTS
 from app.settings import settings
 from tests.support.ray_cluster import HOOKS_FOLDER_VARIABLE
@@ -81,11 +81,11 @@ class HookedLoader:
         self._hooks = hooks
         self.timeout_s = loader.timeout_s
 
-    async def prepare(self, version: ModelVersion) -> ServedModel:
+    async def prepare(self, version: ModelVersion, location: FilesLocation | None = None) -> ServedModel:
         await asyncio.to_thread(self._hooks.wait, "prepare")
         if self._hooks.refuses():
             raise ModelRefusedError("The disk is full.")
-        model = await self._loader.prepare(version)
+        model = await self._loader.prepare(version, location)
         if self._hooks.is_slow():
             return dataclasses.replace(model, predictor=SlowPredictor(**vars(model.predictor)))
         return model

@@ -129,9 +129,10 @@ class Load:
     async def _prepare(self) -> None:
         """Prepare the version on this replica, and then on all others."""
         try:
-            self._check([await self._replica.prepare(self.id, self._version)])
+            self._check([await self._replica.prepare(self.id, self._version, None)])
             timeout_s = self._replica.loader.timeout_s + ANSWER_TIMEOUT_S
-            self._check(await self._group.broadcast(FleetMember.prepare, timeout_s, self.id, self._version))
+            location = self._replica.prepared_files
+            self._check(await self._group.broadcast(FleetMember.prepare, timeout_s, self.id, self._version, location))
         except ModelRefusedError as error:
             error.next_step = NOTHING_CHANGED
             raise

@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 from mlflow.entities.model_registry import ModelVersion
 
 from app.errors import MantaError
-from app.serving.loading.served_model import PackedModel, ServedModel
+from app.serving.loading.served_model import FilesLocation, PackedModel, ServedModel
 from app.serving.schemas import ReplicaInfo
 
 Args = ParamSpec("Args")
@@ -95,7 +95,9 @@ class FleetMember(ABC):
         """See `app.serving.fleet.replica.Replica.claim`."""
 
     @abstractmethod
-    async def prepare(self, load: LoadId, version: ModelVersion) -> Report | Claim | Failure:
+    async def prepare(
+        self, load: LoadId, version: ModelVersion, location: FilesLocation | None
+    ) -> Report | Claim | Failure:
         """See `app.serving.fleet.replica.Replica.prepare`."""
 
     @abstractmethod
@@ -128,8 +130,8 @@ class Loader(Protocol):
 
     timeout_s: float
 
-    async def prepare(self, version: ModelVersion) -> ServedModel:
-        """Download, check and compile a version."""
+    async def prepare(self, version: ModelVersion, location: FilesLocation | None = None) -> ServedModel:
+        """Download, check and compile a version, unless another replica on this node has done it."""
 
     async def keep(self, model: ServedModel) -> None:
         """Keep a copy of a version on this node."""

@@ -14,7 +14,7 @@ from app import names
 from app.errors import MantaError, ModelRefusedError, NoModelError, PlatformError
 from app.models.registry import Registry
 from app.serving.fleet.protocol import Claim, Failure, Loader, LoadId, Refusal, Report
-from app.serving.loading.served_model import PackedModel, ServedModel
+from app.serving.loading.served_model import FilesLocation, PackedModel, ServedModel
 from app.serving.schemas import ReplicaInfo
 
 log = logging.getLogger(names.SERVING_LOG)
@@ -96,6 +96,11 @@ class Replica:
         """The load that holds this replica."""
         return self._holder
 
+    @property
+    def prepared_files(self) -> FilesLocation | None:
+        """Where the files are of the version that this replica has prepared for a load; None if there are none."""
+        return self._prepared.files.location if self._prepared and self._prepared.files else None
+
     def require_served(self) -> ServedModel:
         """Return the version that answers predictions.
 
@@ -119,11 +124,14 @@ class Replica:
             self._holder = load
         return self._claim()
 
-    async def prepare(self, load: LoadId, version: ModelVersion) -> Report | Claim | Failure:
+    async def prepare(
+        self, load: LoadId, version: ModelVersion, location: FilesLocation | None
+    ) -> Report | Claim | Failure:
         """Make a version ready to serve, next to the version that serves.
 
         A claim of another load gives way, unless that load has begun to prepare on this replica. By the time of this
         call `app.serving.fleet.load` has decided which of several concurrent loads wins.
+        `location` is where the replica that runs the load holds the files of the version.
 
         Returns:
             What this replica serves. Or why the version cannot serve here. Or the claim of the other load.
@@ -134,7 +142,7 @@ class Replica:
             self._holder = load
         if self._prepared is not None:
             return self.report
-        task = self._preparing = asyncio.create_task(self._prepare(version))
+        task = self._preparing = asyncio.create_task(self._prepare(version, location))
         try:
             await asyncio.wait({task})  # `release` cancels the task
         finally:
@@ -230,16 +238,14 @@ class Replica:
                 time the version is ready, it keeps the newer one.
 
         Raises:
-            ModelRefusedError: The version cannot serve. The refusal is recorded.
-            ModelNotFoundError: The files of the version were deleted.
-            RegistryUnavailableError: MLflow does not answer.
+            ModelRefusedError, ModelNotFoundError, RegistryUnavailableError: See `Loader`. A refusal is recorded.
         """
         async with self._load_lock:
             if self.served_version == str(version.version):
                 self.generation = max(self.generation, generation)
                 return
             try:
-                model = await self._prepare(version)
+                model = await self._prepare(version, None)
             except ModelRefusedError as error:
                 self._record_refusal(str(version.version), str(error))
                 raise
@@ -256,10 +262,10 @@ class Replica:
     def _claim(self) -> Claim:
         return Claim(replica=self.name, holder=self._holder, running_load=self.running_load, generation=self.generation)
 
-    async def _prepare(self, version: ModelVersion) -> ServedModel:
+    async def _prepare(self, version: ModelVersion, location: FilesLocation | None) -> ServedModel:
         """Make a version ready to serve, even if it already serves: its files may have changed."""
         try:
-            return await self.loader.prepare(version)
+            return await self.loader.prepare(version, location)
         except MantaError:
             raise
         except Exception as error:

@@ -6,6 +6,8 @@ the file of the version, in the format that the manifest names.
 """
 
 import hashlib
+import os
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +59,26 @@ def write(folder: Path, manifest: Manifest, flat: FlatModel | None, estimator_fi
     else:
         tree_files.write(folder, flat)
     (folder / MANIFEST).write_text(manifest.to_json())
+
+
+def link(source: Path, target: Path) -> None:
+    """Put the files of a prepared model into another folder as hard links, or as copies on another file system.
+
+    Args:
+        source: The folder with the files. Nobody changes a file there.
+        target: A folder that does not exist, or is empty.
+
+    Raises:
+        OSError: The source does not exist, or a file can neither be linked nor copied.
+    """
+    shutil.copytree(source, target, symlinks=True, copy_function=_link_or_copy, dirs_exist_ok=True)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def read_manifest(folder: Path) -> Manifest:

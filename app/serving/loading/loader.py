@@ -21,11 +21,11 @@ from pydantic import ValidationError
 
 from app import names
 from app.errors import MantaError, ModelRefusedError
-from app.serving.loading import child, packing, reader
+from app.serving.loading import child, files, limits, packing, reader
 from app.serving.loading.child import LoadRequest, Outcome
 from app.serving.loading.fork_server import FOLDER_PREFIX, LOG
 from app.serving.loading.process import ForkServerEndedError, ForkServerProcess
-from app.serving.loading.served_model import PackedModel, PreparedFiles, ServedModel
+from app.serving.loading.served_model import FilesLocation, PackedModel, PreparedFiles, ServedModel
 from app.serving.loading.store import ModelStore
 
 log = logging.getLogger(names.SERVING_LOG)
@@ -65,8 +65,12 @@ class ModelLoader:
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         self._processes = ForkServerProcess(self._folder)
 
-    async def prepare(self, version: ModelVersion) -> ServedModel:
-        """Download, check and compile a version.
+    async def prepare(self, version: ModelVersion, location: FilesLocation | None = None) -> ServedModel:
+        """Download, check and compile a version, unless another replica on this node has done it.
+
+        Args:
+            version: The version.
+            location: Where another replica holds the version's files after the checks, perhaps on another node.
 
         Raises:
             ModelRefusedError: The version cannot serve here. The message says why.
@@ -75,10 +79,13 @@ class ModelLoader:
         """
         request = LoadRequest.for_version(version, mlflow_uri=self._mlflow_uri)
 
-        async def download(folder: Path) -> str:
+        async def provide(folder: Path) -> str:
+            if location is not None and await asyncio.to_thread(_link, location, folder, request.label):
+                await self._try(folder, location.digest, request.label)
+                return location.digest
             return await self._run_child(folder, request)
 
-        return await self._load(download, version, label=request.label)
+        return await self._load(provide, version, label=request.label)
 
     async def keep(self, model: ServedModel) -> None:
         """Keep a copy of a version on this node, and delete the copy of any other version.
@@ -221,6 +228,22 @@ def _read(folder: Path, digest: str, version: ModelVersion | None, label: str, s
         loaded_in_ms=round((time.perf_counter() - start_s) * 1000, 1),
         files=PreparedFiles(folder=kept, digest=digest),
     )
+
+
+def _link(location: FilesLocation, folder: Path, label: str) -> bool:
+    """Put files that another replica has prepared into the folder of a load; False if they are not on this node.
+
+    Raises:
+        ModelRefusedError: The memory is too small for them.
+    """
+    prepared = folder / child.PREPARED
+    try:
+        files.link(location.folder, prepared)
+    except OSError:
+        shutil.rmtree(prepared, ignore_errors=True)
+        return False
+    limits.check_size(sum(path.stat().st_size for path in prepared.iterdir()), folder, label=label)
+    return True
 
 
 def _label(version: ModelVersion) -> str:

@@ -12,6 +12,15 @@ from app.serving.schemas import Example
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilesLocation:
+    """Where a replica holds the files of a model version after the checks, for other replicas on its node."""
+
+    folder: Path
+    digest: str
+    """See `PreparedFiles.digest`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PreparedFiles:
     """The files of a model version after the checks. The folder is deleted with this object."""
 
@@ -21,6 +30,11 @@ class PreparedFiles:
 
     def __post_init__(self) -> None:
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+    @property
+    def location(self) -> FilesLocation:
+        """Where the files are. They stay there as long as this object."""
+        return FilesLocation(folder=self.folder, digest=self.digest)
 
 
 @dataclass(frozen=True, kw_only=True)

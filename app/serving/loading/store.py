@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from app.serving.loading import files
+
 KEPT: Final = "kept-"
 """Start of the name of the folder with a copy; the digest of its files follows."""
 
@@ -31,14 +33,14 @@ class ModelStore:
         self._folder = model_cache / hashlib.sha256(mlflow_uri.encode()).hexdigest()[:16]
 
     def keep(self, folder: Path, digest: str) -> None:
-        """Copy the prepared files of a version, and delete the copy of any other version.
+        """Keep the prepared files of a version, and delete the copy of any other version.
 
         Args:
             folder: The files.
             digest: See `files.digest`.
 
         Raises:
-            OSError: The files cannot be copied. The old copy stays.
+            OSError: The files cannot be kept. The old copy stays.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._lock(fcntl.LOCK_EX):
@@ -47,7 +49,7 @@ class ModelStore:
             if not target.exists():
                 copy = Path(tempfile.mkdtemp(prefix=COPYING, dir=self._folder))
                 try:
-                    shutil.copytree(folder, copy, dirs_exist_ok=True)
+                    files.link(folder, copy)
                     copy.rename(target)
                 except OSError:
                     shutil.rmtree(copy, ignore_errors=True)

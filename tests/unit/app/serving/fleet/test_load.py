@@ -1,6 +1,7 @@
 """Loads of the fleet on one event loop. `tests/integration/serving/fleet` tests them with real processes."""
 
 import asyncio
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -13,6 +14,7 @@ from app.errors import (
     PlatformError,
 )
 from app.serving.fleet.protocol import FleetMember, LoadId
+from app.serving.loading.served_model import PreparedFiles
 from app.serving.schemas import LoadRequest, ReplicaInfo
 from tests.support.fake_fleet import Member, fleet_of, until
 
@@ -39,6 +41,19 @@ def test_exactly_one_of_several_concurrent_loads_wins(indices: list[int], order:
         assert {str(result) for result in results if not isinstance(result, list)} == {
             f"m version {winner + 2} is being loaded. Wait until that load has ended, then send the request again."
         }
+
+    asyncio.run(scenario())
+
+
+def test_the_other_replicas_get_the_files_that_the_first_has_prepared(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        _, _, members = await fleet_of(3)
+        files = PreparedFiles(folder=tmp_path / "files", digest="d")
+        members[1].loader.files = files
+
+        await members[1].fleet.load(LoadRequest(version="2"))
+
+        assert [member.loader.locations[-1] for member in members] == [files.location, None, files.location]
 
     asyncio.run(scenario())
 
