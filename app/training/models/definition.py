@@ -50,6 +50,7 @@ class ModelDefinition(Protocol):
         seed: int,
         workers: RayWorkers | None = None,
         n_jobs: int | None = None,
+        is_trial: bool = False,
     ) -> BaseEstimator:
         """Fit the model.
 
@@ -59,6 +60,7 @@ class ModelDefinition(Protocol):
             seed: Seed of everything random.
             workers: The CPUs of the cluster; None fits in this process.
             n_jobs: Number of threads for a forest that is fitted in this process.
+            is_trial: Whether an ensemble gets a few trees only, because its model is thrown away.
         """
 
     def describe(self, model: BaseEstimator) -> str:

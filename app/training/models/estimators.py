@@ -3,11 +3,15 @@
 from typing import Final
 
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from app.training.data.dataset import Task
 from app.training.models.code_errors import ModelCodeError
+
+TRIAL_TREES: Final = 10
+"""Maximum number of trees of the model that is fitted on a few rows. Storing a thousand trees takes seconds."""
 
 ALLOWED: Final = "a scikit-learn classifier or regressor, or a pipeline that ends in one"
 
@@ -72,6 +76,22 @@ def set_seeds(estimator: BaseEstimator, seed: int) -> BaseEstimator:
         if value is None and name.rpartition("__")[2] == "random_state"
     ]
     return estimator.set_params(**dict.fromkeys(unset, seed))
+
+
+def limit_trees(estimator: BaseEstimator) -> BaseEstimator:
+    """Let every part of an estimator that is an ensemble have `TRIAL_TREES` members at most."""
+    limits = {}
+    for name, value in estimator.get_params(deep=True).items():
+        owner, _, parameter = name.rpartition("__")
+        counts_trees = parameter == "n_estimators" or (parameter == "max_iter" and _is_boosting(estimator, owner))
+        if counts_trees and isinstance(value, int) and value > TRIAL_TREES:
+            limits[name] = TRIAL_TREES
+    return estimator.set_params(**limits)
+
+
+def _is_boosting(estimator: BaseEstimator, owner: str) -> bool:
+    part = estimator.get_params(deep=True)[owner] if owner else estimator
+    return isinstance(part, HistGradientBoostingClassifier | HistGradientBoostingRegressor)
 
 
 def _check_kind(estimator: object, *, owner: str) -> BaseEstimator:

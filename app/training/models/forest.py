@@ -7,6 +7,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from app.training.data.dataset import Rows, Task
 from app.training.models import fitting
+from app.training.models.estimators import limit_trees
 from app.training.models.forest_parameters import LABELS, SPACES, forest_parameters
 from app.training.models.parameters import Parameters, ParameterValues
 from app.training.models.search_space import SearchSpace
@@ -66,9 +67,13 @@ class ForestDefinition:
         seed: int,
         workers: RayWorkers | None = None,
         n_jobs: int | None = None,
+        is_trial: bool = False,
     ) -> BaseEstimator:
         """Fit the forest; see `ModelDefinition.fit`."""
-        return fitting.fit(self._build(values, seed=seed), rows, workers=workers, n_jobs=n_jobs)
+        forest = self._build(values, seed=seed)
+        if is_trial:
+            limit_trees(forest)
+        return fitting.fit(forest, rows, workers=workers, n_jobs=n_jobs)
 
     def describe(self, model: BaseEstimator) -> str:
         """Return the number of trees."""

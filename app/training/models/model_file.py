@@ -110,6 +110,7 @@ class FileDefinition:
         seed: int,
         workers: RayWorkers | None = None,
         n_jobs: int | None = None,
+        is_trial: bool = False,
     ) -> BaseEstimator:
         """Fit the model; see `ModelDefinition.fit`.
 
@@ -120,6 +121,8 @@ class FileDefinition:
         if self._fits:
             return self._call_fit(rows, values)
         estimator = self._build(values, seed=seed)
+        if is_trial:
+            estimators.limit_trees(estimator)
         with user_code(self.path.resolve().parent, doing=f"The model of {self.label} cannot be fitted"):
             return fitting.fit(estimator, rows, workers=workers, n_jobs=n_jobs)
 

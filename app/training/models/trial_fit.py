@@ -62,7 +62,7 @@ def check(definition: ModelDefinition, rows: Rows, values: ParameterValues, *, s
 
 
 def _fit(definition: ModelDefinition, sample: Rows, values: ParameterValues, *, seed: int) -> BaseEstimator:
-    model = definition.fit(sample, values, seed=seed)
+    model = definition.fit(sample, values, seed=seed, is_trial=True)
     _check_answers(model, sample.features, owner=definition.label)
     _check_served_answers(model, sample.features, owner=definition.label)
     return model

@@ -24,6 +24,7 @@ TEXT_ROWS = Rows(features=TEXT_FEATURES, target=DIABETES.target)
 IMPORTS = """
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn import ensemble
 from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -118,6 +119,22 @@ def test_a_transformer_that_serving_could_not_load_is_named_before_the_fit(
 
     assert message in error.value.detail
     assert "ColumnTransformer" in error.value.next_step
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "make_pipeline(PCA(2), ensemble.RandomForestClassifier(5000))",
+        "ensemble.HistGradientBoostingClassifier(max_iter=5000)",
+        "ensemble.StackingClassifier([('boosting', ensemble.GradientBoostingClassifier(n_estimators=5000))], cv=2)",
+    ],
+)
+def test_a_large_ensemble_has_few_trees_in_the_check(write_model: WriteModel, body: str) -> None:
+    model = check(write_model, body)
+
+    parameters = model.get_params(deep=True)
+    counts = [value for name, value in parameters.items() if name.endswith(("n_estimators", "boosting__max_iter"))]
+    assert {*counts, parameters.get("max_iter", 10)} == {10}
 
 
 def test_several_answers_per_row_are_refused(write_model: WriteModel) -> None:
