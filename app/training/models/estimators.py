@@ -5,6 +5,7 @@ from typing import Final
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from app.training.data.dataset import Task
@@ -27,7 +28,7 @@ def check_unfitted(estimator: object, *, owner: str) -> BaseEstimator:
         ModelCodeError: The object is no classifier and no regressor, is a class, or is fitted.
     """
     checked = _check_kind(estimator, owner=owner)
-    if is_fitted(checked):
+    if is_fitted(checked) and get_tags(checked).requires_fit:
         raise ModelCodeError(
             f"{owner} returns a fitted {type(checked).__name__}.",
             allowed="an unfitted estimator, because training fits it on the training rows",

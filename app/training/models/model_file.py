@@ -47,11 +47,13 @@ class FileDefinition:
 
     def __init__(self, path: Path, function_name: str = "") -> None:
         self.path = path
+        self._text, self.hash = source.read(path)
         module = source.load_module(path)
+        if source.file_hash(path) != self.hash:
+            raise ModelCodeError(f"{path.name} changed while it was imported.", next_step="Start the training again.")
         self._function = _find_function(module, function_name, path.name)
         self.function_name = function_name or self._function.__name__
         self.label = f"{path.name}:{self.function_name}"
-        self.hash = source.file_hash(path)
         names = _parameter_names(self._function)
         self._fits = tuple(names[:2]) in DATA_PARAMETERS
         self._weights_name = next((name for name in WEIGHT_PARAMETERS if self._fits and name in names), None)
@@ -87,7 +89,7 @@ class FileDefinition:
     @property
     def files(self) -> Mapping[str, str]:
         """The text of the file."""
-        return {self.path.name: self.path.read_text()}
+        return {self.path.name: self._text}
 
     def default_point(self, *, feature_count: int) -> ParameterValues:
         """Return the defaults of the function."""

@@ -58,6 +58,20 @@ def local_modules(folder: Path) -> list[ModuleType]:
     return [module for name, module in list(sys.modules.items()) if _is_local(name, module, folder)]
 
 
+def read(path: Path) -> tuple[str, str]:
+    """Read a file, and return its text and the SHA-256 of its bytes, in hex.
+
+    Raises:
+        ModelCodeError: The file does not exist, or is no text.
+    """
+    _check_file(path)
+    content = path.read_bytes()
+    try:
+        return content.decode(), hashlib.sha256(content).hexdigest()
+    except UnicodeDecodeError as error:
+        raise ModelCodeError(f"{path.name} is not UTF-8: {error}.", next_step="Save it as UTF-8.") from error
+
+
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file, in hex."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

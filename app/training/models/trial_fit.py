@@ -1,6 +1,5 @@
 """The check before a fit: the model is fitted on a few rows, must predict them, and must be storable for serving."""
 
-import logging
 import warnings
 from typing import Final
 
@@ -15,8 +14,6 @@ from app.training.models import column_faults, storable
 from app.training.models.code_errors import ModelCodeError, summarize
 from app.training.models.definition import ModelDefinition
 from app.training.models.parameters import ParameterValues
-
-log = logging.getLogger("manta.train")
 
 SAMPLE_ROWS: Final = 50
 """Rows of the first try. Every class has at least `ROWS_PER_CLASS` of them."""

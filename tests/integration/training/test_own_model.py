@@ -86,7 +86,8 @@ def test_a_regressor_with_text_and_missing_values_is_searched_judged_registered_
     data = ("--data", "patients.csv", "--target", "target", "--name", "progression")
     first = train(local, *data, "--model", "model.py", "--set", "min_samples_leaf=100")
 
-    searched = train(local, *data, "--model", "model.py:build", "--set", "trees=30", "--trials", "3", "--folds", "2")
+    search = ("--set", "trees=30", "--trials", "3", "--folds", "2", "--margin", "-100")
+    searched = train(local, *data, "--model", "model.py:build", *search)
 
     run = registry.get_run(searched["run_id"])
     version = registry.get_model_version("progression", searched["version"])

@@ -1,5 +1,6 @@
 """The user's file: what may stand in it, and what the errors say."""
 
+import hashlib
 import pickle
 from pathlib import Path
 
@@ -178,6 +179,20 @@ def test_a_file_with_the_name_of_an_installed_module_is_refused(tmp_path: Path) 
 
     with pytest.raises(ModelCodeError, match=r"pandas\.py has the name of another module"):
         FileDefinition(tmp_path / "pandas.py")
+
+
+def test_a_file_that_changes_while_it_is_imported_is_refused(write_model: WriteModel) -> None:
+    with pytest.raises(ModelCodeError, match="changed while it was imported"):
+        write_model(f"from pathlib import Path\n{BUILD}\nPath(__file__).write_text('')\n")
+
+
+def test_the_text_and_the_hash_of_a_run_are_those_of_the_imported_file(write_model: WriteModel) -> None:
+    definition = write_model(BUILD)
+
+    definition.path.write_text("raise SystemExit")
+
+    assert definition.files == {"own_model.py": BUILD}
+    assert definition.tags["model.file_sha256"] == hashlib.sha256(BUILD.encode()).hexdigest()
 
 
 @pytest.mark.parametrize("name", ["my-model.py", "model.txt", "app.py"])
