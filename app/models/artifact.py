@@ -53,12 +53,13 @@ class Artifact:
     model: BaseEstimator
     columns: Columns
     example: pd.DataFrame
-    """Shape (rows, columns): the input example. The model must give the same answers as when it was stored."""
-    example_predictions: list[str | int | float] | None
-    """One prediction per row of the example; None if they were not recorded."""
+    """Shape (rows, columns): the input example, without a row if none was stored. The model must give the same answers
+    as when it was stored."""
+    example_predictions: list[Any] | None
+    """One prediction, or one list of predictions, per row of the example; None if they were not recorded."""
     example_probabilities: np.ndarray | None
     """Shape (rows, classes), float64: class probabilities for the example; None if they were not recorded."""
-    example_labels: list[str | int | float]
+    example_labels: list[Any]
     """The true labels of the example, which are held-out rows; empty if they were not recorded."""
     storage: Storage = SKOPS_STORAGE
     """How the model is stored."""
@@ -69,7 +70,7 @@ class Artifact:
         return to_rows(self.example, self.columns)
 
 
-def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series | None) -> str:
+def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series | pd.DataFrame | None = None) -> str:
     """Store a fitted model in the active MLflow run.
 
     Args:
@@ -77,7 +78,8 @@ def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series | None
         example: A few rows of shape (rows, columns), stored with the model and its answers to them. Their columns
             become the signature; see `infer_columns`. A column in which the model takes a missing value is recorded
             as optional.
-        labels: Shape (rows,): the true labels of the example; None if they are not known.
+        labels: Shape (rows,), or (rows, outputs) for a model with several outputs: the true labels of the example.
+            Without them, nothing shows whether the predictions for the example are right.
 
     Returns:
         The model's URI, for `Registry.register`.
@@ -92,11 +94,11 @@ def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series | None
         to_rows(example.head(1), columns),
         lambda row: Answers(predictions=model.predict(to_frame(row, columns))),
     )
-    metadata = {EXAMPLE_PREDICTIONS: predictions.tolist()}
-    if labels is not None:
-        metadata[EXAMPLE_LABELS] = labels.tolist()
-    if hasattr(model, "predict_proba"):
-        metadata[EXAMPLE_PROBABILITIES] = model.predict_proba(example).tolist()
+    true_labels = [] if labels is None else labels.to_numpy().tolist()
+    metadata = {EXAMPLE_PREDICTIONS: predictions.tolist(), EXAMPLE_LABELS: true_labels}
+    probabilities = model.predict_proba(example) if hasattr(model, "predict_proba") else None
+    if isinstance(probabilities, np.ndarray):
+        metadata[EXAMPLE_PROBABILITIES] = probabilities.tolist()
     options: dict[str, Any] = {
         "name": "model",
         "signature": write_signature(columns, predictions),
@@ -128,14 +130,14 @@ def read(folder: Path, *, label: str) -> Artifact:
     Raises:
         ModelRefusedError: The model is neither a classifier nor a regressor, is stored in a format that runs code when
             it is loaded, was fitted with another minor version of scikit-learn, has damaged metadata, names a file
-            outside its folder, or lacks a matching signature or an input example.
+            outside its folder, or has a signature that does not match the model.
     """
     try:
         mlflow_model = Model.load(folder)
         stored = _find_estimator(folder, mlflow_model, label)
         model = load_estimator(stored.path, label, stored.storage)
         columns = read_columns(mlflow_model.signature, model, label=label)
-        example = _read_example(folder, mlflow_model, label)
+        example = _read_example(folder, mlflow_model, columns, label)
         metadata = mlflow_model.metadata or {}
         probabilities = metadata.get(EXAMPLE_PROBABILITIES)
         return Artifact(
@@ -169,17 +171,17 @@ def _find_estimator(folder: Path, mlflow_model: Model, label: str) -> StoredMode
     return StoredModel(path=_inside(folder, flavor["pickled_model"], label))
 
 
-def _read_example(folder: Path, mlflow_model: Model, label: str) -> pd.DataFrame:
+def _read_example(folder: Path, mlflow_model: Model, columns: Columns, label: str) -> pd.DataFrame:
+    """Read the input example, whose columns have names only if it was stored as a data frame."""
     info = mlflow_model.saved_input_example_info or {}
     for key in EXAMPLE_PATHS & info.keys():
         _inside(folder, info[key], label)
-    example = mlflow_model.load_input_example(str(folder))
-    if not isinstance(example, pd.DataFrame):
-        raise ModelRefusedError(
-            f"{label} has no input example with named columns.",
-            next_step="Log the model with mlflow.sklearn.log_model(..., input_example=a data frame of a few rows).",
-        )
-    return example
+    example = mlflow_model.load_input_example(str(folder)) if info else None
+    if example is None:
+        return to_frame(np.empty((0, len(columns)), dtype=object), columns)
+    if isinstance(example, pd.DataFrame):
+        return example
+    return pd.DataFrame(np.atleast_2d(example), columns=columns.names)
 
 
 def _inside(folder: Path, path: str, label: str) -> Path:

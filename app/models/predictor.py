@@ -4,7 +4,7 @@
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -40,6 +40,10 @@ class Predictor:
     """Class labels, in the order of the columns of the probabilities; None for a model without classes."""
     gives_probabilities: bool
     """Whether the model gives the probability of each class."""
+    answers: tuple[str, ...]
+    """Names of the answers that the model gives, as in `Answers`."""
+    output_classes: list[list[bool | str | int | float]] = field(default_factory=list)
+    """Class labels of each output of a classifier with several outputs; empty for any other model."""
     evaluator: FlatModel | Estimator
     """What computes the predictions: compiled trees, or the model's library."""
 
@@ -101,7 +105,8 @@ def compile_model(artifact: Artifact, *, label: str) -> Predictor:
     flat = flatten_model(estimator)
     if flat is not None:
         flat = keep_if_exact(flat, estimator, artifact.example_rows, label=label)
-    return _predictor(estimator, flat or estimator)
+    answers = estimator.predict(artifact.example_rows) if len(artifact.example) else None
+    return _predictor(estimator, flat or estimator, estimator.named_answers(answers))
 
 
 def keep_if_exact(flat: FlatModel, estimator: Estimator, example: np.ndarray, *, label: str) -> FlatModel | None:
@@ -118,12 +123,12 @@ def keep_if_exact(flat: FlatModel, estimator: Estimator, example: np.ndarray, *,
     """
     if index_check.measure(flat.trees, outputs=len(flat.baseline)) is None:
         raise ModelRefusedError(f"{label} is damaged: a tree has an index outside its arrays.", next_step=RETRAIN)
-    predictor = _predictor(estimator, flat)
+    predictor = _predictor(estimator, flat, estimator.named_answers(None))
     generated = generate_rows(flat, estimator.columns)
     batches = [example[_is_taken(flat, example)], generated]
     batches += [generated[index : index + 1] for index in range(ROWS - SINGLE_ROWS, ROWS)]
     try:
-        if all(predictor.predict(rows).equal(estimator.predict(rows)) for rows in batches):
+        if all(predictor.predict(rows).equal(estimator.predict(rows)) for rows in batches if len(rows)):
             return flat
         reason = "a predicted bit differs"
     except Exception as error:  # noqa: BLE001 - the library may refuse generated rows with any exception
@@ -148,6 +153,8 @@ def check_example(predictor: Predictor, rows: np.ndarray, expected: Answers, *, 
         return
     kernel.compile_for(predictor.flat.trees)
     taken = _is_taken(predictor.flat, rows)
+    if not taken.any():
+        return
     if not _agree(predictor.predict(rows[taken]), expected.take(taken), predictor.flat):
         raise ModelRefusedError(
             f"The compiled trees of {label} do not predict its input example as its library does.",
@@ -169,12 +176,14 @@ def _agree(answers: Answers, expected: Answers, flat: FlatModel) -> bool:
     )
 
 
-def _predictor(estimator: Estimator, evaluator: FlatModel | Estimator) -> Predictor:
+def _predictor(estimator: Estimator, evaluator: FlatModel | Estimator, answers: tuple[str, ...]) -> Predictor:
     model = estimator.model
     return Predictor(
         columns=estimator.columns,
-        labels=model.classes_ if is_classifier(model) else None,
+        labels=model.classes_ if is_classifier(model) and not estimator.output_classes else None,
         gives_probabilities=estimator.gives_probabilities,
+        answers=answers,
+        output_classes=estimator.output_classes,
         evaluator=evaluator,
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pandas as pd
@@ -110,22 +110,22 @@ def read_columns(signature: ModelSignature | None, model: BaseEstimator, *, labe
         label: Name of the model in error messages.
 
     Raises:
-        ModelRefusedError: The signature has no named columns, has columns of other types than numbers, text and dates,
-            or does not match the columns that the estimator was fitted on.
+        ModelRefusedError: The number of columns is unknown, a column is neither numbers, text nor dates, or the
+            signature does not match the columns that the estimator was fitted on.
     """
     inputs = signature.inputs if signature is not None else None
     if inputs is None or inputs.is_tensor_spec() or not inputs.has_input_names():
-        raise ModelRefusedError(f"{label} has no signature with named columns.", next_step=RETRAIN)
-    unsupported = [column.name for column in inputs.inputs if column.type not in NUMERIC_TYPES | TEXT_TYPES]
+        columns = _columns_by_position(inputs, model, label)
+    else:
+        columns = Columns(
+            Column(name=str(column.name), type=column.type, is_optional=not column.required) for column in inputs.inputs
+        )
+    unsupported = [column.name for column in columns if column.type not in NUMERIC_TYPES | TEXT_TYPES]
     if unsupported:
         raise ModelRefusedError(
-            f"The signature of {label} has columns that are neither numbers, text nor dates: "
-            f"{', '.join(map(str, unsupported))}.",
+            f"The signature of {label} has columns that are neither numbers, text nor dates: {', '.join(unsupported)}.",
             next_step=RETRAIN,
         )
-    columns = Columns(
-        Column(name=str(column.name), type=column.type, is_optional=not column.required) for column in inputs.inputs
-    )
     width = getattr(model, "n_features_in_", len(columns))
     if len(columns) != width:
         raise ModelRefusedError(
@@ -139,6 +139,43 @@ def read_columns(signature: ModelSignature | None, model: BaseEstimator, *, labe
             next_step=RETRAIN,
         )
     return columns
+
+
+def _columns_by_position(inputs: Schema | None, model: BaseEstimator, label: str) -> Columns:
+    """Build the columns of a model whose signature has no names, or which has no signature.
+
+    Names are those that the estimator was fitted on, else `x0`, `x1` and so on, as in scikit-learn. Without a
+    signature every column holds numbers.
+    """
+    width = getattr(model, "n_features_in_", 0)
+    types: list[Any]  # MLflow's type names every kind of input
+    if inputs is None:
+        types = [DataType.double] * width
+    elif inputs.is_tensor_spec():
+        tensor: Any = inputs.inputs[0]  # MLflow's type names every kind of input
+        if len(inputs.inputs) != 1 or len(tensor.shape) != 2:  # noqa: PLR2004 - rows and columns
+            raise _no_columns(label)
+        kind = DataType.double if tensor.type.kind in OUTPUT_TYPES else DataType.string
+        types = [kind] * max(int(tensor.shape[1]), width)
+    else:
+        types = inputs.input_types()
+    if not types:
+        raise _no_columns(label)
+    names = list(getattr(model, "feature_names_in_", [])) or [f"x{index}" for index in range(len(types))]
+    if len(names) != len(types):
+        raise ModelRefusedError(
+            f"The signature of {label} has {len(types)} columns, but its estimator takes {len(names)}.",
+            next_step=RETRAIN,
+        )
+    return Columns(Column(name=str(name), type=kind) for name, kind in zip(names, types, strict=True))
+
+
+def _no_columns(label: str) -> ModelRefusedError:
+    return ModelRefusedError(
+        f"{label} has no signature, and its estimator does not say how many columns it takes.",
+        allowed="a signature with columns, or with one array of shape (rows, columns)",
+        next_step="Log the model with mlflow.sklearn.log_model(..., input_example=a data frame of a few rows).",
+    )
 
 
 def _column_type(values: pd.Series) -> DataType:

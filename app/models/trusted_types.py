@@ -74,6 +74,7 @@ DATA_TYPES: Final = (
     "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
     *(f"sklearn.gaussian_process.kernels.{kernel}" for kernel in KERNELS),
     *(f"sklearn.metrics._dist_metrics.{metric}Distance64" for metric in METRICS),
+    "sklearn.metrics._scorer._CurveScorer",
     "sklearn.metrics._scorer._PassthroughScorer",
     "sklearn.metrics._scorer._Scorer",
     *(f"sklearn.model_selection._split.{splitter}" for splitter in SPLITTERS),
@@ -84,6 +85,8 @@ DATA_TYPES: Final = (
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
+    "sklearn.utils._metadata_requests.MetadataRequest",
+    "sklearn.utils._metadata_requests.MethodMetadataRequest",
 )
 """Types whose objects hold data, not code."""
 

@@ -16,7 +16,7 @@ from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import ServedModel
 from app.serving.requests.limits import RequestLimits
 from app.serving.requests.row_errors import MAX_FLOAT32
-from app.serving.schemas import LoadRequest, PredictRequest, PredictRows, Problem
+from app.serving.schemas import LoadRequest, PredictRequest, PredictResponse, PredictRows, Problem
 
 PATH: Final = "/openapi.json"
 """Path of the document."""
@@ -81,6 +81,10 @@ POSITIONAL_VALUE_SCHEMAS: Final = NAMED_VALUE_SCHEMAS | {DataType.boolean: {"enu
 """The same for a row by position of a model without text, where each value is a number."""
 
 
+OPTIONAL_ANSWERS: Final = [name for name, field in PredictResponse.model_fields.items() if not field.is_required()]
+"""Fields of an answer that some models fill."""
+
+
 def install(api: FastAPI, replica: Replica, *, limits: RequestLimits, access: AccessRules) -> None:
     """Let an API that was created with `openapi_url=None` describe the model that the replica serves at present.
 
@@ -123,10 +127,21 @@ def _document(api: FastAPI, served: ServedModel | None, limits: RequestLimits, *
         examples=_examples(served) if served and with_examples else [],
         required=True,
     )
+    if served:
+        _keep_given_answers(schema["components"]["schemas"][PredictResponse.__name__], served.predictor.answers)
     paths["/model/load"]["post"]["requestBody"] = _json_body(
         LoadRequest.model_json_schema(), examples=[{}, {"alias": "champion"}], required=False
     )
     return schema
+
+
+def _keep_given_answers(schema: JsonSchema, given: Sequence[str]) -> None:
+    """Let the schema of an answer name exactly the optional fields that the served model fills."""
+    for name in OPTIONAL_ANSWERS:
+        if name in given:
+            schema["required"].append(name)
+        else:
+            del schema["properties"][name]
 
 
 def predict_schema(*, columns: Columns | None, rows: int) -> JsonSchema:

@@ -6,9 +6,9 @@ errors.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.errors import FeaturesError
+from app.models.answers import Answers, Values
 from app.models.predictor import Predictor
 from app.models.signature import Columns
 from app.serving import schemas
@@ -152,44 +153,61 @@ def _answer(predictor: Predictor, rows: np.ndarray, version: str) -> bytes:
             f"The model cannot predict these rows: {shortened(str(error))}",
             next_step="Compare the values with those that the model was trained on.",
         ) from error
-    return encode(answers.predictions, answers.probabilities, version)
+    return encode(answers, version)
 
 
-def encode(predictions: np.ndarray, probabilities: np.ndarray | None, version: str) -> bytes:
+def encode(answers: Answers, version: str) -> bytes:
     """Write a `PredictResponse` as JSON. Reading a number back gives exactly the number that was written.
 
     Args:
-        predictions: Shape (rows,).
-        probabilities: Shape (rows, classes), or None.
+        answers: The answers of the model. `probabilities` is null if the model gives none; every other answer that the
+            model does not give is left out.
         version: Number of the model version.
     """
-    if len(predictions) + (0 if probabilities is None else probabilities.size) > VALUES_OF_PART:
-        return b"".join(_encoded_parts(predictions, probabilities, version))
-    return _encoder.encode(
-        {
-            "predictions": predictions.tolist(),
-            "probabilities": None if probabilities is None else probabilities.tolist(),
-            "model_version": version,
-            "timestamp": schemas.now(),
-        }
-    )
+    lists = {"predictions": answers.predictions, "probabilities": None} | answers.given
+    if sum(map(_size, lists.values())) > VALUES_OF_PART:
+        return b"".join(_encoded_parts(lists, version))
+    content = {name: None if values is None else _to_list(values) for name, values in lists.items()}
+    return _encoder.encode(content | {"model_version": version, "timestamp": schemas.now()})
 
 
-def _encoded_parts(predictions: np.ndarray, probabilities: np.ndarray | None, version: str) -> Iterator[bytes]:
+def _encoded_parts(lists: Mapping[str, Values | None], version: str) -> Iterator[bytes]:
     """Yield the same JSON in parts, so that Python's lock is free in between."""
-    yield b'{"predictions":['
-    yield from _encoded_list(predictions, rows_of_part=VALUES_OF_PART)
-    yield b'],"probabilities":'
-    if probabilities is None:
-        yield b"null"
-    else:
-        yield b"["
-        yield from _encoded_list(probabilities, rows_of_part=max(1, VALUES_OF_PART // probabilities.shape[1]))
-        yield b"]"
+    start = b"{"
+    for name, values in lists.items():
+        yield start + _encoder.encode(name) + b":"
+        if values is None:
+            yield b"null"
+        else:
+            yield b"["
+            yield from _encoded_list(values)
+            yield b"]"
+        start = b","
     yield b"," + _encoder.encode({"model_version": version, "timestamp": schemas.now()})[1:]
 
 
-def _encoded_list(values: np.ndarray, *, rows_of_part: int) -> Iterator[bytes]:
-    for start in range(0, len(values), rows_of_part):
+def _encoded_list(values: Values) -> Iterator[bytes]:
+    rows = len(values[0]) if isinstance(values, tuple) else len(values)
+    rows_of_part = max(1, VALUES_OF_PART * rows // max(1, _size(values)))
+    for start in range(0, rows, rows_of_part):
+        part = slice(start, start + rows_of_part)
         yield b"," if start else b""
-        yield _encoder.encode(values[start : start + rows_of_part].tolist())[1:-1]
+        yield _encoder.encode(_to_list(_take(values, part)))[1:-1]
+
+
+def _take(values: Values, part: slice) -> Values:
+    return tuple(array[part] for array in values) if isinstance(values, tuple) else values[part]
+
+
+def _to_list(values: Values) -> list[Any]:
+    """Return one entry for each row: of one array its values, of several arrays a list of the values of each."""
+    if isinstance(values, tuple):
+        return list(zip(*(array.tolist() for array in values), strict=True))
+    rows: list[Any] = values.tolist()
+    return rows
+
+
+def _size(values: Values | None) -> int:
+    if values is None:
+        return 0
+    return sum(array.size for array in values) if isinstance(values, tuple) else values.size

@@ -162,6 +162,12 @@ def _add_status(api: FastAPI, fleet: Fleet, follower: AliasFollower, access: Acc
             columns=served.predictor.columns.names if served else [],
             column_types=[column.type.name for column in served.predictor.columns] if served else [],
             classes=served.predictor.classes if served else [],
+            output_classes=served.predictor.output_classes if served else [],
+            optional_columns=[column.name for column in served.predictor.columns if column.is_optional]
+            if served
+            else [],
+            answers=list(served.predictor.answers) if served else [],
+            self_test=served.self_test if served else None,
             example=served.example if served and access.shows_examples_to(request.headers) else None,
             mlflow_uri=replica.registry.uri,
             timestamp=schemas.now(),

@@ -3,17 +3,28 @@
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from app import names
+
+SelfTest = Literal["passed", "not compared", "no example"]
+"""How a version was tried when it was loaded: its predictions for the stored example are those that were recorded; it
+predicted the example, but no predictions were recorded; or it has no example."""
 
 
 class Message(BaseModel):
     """Base class of the messages: immutable, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+Label: TypeAlias = bool | str | int | float
+"""A prediction or a true label."""
+
+Answer: TypeAlias = Label | list[Label]
+"""The prediction for one row: one value, or one for each output."""
 
 
 class LoadRequest(Message):
@@ -78,7 +89,8 @@ class Example(Message):
 
     features: list[list[bool | float | str | None]]
     """Values in the order of the columns; null for a missing value."""
-    labels: list[bool | str | int | float | None]
+    labels: list[Answer | None]
+    """True labels of the rows; a list per row for a model with several outputs."""
 
     @field_validator("features", "labels", mode="before")
     @classmethod
@@ -98,6 +110,15 @@ class ModelStatus(Message):
     """Type of each feature: `double`, `float`, `long`, `integer`, `boolean`, `string` or `datetime`."""
     classes: list[bool | str | int]
     """Class labels, in the order of the probabilities; empty if the model gives no probabilities."""
+    output_classes: list[list[Label]]
+    """Class labels of each output of a classifier with several outputs; empty for any other model."""
+    optional_columns: list[str]
+    """Columns in which the model takes missing values: null, NaN, or absent from a row by name."""
+    answers: list[str]
+    """Fields of an answer of `/predict` that the model fills."""
+    self_test: SelfTest | None
+    """`passed`: the model predicts its stored example as recorded. `not compared`: it predicts the example, but no
+    predictions were recorded. `no example`: it was not tried. Null if no model is served."""
     example: Example | None
     """Null if no model is served, if the service does not show examples, or if predictions need a token and the request
     has none."""
@@ -123,10 +144,17 @@ class PredictRows(Message):
 class PredictResponse(Message):
     """The predictions for the rows of a request."""
 
-    predictions: list[bool | str | int | float]
-    """One prediction per row."""
+    predictions: list[Answer]
+    """One prediction per row; a list per row for a model with several outputs."""
     probabilities: list[list[float]] | None
     """One list per row, in the order of `classes` on `GET /model`; null if the model gives no probabilities."""
+    output_probabilities: list[list[list[float]]] | None = None
+    """One list per row and output, in the order of `output_classes` on `GET /model`. Only for classifiers with several
+    outputs."""
+    decision: list[float | list[float]] | None = None
+    """What scikit-learn's `decision_function` returns. Only for classifiers without probabilities."""
+    std: list[float | list[float]] | None = None
+    """Standard deviation of each prediction. Only for regressors that know it, such as Gaussian processes."""
     model_version: str
     timestamp: datetime
 

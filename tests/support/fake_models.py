@@ -120,6 +120,7 @@ def served_model(number: str, files: PreparedFiles | None = None) -> ServedModel
         version=ModelVersion(name=MODEL, version=number, creation_timestamp=0),
         predictor=PREDICTOR,
         example=Example(features=EXAMPLE.to_numpy().tolist(), labels=[]),
+        self_test="passed",
         loaded_in_ms=1.0,
         files=files,
     )

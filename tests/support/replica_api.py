@@ -1,5 +1,6 @@
 """The HTTP API of one replica that serves a small model, without servers."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from fastapi import FastAPI
 from mlflow.entities.model_registry import ModelVersion
+from pydantic import SecretStr
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestClassifier
 from starlette.types import Message, Scope
@@ -25,6 +27,8 @@ from tests.support.fake_fleet import FakeReplicaGroup
 from tests.support.fake_models import FakeRegistry
 
 OPEN = AccessRules(tokens=[], predict_needs_token=False, show_examples=True, webhook_secret=None)
+GUARDED = AccessRules(tokens=[SecretStr("secret")], predict_needs_token=True, show_examples=True, webhook_secret=None)
+TOKEN = {"authorization": "Bearer secret"}
 LIMITS = RequestLimits()
 ROWS = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=["a", "b", "c"])
 EXAMPLE = ROWS.head(2)
@@ -63,6 +67,7 @@ async def replica_api(
             version=ModelVersion(name="m", version="1", creation_timestamp=1_700_000_000_000),
             predictor=compile_model(model, label="m"),
             example=Example(features=model.example.to_numpy().tolist(), labels=model.example_labels),
+            self_test="passed",
             loaded_in_ms=1.0,
             files=None,
         )
@@ -73,6 +78,19 @@ def http_client(api: FastAPI) -> httpx.AsyncClient:
     """A client of the API. An exception in the API gives an answer, as with a server."""
     transport = httpx.ASGITransport(api, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://replica")
+
+
+def ask(
+    *requests: tuple[str, str, object], model: Artifact | None = None, access: AccessRules = OPEN, token: bool = True
+) -> list[httpx.Response]:
+    """Send requests, given by method, path and JSON body."""
+
+    async def run() -> list[httpx.Response]:
+        async with replica_api(model, access=access) as api, http_client(api) as client:
+            headers = TOKEN if token else {}
+            return [await client.request(method, path, json=body, headers=headers) for method, path, body in requests]
+
+    return asyncio.run(run())
 
 
 @dataclass

@@ -183,6 +183,8 @@ class ModelLoader:
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         log.info("%s is ready after %.0f ms", _label(model.version), model.loaded_in_ms)
+        if model.self_test != "passed":
+            log.warning("%s was not compared with recorded predictions: %s", _label(model.version), model.self_test)
         return model
 
     async def _try(self, folder: Path, digest: str, label: str) -> None:
@@ -225,6 +227,7 @@ def _read(folder: Path, digest: str, version: ModelVersion | None, label: str, s
         version=version or stored_version,
         predictor=predictor,
         example=manifest.example(),
+        self_test=manifest.self_test,
         loaded_in_ms=round((time.perf_counter() - start_s) * 1000, 1),
         files=PreparedFiles(folder=kept, digest=digest),
     )

@@ -19,7 +19,7 @@ from app.models.formats.stored_model import SKOPS, Storage
 from app.models.frames import to_frame
 from app.models.signature import Column, Columns
 from app.models.trees.flat_model import FlatModel, Link
-from app.serving.schemas import Example
+from app.serving.schemas import Example, SelfTest
 
 FORMAT: Final = 3
 """Version of the format of prepared files."""
@@ -75,11 +75,17 @@ class Manifest(BaseModel):
     label_dtype: str | None
     """Data type of the class labels, as numpy writes it; None for a model without classes."""
     labels: list[Label]
+    output_classes: list[list[Label]]
+    """Class labels of each output of a classifier with several outputs; empty for any other model."""
+    answers: list[str]
+    """Names of the answers that the model gives."""
+    self_test: SelfTest
+    """How the version was tried when it was loaded."""
     features: list[list[Value]] = Field(max_length=MAX_EXAMPLE_ROWS)
     """Rows of the input example; None for a number that is not finite."""
-    true_labels: list[Label]
+    true_labels: list[Label | list[Label]]
     """The true labels of the rows."""
-    predictions: list[Label]
+    predictions: list[Label | list[Label]]
     """The predictions of scikit-learn for the rows."""
     probabilities: list[list[float]] | None
 
@@ -88,9 +94,11 @@ class Manifest(BaseModel):
         cls, version: ModelVersion, artifact: Artifact, estimator: Estimator, *, flat: FlatModel | None
     ) -> Self:
         """Describe a model that was proven to predict."""
-        classes = getattr(estimator.model, "classes_", None) if estimator.has_classes else None
+        has_labels = estimator.has_classes and not estimator.output_classes
+        classes = estimator.model.classes_ if has_labels else None
         rows = artifact.example_rows[:MAX_EXAMPLE_ROWS]
-        answers = estimator.predict(rows)
+        answers = estimator.predict(rows) if len(rows) else None
+        probabilities = None if answers is None else answers.probabilities
         return cls(
             scikit_learn=installed_minor(),
             name=version.name,
@@ -105,10 +113,13 @@ class Manifest(BaseModel):
             gives_probabilities=estimator.gives_probabilities,
             label_dtype=None if classes is None else classes.dtype.str,
             labels=[] if classes is None else classes.tolist(),
+            output_classes=estimator.output_classes,
+            answers=list(estimator.named_answers(answers)),
+            self_test=_self_test(artifact),
             features=[[_finite(value) for value in row] for row in rows.tolist()],
             true_labels=artifact.example_labels[:MAX_EXAMPLE_ROWS],
-            predictions=answers.predictions.tolist(),
-            probabilities=None if answers.probabilities is None else answers.probabilities.tolist(),
+            predictions=[] if answers is None else answers.predictions.tolist(),
+            probabilities=None if probabilities is None else probabilities.tolist(),
         )
 
     @classmethod
@@ -214,6 +225,12 @@ class Manifest(BaseModel):
             predictions=np.array(self.predictions),
             probabilities=None if probabilities is None else np.array(probabilities, dtype=np.float64),
         )
+
+
+def _self_test(artifact: Artifact) -> SelfTest:
+    if not len(artifact.example):
+        return "no example"
+    return "not compared" if artifact.example_predictions is None else "passed"
 
 
 def _finite(value: object) -> object:

@@ -36,6 +36,8 @@ def read(folder: Path, digest: str, *, label: str) -> tuple[Manifest, Predictor]
             columns=manifest.model_columns(),
             labels=manifest.class_labels(),
             gives_probabilities=manifest.gives_probabilities,
+            answers=tuple(manifest.answers),
+            output_classes=manifest.output_classes,
             evaluator=_read_evaluator(folder, manifest, label),
         )
         check_example(predictor, manifest.example_rows(), manifest.example_answers(), label=label)

@@ -8,7 +8,7 @@ from pathlib import Path
 from mlflow.entities.model_registry import ModelVersion
 
 from app.models.predictor import Predictor
-from app.serving.schemas import Example
+from app.serving.schemas import Example, SelfTest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,8 @@ class ServedModel:
     predictor: Predictor
     example: Example
     """The input example that was stored with the version."""
+    self_test: SelfTest
+    """How the version was tried."""
     loaded_in_ms: float
     """Duration of download, checks and compilation."""
     files: PreparedFiles | None

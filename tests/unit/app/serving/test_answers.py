@@ -1,42 +1,26 @@
 """What the API answers about a model: labels of every type, large answers, and examples for those who may predict."""
 
-import asyncio
+import json
 
-import httpx
 import numpy as np
 import pandas as pd
 import pytest
 from mlflow.types import DataType
-from pydantic import SecretStr
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from app.models.answers import Answers
 from app.models.artifact import Artifact
 from app.models.signature import Column
 from app.serving import predict
 from app.serving.access import AccessRules
 from tests.support.json_object import JsonObject
-from tests.support.replica_api import OPEN, ROWS, artifact, http_client, replica_api
+from tests.support.replica_api import GUARDED, OPEN, ROWS, artifact, ask
 
-TOKEN = {"authorization": "Bearer secret"}
-GUARDED = AccessRules(tokens=[SecretStr("secret")], predict_needs_token=True, show_examples=True, webhook_secret=None)
 HIDDEN = AccessRules(tokens=[], predict_needs_token=False, show_examples=False, webhook_secret=None)
-
-
-def ask(
-    *requests: tuple[str, str, object], model: Artifact | None = None, access: AccessRules = OPEN, token: bool = True
-) -> list[httpx.Response]:
-    """Send requests, given by method, path and JSON body."""
-
-    async def run() -> list[httpx.Response]:
-        async with replica_api(model, access=access) as api, http_client(api) as client:
-            headers = TOKEN if token else {}
-            return [await client.request(method, path, json=body, headers=headers) for method, path, body in requests]
-
-    return asyncio.run(run())
 
 
 def examples_shown(access: AccessRules, *, token: bool, model: Artifact | None = None) -> list[object]:
@@ -128,12 +112,17 @@ def test_a_category_that_the_model_does_not_know_is_an_error_of_the_request() ->
 
 def test_a_large_answer_equals_the_parts_that_it_is_written_in(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
-    predictions, probabilities = random.choice(["benign", "malignant"], size=100), random.random((100, 2))
-    answer = httpx.Response(200, content=predict.encode(predictions, probabilities, "1")).json()
+    names = random.choice(["benign", "malignant"], size=100)
+    answers = [
+        Answers(predictions=names, probabilities=random.random((100, 2))),
+        Answers(predictions=names, decision=random.random(100)),
+        Answers(predictions=random.random((100, 3)), std=random.random((100, 3))),
+        Answers(predictions=names, output_probabilities=(random.random((100, 2)), random.random((100, 5)))),
+    ]
+    wholes = [json.loads(predict.encode(answer, "1")) for answer in answers]
     monkeypatch.setattr(predict, "VALUES_OF_PART", 7)
 
-    for values in (probabilities, None):
-        parts = httpx.Response(200, content=predict.encode(predictions, values, "1")).json()
-        assert parts["predictions"] == answer["predictions"]
-        assert parts["probabilities"] == (None if values is None else answer["probabilities"])
-        assert parts.keys() == answer.keys()
+    parts = [json.loads(predict.encode(answer, "1")) for answer in answers]
+
+    assert [part | {"timestamp": ""} for part in parts] == [whole | {"timestamp": ""} for whole in wholes]
+    assert [len(whole["predictions"]) for whole in wholes] == [100] * 4
