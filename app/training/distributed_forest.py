@@ -68,7 +68,7 @@ def fit(
     rows = np.ascontiguousarray(features, dtype=np.float32)
     template, labels = encode(forest, target)
     rows_reference = ray.put(rows)
-    rows = ray.get(rows_reference)  # a view of the shared copy, which frees the local one
+    rows = writable_view(ray.get(rows_reference))  # a view of the shared copy, which frees the local one
     data = (ray.put(template), rows_reference, ray.put(labels), ray.put(weights))
     fit_remote = ray.remote(num_cpus=workers.cpus_per_task, max_retries=MAX_RETRIES)(fit_slice)
     offset_of_task = {
@@ -93,9 +93,8 @@ def fit(
         for task in offset_of_task:
             ray.cancel(task, force=True)
     trees = [tree for offset in sorted(trees_by_offset) for tree in trees_by_offset[offset]]
-    if isinstance(features, pd.DataFrame):
-        features = pd.DataFrame(rows, columns=features.columns, copy=False)
-    return assemble(forest, trees, features, target, weights)
+    names = features.columns if isinstance(features, pd.DataFrame) else None
+    return assemble(forest, trees, rows, target, weights, names=names)
 
 
 def tree_slices(tree_count: int, parallel_tasks: int) -> Iterator[tuple[int, int]]:
@@ -150,19 +149,40 @@ def fit_slice(
     forest = clone(template).set_params(n_estimators=offset + count, warm_start=True, oob_score=False, n_jobs=1)
     forest.estimators_ = [None] * offset
     with _ignore_warm_start_warnings():
-        forest.fit(rows, labels, sample_weight=weights)
+        forest.fit(writable_view(rows), labels, sample_weight=weights)
     trees: list[BaseDecisionTree] = forest.estimators_[offset:]
     return trees
+
+
+def writable_view(rows: np.ndarray) -> np.ndarray:
+    """Return an array of the same memory that is marked as writable, although writing to Ray's shared copy would fail.
+
+    scikit-learn asks for a writable array to find missing values in, and only reads it. A copy would cost every worker
+    as much memory as the rows.
+    """
+    return rows if rows.flags.writeable else np.asarray(_WritableInterface(rows))
+
+
+class _WritableInterface:
+    """An array's interface with the mark that its memory is writable."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self._rows = rows  # keeps the memory
+        self.__array_interface__ = rows.__array_interface__ | {"data": (rows.ctypes.data, False)}
 
 
 def assemble(
     forest: ForestModel,
     trees: list[BaseDecisionTree],
-    features: pd.DataFrame | np.ndarray,
+    rows: np.ndarray,
     target: pd.Series,
     weights: np.ndarray | None = None,
+    *,
+    names: pd.Index | None = None,
 ) -> ForestModel:
     """Put trees together into a forest with every attribute that one `fit` sets.
+
+    The rows are an array with the names of the columns beside it, because the array of a DataFrame is read-only.
 
     A warm-started `fit` of a forest that has all its trees fits no tree. It only checks the data, and sets the
     classes, the weights and the out-of-bag scores.
@@ -170,7 +190,9 @@ def assemble(
     fitted = clone(forest).set_params(warm_start=True)
     fitted.estimators_ = trees
     with _ignore_warm_start_warnings():
-        fitted.fit(features, target, sample_weight=weights)
+        fitted.fit(rows, target, sample_weight=weights)
+    if names is not None:
+        fitted.feature_names_in_ = np.asarray(names, dtype=object)
     return fitted.set_params(warm_start=False)
 
 

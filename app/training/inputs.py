@@ -7,7 +7,7 @@ from typing import Final
 from app.errors import ParameterError
 from app.settings import Settings
 from app.training.data import sources
-from app.training.data.columns import check_complete_numbers
+from app.training.data.columns import check_numbers
 from app.training.data.dataset import Dataset, Task
 from app.training.data.targets import task_of
 from app.training.data_function import is_function, read_function
@@ -61,7 +61,7 @@ def read_inputs(options: TrainOptions, settings: Settings) -> Inputs:
         synthetic: ParameterValues = {}
     else:
         dataset = _read_dataset(options, settings)
-        check_complete_numbers(dataset.rows.features, source=dataset.source)
+        check_numbers(dataset.rows.features, source=dataset.source)
         definition = ForestDefinition(task_of(dataset.rows.target))
         given, synthetic = options.forest_parameters(), _synthetic_forest(options)
         _check_forest_options(definition, given)

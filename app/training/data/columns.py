@@ -95,27 +95,18 @@ def normalize_features(features: pd.DataFrame, *, source: str) -> pd.DataFrame:
     return normalized_features
 
 
-def check_complete_numbers(features: pd.DataFrame, *, source: str) -> None:
-    """Check that every value is a number or a boolean, as the forest that is trained without `--model` needs it.
+def check_numbers(features: pd.DataFrame, *, source: str) -> None:
+    """Check that every column holds numbers or booleans, as the forest that is trained without `--model` needs them.
 
     Raises:
-        DataError: A column is not numeric, or a value is missing.
+        DataError: A column has another type.
     """
-    others = {name: _type_name(column) for name, column in features.items() if not _is_numeric(column)}
+    others = {str(name): _type_name(column) for name, column in features.items() if not _is_numeric(column)}
     if others:
         raise DataError(
             f"{source} has columns that are not numbers: {_list_columns(others)}.",
-            allowed="numbers and booleans for the forest that is trained without --model",
-            next_step="Encode these columns as numbers, or drop them.",
-        )
-    is_missing = features.isna().to_numpy()
-    if is_missing.any():
-        row, position = (int(index) for index in np.argwhere(is_missing)[0])
-        raise DataError(
-            f"{source} has {int(is_missing.sum())} missing values. The first is in data row {row + 1}, "
-            f"column {features.columns[position]!r}.",
-            allowed="finite numbers",
-            next_step="Fill or drop these rows.",
+            allowed="numbers and booleans for the forest that is trained without --model; values may be missing",
+            next_step="Give a pipeline that encodes these columns with --model, or drop them.",
         )
 
 
@@ -268,7 +259,7 @@ def _type_name(column: pd.Series) -> str:
     if kind.startswith("mixed"):
         kinds = sorted({type(value).__name__ for value in column.dropna().head(1000)})
         return " and ".join(kinds) if len(kinds) < 4 else kind  # noqa: PLR2004 - a short list
-    return {"string": "text", "categorical": "categories"}.get(kind, kind)
+    return {"string": "text", "categorical": "categories", "datetime64": "dates"}.get(kind, kind)
 
 
 def _list_columns(types: dict[str, str]) -> str:

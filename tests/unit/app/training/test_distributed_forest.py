@@ -27,19 +27,24 @@ ROWS = pd.DataFrame(VALUES, columns=list("abcdefgh"))
 LABELS = pd.Series(np.array(["x", "y", "z"], dtype=object)[CLASS_INDICES])
 
 
-def fit_in_slices(model: Any, target: pd.Series, weights: np.ndarray | None = None) -> Any:  # noqa: ANN401 - one of the four forests
+def fit_in_slices(
+    model: Any,  # noqa: ANN401 - one of the four forests
+    target: pd.Series,
+    weights: np.ndarray | None = None,
+    *,
+    features: pd.DataFrame = ROWS,
+) -> Any:  # noqa: ANN401 - as the model
     """Fit the forest as Ray workers do, from read-only arrays."""
     template, labels = distributed_forest.encode(model, target)
-    rows = np.ascontiguousarray(ROWS, dtype=np.float32)
+    rows = np.ascontiguousarray(features, dtype=np.float32)
     rows.flags.writeable = labels.flags.writeable = False
     trees = [
         tree
         for offset, count in distributed_forest.tree_slices(model.n_estimators, 2)
         for tree in distributed_forest.fit_slice(template, rows, labels, weights, offset, count)
     ]
-    return distributed_forest.assemble(
-        model, trees, pd.DataFrame(rows, columns=ROWS.columns, copy=False), target, weights
-    )
+    shared = distributed_forest.writable_view(rows)
+    return distributed_forest.assemble(model, trees, shared, target, weights, names=features.columns)
 
 
 def attributes(forest: Any) -> JsonObject:  # noqa: ANN401 - one of the four forests
@@ -85,6 +90,17 @@ def test_a_forest_fitted_in_slices_is_equal_to_one_fit_bit_for_bit(model: Any) -
         sliced_fit = fit_in_slices(model, target)
 
     assert attributes(sliced_fit) == attributes(single_fit)
+
+
+@pytest.mark.parametrize("model", [RandomForestClassifier(), ExtraTreesRegressor()], ids=str)
+def test_slices_divide_missing_values_as_one_fit_does(model: Any) -> None:  # noqa: ANN401 - one of the four forests
+    model = clone(model).set_params(n_estimators=23, random_state=3)
+    target = LABELS if is_classifier(model) else ROWS["a"] * 2
+    features = ROWS.where(np.random.default_rng(0).random(ROWS.shape) > 0.1)
+
+    sliced_fit = fit_in_slices(model, target, features=features)
+
+    assert attributes(sliced_fit) == attributes(clone(model).fit(features, target))
 
 
 def test_sample_weights_reach_every_slice() -> None:
