@@ -140,7 +140,7 @@ def _compare(challenger: Score, opponent: _Opponent, resampling: Resampling, con
         low=None if interval is None else interval[0],
         high=None if interval is None else interval[1],
         reason=f"{config.metric} is {score:.4f} on {len(resampling.row_weights)} held-out rows{units}, against "
-        f"{opponent_score:.4f} of {opponent.name}: difference {difference:+.4f}, {_describe(interval)}. "
+        f"{opponent_score:.4f} of {opponent.name}: difference {_signed(difference)}, {_describe(interval)}. "
         f"{_rule(config, opponent, has_passed=has_passed)}{opponent.note}",
     )
 
@@ -156,7 +156,12 @@ def _rule(config: GateConfig, opponent: _Opponent, *, has_passed: bool) -> str:
 def _describe(interval: tuple[float, float] | None) -> str:
     if interval is None:
         return "no interval, because the held-out rows are too few or all of one group"
-    return f"95% interval {interval[0]:+.4f} to {interval[1]:+.4f}"
+    return f"95% interval {_signed(interval[0])} to {_signed(interval[1])}"
+
+
+def _signed(value: float) -> str:
+    """Format a difference; adding 0 turns -0 into 0."""
+    return f"{round(value, 4) + 0.0:+.4f}"
 
 
 def _champion_name(champion: ModelVersion | None) -> str:

@@ -151,3 +151,9 @@ def test_held_out_rows_of_one_group_do_not_pass() -> None:
 
     assert (decision.verdict, decision.low) == ("failed", None)
     assert "all of one group" in decision.reason
+
+
+def test_no_difference_is_written_without_a_minus() -> None:
+    decision = decide(GOOD, GOOD, "rmse", margin=-1)
+
+    assert "difference +0.0000, 95% interval +0.0000 to +0.0000. It passes" in decision.reason
