@@ -72,7 +72,9 @@ def _members(value: object) -> Iterator[object]:
     if isinstance(value, list | tuple):
         yield from value
         return
-    for key, member in (value if isinstance(value, dict) else _state(value)).items():
+    # The order of attributes says nothing: a forest in slices gets its trees before its other attributes.
+    named = value.items() if isinstance(value, dict) else sorted(_state(value).items())
+    for key, member in named:
         if not (isinstance(key, str) and key.endswith(DURATIONS)):
             yield key
             yield member
@@ -91,9 +93,9 @@ def _array_parts(array: np.ndarray, seen: dict[int, object]) -> Iterator[bytes]:
         yield np.ascontiguousarray(array).tobytes()
 
 
-def _state(value: object) -> dict[object, object]:
+def _state(value: object) -> dict[str, object]:
     """Return the attributes of an object, or what pickle would store."""
     attributes = getattr(value, "__dict__", None)
     if isinstance(attributes, dict) and not hasattr(type(value), "__slots__"):
         return attributes
-    return dict(enumerate(value.__reduce_ex__(4)[1:3]))
+    return {str(index): part for index, part in enumerate(value.__reduce_ex__(4)[1:3])}
