@@ -95,13 +95,14 @@ def find_problems(stack: LiveStack) -> dict[str, JsonObject]:
     return {finding["check"]: finding for finding in json.loads(process.stdout)["findings"]}
 
 
-def load_model(stack: LiveStack) -> JsonObject:
-    """Load the champion on every replica, and return the response."""
+def load_model(stack: LiveStack, *, name: str | None = None) -> JsonObject:
+    """Load the champion of the stack's model, or of another one, on every replica, and return the response."""
     outputs = stack.outputs()
     token = f"Authorization: Bearer {outputs['serveToken']}"
+    body = ["-H", "Content-Type: application/json", "-d", json.dumps({"name": name})] if name else []
 
     def load() -> JsonObject | None:
-        response = curl("-X", "POST", f"{outputs['serveUrl']}/model/load", "-H", token)
+        response = curl("-X", "POST", f"{outputs['serveUrl']}/model/load", "-H", token, *body)
         # The service may be busy loading the version that training has just promoted.
         return None if response.get("type") == "urn:manta:problem:load-in-progress" else response
 

@@ -4,16 +4,23 @@ import time
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 from pulumi.automation import CommandError
 
+from app.cli.endpoints import Endpoints
+from app.models.registry import Registry
 from app.serving.requests.limits import MAX_BODY_BYTES
+from app.settings import settings
 from tests.e2e.lifecycle import platform
 from tests.e2e.lifecycle.platform import DESTROY_S, RECOVERY_S, Figure
+from tests.support import own_model_cases
 from tests.support.hostile import json_bodies, npy_bodies
 from tests.support.hostile.exchange import Target, send_at_once
 from tests.support.hostile.honest_client import HonestClient
 from tests.support.live_stack import LiveStack
+from tests.support.local import clean_environment
+from tests.support.own_model_cases import CASES, Case
 from tests.support.tools import Tools
 from tests.support.waiting import wait_for
 
@@ -68,6 +75,33 @@ def test_the_trained_model_is_loaded_and_predicts(stack: LiveStack, figure: Figu
     assert model["model_loaded"] is True
     assert prediction["model_version"] == model["model_info"]["version"]
     assert len(prediction["predictions"]) == len(prediction["probabilities"]) > 0
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_model_of_a_user_is_searched_gated_loaded_and_answered_exactly(
+    stack: LiveStack, tmp_path: Path, figure: Figure, monkeypatch: pytest.MonkeyPatch, case: Case
+) -> None:
+    outputs = stack.outputs()
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", outputs["mlflowUsername"])
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", outputs["mlflowPassword"])
+    ray = Endpoints(ray_url=outputs["rayDashboardUrl"], ray_token=outputs["rayToken"])
+    registry = Registry(settings().model_copy(update={"mlflow_tracking_uri": outputs["mlflowUrl"]}))
+    start_s = time.monotonic()
+
+    result = own_model_cases.train(case, tmp_path / "project", ray, clean_environment())
+    loaded = platform.load_model(stack, name=case.name)
+
+    figure(f"{case.name}: trained and loaded in {time.monotonic() - start_s:.0f} s")
+    assert (result["gate"], loaded["model_info"]["version"]) == ("passed", result["version"])
+    model = registry.fetch(registry.find(case.name, version=result["version"])).model
+    with httpx.Client(base_url=outputs["serveUrl"], timeout=60) as api:
+        own_model_cases.assert_exact(case, model, api)
+
+
+def test_the_first_model_is_loaded_again(stack: LiveStack) -> None:
+    model = platform.load_model(stack)
+
+    assert model["model_info"]["name"] == stack.outputs()["modelName"]
 
 
 def test_no_honest_request_fails_beside_hostile_bodies(stack: LiveStack, tmp_path: Path, figure: Figure) -> None:

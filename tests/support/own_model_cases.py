@@ -1,0 +1,80 @@
+"""Trains the models in `own_models` as a user does, and compares the service's answers with those of scikit-learn."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+
+from app.cli.endpoints import Endpoints
+from tests.support.json_object import JsonObject
+from tests.support.local import MANTA
+from tests.support.own_models import data
+
+ROW_COUNT = 1000
+TRAIN_TIMEOUT_S = 240
+
+
+@dataclass(frozen=True)
+class Case:
+    """A function of `own_models/models.py`, a function of `own_models/data.py`, and what a search varies."""
+
+    model: str
+    data: str
+    target: str
+    space: str
+
+    @property
+    def name(self) -> str:
+        """Name of the registered model."""
+        return self.model.replace("_", "-")
+
+    def rows(self) -> pd.DataFrame:
+        """`ROW_COUNT` rows of the data, drawn with replacement, without the target."""
+        rows: pd.DataFrame = getattr(data, self.data)().drop(columns=self.target)
+        return rows.sample(ROW_COUNT, replace=True, random_state=1, ignore_index=True)
+
+
+CASES = {
+    "text and gaps": Case("text_and_gaps", "penguins", "species", '{"C": {"low": 0.01, "high": 9}}'),
+    "regressor": Case("regressor", "weighed_penguins", "body_mass_g", '{"min_samples_leaf": [1, 3]}'),
+    "boosting": Case("boosting", "cells", "target", '{"max_leaf_nodes": [7, 31]}'),
+    "stacked": Case("stacked", "wine", "target", '{"C": [0.5, 2.0]}'),
+}
+
+
+def train(case: Case, project: Path, endpoints: Endpoints, environment: Mapping[str, str]) -> JsonObject:
+    """Search and train a model with `manta train` in a new folder, and return the result of the job."""
+    shutil.copytree(Path(data.__file__).parent, project, ignore=shutil.ignore_patterns("__pycache__"))
+    getattr(data, case.data)().to_parquet(project / "rows.parquet")
+    source = ["--model", f"models.py:{case.model}", "--data", "rows.parquet", "--target", case.target]
+    search = ["--trials", "2", "--folds", "2", "--space", case.space, "--name", case.name]
+    ray = ["--address", endpoints.ray_url, "--token", endpoints.ray_token]
+    process = subprocess.run(
+        [MANTA, "train", *source, *search, *ray],
+        cwd=project,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        timeout=TRAIN_TIMEOUT_S,
+        check=False,
+    )
+    assert process.returncode == 0, process.stdout + process.stderr
+    result: JsonObject = json.loads(process.stdout.splitlines()[-1])
+    return result
+
+
+def assert_exact(case: Case, model: BaseEstimator, api: httpx.Client) -> None:
+    """Compare the answers of the service with those of scikit-learn, bit for bit."""
+    rows = case.rows()
+    records = rows.astype(object).replace({np.nan: None}).to_dict(orient="records")
+    answer = api.post("/predict", json={"rows": records}).raise_for_status().json()
+    assert answer["predictions"] == model.predict(rows).tolist()
+    if hasattr(model, "predict_proba"):
+        assert answer["probabilities"] == model.predict_proba(rows).tolist()
