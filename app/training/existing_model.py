@@ -140,9 +140,8 @@ def read_model(location: str, settings: Settings) -> tuple[BaseEstimator, list[s
         with registry_errors.of_lookup(
             settings.mlflow_tracking_uri, f"There is no model at {location!r}.", next_step=next_step
         ):
-            downloaded = mlflow.artifacts.download_artifacts(
-                artifact_uri=location, dst_path=folder, tracking_uri=settings.mlflow_tracking_uri
-            )
+            mlflow.set_tracking_uri(settings.mlflow_tracking_uri)  # its argument does not reach every part of MLflow
+            downloaded = mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=folder)
         return _read_folder(Path(downloaded), location)
 
 
