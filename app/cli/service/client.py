@@ -55,7 +55,8 @@ def call(endpoints: Endpoints, method: str, path: str, *, body: object = None) -
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise PlatformError(
             f"The service at {url} does not answer: {error or type(error).__name__}.",
-            next_step="Start the platform with `manta local`, or name another service with MANTA_SERVE_URL.",
+            next_step="Start the platform with `manta local` or `pulumi up`, or name another one with --stack or "
+            "MANTA_SERVE_URL.",
         ) from error
     except json.JSONDecodeError as error:
         raise PlatformError(
