@@ -115,6 +115,10 @@ def test_a_file_that_is_replaced_by_a_rename_is_read_as_it_was(
         ("abfs://rows/wine.csv", r"abfs://rows/wine\.csv cannot be read: .*account name"),
         ("abfs://rows@account:secret@x/wine.csv", "cannot be read|holds credentials"),
         ("gs://user:secret@rows/wine.csv", "holds credentials"),
+        (
+            "gs://anonymous@rows/wine.csv?endpoint_override=127.0.0.1:9&scheme=http&retry_limit_seconds=1",
+            r"gs://anonymous@rows/wine\.csv cannot be read: .*UNAVAILABLE",
+        ),
     ],
 )
 def test_an_unusable_url_of_an_object_store_is_refused(url: str, message: str) -> None:
