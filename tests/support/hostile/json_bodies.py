@@ -20,7 +20,6 @@ MILLION: Final = 1_000_000
 
 CELLS: Final = {
     "empty text": '""',
-    "null": "null",
     "true": "true",
     "objects": '{"a":1}',
     "empty objects": "{}",
@@ -90,14 +89,17 @@ BODIES: Final = (
     *(Body(name=f"cells: {name}", content=repeated(f"[{cell},{cell},{cell}]")) for name, cell in CELLS.items()),
     *(
         Body(name=f"one row of cells: {name}", content=repeated(CELLS[name], before='{"features":[[', after="]]}"))
-        for name in ("empty text", "null", "objects", "NaN")
+        for name in ("empty text", "objects", "NaN")
     ),
+    Body(name="one row of cells: null", content=repeated("null", before='{"features":[[', after="]]}")),
+    Body(name="cells: null", content=repeated("[null,null,null]"), statuses=VALID_OR_INVALID),
     *(Body(name=f"last cell: {name}", content=_long_rows(CELLS[name])) for name in ("empty text", "huge exponents")),
     *(Body(name=f"rows that are {name}", content=repeated(value)) for name, value in NO_ROWS.items()),
     *(
         Body(name=f"named rows that are {name}", content=repeated(NO_ROWS[name], before='{"rows":['))
-        for name in ("numbers", "objects", "empty lists")
+        for name in ("numbers", "empty lists")
     ),
+    Body(name="named rows without columns", content=repeated("{}", before='{"rows":['), statuses=VALID_OR_INVALID),
     Body(name="named rows with text", content=repeated('{"length":"","width":"","height":""}', before='{"rows":[')),
     Body(name="named rows with other columns", content=_many_keys('{"rows":[{', "1", "}]}")),
     Body(
