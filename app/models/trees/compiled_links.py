@@ -1,4 +1,7 @@
-"""The links of XGBoost and LightGBM, which call `exp` of the C library; numpy's own differs in the last bit."""
+"""The links that call `exp` of the C library: `expit` of scipy, and those of XGBoost and LightGBM.
+
+numpy's `exp` differs from it in the last bit.
+"""
 
 import math
 from typing import Final
@@ -13,6 +16,12 @@ MAX_EXPONENT: Final = np.float32(88.7)
 ONE: Final = np.float32(1)
 TINY: Final = np.float32(1e-16)
 
+FIRST, SECOND, BY_PROBABILITY = range(3)
+"""What decides the class of a sum of zero; see `wide_logistic`."""
+
+Classified = tuple[np.ndarray, np.ndarray]
+"""The index of each row's class, shape (rows,), and the probabilities, shape (rows, classes)."""
+
 
 @compiled
 def exponential(sums: np.ndarray) -> np.ndarray:
@@ -24,23 +33,32 @@ def exponential(sums: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def narrow_logistic(sums: np.ndarray) -> np.ndarray:
-    """Return XGBoost's probabilities of two classes, shape (rows, 2), float32."""
-    result = np.empty((len(sums), 2), np.float32)
+def narrow_logistic(sums: np.ndarray) -> Classified:
+    """Return XGBoost's classes, and their probabilities as float32, of sums of shape (rows,)."""
+    classes, probabilities = np.empty(len(sums), np.int64), np.empty((len(sums), 2), np.float32)
     for row in range(len(sums)):
-        result[row, 1] = ONE / (np.float32(math.exp(min(-sums[row], MAX_EXPONENT))) + ONE + TINY)
-        result[row, 0] = ONE - result[row, 1]
-    return result
+        second = ONE / (np.float32(math.exp(min(-sums[row], MAX_EXPONENT))) + ONE + TINY)
+        probabilities[row, 0], probabilities[row, 1] = ONE - second, second
+        classes[row] = second > np.float32(0.5)
+    return classes, probabilities
 
 
 @compiled
-def wide_logistic(sums: np.ndarray) -> np.ndarray:
-    """Return LightGBM's probabilities of two classes, shape (rows, 2), float64."""
-    result = np.empty((len(sums), 2), np.float64)
+def wide_logistic(sums: np.ndarray, rule: int) -> Classified:
+    """Return the classes, and their probabilities as float64, of sums of shape (rows,).
+
+    The class of a sum of zero differs: `rule` is `FIRST`, `SECOND`, or `BY_PROBABILITY`, which looks at the rounded
+    probabilities.
+    """
+    classes, probabilities = np.empty(len(sums), np.int64), np.empty((len(sums), 2), np.float64)
     for row in range(len(sums)):
-        result[row, 1] = 1 / (1 + math.exp(-sums[row]))
-        result[row, 0] = 1 - result[row, 1]
-    return result
+        second = 1 / (1 + math.exp(-sums[row]))
+        probabilities[row, 0], probabilities[row, 1] = 1 - second, second
+        if rule == BY_PROBABILITY:
+            classes[row] = second > 1 - second
+        else:
+            classes[row] = sums[row] > 0 or (rule == SECOND and sums[row] == 0)
+    return classes, probabilities
 
 
 @compiled

@@ -61,7 +61,8 @@ def add_leaves(
     """
     if rows.ndim != 2 or rows.shape[1] != len(trees.kinds):  # noqa: PLR2004 - rows and columns
         return None
-    features = np.ascontiguousarray(rows, dtype=np.float64)
+    is_ready = rows.dtype == np.float64 and rows.flags.c_contiguous
+    features = rows if is_ready else np.ascontiguousarray(rows, dtype=np.float64)
     largest = np.empty(len(rows), dtype=np.int64)
     outcome = MISSING
     if trees.is_plain:

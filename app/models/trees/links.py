@@ -1,20 +1,25 @@
 """The last step of a prediction: sums of leaves become predictions and probabilities.
 
-Each function calls the very functions of numpy and scipy that the library calls, on arrays of the same layout, because
-other functions, and sums in another order, may differ in the last bit.
+Each function calls the functions that the library calls, on arrays of the same layout, because other functions, and
+sums in another order, may differ in the last bit.
 """
 
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-from scipy.special import expit
 
-from app.models.trees.compiled_links import exponential, narrow_logistic, ordered_softmax, wide_logistic
+from app.models.trees.compiled_links import (
+    BY_PROBABILITY,
+    FIRST,
+    SECOND,
+    Classified,
+    exponential,
+    narrow_logistic,
+    ordered_softmax,
+    wide_logistic,
+)
 from app.models.trees.flat_model import Link
-
-Classified = tuple[np.ndarray, np.ndarray]
-"""The index of each row's class, shape (rows,), and the probabilities, shape (rows, classes)."""
 
 
 def _from_votes(sums: np.ndarray, largest: np.ndarray) -> Classified:
@@ -22,21 +27,28 @@ def _from_votes(sums: np.ndarray, largest: np.ndarray) -> Classified:
 
 
 def _from_logit(sums: np.ndarray, _: np.ndarray) -> Classified:
-    """`HistGradientBoostingClassifier` with two classes: zero is the first class."""
-    sums = sums.ravel()
-    return (sums > 0).astype(np.intp), _two_columns(expit(sums))
+    """`HistGradientBoostingClassifier` with two classes."""
+    return wide_logistic(sums[:, 0], FIRST)  # type: ignore[no-any-return] # numba gives it no type
 
 
 def _from_stages(sums: np.ndarray, _: np.ndarray) -> Classified:
-    """`GradientBoostingClassifier` with two classes: zero is the second class."""
-    sums = sums.ravel()
-    return (sums >= 0).astype(np.intp), _two_columns(expit(sums))
+    """`GradientBoostingClassifier` with two classes."""
+    return wide_logistic(sums[:, 0], SECOND)  # type: ignore[no-any-return] # numba gives it no type
 
 
 def _from_half_logit(sums: np.ndarray, _: np.ndarray) -> Classified:
     """`GradientBoostingClassifier` with the exponential loss."""
-    sums = sums.ravel()
-    return (sums >= 0).astype(np.intp), _two_columns(expit(2 * sums))
+    return wide_logistic(2 * sums[:, 0], SECOND)  # type: ignore[no-any-return] # numba gives it no type
+
+
+def _from_wide_logistic(sums: np.ndarray, _: np.ndarray) -> Classified:
+    """LightGBM with two classes."""
+    return wide_logistic(sums[:, 0], BY_PROBABILITY)  # type: ignore[no-any-return] # numba gives it no type
+
+
+def _from_narrow_logistic(sums: np.ndarray, _: np.ndarray) -> Classified:
+    """XGBoost with two classes."""
+    return narrow_logistic(sums[:, 0])  # type: ignore[no-any-return] # numba gives it no type
 
 
 def _from_softmax(sums: np.ndarray, largest: np.ndarray) -> Classified:
@@ -49,26 +61,9 @@ def _from_softmax_by_column(sums: np.ndarray, largest: np.ndarray) -> Classified
     return _from_softmax(np.asfortranarray(sums), largest)
 
 
-def _from_probability(logistic: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray, np.ndarray], Classified]:
-    """Build the link of a library whose predicted class is the one with the larger probability."""
-
-    def answer(sums: np.ndarray, _: np.ndarray) -> Classified:
-        probabilities = logistic(sums[:, 0])
-        return (probabilities[:, 1] > probabilities[:, 0]).astype(np.intp), probabilities
-
-    return answer
-
-
 def _from_ordered_softmax(sums: np.ndarray, _: np.ndarray) -> Classified:
     probabilities = ordered_softmax(sums)
     return np.argmax(probabilities, axis=1), probabilities
-
-
-def _two_columns(second: np.ndarray) -> np.ndarray:
-    probabilities = np.empty((len(second), 2), dtype=second.dtype)
-    probabilities[:, 1] = second
-    probabilities[:, 0] = 1 - second
-    return probabilities
 
 
 CLASSIFIERS: Final[dict[Link, Callable[[np.ndarray, np.ndarray], Classified]]] = {
@@ -78,8 +73,8 @@ CLASSIFIERS: Final[dict[Link, Callable[[np.ndarray, np.ndarray], Classified]]] =
     "half_logit": _from_half_logit,
     "softmax": _from_softmax,
     "softmax_by_column": _from_softmax_by_column,
-    "narrow_logistic": _from_probability(narrow_logistic),
-    "wide_logistic": _from_probability(wide_logistic),
+    "narrow_logistic": _from_narrow_logistic,
+    "wide_logistic": _from_wide_logistic,
     "ordered_softmax": _from_ordered_softmax,
 }
 """Links of classifiers."""

@@ -27,9 +27,10 @@ def warm_up() -> None:
             index_check.measure(trees, outputs=1)
             kernel.compile_for(trees)
             sums = np.zeros((1, 2), dtype=number)
-            for link in (compiled_links.exponential, compiled_links.narrow_logistic, compiled_links.wide_logistic):
-                link(sums[:, 0].copy())
+            compiled_links.exponential(sums[:, 0].copy())
             compiled_links.ordered_softmax(sums)
+            compiled_links.narrow_logistic(sums[:, 0].astype(np.float32))
+            compiled_links.wide_logistic(sums[:, 0].astype(np.float64), compiled_links.FIRST)
 
 
 if __name__ == "__main__":
