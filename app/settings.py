@@ -121,6 +121,12 @@ class Settings(BaseSettings):
         description="Folder on a replica's node for the copy of the version that served last. "
         "Default: `manta/models` in the user's cache folder.",
     )
+    model_key: SecretStr | None = Field(
+        default=None,
+        alias="MANTA_MODEL_KEY",
+        min_length=32,
+        description="Key that signs models with classes of the user. Unset: such models are neither stored nor loaded.",
+    )
     git_commit: str = Field(
         default="",
         alias="MANTA_GIT_COMMIT",

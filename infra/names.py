@@ -40,6 +40,8 @@ RAY_SECRET_KEY: Final = "auth_token"  # noqa: S105
 """KubeRay prescribes this key: it reads the token from it in the Secret of `authOptions.secretName`."""
 SERVE_SECRET: Final = "serve-auth"  # noqa: S105
 SERVE_SECRET_KEY: Final = "tokens"  # noqa: S105
+MODEL_SECRET: Final = "model-auth"  # noqa: S105
+MODEL_SECRET_KEY: Final = "key"  # noqa: S105
 REDIS_SECRET: Final = "redis-auth"  # noqa: S105
 MLFLOW_SECRET: Final = "mlflow-auth"  # noqa: S105
 POSTGRES_SECRET: Final = "mlflow-postgres"  # noqa: S105

@@ -1,4 +1,4 @@
-"""The state folder of a local platform: its lock file and its token."""
+"""The state folder of a local platform: its lock file, its token and the key of its models."""
 
 import fcntl
 import secrets
@@ -14,6 +14,9 @@ STATE_FOLDER: Final = Path(".manta")
 
 TOKEN_FILE: Final = "token"  # noqa: S105 - a file's name
 """File in the state folder. It holds the token of Ray and of `/model/load`; only its owner may read it."""
+
+MODEL_KEY_FILE: Final = "model-key"
+"""File in the state folder. It holds the key that signs pickles of models; only its owner may read it."""
 
 LOCK_FILE: Final = "lock"
 """File in the state folder. A running platform holds an exclusive lock on it."""
@@ -41,11 +44,19 @@ def lock_state_folder(folder: Path) -> Iterator[str]:
                 f"A platform with the state folder {folder} is already running.",
                 next_step="Use that platform, end it with Ctrl-C, or choose another folder with --state.",
             ) from error
-        token_file = folder / TOKEN_FILE
-        if not token_file.exists():
-            token_file.touch(mode=0o600)
-            token_file.write_text(secrets.token_urlsafe(32))
-        yield token_file.read_text()
+        yield _read_or_generate(folder / TOKEN_FILE)
+
+
+def model_key(folder: Path) -> str:
+    """Return the key of a state folder that signs pickles of models. The first call generates it."""
+    return _read_or_generate(folder / MODEL_KEY_FILE)
+
+
+def _read_or_generate(file: Path) -> str:
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_urlsafe(32))
+    return file.read_text()
 
 
 def is_platform_running(state_folder: Path) -> bool:

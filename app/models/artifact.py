@@ -14,6 +14,7 @@ import mlflow.sklearn
 import numpy as np
 import pandas as pd
 import skops.io
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from skops.io.exceptions import UntrustedTypesFoundException
@@ -21,13 +22,14 @@ from skops.io.exceptions import UntrustedTypesFoundException
 from app.errors import ModelRefusedError
 from app.models.answers import Answers
 from app.models.fitted_release import check_fitted_release
-from app.models.formats import boosters, table, xgboost_format
+from app.models.formats import boosters, storable, table
 from app.models.formats.stored_model import SKOPS, SKOPS_STORAGE, Storage, StoredModel
 from app.models.frames import to_frame, to_rows
 from app.models.optional_columns import find_optional
 from app.models.signature import RETRAIN, Columns, infer_columns, read_columns, write_signature
 from app.models.skops_nodes import check_nodes
 from app.models.trusted_types import TRUSTED_TYPES
+from app.settings import settings
 
 USE_STORABLE: Final = "Use an estimator of scikit-learn that can be stored: docs/explanation/estimators.md has a table."
 """Next step of an error about a type that is not trusted."""
@@ -70,7 +72,13 @@ class Artifact:
         return to_rows(self.example, self.columns)
 
 
-def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series | pd.DataFrame | None = None) -> str:
+def log(
+    model: BaseEstimator,
+    *,
+    example: pd.DataFrame,
+    labels: pd.Series | pd.DataFrame | None = None,
+    name: str | None = None,
+) -> str:
     """Store a fitted model in the active MLflow run.
 
     Args:
@@ -80,12 +88,13 @@ def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series | pd.D
             as optional.
         labels: Shape (rows,), or (rows, outputs) for a model with several outputs: the true labels of the example.
             Without them, nothing shows whether the predictions for the example are right.
+        name: The registered model, to which the signature of a pickle is bound; None for the default.
 
     Returns:
         The model's URI, for `Registry.register`.
 
     Raises:
-        ModelRefusedError: A column of the example has a type that no request can send.
+        ModelRefusedError: A column of the example has a type that no request can send, or no format can hold the model.
     """
     predictions = model.predict(example)
     columns = infer_columns(example)
@@ -109,14 +118,19 @@ def log(model: BaseEstimator, *, example: pd.DataFrame, labels: pd.Series | pd.D
             f"{name}=={package_version(name)}" for name in ("mlflow", "numpy", "scikit-learn", "skops")
         ],
     }
-    if xgboost_format.can_store(model):
-        return xgboost_format.log(model, **options)
-    info = mlflow.sklearn.log_model(
-        model,
-        serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
-        skops_trusted_types=[*TRUSTED_TYPES, *boosters.trusted_types()],
-        **options,
-    )
+    model_uri = table.write(model, registered_name=name or settings().model_name, options=options)
+    if model_uri is not None:
+        return model_uri
+    try:
+        info = mlflow.sklearn.log_model(
+            model,
+            serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
+            skops_trusted_types=[*TRUSTED_TYPES, *boosters.trusted_types()],
+            **options,
+        )
+    except MlflowException:
+        storable.check_storable(model, owner="this run")
+        raise
     return str(info.model_uri)
 
 

@@ -6,7 +6,7 @@ call what they name, with arguments from the file. `app.models.trusted_types` ha
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 from zipfile import ZipFile
 
 from skops.io.exceptions import UntrustedTypesFoundException
@@ -23,11 +23,11 @@ LOSS_MODULES: Final = frozenset({"sklearn._loss._loss", "sklearn.linear_model._s
 """Modules of the losses, which a `LossNode` calls."""
 
 
-def check_nodes(path: Path) -> None:
+def check_nodes(path: Path | IO[bytes]) -> None:
     """Refuse a file in which a node calls what it names, or in which an object is built from a trusted function.
 
     Args:
-        path: A skops file.
+        path: A skops file, or its content.
 
     Raises:
         UntrustedTypesFoundException: There is such a node.

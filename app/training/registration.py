@@ -108,7 +108,9 @@ def register(fitted: FittedModel, registry: Registry, *, model_name: str, run_id
     for file_name, figure in report.draw_plots(predicted, rows, fitted.gate.metric):
         mlflow.log_figure(figure, file_name)
     fingerprint = model_fingerprint(model)
-    model_uri = artifact.log(model, example=rows.features.head(EXAMPLE_ROWS), labels=rows.target.head(EXAMPLE_ROWS))
+    model_uri = artifact.log(
+        model, example=rows.features.head(EXAMPLE_ROWS), labels=rows.target.head(EXAMPLE_ROWS), name=model_name
+    )
     decision = _judge_against_current_champion(fitted, predicted, registry, model_name)
     tags = {GATE_TAG: decision.verdict, run_tags.MODEL_FINGERPRINT: fingerprint} | decision.tags()
     mlflow.log_metrics(decision.metrics())

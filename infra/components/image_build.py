@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 from pulumi_command import local
 
-from infra.config.options import ImageOptions
+from infra.config.image_options import ImageOptions
 from infra.images import content
 from infra.images.content import ImageContent
 

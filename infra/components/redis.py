@@ -7,7 +7,8 @@ from pulumi_kubernetes import apps, core, meta, policy
 
 from infra import labels, names
 from infra.components import redis_server
-from infra.config.options import ImageOptions, StorageOptions
+from infra.config.image_options import ImageOptions
+from infra.config.options import StorageOptions
 from infra.credentials import SecretReference, kubernetes_secret, secret_value
 from infra.images import references
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from infra.config import quantities
-from infra.config.options import AccessOptions, ClusterOptions, ImageOptions, SizeOptions, StorageOptions
+from infra.config.image_options import ImageOptions
+from infra.config.options import AccessOptions, ClusterOptions, SizeOptions, StorageOptions
 from infra.config.problem import Problem, quoted
 
 GIBIBYTE: Final = 1024**3
@@ -68,6 +69,11 @@ def _images(images: ImageOptions, cluster: ClusterOptions) -> Iterator[Problem]:
     if images.image_builder == "prebuilt" and not images.image:
         reason = "not set; imageBuilder: prebuilt needs the reference of the image"
         yield Problem("image", reason, "pulumi config set image registry.example.com/manta-ray:1.0")
+    if images.image_builder == "prebuilt" and images.image_extras:
+        reason = (
+            f"given {', '.join(images.image_extras)}, but imageBuilder is prebuilt: nothing is installed in the image"
+        )
+        yield Problem("imageExtras", reason, "pulumi config rm imageExtras")
     if images.image_builder == "docker" and not images.registry:
         reason = "not set; imageBuilder: docker pushes to a registry that the cluster pulls from"
         yield Problem("registry", reason, "pulumi config set registry registry.example.com/ml")

@@ -19,7 +19,6 @@ from infra.config.vocabulary import (
     Count,
     CronSchedule,
     Host,
-    ImageReference,
     LoadSeconds,
     Minutes,
     NamespaceName,
@@ -90,56 +89,6 @@ class SizeOptions(OptionGroup):
         "1", description="CPUs of the Ray head, at least 1. The head runs no replica and no Ray task."
     )
     head_memory: Quantity = Field("2Gi", description="Memory of the Ray head.")
-
-
-class ImageOptions(OptionGroup):
-    """Container images."""
-
-    image_builder: Literal["minikube", "docker", "command", "prebuilt"] = Field(
-        "minikube",
-        description=(
-            "How the images are built: in Minikube, with Docker and pushed to `registry`, by `buildCommand`, "
-            "or not at all (prebuilt)."
-        ),
-    )
-    image: ImageReference = Field(
-        "",
-        examples=["registry.example.com/manta-ray:1.0"],
-        description="Ray image to use with `imageBuilder: prebuilt`.",
-    )
-    registry: ImageReference = Field(
-        "",
-        examples=["registry.example.com/ml"],
-        description="Registry and path that built images are pushed to.",
-    )
-    build_command: str = Field(
-        "",
-        examples=["buildah build -t {image} -f {dockerfile} {arguments} {context} && buildah push {image}"],
-        description="Shell command for `imageBuilder: command`, with {image}, {dockerfile}, {arguments} and {context}.",
-    )
-    base_image: ImageReference = Field(
-        "",
-        examples=["registry.example.com/python:3.11-slim"],
-        description="Base image with Python for the built images. Empty: the official slim image.",
-    )
-    image_registry: ImageReference = Field(
-        "", description="Registry mirror that replaces every public registry; the image's path follows it."
-    )
-    image_pull_secret: ObjectName = Field(
-        "", description="Existing Secret, in both namespaces, with the credentials of the registry."
-    )
-    operator_image: ImageReference = Field("", description="Image of the KubeRay operator. Empty: the published image.")
-    redis_image: ImageReference = Field("", description="Image of Redis. Empty: the published image.")
-    mlflow_image: ImageReference = Field(
-        "",
-        description=(
-            "Image of MLflow, with the extra `mlflow[auth]`. Empty: built here, or the published image with "
-            "`imageBuilder: prebuilt`."
-        ),
-    )
-    busybox_image: ImageReference = Field(
-        "", description="Image of the init containers of MLflow's chart. Empty: the published image."
-    )
 
 
 class ChartOptions(OptionGroup):
@@ -273,6 +222,11 @@ class AppOptions(OptionGroup):
     )
     show_examples: bool = Field(
         default=True, description="Whether `GET /model` and `/openapi.json` show held-out rows with their labels."
+    )
+    allow_pickle: bool = Field(
+        default=False,
+        description="Whether training stores models with classes of the user as pickles that it signs, and the service "
+        "loads those. Loading a pickle runs code from the file.",
     )
     load_timeout_seconds: LoadSeconds = Field(
         120, description="Seconds in which a replica must have downloaded, checked and compiled a model version."

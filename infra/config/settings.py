@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from infra.config import checks
+from infra.config.image_options import ImageOptions
 from infra.config.options import (
     AccessOptions,
     AppOptions,
     ChartOptions,
     ClusterOptions,
-    ImageOptions,
     OptionGroup,
     ScheduleOptions,
     SizeOptions,

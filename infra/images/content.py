@@ -14,7 +14,7 @@ from typing import Final
 import pulumi
 
 from infra import versions
-from infra.config.options import ImageOptions
+from infra.config.image_options import ImageOptions
 
 TAG_LENGTH: Final = 16
 """Hexadecimal digits of a tag."""
@@ -35,6 +35,8 @@ class ImageContent:
     """Package whose locked version is a label of the image."""
     sources: tuple[str, ...] = ()
     """Further files and folders of the project."""
+    takes_extras: bool = False
+    """Whether `imageExtras` are installed in the image."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -47,7 +49,8 @@ RAY: Final = ImageContent(
     dockerfile="images/ray/Dockerfile",
     lock="requirements/app.txt",
     package="ray",
-    sources=("pyproject.toml", "LICENSE", "app"),
+    sources=("requirements/extras", "pyproject.toml", "LICENSE", "app"),
+    takes_extras=True,
 )
 MLFLOW: Final = ImageContent(
     name="manta-mlflow",
@@ -82,12 +85,18 @@ def reference(content: ImageContent, images: ImageOptions, root: Path) -> str:
     Raises:
         ImageError: A source is missing.
     """
-    name = f"{content.name}:{tag(content, root, base=base_image(images))}"
+    variant = "\0".join([base_image(images), *_extras(content, images)])
+    name = f"{content.name}:{tag(content, root, base=variant)}"
     return f"{images.registry}/{name}" if images.registry else name
 
 
 def tag(content: ImageContent, root: Path, *, base: str) -> str:
-    """Hash of the sources and the base image. The same content has the same tag on every machine.
+    """Hash of the sources, the base image and the extras. The same content has the same tag on every machine.
+
+    Args:
+        content: The image.
+        root: Root of the project.
+        base: The base image, and the extras.
 
     Raises:
         ImageError: A source is missing.
@@ -153,8 +162,14 @@ def _arguments(content: ImageContent, images: ImageOptions, root: Path) -> str:
         f"{content.package.upper()}_VERSION": locked_version(content, root),
         "GIT_COMMIT": f'"$({last_commit})$({dirty_suffix})"',
     }
+    if extras := _extras(content, images):
+        arguments["EXTRAS"] = ",".join(extras)
     option = ARGUMENT.get(images.image_builder, "--build-arg ")
     return " ".join(f"{option}{key}={value}" for key, value in arguments.items())
+
+
+def _extras(content: ImageContent, images: ImageOptions) -> tuple[str, ...]:
+    return tuple(sorted(set(images.image_extras))) if content.takes_extras else ()
 
 
 def _files(content: ImageContent, root: Path) -> Iterator[Path]:

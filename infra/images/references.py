@@ -3,7 +3,7 @@
 from pulumi_kubernetes import core
 
 from infra import versions
-from infra.config.options import ImageOptions
+from infra.config.image_options import ImageOptions
 
 
 def resolve(image: versions.ImagePin, *, replacement: str, mirror: str) -> str:

@@ -21,6 +21,7 @@ SOURCES = {
     "requirements/mlflow.txt": "mlflow==3.17.2 \\\n",
     "images/ray/Dockerfile": "FROM scratch\n",
     "requirements/app.txt": "ray==2.60.0 \\\n",
+    "requirements/extras/onnx.txt": "onnxruntime==1.32.0 \\\n",
     "pyproject.toml": "[project]\n",
     "LICENSE": "Apache\n",
     "app/serving/application.py": "answer = 42\n",

@@ -24,7 +24,7 @@ from app.cli.local.platform import Platform, Ports
 from app.cli.local.processes import Processes
 from app.cli.progress import Steps, console
 from app.cli.service import client
-from app.cli.state import STATE_FOLDER, TOKEN_FILE, lock_state_folder
+from app.cli.state import STATE_FOLDER, TOKEN_FILE, lock_state_folder, model_key
 from app.training.options import TrainOptions
 
 DEFAULTS = Ports()
@@ -40,6 +40,9 @@ def local(
     *,
     once: Annotated[bool, typer.Option("--once", help="Stop the platform after the first prediction.")] = False,
     train: Annotated[bool, typer.Option("--train", help="Train a model even if there is a champion.")] = False,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Store and load models with your own classes as signed pickles.")
+    ] = False,
     ray_port: Annotated[
         int, typer.Option(min=1024, max=65535, help="Port of Ray's dashboard and Jobs API.")
     ] = DEFAULTS.ray,
@@ -63,7 +66,10 @@ def local(
     with lock_state_folder(state) as token, _exit_on_signals(), _scratch_folder() as scratch:
         endpoints = ports.endpoints(token)
         with Processes(
-            Platform.environment(endpoints, state=state, scratch=scratch), logs=state / "logs", scratch=scratch
+            Platform.environment(endpoints, state=state, scratch=scratch)
+            | ({"MANTA_MODEL_KEY": model_key(state)} if allow_pickle else {}),
+            logs=state / "logs",
+            scratch=scratch,
         ) as processes:
             platform = Platform(processes, endpoints, state=state, scratch=scratch)
             endpoints.write(state)

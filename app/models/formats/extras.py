@@ -43,6 +43,6 @@ def missing(package: str, *, label: str, reason: str = "") -> ModelRefusedError:
     extra = EXTRAS[package]
     return ModelRefusedError(
         f"{label} needs the package {package}, which cannot be imported here{f' ({reason})' if reason else ''}.",
-        next_step=f"Install it: python -m pip install --require-hashes -r requirements/extras/{extra}.txt, or "
-        f"pip install 'manta[{extra}]'.",
+        next_step=f"On a stack: pulumi config set --path 'imageExtras[0]' {extra}, then pulumi up. On one machine: "
+        f"python -m pip install --require-hashes -r requirements/extras/{extra}.txt, or pip install 'manta[{extra}]'.",
     )

@@ -64,6 +64,25 @@ def load(path: Path, _: Mapping[str, str], label: str) -> BaseEstimator:
     return wrap(content, proto, label=label)
 
 
+def can_store(model: object) -> bool:
+    """Whether a model is an ONNX model that `wrap` built."""
+    return isinstance(model, _OnnxModel)
+
+
+def log(model: Any, **options: Any) -> str:  # noqa: ANN401 - a model that `wrap` built, and MLflow's options
+    """Log an ONNX model in the active run, and return its URI.
+
+    Args:
+        model: The model.
+        options: Options of `mlflow.onnx.log_model`.
+    """
+    import mlflow.onnx  # noqa: PLC0415 - needs the optional package
+
+    proto = extras.require("onnx", label="The model").load_model_from_string(model.content)
+    info = mlflow.onnx.log_model(proto, save_as_external_data=False, **options)
+    return str(info.model_uri)
+
+
 def wrap(content: bytes, proto: Any, *, label: str) -> BaseEstimator:  # noqa: ANN401 - an onnx.ModelProto
     """Build the classifier or the regressor that a checked model is.
 
@@ -82,12 +101,12 @@ def wrap(content: bytes, proto: Any, *, label: str) -> BaseEstimator:  # noqa: A
     if unknown:
         raise _unsupported(label, f"an input of the type {unknown[0]}")
     if len(outputs) == 1 and outputs[0] in NUMBER_TYPES:
-        return OnnxRegressor(session)
+        return OnnxRegressor(session, content)
     if len(outputs) == 2 and outputs[0] in LABEL_TYPES and outputs[1].startswith(PROBABILITIES):  # noqa: PLR2004
         classes = onnx_classes.find(proto)
         if classes is None:
             raise _unsupported(label, "labels, but no operator that names the classes")
-        return OnnxClassifier(session, classes=classes)
+        return OnnxClassifier(session, content, classes)
     raise _unsupported(label, f"the outputs {', '.join(outputs)}")
 
 
@@ -98,10 +117,12 @@ class _OnnxModel(BaseEstimator):  # type: ignore[misc] # scikit-learn has no typ
 
     Args:
         session: ONNX Runtime's `InferenceSession`.
+        content: The model as it is stored.
     """
 
-    def __init__(self, session: Any) -> None:  # noqa: ANN401 - the package is optional
+    def __init__(self, session: Any, content: bytes) -> None:  # noqa: ANN401 - the package is optional
         self.session = session
+        self.content = content
 
     @property
     def n_features_in_(self) -> int:
@@ -148,11 +169,12 @@ class OnnxClassifier(ClassifierMixin, _OnnxModel):  # type: ignore[misc] # sciki
 
     Args:
         session: ONNX Runtime's `InferenceSession`.
+        content: The model as it is stored.
         classes: Shape (classes,): the classes, in the order of the probabilities.
     """
 
-    def __init__(self, session: Any, classes: np.ndarray) -> None:  # noqa: ANN401 - the package is optional
-        super().__init__(session)
+    def __init__(self, session: Any, content: bytes, classes: np.ndarray) -> None:  # noqa: ANN401 - optional package
+        super().__init__(session, content)
         self.classes = classes
 
     @property

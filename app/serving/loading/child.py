@@ -17,6 +17,7 @@ from app.errors import MantaError, ModelNotFoundError, ModelRefusedError, Regist
 from app.models import artifact
 from app.models.artifact import Artifact
 from app.models.estimator import Estimator, prove
+from app.models.formats import signed_pickle
 from app.models.trees.flat_model import FlatModel
 from app.models.trees.flatten import flatten_model
 from app.models.trees.forests import FORESTS
@@ -132,6 +133,7 @@ def _load(folder: Path, request: LoadRequest) -> str:
     prepared.mkdir()
     version_files.download(download)
     stored = artifact.read(download, label=request.label)
+    signed_pickle.check_name(stored.storage, request.name, label=request.label)
     estimator = prove(stored, label=request.label)
     flat = _flatten(stored, estimator, request.label)
     manifest = Manifest.describe(version, stored, estimator, flat=flat)
@@ -157,6 +159,7 @@ def _try(folder: Path, request: LoadRequest) -> str:
     """Let an estimator from prepared files predict its example, and return the digest of the files."""
     prepared = folder / PREPARED
     manifest = files.read_manifest(prepared)
+    signed_pickle.check_name(manifest.storage(), request.name, label=request.label)
     model = artifact.load_estimator(prepared / files.ESTIMATOR, request.label, manifest.storage())
     prove(manifest.artifact(model), label=request.label)
     return files.digest(prepared)

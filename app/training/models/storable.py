@@ -9,13 +9,14 @@ from sklearn.base import BaseEstimator
 
 from app.errors import ModelRefusedError
 from app.models.artifact import load_estimator
-from app.models.formats import boosters
+from app.models.formats import boosters, signed_pickle
 from app.models.trusted_types import TRUSTED_TYPES
 from app.training.models.code_errors import ModelCodeError, summarize
 
 WAYS_OUT: Final = (
     "Use scikit-learn's own transformers instead, such as ColumnTransformer, OneHotEncoder, SimpleImputer or "
-    "TfidfVectorizer, or do this step before the data reaches training."
+    "TfidfVectorizer, or do this step before the data reaches training. Or allow pickles that this platform signs: "
+    f"{signed_pickle.ALLOW}."
 )
 """Next step of a model that serving could not load."""
 
@@ -28,8 +29,11 @@ def check(model: BaseEstimator, *, owner: str) -> None:
         owner: The model in error messages, such as `model.py:build`.
 
     Raises:
-        ModelCodeError: Serving could not load the model. The message names the step and the type.
+        ModelCodeError: Serving could not load the model, and signed pickles are not allowed. The message names the step
+            and the type.
     """
+    if signed_pickle.is_allowed():
+        return
     try:
         content = skops.io.dumps(model)
         untrusted = set(skops.io.get_untrusted_types(data=content)) - {*TRUSTED_TYPES, *boosters.trusted_types()}

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from infra import labels, names
 from infra.components.mlflow import values
 from infra.config.chart import Chart
-from infra.config.options import ImageOptions, StorageOptions
+from infra.config.image_options import ImageOptions
+from infra.config.options import StorageOptions
 from infra.credentials import SecretReference, kubernetes_secret, secret_value
 
 TIMEOUT_S: Final = 600

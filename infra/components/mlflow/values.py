@@ -7,7 +7,8 @@ import pulumi
 
 from infra import labels, names
 from infra.config import quantities
-from infra.config.options import ImageOptions, StorageOptions
+from infra.config.image_options import ImageOptions
+from infra.config.options import StorageOptions
 from infra.images import references
 
 VOLUME: Final = "mlflow-data"

@@ -18,7 +18,7 @@ def environment(app: AppOptions, *, cpus: int, tracking_uri: pulumi.Input[str]) 
     """Environment variables of the head and of the workers.
 
     Args:
-        app: The registered model, the default data set, and whether example rows are shown.
+        app: The registered model, the default data set, whether example rows are shown, and whether models are signed.
         cpus: CPUs of a worker.
         tracking_uri: Address of MLflow inside the cluster.
     """
@@ -52,6 +52,8 @@ def environment(app: AppOptions, *, cpus: int, tracking_uri: pulumi.Input[str]) 
         "MLFLOW_TRACKING_PASSWORD": (names.MLFLOW_SECRET, names.PASSWORD_KEY),
         "MANTA_SERVE_TOKENS": (names.SERVE_SECRET, names.SERVE_SECRET_KEY),
     }
+    if app.allow_pickle:
+        secret_keys["MANTA_MODEL_KEY"] = (names.MODEL_SECRET, names.MODEL_SECRET_KEY)
     return [
         *(core.v1.EnvVarArgs(name=name, value=value) for name, value in sorted(values.items())),
         *(

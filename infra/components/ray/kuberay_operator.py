@@ -12,7 +12,7 @@ from pulumi_kubernetes.helm.v3 import Release
 from infra import charts, names
 from infra.charts import Crd
 from infra.config.chart import Chart
-from infra.config.options import ImageOptions
+from infra.config.image_options import ImageOptions
 from infra.images import references
 
 PATCH_FORCE: Final = "pulumi.com/patchForce"

@@ -1,7 +1,7 @@
 """The RayService: Pulumi waits for its upgrades, can update it repeatedly, and deletes it cleanly."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -15,7 +15,8 @@ from infra.components.ray import ray_service_spec, serve_config
 from infra.components.ray.environment import environment
 from infra.components.ray.ray_service_spec import RayServiceSpecArgs
 from infra.components.redis import Redis
-from infra.config.options import AppOptions, ImageOptions, SizeOptions
+from infra.config.image_options import ImageOptions
+from infra.config.options import NO_SECRET, AppOptions, SizeOptions
 from infra.credentials import SecretReference, kubernetes_secret, secret_value
 from infra.images import references
 
@@ -84,6 +85,16 @@ class RayService(pulumi.ComponentResource):
             content={names.SERVE_SECRET_KEY: self.serve_token},
             opts=child_opts,
         )
+        secrets = {names.RAY_SECRET: ray_secret, names.SERVE_SECRET: serve_secret}
+        if args.app.allow_pickle:
+            secrets[names.MODEL_SECRET] = kubernetes_secret(
+                f"{name}-model-secret",
+                names.MODEL_SECRET,
+                namespace=args.namespace,
+                component=labels.RAY,
+                content={names.MODEL_SECRET_KEY: secret_value(f"{name}-model-key", NO_SECRET, child_opts)},
+                opts=child_opts,
+            )
         kubernetes.apiextensions.CustomResource(
             f"{name}-service",
             api_version="ray.io/v1",
@@ -94,22 +105,19 @@ class RayService(pulumi.ComponentResource):
                 labels=labels.of(labels.RAY),
                 annotations=ANNOTATIONS,
             ),
-            spec=ray_service_spec.build(_spec_args(args, ray_secret, serve_secret)),
+            spec=ray_service_spec.build(_spec_args(args, secrets)),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[ray_secret.resource, serve_secret.resource, args.redis, *args.after],
+                depends_on=[*(secret.resource for secret in secrets.values()), args.redis, *args.after],
                 custom_timeouts=pulumi.CustomTimeouts(create=TIMEOUT, update=TIMEOUT, delete=TIMEOUT),
             ),
         )
         self.register_outputs({})
 
 
-def _spec_args(args: RayServiceArgs, ray_secret: SecretReference, serve_secret: SecretReference) -> RayServiceSpecArgs:
-    checksums = {
-        names.RAY_SECRET: ray_secret.checksum,
-        names.SERVE_SECRET: serve_secret.checksum,
-        names.MLFLOW_SECRET: args.mlflow.admin.checksum,
-    }
+def _spec_args(args: RayServiceArgs, secrets: Mapping[str, SecretReference]) -> RayServiceSpecArgs:
+    checksums = {name: secret.checksum for name, secret in secrets.items()}
+    checksums[names.MLFLOW_SECRET] = args.mlflow.admin.checksum
     if args.redis.secret is not None:
         checksums[names.REDIS_SECRET] = args.redis.secret.checksum
     return RayServiceSpecArgs(

@@ -103,3 +103,11 @@ def test_each_secret_has_the_keys_that_its_readers_expect(program: Program) -> N
 
 def test_a_preview_hides_the_content_of_every_secret(program: Program) -> None:
     assert {resource.public["stringData"] for resource in program.deploy("prod").of_type(KIND)} == {HIDDEN}
+
+
+def test_only_a_stack_that_allows_pickles_has_a_key_for_them(program: Program) -> None:
+    plain, allowing = program.deploy("dev"), program.deploy("dev", allowPickle="true")
+
+    assert "MANTA_MODEL_KEY" not in json.dumps([unwrap(item.raw, hide=True) for item in plain.resources.values()])
+    [secret] = [item for item in allowing.of_type(KIND) if item.raw["metadata"]["name"] == "model-auth"]
+    assert len(unwrap(secret.raw["stringData"])["key"]) == 40

@@ -260,3 +260,12 @@ def test_a_pull_secret_reaches_every_pod(program: Program) -> None:
 
     text = str([resource.inputs for resource in record.resources.values()])
     assert text.count("'imagePullSecrets': [{'name': 'login'}]") == 5
+
+
+def test_the_extras_of_a_stack_are_installed_in_the_image_of_ray_alone(program: Program) -> None:
+    plain, extended = program.deploy("dev"), program.deploy("dev", imageExtras='["onnx", "xgboost"]')
+
+    assert "EXTRAS=onnx,xgboost" in extended.resource(COMMAND, "ray-image-build").raw["create"]
+    assert "EXTRAS" not in extended.resource(COMMAND, "mlflow-image-build").raw["create"]
+    assert "EXTRAS" not in plain.resource(COMMAND, "ray-image-build").raw["create"]
+    assert extended.outputs["image"] != plain.outputs["image"]
