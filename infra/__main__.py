@@ -43,7 +43,7 @@ def main(stack: Settings, root: Path = ROOT) -> None:
     workloads = namespaces.workloads
     policies = NetworkPolicies("network-policies", _network_policies_args(stack, namespaces), in_cluster)
     operator = KuberayOperator("kuberay-operator", _operator_args(stack, namespaces, root), in_cluster)
-    redis = Redis("redis", RedisArgs(namespace=workloads, storage=stack.storage, images=stack.images), in_cluster)
+    redis = Redis("redis", _redis_args(stack, workloads), in_cluster)
     mlflow = Mlflow("mlflow", _mlflow_args(stack, workloads, mlflow_image, root), in_cluster)
     leftovers = Leftovers(
         "leftovers",
@@ -110,7 +110,14 @@ def _operator_args(stack: Settings, namespaces: Namespaces, root: Path) -> Kuber
         chart=stack.charts.kuberay,
         root=root,
         images=stack.images,
+        placement=stack.scheduling.of("operator"),
         remove_crds=stack.charts.remove_crds,
+    )
+
+
+def _redis_args(stack: Settings, namespace: pulumi.Input[str]) -> RedisArgs:
+    return RedisArgs(
+        namespace=namespace, storage=stack.storage, images=stack.images, placement=stack.scheduling.of("redis")
     )
 
 
@@ -121,6 +128,7 @@ def _mlflow_args(stack: Settings, namespace: pulumi.Input[str], image: ImageBuil
         root=root,
         storage=stack.storage,
         images=stack.images,
+        placement=stack.scheduling.of("mlflow"),
         image=image.reference,
         username=stack.app.mlflow_username,
         password=stack.app.mlflow_password,
@@ -144,6 +152,7 @@ def _ray_service_args(
         ray_service_name=stack.cluster.ray_service_name,
         target=stack.cluster.target,
         size=stack.size,
+        scheduling=stack.scheduling,
         app=stack.app,
         images=stack.images,
         image=image.reference,
@@ -160,6 +169,7 @@ def _training_cron_job_args(
     return TrainingCronJobArgs(
         namespace=namespace,
         schedule=stack.schedule,
+        placement=stack.scheduling.of("jobs"),
         image=image.reference,
         image_pull_secrets=references.pull_secrets(stack.images),
         ray_service_name=stack.cluster.ray_service_name,

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_kubernetes import apps, core, meta, policy
+from pulumi_kubernetes import apps, core, meta
 
 from infra import labels, names
 from infra.components import redis_server
 from infra.config.image_options import ImageOptions
 from infra.config.options import StorageOptions
+from infra.config.scheduling import Placement
 from infra.credentials import SecretReference, kubernetes_secret, secret_value
 from infra.images import references
 
@@ -20,6 +21,7 @@ class RedisArgs:
     namespace: pulumi.Input[str]
     storage: StorageOptions
     images: ImageOptions
+    placement: Placement
 
 
 class Redis(pulumi.ComponentResource):
@@ -59,7 +61,11 @@ class Redis(pulumi.ComponentResource):
         )
 
     def _server(self, name: str, args: RedisArgs, secret: SecretReference) -> pulumi.Output[str]:
-        """Register the StatefulSet, the Service and the disruption budget, and return the server's address."""
+        """Register the StatefulSet and the Service, and return the server's address.
+
+        There is no disruption budget: it would hold every drain, because the pod is the only one. Ray serves while
+        Redis moves to another node.
+        """
         child_opts = pulumi.ResourceOptions(parent=self)
         metadata = meta.v1.ObjectMetaArgs(name=names.REDIS, namespace=args.namespace, labels=labels.of(labels.REDIS))
         apps.v1.StatefulSet(
@@ -71,6 +77,7 @@ class Redis(pulumi.ComponentResource):
                 volume_size=args.storage.redis_volume_size,
                 storage_class=args.storage.storage_class,
                 secret_checksum=secret.checksum,
+                placement=args.placement,
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=secret.resource),
         )
@@ -80,18 +87,6 @@ class Redis(pulumi.ComponentResource):
             spec=core.v1.ServiceSpecArgs(
                 selector=labels.selector(labels.REDIS),
                 ports=[core.v1.ServicePortArgs(name="redis", port=names.REDIS_PORT, target_port="redis")],
-            ),
-            opts=child_opts,
-        )
-        policy.v1.PodDisruptionBudget(
-            f"{name}-budget",
-            metadata=metadata,
-            # A node drain waits until the pod is deleted by hand, because the pod is the only one. A drain evicts a pod
-            # that is not ready.
-            spec=policy.v1.PodDisruptionBudgetSpecArgs(
-                min_available=1,
-                selector=meta.v1.LabelSelectorArgs(match_labels=labels.selector(labels.REDIS)),
-                unhealthy_pod_eviction_policy="AlwaysAllow",
             ),
             opts=child_opts,
         )

@@ -7,6 +7,8 @@ import pulumi
 from pulumi_kubernetes import apps, core, meta
 
 from infra import labels, names
+from infra.components import placement as placements
+from infra.config.scheduling import Placement
 from infra.credentials import from_secret
 
 USER: Final = 999
@@ -27,6 +29,7 @@ def stateful_set(
     volume_size: str,
     storage_class: str,
     secret_checksum: pulumi.Input[str],
+    placement: Placement,
 ) -> apps.v1.StatefulSetSpecArgs:
     """Spec of the StatefulSet.
 
@@ -36,6 +39,7 @@ def stateful_set(
         volume_size: Size of the volume.
         storage_class: StorageClass of the volume; empty means the cluster's default.
         secret_checksum: Digest of the Secret, so that a new password restarts the pod.
+        placement: Where the pod runs, and what is added to it.
     """
     return apps.v1.StatefulSetSpecArgs(
         service_name=names.REDIS,
@@ -43,10 +47,10 @@ def stateful_set(
         selector=meta.v1.LabelSelectorArgs(match_labels=labels.selector(labels.REDIS)),
         template=core.v1.PodTemplateSpecArgs(
             metadata=meta.v1.ObjectMetaArgs(
-                labels=labels.of(labels.REDIS),
-                annotations={"manta/redis-auth-checksum": secret_checksum},
+                labels=placement.labels | labels.of(labels.REDIS),
+                annotations=placement.annotations | {"manta/redis-auth-checksum": secret_checksum},
             ),
-            spec=_pod(image, image_pull_secrets),
+            spec=_pod(image, image_pull_secrets, placement),
         ),
         volume_claim_templates=[
             core.v1.PersistentVolumeClaimArgs(
@@ -61,8 +65,11 @@ def stateful_set(
     )
 
 
-def _pod(image: str, image_pull_secrets: Sequence[core.v1.LocalObjectReferenceArgs]) -> core.v1.PodSpecArgs:
+def _pod(
+    image: str, image_pull_secrets: Sequence[core.v1.LocalObjectReferenceArgs], placement: Placement
+) -> core.v1.PodSpecArgs:
     return core.v1.PodSpecArgs(
+        **placements.pod_fields(placement),
         automount_service_account_token=False,
         image_pull_secrets=image_pull_secrets,
         security_context=core.v1.PodSecurityContextArgs(
@@ -73,7 +80,7 @@ def _pod(image: str, image_pull_secrets: Sequence[core.v1.LocalObjectReferenceAr
             fs_group_change_policy="OnRootMismatch",
             seccomp_profile=core.v1.SeccompProfileArgs(type="RuntimeDefault"),
         ),
-        containers=[_container(image)],
+        containers=[_container(image, placement)],
         volumes=[
             core.v1.VolumeArgs(
                 name="auth",
@@ -86,7 +93,7 @@ def _pod(image: str, image_pull_secrets: Sequence[core.v1.LocalObjectReferenceAr
     )
 
 
-def _container(image: str) -> core.v1.ContainerArgs:
+def _container(image: str, placement: Placement) -> core.v1.ContainerArgs:
     return core.v1.ContainerArgs(
         name=names.REDIS,
         image=image,
@@ -99,7 +106,10 @@ def _container(image: str) -> core.v1.ContainerArgs:
             *("--maxmemory-policy", "noeviction"),
         ],
         ports=[core.v1.ContainerPortArgs(name="redis", container_port=names.REDIS_PORT)],
-        env=[core.v1.EnvVarArgs(name="REDISCLI_AUTH", value_from=from_secret(names.REDIS_SECRET, names.PASSWORD_KEY))],
+        env=placements.environment(
+            placement,
+            [core.v1.EnvVarArgs(name="REDISCLI_AUTH", value_from=from_secret(names.REDIS_SECRET, names.PASSWORD_KEY))],
+        ),
         readiness_probe=_probe(period_seconds=5, failure_threshold=3),
         liveness_probe=_probe(period_seconds=10, failure_threshold=6, initial_delay_seconds=10),
         security_context=core.v1.SecurityContextArgs(
@@ -108,8 +118,8 @@ def _container(image: str) -> core.v1.ContainerArgs:
             capabilities=core.v1.CapabilitiesArgs(drop=["ALL"]),
         ),
         resources=core.v1.ResourceRequirementsArgs(
-            requests={"cpu": "50m", "memory": "64Mi"},
-            limits={"memory": MEMORY},
+            requests={"cpu": "50m", "memory": "64Mi", **placements.ephemeral_storage(placement)},
+            limits={"memory": MEMORY, **placements.ephemeral_storage(placement)},
         ),
         volume_mounts=[
             core.v1.VolumeMountArgs(name="data", mount_path=DATA_DIR),

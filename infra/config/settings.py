@@ -25,6 +25,7 @@ from infra.config.options import (
     StorageOptions,
 )
 from infra.config.problem import Problem, quoted, secret_command
+from infra.config.scheduling import SchedulingOptions
 
 PROJECT: Final = "manta"
 """Name of the Pulumi project, which is the prefix of its keys."""
@@ -41,6 +42,7 @@ class Settings(BaseModel):
 
     cluster: ClusterOptions
     size: SizeOptions
+    scheduling: SchedulingOptions
     images: ImageOptions
     charts: ChartOptions
     storage: StorageOptions
@@ -150,8 +152,16 @@ def _invalid_value(group: type[OptionGroup], detail: object) -> Problem:
     key = str(error["loc"][0])
     field = dict(_fields(group))[key]
     message = str(error["msg"]).removeprefix("Value error, ")
-    is_secret = _is_secret(field)
-    if is_secret:
+    if _is_secret(field):
         return Problem(key, f"given a secret; {message}", secret_command(key))
+    if len(error["loc"]) > 1:
+        return _invalid_entry(key, error["loc"][1:], error["input"], message)
     example = field.examples[0] if field.examples else field.get_default(call_default_factory=True)
     return Problem(key, f"given {error['input']!r}; {message}", f"pulumi config set {key} {quoted(example)}")
+
+
+def _invalid_entry(key: str, location: tuple[str | int, ...], value: object, message: str) -> Problem:
+    """Describe a value inside of an array or an object, by its path."""
+    inside = [part for part in location if part != "[key]"]  # pydantic's mark of a refused key
+    path = key + "".join(f"[{part}]" if isinstance(part, int) else f'["{part}"]' for part in inside)
+    return Problem(path, f"given {value!r}; {message}", f"pulumi config rm --path {quoted(path)}")

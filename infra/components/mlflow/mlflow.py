@@ -11,10 +11,12 @@ from pulumi_kubernetes.helm.v3 import Release
 from pydantic import SecretStr
 
 from infra import labels, names
+from infra.components import budget
 from infra.components.mlflow import values
 from infra.config.chart import Chart
 from infra.config.image_options import ImageOptions
 from infra.config.options import StorageOptions
+from infra.config.scheduling import Placement
 from infra.credentials import SecretReference, kubernetes_secret, secret_value
 
 TIMEOUT_S: Final = 600
@@ -31,6 +33,7 @@ class MlflowArgs:
     """Root of the project; a relative chart path starts there."""
     storage: StorageOptions
     images: ImageOptions
+    placement: Placement
     image: str
     """Image of the server."""
     username: str
@@ -74,6 +77,7 @@ class Mlflow(pulumi.ComponentResource):
             values=values.values(
                 args.storage,
                 args.images,
+                args.placement,
                 image=args.image,
                 allowed_hosts=args.allowed_hosts,
                 checksums=[secret.checksum for secret in secrets],
@@ -85,6 +89,15 @@ class Mlflow(pulumi.ComponentResource):
                 parent=self,
                 depends_on=[*(secret.resource for secret in secrets), *([volume] if volume is not None else [])],
             ),
+        )
+        budget.register(
+            f"{name}-budget",
+            names.MLFLOW,
+            namespace=args.namespace,
+            component=labels.MLFLOW,
+            pods=args.storage.mlflow_replicas,
+            more_labels={},
+            opts=child_opts,
         )
         address = f"http://{names.MLFLOW}:{names.MLFLOW_PORT}"
         self.tracking_uri = release.status.apply(lambda _: address)

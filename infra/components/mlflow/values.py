@@ -6,9 +6,11 @@ from typing import Final
 import pulumi
 
 from infra import labels, names
+from infra.components import placement
 from infra.config import quantities
 from infra.config.image_options import ImageOptions
 from infra.config.options import StorageOptions
+from infra.config.scheduling import Placement
 from infra.images import references
 
 VOLUME: Final = "mlflow-data"
@@ -52,6 +54,7 @@ def workers(memory: str) -> int:
 def values(
     storage: StorageOptions,
     images: ImageOptions,
+    place: Placement,
     *,
     image: str,
     allowed_hosts: Sequence[str],
@@ -62,6 +65,7 @@ def values(
     Args:
         storage: Where MLflow keeps its state, and how large the server is.
         images: Mirror and replacements for the images of the chart's init containers.
+        place: Where the server runs, and what is added to its pods.
         image: Image of the server.
         allowed_hosts: `Host` headers that the server accepts.
         checksums: Digests of the Secrets that the server reads when it starts.
@@ -74,9 +78,12 @@ def values(
         "extraArgs": {"workers": str(workers(storage.mlflow_memory))},
         # The job runner and its consumers are one Python process each, 1 GiB in total; manta uses none of their
         # features.
-        "extraEnvVars": {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        "podAnnotations": {f"manta/auth-checksum-{number}": checksum for number, checksum in enumerate(checksums)},
-        "extraPodLabels": labels.selector(labels.MLFLOW),
+        "extraEnvVars": {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **place.env},
+        "podAnnotations": {
+            **place.annotations,
+            **{f"manta/auth-checksum-{number}": checksum for number, checksum in enumerate(checksums)},
+        },
+        "extraPodLabels": place.labels | labels.selector(labels.MLFLOW),
         "serviceAccount": {
             "automount": False,
             "annotations": storage.mlflow_service_account_annotations,
@@ -85,15 +92,33 @@ def values(
         "readinessProbe": {"initialDelaySeconds": 5, "periodSeconds": 5, "failureThreshold": 6},
         "livenessProbe": {"initialDelaySeconds": 60, "periodSeconds": 20, "failureThreshold": 5},
         "resources": {
-            "requests": {"cpu": "100m", "memory": quantities.memory_share(storage.mlflow_memory, MEMORY_REQUEST_SHARE)},
-            "limits": {"memory": storage.mlflow_memory},
+            "requests": {
+                "cpu": "100m",
+                "memory": quantities.memory_share(storage.mlflow_memory, MEMORY_REQUEST_SHARE),
+                **placement.ephemeral_storage(place),
+            },
+            "limits": {"memory": storage.mlflow_memory, **placement.ephemeral_storage(place)},
         },
+        **_spread(storage),
+        **placement.chart_values(place),
         **_images(images, image),
         **_security(),
         **_auth(storage),
         **_backend(storage),
         **_artifacts(storage),
     }
+
+
+def _spread(storage: StorageOptions) -> dict[str, object]:
+    """Affinity of several servers: they run on different nodes where the scheduler can arrange it."""
+    if storage.mlflow_replicas == 1:
+        return {}
+    term = {
+        "topologyKey": placement.HOSTNAME,
+        "labelSelector": {"matchLabels": labels.selector(labels.MLFLOW)},
+    }
+    preferred = [{"weight": 100, "podAffinityTerm": term}]
+    return {"affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}}
 
 
 def _images(images: ImageOptions, image: str) -> dict[str, object]:

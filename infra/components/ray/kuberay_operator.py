@@ -11,8 +11,10 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from infra import charts, names
 from infra.charts import Crd
+from infra.components import placement
 from infra.config.chart import Chart
 from infra.config.image_options import ImageOptions
+from infra.config.scheduling import Placement
 from infra.images import references
 
 PATCH_FORCE: Final = "pulumi.com/patchForce"
@@ -32,6 +34,7 @@ class KuberayOperatorArgs:
     root: Path
     """Root of the project; a relative chart path starts there."""
     images: ImageOptions
+    placement: Placement
     remove_crds: bool
     """Whether a destroy deletes the CRDs, and with them every Ray cluster in the Kubernetes cluster."""
 
@@ -51,7 +54,7 @@ class KuberayOperator(pulumi.ComponentResource):
             name=names.OPERATOR,
             namespace=args.namespace,
             **args.chart.release_source(args.root),
-            values=values(args.images, watched_namespace=args.watched_namespace),
+            values=values(args.images, args.placement, watched_namespace=args.watched_namespace),
             skip_crds=True,  # Helm would install the CRDs once and never upgrade them
             atomic=False,  # a failed release stays for inspection, and the next `pulumi up` repairs it in place
             timeout=TIMEOUT_S,
@@ -71,7 +74,7 @@ def _register_crd(name: str, crd: Crd, opts: pulumi.ResourceOptions) -> pulumi.R
     )
 
 
-def values(images: ImageOptions, *, watched_namespace: pulumi.Input[str]) -> dict[str, object]:
+def values(images: ImageOptions, place: Placement, *, watched_namespace: pulumi.Input[str]) -> dict[str, object]:
     """Helm values: the operator watches one namespace and has rights in this namespace only."""
     repository, tag = references.split(references.operator(images))
     return {
@@ -86,7 +89,11 @@ def values(images: ImageOptions, *, watched_namespace: pulumi.Input[str]) -> dic
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "resources": {
-            "requests": {"cpu": "100m", "memory": "128Mi"},
-            "limits": {"cpu": "500m", "memory": "512Mi"},
+            "requests": {"cpu": "100m", "memory": "128Mi", **placement.ephemeral_storage(place)},
+            "limits": {"cpu": "500m", "memory": "512Mi", **placement.ephemeral_storage(place)},
         },
+        "labels": dict(place.labels),
+        "annotations": dict(place.annotations),
+        "env": [{"name": name, "value": value} for name, value in sorted(place.env.items())],
+        **placement.chart_values(place),
     }

@@ -10,6 +10,7 @@ import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes import meta
 
 from infra import labels, names
+from infra.components import budget
 from infra.components.mlflow.mlflow import Mlflow
 from infra.components.ray import ray_service_spec, serve_config
 from infra.components.ray.environment import environment
@@ -17,6 +18,7 @@ from infra.components.ray.ray_service_spec import RayServiceSpecArgs
 from infra.components.redis import Redis
 from infra.config.image_options import ImageOptions
 from infra.config.options import NO_SECRET, AppOptions, SizeOptions
+from infra.config.scheduling import SchedulingOptions
 from infra.credentials import SecretReference, kubernetes_secret, secret_value
 from infra.images import references
 
@@ -43,6 +45,7 @@ class RayServiceArgs:
     """Name of the RayService in the cluster, and prefix of its Services."""
     target: Literal["minikube", "cloud"]
     size: SizeOptions
+    scheduling: SchedulingOptions
     app: AppOptions
     images: ImageOptions
     image: pulumi.Input[str]
@@ -112,6 +115,15 @@ class RayService(pulumi.ComponentResource):
                 custom_timeouts=pulumi.CustomTimeouts(create=TIMEOUT, update=TIMEOUT, delete=TIMEOUT),
             ),
         )
+        budget.register(
+            f"{name}-workers-budget",
+            f"{args.ray_service_name}-workers",
+            namespace=args.namespace,
+            component=labels.RAY,
+            pods=ray_service_spec.initial_workers(args.size),
+            more_labels={"ray.io/node-type": "worker"},
+            opts=child_opts,
+        )
         self.register_outputs({})
 
 
@@ -130,5 +142,7 @@ def _spec_args(args: RayServiceArgs, secrets: Mapping[str, SecretReference]) -> 
         redis_has_password=args.redis.secret is not None,
         environment=environment(args.app, cpus=args.size.cpus, tracking_uri=args.mlflow.tracking_uri),
         checksums=checksums,
+        head=args.scheduling.of("head"),
+        workers=args.scheduling.of("workers"),
         serve_node_port=args.serve_node_port,
     )

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -12,11 +12,15 @@ import pulumi
 from pulumi_kubernetes import core, meta
 
 from infra import labels, names, versions
+from infra.components import placement
 from infra.components.ray import pod_security
 from infra.config import quantities
 from infra.config.options import SizeOptions
+from infra.config.scheduling import Placement
 from infra.credentials import from_secret
 
+GRACE_PERIOD_S: Final = 60
+"""Seconds between SIGTERM and SIGKILL. Ray drains a node for up to 30 s, and Serve's proxy stays for 30 s."""
 HEAD_PORTS: Final = {
     "gcs-server": names.GCS_PORT,
     "dashboard": names.DASHBOARD_PORT,
@@ -60,6 +64,10 @@ class RayServiceSpecArgs:
     checksums: Mapping[str, pulumi.Input[str]]
     """Digest of each Secret that the Ray containers read, by the Secret's name. A changed digest triggers an upgrade
     to a new Ray cluster."""
+    head: Placement = field(default_factory=Placement)
+    """Where the head runs, and what is added to its pod."""
+    workers: Placement = field(default_factory=Placement)
+    """The same for the workers."""
     serve_node_port: int | None = None
     """Node port of Serve, where access is by node ports."""
 
@@ -85,6 +93,11 @@ def build(args: RayServiceSpecArgs) -> dict[str, object]:
 def is_autoscaled(size: SizeOptions) -> bool:
     """Whether the number of workers can change."""
     return size.min_workers < size.max_workers
+
+
+def initial_workers(size: SizeOptions) -> int:
+    """Enough workers for every replica at the start; the autoscaler changes the number afterwards."""
+    return max(size.min_workers, size.replicas)
 
 
 def _cluster(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, object]:
@@ -113,45 +126,47 @@ def _cluster(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, object
 
 
 def _head_group(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, object]:
-    size = args.size
+    size, storage = args.size, placement.ephemeral_storage(args.head)
     container = core.v1.ContainerArgs(
         name="ray-head",
         image=args.image,
         image_pull_policy="IfNotPresent",
-        env=args.environment,
+        env=placement.environment(args.head, args.environment),
         ports=[core.v1.ContainerPortArgs(name=name, container_port=port) for name, port in HEAD_PORTS.items()],
         security_context=pod_security.container(),
         resources=core.v1.ResourceRequirementsArgs(
-            limits={"cpu": quantities.canonical(size.head_cpus), "memory": size.head_memory},
+            limits={"cpu": quantities.canonical(size.head_cpus), "memory": size.head_memory, **storage},
             requests={
                 "cpu": quantities.cpu_share(size.head_cpus, policy.head_cpu_request_share),
                 "memory": quantities.memory_share(size.head_memory, policy.request_share),
+                **storage,
             },
         ),
     )
     return {
         # Without CPUs, Ray schedules nothing on the head, so a lost head takes no replica with it.
         "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104  (token required)
-        "template": _pod_template(args, container, annotations=_checksum_annotations(args)),
+        "template": _pod_template(args, container, args.head, annotations={}),
     }
 
 
 def _worker_group(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, object]:
     size = args.size
-    gpus = {"nvidia.com/gpu": str(size.gpus)} if size.gpus else {}
+    more = {**({placement.GPU: str(size.gpus)} if size.gpus else {}), **placement.ephemeral_storage(args.workers)}
+    workers = args.workers.merge(Placement(tolerations=(placement.GPU_TOLERATION,))) if size.gpus else args.workers
     container = core.v1.ContainerArgs(
         name="ray-worker",
         image=args.image,
         image_pull_policy="IfNotPresent",
-        env=args.environment,
+        env=placement.environment(workers, args.environment),
         readiness_probe=_serve_probe(),
         security_context=pod_security.container(),
         resources=core.v1.ResourceRequirementsArgs(
-            limits={"cpu": quantities.canonical(str(size.cpus)), "memory": size.memory, **gpus},
+            limits={"cpu": quantities.canonical(str(size.cpus)), "memory": size.memory, **more},
             requests={
                 "cpu": quantities.cpu_share(str(size.cpus), policy.request_share),
                 "memory": quantities.memory_share(size.memory, policy.request_share),
-                **gpus,
+                **more,
             },
         ),
     )
@@ -159,33 +174,38 @@ def _worker_group(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, o
     bounds = {"manta/workers": f"{size.min_workers} to {size.max_workers}"}
     return {
         "groupName": names.WORKER_GROUP,
-        # Enough workers for every replica at the start; the autoscaler changes the number afterwards.
-        "replicas": max(size.min_workers, size.replicas),
+        "replicas": initial_workers(size),
         "minReplicas": size.min_workers,
         "maxReplicas": size.max_workers,
         "rayStartParams": {},
-        "template": _pod_template(args, container, annotations={**_checksum_annotations(args), **bounds}),
+        "template": _pod_template(args, container, workers, annotations=bounds),
     }
 
 
 def _pod_template(
-    args: RayServiceSpecArgs, container: core.v1.ContainerArgs, *, annotations: Mapping[str, pulumi.Input[str]]
+    args: RayServiceSpecArgs,
+    container: core.v1.ContainerArgs,
+    place: Placement,
+    *,
+    annotations: Mapping[str, pulumi.Input[str]],
 ) -> core.v1.PodTemplateSpecArgs:
     return core.v1.PodTemplateSpecArgs(
-        metadata=meta.v1.ObjectMetaArgs(labels=labels.selector(labels.RAY), annotations=annotations),
+        metadata=meta.v1.ObjectMetaArgs(
+            labels=place.labels | labels.selector(labels.RAY),
+            annotations={
+                **place.annotations,
+                **_checksum_annotations(args),
+                **placement.tolerations_digest(place),
+                **annotations,
+            },
+        ),
         spec=core.v1.PodSpecArgs(
+            **placement.pod_fields(place),
+            termination_grace_period_seconds=GRACE_PERIOD_S,
             security_context=pod_security.POD,
             containers=[container],
             image_pull_secrets=args.image_pull_secrets or None,
-            # Pods on one node fail together, so the scheduler spreads them over the nodes where it can.
-            topology_spread_constraints=[
-                core.v1.TopologySpreadConstraintArgs(
-                    max_skew=1,
-                    topology_key="kubernetes.io/hostname",
-                    when_unsatisfiable="ScheduleAnyway",
-                    label_selector=meta.v1.LabelSelectorArgs(match_labels=labels.selector(labels.RAY)),
-                )
-            ],
+            topology_spread_constraints=placement.spread(labels.RAY),
         ),
     )
 

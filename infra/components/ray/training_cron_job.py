@@ -12,8 +12,10 @@ import pulumi
 from pulumi_kubernetes import batch, core, meta
 
 from infra import labels, names
+from infra.components import placement
 from infra.components.ray import pod_security
 from infra.config.options import ScheduleOptions
+from infra.config.scheduling import Placement
 from infra.credentials import from_secret
 
 WORK_DIR: Final = "/work"
@@ -35,6 +37,7 @@ class TrainingCronJobArgs:
 
     namespace: pulumi.Input[str]
     schedule: ScheduleOptions
+    placement: Placement
     image: pulumi.Input[str]
     """The Ray image, which contains the `manta` command."""
     image_pull_secrets: Sequence[core.v1.LocalObjectReferenceArgs]
@@ -66,7 +69,9 @@ class TrainingCronJob(pulumi.ComponentResource):
 
 
 def _cron_job(args: TrainingCronJobArgs) -> batch.v1.CronJobSpecArgs:
-    metadata = meta.v1.ObjectMetaArgs(labels=labels.of(labels.SCHEDULE))
+    metadata = meta.v1.ObjectMetaArgs(
+        labels=args.placement.labels | labels.of(labels.SCHEDULE), annotations=args.placement.annotations or None
+    )
     return batch.v1.CronJobSpecArgs(
         schedule=args.schedule.train_schedule,
         time_zone=TIME_ZONE,
@@ -88,6 +93,7 @@ def _cron_job(args: TrainingCronJobArgs) -> batch.v1.CronJobSpecArgs:
 
 def _pod(args: TrainingCronJobArgs) -> core.v1.PodSpecArgs:
     return core.v1.PodSpecArgs(
+        **placement.pod_fields(args.placement),
         restart_policy="Never",
         termination_grace_period_seconds=GRACE_PERIOD_S,
         automount_service_account_token=False,
@@ -117,11 +123,12 @@ def _container(args: TrainingCronJobArgs) -> core.v1.ContainerArgs:
             core.v1.EnvVarArgs(name="MANTA_STACK", value=args.stack),
             core.v1.EnvVarArgs(name="MANTA_USER", value=names.SCHEDULE),
             core.v1.EnvVarArgs(name="RAY_AUTH_TOKEN", value_from=from_secret(names.RAY_SECRET, names.RAY_SECRET_KEY)),
+            *placement.environment(args.placement),
         ],
         security_context=pod_security.container(read_only_root_filesystem=True),
         resources=core.v1.ResourceRequirementsArgs(
-            requests={"cpu": "50m", "memory": "192Mi"},
-            limits={"memory": "512Mi"},
+            requests={"cpu": "50m", "memory": "192Mi", **placement.ephemeral_storage(args.placement)},
+            limits={"memory": "512Mi", **placement.ephemeral_storage(args.placement)},
         ),
         volume_mounts=[
             core.v1.VolumeMountArgs(name="work", mount_path=WORK_DIR),
