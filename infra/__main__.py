@@ -7,12 +7,13 @@ import pulumi
 
 from infra import cluster, endpoints, names, versions
 from infra.cluster import ClusterConnection
-from infra.components import network_policies
+from infra.components import network_flows
 from infra.components.access import Access, AccessArgs
 from infra.components.image_build import ImageBuild, ImageBuildArgs
 from infra.components.mlflow import values
 from infra.components.mlflow.mlflow import Mlflow, MlflowArgs
 from infra.components.namespaces import Namespaces, NamespacesArgs
+from infra.components.network_flows import FlowArgs
 from infra.components.network_policies import NetworkPolicies, NetworkPoliciesArgs
 from infra.components.ray.kuberay_operator import KuberayOperator, KuberayOperatorArgs
 from infra.components.ray.leftovers import Leftovers, LeftoversArgs
@@ -30,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 
 def main(stack: Settings, root: Path = ROOT) -> None:
     """Register the components of the stack, and export the outputs that a client needs."""
-    cluster.check_target(stack.cluster)
+    api_port = cluster.check_target(stack.cluster)
     ray_image, mlflow_image = _image_builds(stack, root)
     connection = cluster.connect(stack.cluster, after=[ray_image, mlflow_image])
     in_cluster = pulumi.ResourceOptions(providers=[connection.provider])
@@ -41,7 +42,7 @@ def main(stack: Settings, root: Path = ROOT) -> None:
         pulumi.ResourceOptions(providers=[connection.namespace_provider]),
     )
     workloads = namespaces.workloads
-    policies = NetworkPolicies("network-policies", _network_policies_args(stack, namespaces), in_cluster)
+    policies = NetworkPolicies("network-policies", _network_policies_args(stack, namespaces, api_port), in_cluster)
     operator = KuberayOperator("kuberay-operator", _operator_args(stack, namespaces, root), in_cluster)
     redis = Redis("redis", _redis_args(stack, workloads), in_cluster)
     mlflow = Mlflow("mlflow", _mlflow_args(stack, workloads, mlflow_image, root), in_cluster)
@@ -82,20 +83,28 @@ def _image_build(
     after: Sequence[pulumi.Resource] = (),
 ) -> ImageBuild:
     args = ImageBuildArgs(
-        content=content, images=stack.images, published=published, root=root, profile=stack.cluster.context
+        content=content,
+        images=stack.images,
+        published=published,
+        root=root,
+        profile=stack.cluster.context,
+        proxy=stack.network.proxy.environment(),
     )
     return ImageBuild(name, args, pulumi.ResourceOptions(depends_on=list(after)))
 
 
-def _network_policies_args(stack: Settings, namespaces: Namespaces) -> NetworkPoliciesArgs:
+def _network_policies_args(stack: Settings, namespaces: Namespaces, api_port: int | None) -> NetworkPoliciesArgs:
     namespace = stack.cluster.namespace
+    flow_args = FlowArgs(
+        namespace=namespace,
+        storage=stack.storage,
+        access=stack.access,
+        network=stack.network,
+        is_training_scheduled=bool(stack.schedule.train_schedule),
+        api_port=api_port,
+    )
     return NetworkPoliciesArgs(
-        flows=network_policies.flows(
-            namespace=namespace,
-            storage=stack.storage,
-            access=stack.access,
-            is_training_scheduled=bool(stack.schedule.train_schedule),
-        ),
+        flows=network_flows.flows(flow_args) if stack.network.network_policies else [],
         namespaces={
             namespace: namespaces.workloads,
             names.operator_namespace(namespace): namespaces.operator,
@@ -132,6 +141,7 @@ def _mlflow_args(stack: Settings, namespace: pulumi.Input[str], image: ImageBuil
         image=image.reference,
         username=stack.app.mlflow_username,
         password=stack.app.mlflow_password,
+        environment=stack.network.proxy.environment(),
         allowed_hosts=values.allowed_hosts(
             namespace=stack.cluster.namespace, public=endpoints.mlflow_public_hosts(stack.access)
         ),
@@ -156,6 +166,7 @@ def _ray_service_args(
         app=stack.app,
         images=stack.images,
         image=image.reference,
+        proxy=stack.network.proxy,
         serve_node_port=endpoints.serve_node_port(stack.access),
         redis=redis,
         mlflow=mlflow,

@@ -29,18 +29,22 @@ class ClusterConnection:
     """Content of the kubeconfig, secret; None means the kubeconfig files that kubectl reads."""
 
 
-def check_target(options: ClusterOptions) -> None:
+def check_target(options: ClusterOptions) -> int | None:
     """Refuse a wrong cluster before the program registers any resource.
+
+    Returns:
+        The port of the API server, or None if another stack provides the kubeconfig.
 
     Raises:
         TargetError: The context does not exist, or its cluster does not match `target`.
     """
     if options.cluster_stack:
-        return  # `_stack_kubeconfig` checks this kubeconfig as soon as the other stack's output is known
+        return None  # `_stack_kubeconfig` checks this kubeconfig as soon as the other stack's output is known
     text = options.kubeconfig.get_secret_value()
     documents = [kubeconfig.parse(text)] if text else kubeconfig.read(settings.kubeconfig_files())
     context = kubeconfig.find(documents, options.context)
     kubeconfig.check(context, target=options.target, also=options.local_contexts)
+    return context.port
 
 
 def connect(options: ClusterOptions, after: Sequence[pulumi.Resource] = ()) -> ClusterConnection:

@@ -1,6 +1,7 @@
 """A container image that the stack builds whenever the content of the image has changed."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ class ImageBuildArgs:
     """Root of the project."""
     profile: str
     """Minikube's profile, which is also the name of its context."""
+    proxy: Mapping[str, str]
+    """Environment variables of a proxy for the build."""
 
 
 class ImageBuild(pulumi.ComponentResource):
@@ -44,7 +47,9 @@ class ImageBuild(pulumi.ComponentResource):
             self.reference = content.reference(args.content, args.images, args.root)
             local.Command(
                 f"{name}-build",
-                create=content.build_command(args.content, args.images, args.root, profile=args.profile),
+                create=content.build_command(
+                    args.content, args.images, args.root, profile=args.profile, proxy=args.proxy
+                ),
                 dir=os.path.relpath(args.root),
                 logging=local.Logging.STDERR,
                 opts=pulumi.ResourceOptions(parent=self),

@@ -40,7 +40,7 @@ class ImageOptions(OptionGroup):
     )
     image_extras: tuple[Literal["xgboost", "lightgbm", "onnx"], ...] = Field(
         (),
-        examples=["[xgboost, onnx]"],
+        examples=[["xgboost", "onnx"]],
         description="Model formats whose packages are installed in the built Ray image: `xgboost`, `lightgbm`, `onnx`.",
     )
     image_registry: ImageReference = Field(

@@ -38,6 +38,14 @@ class Context:
     is_minikube: bool
     """Whether Minikube wrote the context."""
 
+    @property
+    def port(self) -> int | None:
+        """Port of the API server, or None if the URL names none."""
+        try:
+            return urlsplit(self.server).port
+        except ValueError:
+            return None
+
 
 def read(files: Iterable[Path]) -> list[YamlMapping]:
     """Parse each of the files that exists."""

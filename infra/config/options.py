@@ -39,6 +39,12 @@ class OptionGroup(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
+class NestedOptions(BaseModel):
+    """The value of a key of type object, or one item of an array of objects."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
 class ClusterOptions(OptionGroup):
     """The cluster that the stack deploys to."""
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -23,6 +24,27 @@ def quoted(value: object) -> str:
         return str(value).lower()
     text = json.dumps(value) if isinstance(value, (dict, list, tuple)) else str(value)
     return ("-- " if text.startswith("-") else "") + shlex.quote(text)
+
+
+def set_command(key: str, value: object) -> str:
+    """Command that sets a key. An array or an object is replaced as a whole, one command per value in it."""
+    if not isinstance(value, (dict, list, tuple)):
+        return f"pulumi config set {key} {quoted(value)}"
+    sets = [f"pulumi config set --path {shlex.quote(path)} {quoted(leaf)}" for path, leaf in _leaves(key, value)]
+    return " && ".join([f"pulumi config rm {key}", *sets])
+
+
+def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
+    """Yield each value in an array or an object that is no array or object, with its path."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            is_word = str(name).isidentifier()
+            yield from _leaves(f"{path}.{name}" if is_word else f'{path}["{name}"]', inner)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for index, inner in enumerate(value):
+            yield from _leaves(f"{path}[{index}]", inner)
+    else:
+        yield path, value
 
 
 def secret_command(key: str) -> str:

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from infra.config import checks
 from infra.config.image_options import ImageOptions
+from infra.config.network_options import NetworkOptions
 from infra.config.options import (
     AccessOptions,
     AppOptions,
@@ -24,7 +25,7 @@ from infra.config.options import (
     SizeOptions,
     StorageOptions,
 )
-from infra.config.problem import Problem, quoted, secret_command
+from infra.config.problem import Problem, quoted, secret_command, set_command
 from infra.config.scheduling import SchedulingOptions
 
 PROJECT: Final = "manta"
@@ -49,6 +50,7 @@ class Settings(BaseModel):
     access: AccessOptions
     app: AppOptions
     schedule: ScheduleOptions
+    network: NetworkOptions
 
 
 def load() -> Settings:
@@ -128,12 +130,16 @@ def _fields(group: type[OptionGroup]) -> Iterator[tuple[str, FieldInfo]]:
 
 def _value(field: FieldInfo, text: str) -> object:
     """Decode a value. Pulumi passes arrays and objects as JSON."""
-    if get_origin(field.annotation) in {tuple, dict}:
+    if get_origin(field.annotation) in {tuple, dict} or _is_model(field):
         try:
             return json.loads(text)
         except json.JSONDecodeError:
             return text
     return text
+
+
+def _is_model(field: FieldInfo) -> bool:
+    return isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
 
 
 def _is_secret(field: FieldInfo) -> bool:
@@ -155,13 +161,14 @@ def _invalid_value(group: type[OptionGroup], detail: object) -> Problem:
     if _is_secret(field):
         return Problem(key, f"given a secret; {message}", secret_command(key))
     if len(error["loc"]) > 1:
-        return _invalid_entry(key, error["loc"][1:], error["input"], message)
+        return _invalid_entry(field, error["loc"], error["input"], message)
     example = field.examples[0] if field.examples else field.get_default(call_default_factory=True)
-    return Problem(key, f"given {error['input']!r}; {message}", f"pulumi config set {key} {quoted(example)}")
+    return Problem(key, f"given {error['input']!r}; {message}", set_command(key, example))
 
 
-def _invalid_entry(key: str, location: tuple[str | int, ...], value: object, message: str) -> Problem:
+def _invalid_entry(field: FieldInfo, location: tuple[str | int, ...], value: object, message: str) -> Problem:
     """Describe a value inside of an array or an object, by its path."""
-    inside = [part for part in location if part != "[key]"]  # pydantic's mark of a refused key
-    path = key + "".join(f"[{part}]" if isinstance(part, int) else f'["{part}"]' for part in inside)
-    return Problem(path, f"given {value!r}; {message}", f"pulumi config rm --path {quoted(path)}")
+    key, *inside = [part for part in location if part != "[key]"]  # pydantic's mark of a refused key
+    path = str(key) + "".join(f"[{part}]" if isinstance(part, int) else f'["{part}"]' for part in inside)
+    command = set_command(str(key), field.examples[0]) if field.examples else f"pulumi config rm --path {quoted(path)}"
+    return Problem(path, f"given {value!r}; {message}", command)

@@ -43,41 +43,41 @@ def _shell_arguments(text: str) -> str:
     return text
 
 
-def _allowed(words: str) -> FieldInfo:
+def allowed(words: str) -> FieldInfo:
     """Annotate a type with its allowed values in words, for docs/reference/configuration.md."""
     field: FieldInfo = Field(json_schema_extra={"allowed": words})
     return field
 
 
-Quantity = Annotated[str, AfterValidator(_quantity), _allowed("a Kubernetes quantity above 0")]
+Quantity = Annotated[str, AfterValidator(_quantity), allowed("a Kubernetes quantity above 0")]
 """A Kubernetes quantity above 0, in its canonical form."""
 Secret = Annotated[
-    SecretStr, AfterValidator(_secret), _allowed(f"{SECRET_MIN_LENGTH} or more characters of `A-Z a-z 0-9 . _ ~ -`")
+    SecretStr, AfterValidator(_secret), allowed(f"{SECRET_MIN_LENGTH} or more characters of `A-Z a-z 0-9 . _ ~ -`")
 ]
 """A password or token. The key's description says what an empty value means."""
 RayServiceName = Annotated[
     str,
     StringConstraints(pattern=DNS_LABEL, max_length=names.KUBERAY_MAX_NAME),
-    _allowed(f"a DNS label, at most {names.KUBERAY_MAX_NAME} characters"),
+    allowed(f"a DNS label, at most {names.KUBERAY_MAX_NAME} characters"),
 ]
 NamespaceName = Annotated[
     str,
     StringConstraints(pattern=DNS_LABEL, max_length=names.MAX_NAMESPACE),
-    _allowed(f"a DNS label, at most {names.MAX_NAMESPACE} characters"),
+    allowed(f"a DNS label, at most {names.MAX_NAMESPACE} characters"),
 ]
-ObjectName = Annotated[str, StringConstraints(pattern=HOST, max_length=253), _allowed("a Kubernetes object name")]
+ObjectName = Annotated[str, StringConstraints(pattern=HOST, max_length=253), allowed("a Kubernetes object name")]
 """Name of a Kubernetes object. Empty: none."""
-Host = Annotated[str, StringConstraints(pattern=HOST, max_length=253), _allowed("a DNS name or an IPv4 address")]
+Host = Annotated[str, StringConstraints(pattern=HOST, max_length=253), allowed("a DNS name or an IPv4 address")]
 """A DNS name or an IPv4 address. Empty: none."""
-Address = Annotated[str, StringConstraints(pattern=ADDRESS), _allowed("HOST:PORT")]
+Address = Annotated[str, StringConstraints(pattern=ADDRESS), allowed("HOST:PORT")]
 """HOST:PORT. Empty: none."""
-ImageReference = Annotated[str, StringConstraints(pattern=IMAGE), _allowed("an image name or a registry path")]
+ImageReference = Annotated[str, StringConstraints(pattern=IMAGE), allowed("an image name or a registry path")]
 """A container image with its tag or digest. Empty: the default image."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=1, le=1000)]
-CronSchedule = Annotated[str, AfterValidator(cron.check), _allowed("five fields, or a macro such as `@daily`")]
+CronSchedule = Annotated[str, AfterValidator(cron.check), allowed("five fields, or a macro such as `@daily`")]
 """A cron schedule. Empty: none."""
-ShellArguments = Annotated[str, AfterValidator(_shell_arguments), _allowed("arguments, quoted as in a shell")]
+ShellArguments = Annotated[str, AfterValidator(_shell_arguments), allowed("arguments, quoted as in a shell")]
 """Command line arguments, quoted as in a shell."""
 Minutes = Annotated[int, Field(ge=1, le=10_080)]
 """Minutes, up to one week."""

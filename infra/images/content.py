@@ -6,7 +6,7 @@
 import hashlib
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -114,7 +114,9 @@ def base_image(images: ImageOptions) -> str:
     return images.base_image or f"{mirror}/{versions.PYTHON_IMAGE.repository}:{versions.PYTHON_IMAGE.tag}"
 
 
-def build_command(content: ImageContent, images: ImageOptions, root: Path, *, profile: str) -> str:
+def build_command(
+    content: ImageContent, images: ImageOptions, root: Path, *, profile: str, proxy: Mapping[str, str] | None = None
+) -> str:
     """Shell command that builds the image and makes it available to the cluster.
 
     Args:
@@ -122,6 +124,7 @@ def build_command(content: ImageContent, images: ImageOptions, root: Path, *, pr
         images: The options of the builder.
         root: Root of the project, where the command runs.
         profile: Minikube's profile, which is the name of its context.
+        proxy: Environment variables of a proxy for the build. They change neither the image nor its tag.
 
     Raises:
         ImageError: A source is missing.
@@ -133,7 +136,7 @@ def build_command(content: ImageContent, images: ImageOptions, root: Path, *, pr
         "{context}": ".",
         "{profile}": shlex.quote(profile),
         "{base}": shlex.quote(base_image(images)),
-        "{arguments}": _arguments(content, images, root),
+        "{arguments}": _arguments(content, images, root, proxy or {}),
     }
     for placeholder, part in parts.items():
         template = template.replace(placeholder, part)
@@ -152,7 +155,7 @@ def locked_version(content: ImageContent, root: Path) -> str:
     return pin[1]
 
 
-def _arguments(content: ImageContent, images: ImageOptions, root: Path) -> str:
+def _arguments(content: ImageContent, images: ImageOptions, root: Path, proxy: Mapping[str, str]) -> str:
     """Arguments of the Dockerfile. The shell reads the commit, so a new commit keeps the command."""
     inputs = " ".join(content.inputs)
     last_commit = f"git log -1 --format=%H -- {inputs} 2>/dev/null"
@@ -164,6 +167,7 @@ def _arguments(content: ImageContent, images: ImageOptions, root: Path) -> str:
     }
     if extras := _extras(content, images):
         arguments["EXTRAS"] = ",".join(extras)
+    arguments |= {name: shlex.quote(value) for name, value in proxy.items()}
     option = ARGUMENT.get(images.image_builder, "--build-arg ")
     return " ".join(f"{option}{key}={value}" for key, value in arguments.items())
 

@@ -79,9 +79,11 @@ def allowed_values(schema: Schema) -> str:
     """The allowed values of a key in words, with the first example."""
     if "enum" in schema:
         return code_list(schema["enum"])
-    if schema["type"] == "boolean":
+    if schema.get("type") == "boolean":
         return code_list(["true", "false"])
-    example = f"for example {code(schema['examples'][0])}" if "examples" in schema else ""
+    example = schema.get("examples", [""])[0]
+    example_text = example if isinstance(example, str) else json.dumps(example)
+    example_words = f"for example {code(example_text)}" if example_text else ""
     words = schema.get("allowed", "") or interval(schema.get("minimum"), schema.get("maximum"))
     pattern = f"matches {code(schema['pattern'])}" if "pattern" in schema and not words else ""
-    return "; ".join(filter(None, [words, pattern, example]))
+    return "; ".join(filter(None, [words, pattern, example_words]))

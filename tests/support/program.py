@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 
 from infra.__main__ import main
-from infra.components import network_policies
-from infra.components.network_policies import Flow
+from infra.components import network_flows
+from infra.components.network_flows import Flow, FlowArgs
 from infra.config import settings
 from infra.config.settings import Settings
 from tests.support import engine
@@ -46,7 +46,7 @@ OTHER_NAMES = {
 SERVERS = {
     "minikube": "https://192.168.49.2:8443",
     "manta-prod": "https://prod.example.com",
-    "loopback": "https://127.0.0.1:6443",
+    "loopback": "https://127.0.0.1:16443",
     "private": "https://10.77.0.2:6443",
 }
 """API server of each context."""
@@ -75,12 +75,14 @@ def parsed(stack: str = "dev", /, **changes: object) -> Settings:
 def flows_of(stack: str = "dev", /, **changes: object) -> list[Flow]:
     """Flows that the network policies of a stack allow."""
     parsed_settings = parsed(stack, **changes)
-    return network_policies.flows(
+    args = FlowArgs(
         namespace=parsed_settings.cluster.namespace,
         storage=parsed_settings.storage,
         access=parsed_settings.access,
+        network=parsed_settings.network,
         is_training_scheduled=bool(parsed_settings.schedule.train_schedule),
     )
+    return network_flows.flows(args)
 
 
 def crd(name: str, version: str = "1") -> JsonObject:

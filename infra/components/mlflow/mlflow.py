@@ -1,6 +1,6 @@
 """MLflow: the tracking server and model registry, as a Helm release of the community chart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -40,6 +40,8 @@ class MlflowArgs:
     """Name of the administrator."""
     password: SecretStr
     """Password of the administrator; empty generates one."""
+    environment: Mapping[str, str]
+    """Further environment variables of the server."""
     allowed_hosts: Sequence[str]
     """`Host` headers that the server accepts."""
 
@@ -79,6 +81,7 @@ class Mlflow(pulumi.ComponentResource):
                 args.images,
                 args.placement,
                 image=args.image,
+                environment=args.environment,
                 allowed_hosts=args.allowed_hosts,
                 checksums=[secret.checksum for secret in secrets],
             ),

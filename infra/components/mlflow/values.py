@@ -1,6 +1,6 @@
 """Helm values of the community MLflow chart. They refer to Secrets by name and contain no secret."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pulumi
@@ -57,6 +57,7 @@ def values(
     place: Placement,
     *,
     image: str,
+    environment: Mapping[str, str],
     allowed_hosts: Sequence[str],
     checksums: Sequence[pulumi.Input[str]],
 ) -> dict[str, object]:
@@ -67,6 +68,7 @@ def values(
         images: Mirror and replacements for the images of the chart's init containers.
         place: Where the server runs, and what is added to its pods.
         image: Image of the server.
+        environment: Further environment variables of the server.
         allowed_hosts: `Host` headers that the server accepts.
         checksums: Digests of the Secrets that the server reads when it starts.
     """
@@ -78,7 +80,7 @@ def values(
         "extraArgs": {"workers": str(workers(storage.mlflow_memory))},
         # The job runner and its consumers are one Python process each, 1 GiB in total; manta uses none of their
         # features.
-        "extraEnvVars": {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **place.env},
+        "extraEnvVars": {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **environment, **place.env},
         "podAnnotations": {
             **place.annotations,
             **{f"manta/auth-checksum-{number}": checksum for number, checksum in enumerate(checksums)},

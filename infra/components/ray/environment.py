@@ -1,5 +1,6 @@
 """The environment variables of every Ray container."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import pulumi
@@ -14,13 +15,16 @@ MAX_PROXY_THREADS: Final = 4
 """Largest number of threads of a worker's HAProxy, which is Ray's default."""
 
 
-def environment(app: AppOptions, *, cpus: int, tracking_uri: pulumi.Input[str]) -> list[core.v1.EnvVarArgs]:
+def environment(
+    app: AppOptions, *, cpus: int, tracking_uri: pulumi.Input[str], proxy: Mapping[str, str]
+) -> list[core.v1.EnvVarArgs]:
     """Environment variables of the head and of the workers.
 
     Args:
         app: The registered model, the default data set, whether example rows are shown, and whether models are signed.
         cpus: CPUs of a worker.
         tracking_uri: Address of MLflow inside the cluster.
+        proxy: Environment variables of a proxy.
     """
     values = {
         "MLFLOW_TRACKING_URI": tracking_uri,
@@ -46,6 +50,7 @@ def environment(app: AppOptions, *, cpus: int, tracking_uri: pulumi.Input[str]) 
         haproxy_errors.VARIABLE: haproxy_errors.balance_setting(),
         "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": names.MIDDLEWARE_IMPORT_PATH,
         "RAY_USAGE_STATS_ENABLED": "0",
+        **proxy,
     }
     secret_keys = {
         "MLFLOW_TRACKING_USERNAME": (names.MLFLOW_SECRET, names.USERNAME_KEY),

@@ -18,6 +18,7 @@ from infra.components.ray.ray_service_spec import RayServiceSpecArgs
 from infra.components.redis import Redis
 from infra.config.image_options import ImageOptions
 from infra.config.options import NO_SECRET, AppOptions, SizeOptions
+from infra.config.proxy import ProxyOptions
 from infra.config.scheduling import SchedulingOptions
 from infra.credentials import SecretReference, kubernetes_secret, secret_value
 from infra.images import references
@@ -50,6 +51,7 @@ class RayServiceArgs:
     images: ImageOptions
     image: pulumi.Input[str]
     """Image of Ray."""
+    proxy: ProxyOptions
     serve_node_port: int | None
     """Node port of Serve, where access is by node ports."""
     redis: Redis
@@ -140,7 +142,9 @@ def _spec_args(args: RayServiceArgs, secrets: Mapping[str, SecretReference]) -> 
         serve_config=serve_config.build(args.app, args.size),
         redis_address=args.redis.address,
         redis_has_password=args.redis.secret is not None,
-        environment=environment(args.app, cpus=args.size.cpus, tracking_uri=args.mlflow.tracking_uri),
+        environment=environment(
+            args.app, cpus=args.size.cpus, tracking_uri=args.mlflow.tracking_uri, proxy=args.proxy.environment()
+        ),
         checksums=checksums,
         head=args.scheduling.of("head"),
         workers=args.scheduling.of("workers"),

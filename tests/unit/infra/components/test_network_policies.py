@@ -1,11 +1,15 @@
 """Network policies: which flows they allow, and that they deny all other traffic."""
 
+import ipaddress
+
 import pytest
 
-from infra.components.network_policies import Peer, policies
+from infra.components import network_flows
+from infra.components.network_flows import FlowArgs, Peer
+from infra.components.network_policies import policies
 from tests.support.engine import object_name
 from tests.support.json_object import JsonObject
-from tests.support.program import Program, flows_of
+from tests.support.program import Program, flows_of, parsed
 
 NETWORK_POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 LOCAL_FLOWS = {
@@ -18,6 +22,9 @@ LOCAL_FLOWS = {
     "ray > dns 53",
     "mlflow > dns 53",
     "operator > dns 53",
+    "ray > openshift-dns 5353",
+    "mlflow > openshift-dns 5353",
+    "operator > openshift-dns 5353",
 }
 
 
@@ -93,12 +100,95 @@ def test_redis_accepts_connections_from_ray_only_and_opens_none(program: Program
     ]
 
 
-def test_dns_is_allowed_over_both_protocols_and_to_the_cache_of_the_node(program: Program) -> None:
-    egress = specs(program)["manta", "mlflow"]["egress"]
+def dns_rule(program: Program, **changes: object) -> JsonObject:
+    """Rule of MLflow's policy for DNS."""
+    policies = {object_name(item): item.inputs["spec"] for item in program.deploy(**changes).of_type(NETWORK_POLICY)}
+    rules = policies["mlflow"]["egress"]
+    return next(rule for rule in rules if {"port": 53, "protocol": "UDP"} in rule["ports"])
 
-    dns = next(rule for rule in egress if {"port": 53, "protocol": "UDP"} in rule["ports"])
-    assert {"port": 53, "protocol": "TCP"} in dns["ports"]
-    assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in dns["to"]
+
+def blocks(rule: JsonObject) -> list[str]:
+    return [peer["ipBlock"]["cidr"] for peer in rule["to"] if "ipBlock" in peer]
+
+
+def test_dns_is_allowed_over_both_protocols_to_the_pods_and_to_every_private_address(program: Program) -> None:
+    rule = dns_rule(program)
+
+    assert {"port": 53, "protocol": "TCP"} in rule["ports"]
+    assert "kube-system" in str(rule["to"][0]["namespaceSelector"])
+    ranges = [ipaddress.ip_network(cidr) for cidr in blocks(rule)]
+    for address in ("169.254.20.10", "169.254.169.254", "10.77.0.2", "192.168.1.1", "172.20.0.10", "100.64.0.10"):
+        assert any(ipaddress.ip_address(address) in range_ for range_ in ranges), address
+    assert not any(ipaddress.ip_address("8.8.8.8") in range_ for range_ in ranges)
+
+
+def test_dns_cidrs_replace_the_private_addresses(program: Program) -> None:
+    assert blocks(dns_rule(program, dnsCidrs=["192.0.2.53/32"])) == ["192.0.2.53/32"]
+
+
+def test_a_stack_without_network_policies_registers_none(program: Program) -> None:
+    assert program.deploy(networkPolicies=False).of_type(NETWORK_POLICY) == []
+
+
+def test_extra_egress_opens_the_named_ports_of_a_range_for_the_named_pods() -> None:
+    rules = [
+        {"cidr": "10.1.0.0/16", "ports": [9000, 9001], "from": ["mlflow"]},
+        {"cidr": "10.2.0.0/16", "protocol": "UDP"},
+    ]
+
+    assert flow_texts(extraEgress=rules) - LOCAL_FLOWS == {
+        "mlflow > 10.1.0.0/16 9000,9001",
+        "mlflow > 10.2.0.0/16 any",
+        "ray > 10.2.0.0/16 any",
+    }
+
+
+def test_extra_egress_reaches_only_its_range(program: Program) -> None:
+    rules = [{"cidr": "10.1.0.0/16", "ports": [9000], "from": ["operator"]}]
+    policies = {object_name(item): item for item in program.deploy(extraEgress=rules).of_type(NETWORK_POLICY)}
+
+    assert policies["operator"].inputs["spec"]["egress"][-1] == {
+        "to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}],
+        "ports": [{"port": 9000, "protocol": "TCP"}],
+    }
+
+
+def test_a_proxy_is_reached_on_its_port() -> None:
+    proxy = {"http": "http://proxy.example.com:3128", "https": "http://proxy.example.com:3128"}
+
+    assert flow_texts(proxy=proxy) - LOCAL_FLOWS == {"ray > anywhere 3128", "mlflow > anywhere 3128"}
+
+
+def test_the_monitoring_namespace_reads_metrics_and_nothing_else() -> None:
+    assert flow_texts(monitoringNamespace="monitoring") - LOCAL_FLOWS == {
+        "monitoring > ray 8080,9101,44217,44227",
+        "monitoring > mlflow 5000",
+        "monitoring > operator 8080",
+    }
+
+
+@pytest.mark.parametrize(("port", "expected"), [(16443, "443,6443,8443,16443"), (6443, "443,6443,8443")])
+def test_the_port_of_the_api_server_comes_from_the_kubeconfig(port: int, expected: str) -> None:
+    stack = parsed()
+    args = FlowArgs(
+        namespace="manta",
+        storage=stack.storage,
+        access=stack.access,
+        network=stack.network,
+        is_training_scheduled=False,
+        api_port=port,
+    )
+
+    ports = {",".join(map(str, flow.ports)) for flow in network_flows.flows(args) if flow.source.name == "operator"}
+
+    assert expected in ports
+
+
+def test_the_program_reads_the_port_of_the_api_server(program: Program) -> None:
+    record = program.deploy(context="loopback")
+
+    policies = {object_name(item): item.inputs["spec"] for item in record.of_type(NETWORK_POLICY)}
+    assert {"port": 16443, "protocol": "TCP"} in policies["operator"]["egress"][1]["ports"]
 
 
 def test_the_pods_have_the_labels_that_the_policies_select(program: Program) -> None:

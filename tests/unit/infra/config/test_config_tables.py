@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import yaml
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 from infra.config import settings
@@ -21,6 +21,8 @@ def kind(field: FieldInfo) -> str:
     origin = get_origin(field.annotation)
     if origin is Literal:
         return "string"
+    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        return "object"
     return KINDS[origin or field.annotation]  # type: ignore[index] # every key has one of these types
 
 
@@ -28,7 +30,15 @@ def default(field: FieldInfo) -> Any:  # noqa: ANN401 - a default of any type
     value = field.get_default(call_default_factory=True)
     if isinstance(value, SecretStr):
         return value.get_secret_value()
+    if isinstance(value, BaseModel):
+        return value.model_dump(by_alias=True, exclude_defaults=True)
     return list(value) if isinstance(value, tuple) else value
+
+
+def item_kind(field: FieldInfo) -> str:
+    """Type of the items of an array."""
+    item = get_args(field.annotation)[0]
+    return "object" if isinstance(item, type) and issubclass(item, BaseModel) else "string"
 
 
 def declared() -> dict[str, JsonObject]:
@@ -52,7 +62,7 @@ def test_pulumi_yaml_declares_type_default_and_description_of_each_key() -> None
     for key, field in settings.keys().items():
         expected = {"type": kind(field), "description": field.description, "default": default(field)}
         if kind(field) == "array":
-            expected["items"] = {"type": "string"}
+            expected["items"] = {"type": item_kind(field)}
         assert keys[key] == expected, key
 
 

@@ -17,6 +17,7 @@ def values_of(stack: str = "dev", /, **changes: object) -> JsonObject:
         settings.images,
         settings.scheduling.of("mlflow"),
         image="registry.example.com/mlflow:1",
+        environment={},
         allowed_hosts=values.allowed_hosts(
             namespace=settings.cluster.namespace, public=endpoints.mlflow_public_hosts(settings.access)
         ),

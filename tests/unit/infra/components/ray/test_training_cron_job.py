@@ -108,7 +108,11 @@ def test_it_connects_to_the_dashboard_and_to_dns_only() -> None:
     def flow_texts(**changes: object) -> set[str]:
         return {f"{flow.source.name} > {flow.destination.name} {flow.ports}" for flow in flows_of(**changes)}
 
-    assert flow_texts(**NIGHTLY) - flow_texts() == {"schedule > ray (8265,)", "schedule > dns (53,)"}
+    assert flow_texts(**NIGHTLY) - flow_texts() == {
+        "schedule > ray (8265,)",
+        "schedule > dns (53,)",
+        "schedule > openshift-dns (5353,)",
+    }
     assert flow_texts() <= flow_texts(**NIGHTLY)
 
 

@@ -1,0 +1,173 @@
+"""The connections that the platform needs, as a table of flows. `network_policies.py` allows exactly these."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from infra import labels, names
+from infra.config.network_options import NetworkOptions
+from infra.config.options import AccessOptions, StorageOptions
+
+API_PORTS: Final = (443, 6443, 8443)
+"""Ports of the API server: its Service, kubeadm and Minikube. No selector matches the address of the API server."""
+DNS_PORTS: Final = (53,)
+OPENSHIFT_DNS_PORTS: Final = (5353,)
+"""Port of OpenShift's DNS pods. Policies see the port of a pod, not the port of its Service."""
+WEB_PORTS: Final = (443,)
+RAY_METRICS_PORTS: Final = (8080, 9101, 44217, 44227)
+"""Metrics of Ray, HAProxy, the autoscaler and the dashboard."""
+OPERATOR_METRICS_PORTS: Final = (8080,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """One end of a flow: pods, addresses, or both. Without a namespace and addresses it is any address."""
+
+    name: str
+    namespace: str = ""
+    pods: tuple[tuple[str, str], ...] = ()
+    """Labels of the pods; empty means all pods of the namespace."""
+    is_managed: bool = True
+    """Whether this stack writes a network policy for the peer."""
+    cidrs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """Connections from one peer to another."""
+
+    source: Peer
+    destination: Peer
+    ports: tuple[int, ...]
+    """Empty means every port."""
+    protocols: tuple[str, ...] = ("TCP",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowArgs:
+    """What decides which flows the platform needs."""
+
+    namespace: str
+    """Namespace of the workloads."""
+    storage: StorageOptions
+    """Where Ray and MLflow keep their state."""
+    access: AccessOptions
+    """How clients outside of the cluster reach the platform."""
+    network: NetworkOptions
+    is_training_scheduled: bool
+    """Whether a CronJob submits training jobs."""
+    api_port: int | None = None
+    """Port of the API server in the kubeconfig, if the program knows it before it deploys."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Peers:
+    """The ends of the flows of one stack."""
+
+    ray: Peer
+    redis: Peer
+    mlflow: Peer
+    operator: Peer
+    submitters: tuple[Peer, ...]
+    """The CronJob that submits training jobs, if there is one."""
+
+
+ANYWHERE: Final = Peer(name="anywhere", is_managed=False)
+
+
+def flows(args: FlowArgs) -> list[Flow]:
+    """Every flow of the platform."""
+    peers = _peers(args)
+    api_ports = tuple(sorted({*API_PORTS, *([args.api_port] if args.api_port else [])}))
+    to_ray = (names.DASHBOARD_PORT, names.SERVE_PORT)
+    to_mlflow = (names.MLFLOW_PORT,)
+    table = [
+        Flow(source=peers.ray, destination=peers.ray, ports=()),  # Ray picks its ports at run time
+        Flow(source=peers.ray, destination=peers.mlflow, ports=to_mlflow),
+        Flow(source=peers.ray, destination=ANYWHERE, ports=api_ports),  # the autoscaler, and data sets from URLs
+        Flow(source=peers.operator, destination=peers.ray, ports=to_ray),
+        Flow(source=peers.operator, destination=ANYWHERE, ports=api_ports),
+        _to_redis(args.storage, peers),
+        *_from_mlflow(args.storage, peers),
+        *(Flow(source=peer, destination=peers.ray, ports=(names.DASHBOARD_PORT,)) for peer in peers.submitters),
+        *_dns(args.network, peers),
+        *_monitoring(args.network, peers),
+        *_proxy(args.network, peers),
+        *_extra(args.network, peers),
+    ]
+    for client in _clients(args.access):
+        table.append(Flow(source=client, destination=peers.ray, ports=to_ray))
+        table.append(Flow(source=client, destination=peers.mlflow, ports=to_mlflow))
+    return table
+
+
+def _peers(args: FlowArgs) -> _Peers:
+    ray, redis, mlflow, schedule = (
+        Peer(name=name, namespace=args.namespace, pods=tuple(sorted(labels.selector(name).items())))
+        for name in (labels.RAY, labels.REDIS, labels.MLFLOW, labels.SCHEDULE)
+    )
+    return _Peers(
+        ray=ray,
+        redis=redis,
+        mlflow=mlflow,
+        operator=Peer(name="operator", namespace=names.operator_namespace(args.namespace)),
+        submitters=(schedule,) if args.is_training_scheduled else (),
+    )
+
+
+def _to_redis(storage: StorageOptions, peers: _Peers) -> Flow:
+    if storage.redis == "external":
+        port = int(storage.redis_address.rpartition(":")[2])
+        return Flow(source=peers.ray, destination=ANYWHERE, ports=(port,))
+    return Flow(source=peers.ray, destination=peers.redis, ports=(names.REDIS_PORT,))
+
+
+def _from_mlflow(storage: StorageOptions, peers: _Peers) -> Iterator[Flow]:
+    if storage.mlflow_backend == "postgres":
+        yield Flow(source=peers.mlflow, destination=ANYWHERE, ports=(storage.postgres_port,))
+    if storage.artifact_root != "volume":
+        yield Flow(source=peers.mlflow, destination=ANYWHERE, ports=WEB_PORTS)
+
+
+def _dns(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:
+    """Requests for names: to DNS pods, and to addresses where DNS runs on the nodes or belongs to the cloud."""
+    dns = Peer(name="dns", namespace="kube-system", is_managed=False, cidrs=network.dns_cidrs)
+    openshift_dns = Peer(name="openshift-dns", namespace="openshift-dns", is_managed=False)
+    protocols = ("UDP", "TCP")
+    for source in (peers.ray, peers.mlflow, peers.operator, *peers.submitters):
+        yield Flow(source=source, destination=dns, ports=DNS_PORTS, protocols=protocols)
+        yield Flow(source=source, destination=openshift_dns, ports=OPENSHIFT_DNS_PORTS, protocols=protocols)
+
+
+def _monitoring(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:
+    if network.monitoring_namespace:
+        monitoring = Peer(name="monitoring", namespace=network.monitoring_namespace, is_managed=False)
+        yield Flow(source=monitoring, destination=peers.ray, ports=RAY_METRICS_PORTS)
+        yield Flow(source=monitoring, destination=peers.mlflow, ports=(names.MLFLOW_PORT,))
+        yield Flow(source=monitoring, destination=peers.operator, ports=OPERATOR_METRICS_PORTS)
+
+
+def _proxy(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:
+    if network.proxy.ports:
+        yield Flow(source=peers.ray, destination=ANYWHERE, ports=network.proxy.ports)
+        yield Flow(source=peers.mlflow, destination=ANYWHERE, ports=network.proxy.ports)
+
+
+def _extra(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:
+    """The flows of `extraEgress`. A rule for a CronJob that does not exist has no effect."""
+    sources = {peer.name: peer for peer in (peers.ray, peers.mlflow, peers.operator, *peers.submitters)}
+    for rule in network.extra_egress:
+        destination = Peer(name=rule.cidr, is_managed=False, cidrs=(rule.cidr,))
+        for source in rule.sources:
+            if source in sources:
+                yield Flow(
+                    source=sources[source], destination=destination, ports=rule.ports, protocols=(rule.protocol,)
+                )
+
+
+def _clients(access: AccessOptions) -> Iterator[Peer]:
+    """Peers outside of the platform. A port-forward enters a pod from its node, which no policy blocks."""
+    if access.access == "ingress":
+        yield Peer(name="ingress", namespace=access.ingress_namespace, is_managed=False)
+    if access.access == "nodePort":
+        yield ANYWHERE
