@@ -50,8 +50,6 @@ class Destination:
     """Pulumi stack of the platform."""
     is_local: bool = False
     """Whether its jobs see this machine's files and use this Python environment."""
-    model_name: str = ""
-    """Registered model that the platform serves; empty if only the environment can name it."""
     tunnels: Mapping[str, Tunnel] = field(default_factory=dict)
     """Tunnel to each part that is reachable through a tunnel only."""
     context: str = ""
@@ -190,6 +188,7 @@ def from_stack(outputs: StackOutputs, *, stack: str = "") -> Destination:
         endpoints=Endpoints(
             **{f"{part}_url": url for part, url in urls.items()},
             route_prefix=route_prefix,
+            model_name=outputs.model_name,
             ray_token=outputs.ray_token.get_secret_value(),
             serve_token=outputs.serve_token.get_secret_value(),
             mlflow_user=outputs.mlflow_username,
@@ -197,7 +196,6 @@ def from_stack(outputs: StackOutputs, *, stack: str = "") -> Destination:
         ),
         name=f"{outputs.ray_dashboard_url} (stack {outputs.stack or stack or 'selected'})",
         stack=outputs.stack or stack,
-        model_name=outputs.model_name,
         tunnels={
             tunnel.name: tunnel
             for tunnel in outputs.forwards

@@ -1,4 +1,4 @@
-"""Addresses and credentials of the platform: from the environment, else from `.manta/`, else the default ports."""
+"""Addresses, credentials and model of the platform: from the environment, else from `.manta/`, else the defaults."""
 
 from pathlib import Path
 from typing import Final, Self
@@ -16,7 +16,7 @@ ADDRESSES_FILE: Final = "platform.json"
 
 
 class Endpoints(BaseModel):
-    """Addresses of a running platform, and the credentials for them."""
+    """Addresses of a running platform, the credentials for them, and the model that it serves."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -26,6 +26,8 @@ class Endpoints(BaseModel):
     """Ray Serve's HTTP address, without the route prefix."""
     route_prefix: str = names.ROUTE_PREFIX
     """Path of the application's HTTP API, empty if it is the root."""
+    model_name: str = ""
+    """Registered model that the service serves; empty if only the environment can name it."""
     ray_token: str = ""
     serve_token: str = ""
     mlflow_user: str = ""
@@ -97,8 +99,8 @@ class Endpoints(BaseModel):
         return endpoints.model_copy(update={"ray_token": token, "serve_token": token})
 
     def write(self, state_folder: Path) -> None:
-        """Save the addresses for later commands; the credentials are not saved."""
-        addresses = self.model_dump_json(include={"ray_url", "mlflow_url", "serve_url"}, indent=2)
+        """Save the addresses and the model's name for later commands; the credentials are not saved."""
+        addresses = self.model_dump_json(include={"ray_url", "mlflow_url", "serve_url", "model_name"}, indent=2)
         (state_folder / ADDRESSES_FILE).write_text(addresses + "\n")
 
 

@@ -6,6 +6,7 @@ registers it.
 
 import logging
 import time
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Final
@@ -175,19 +176,22 @@ def _log_dataset(dataset: Dataset) -> None:
     is_file_or_url = "://" in dataset.source or sources.is_local_file(dataset.source)
     target_name = str(dataset.rows.target.name)
     table = dataset.rows.features.assign(**{target_name: dataset.rows.target})
-    mlflow.log_input(
-        from_pandas(
-            table,
-            # MLflow knows Azure's URLs by their scheme with TLS only, which means the same to pyarrow.
-            source=dataset.source.replace("abfs://", "abfss://", 1)
-            if is_file_or_url
-            else CodeDatasetSource(tags={"function": dataset.source}),
-            targets=target_name,
-            name=dataset.name,
-            digest=dataset.fingerprint[:DIGEST_LENGTH],
-        ),
-        context="training",
-    )
+    with warnings.catch_warnings():
+        # This schema describes the data. The signature of the model says which columns may miss values.
+        warnings.filterwarnings("ignore", "Hint: Inferred schema contains integer", UserWarning)
+        mlflow.log_input(
+            from_pandas(
+                table,
+                # MLflow knows Azure's URLs by their scheme with TLS only, which means the same to pyarrow.
+                source=dataset.source.replace("abfs://", "abfss://", 1)
+                if is_file_or_url
+                else CodeDatasetSource(tags={"function": dataset.source}),
+                targets=target_name,
+                name=dataset.name,
+                digest=dataset.fingerprint[:DIGEST_LENGTH],
+            ),
+            context="training",
+        )
 
 
 def run(options: TrainOptions) -> None:

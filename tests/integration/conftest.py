@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from mlflow import MlflowClient
 
+from app import names
+from tests.support import registered_versions
 from tests.support.local import LocalFolder, RunningPlatform
 
 
@@ -27,3 +30,17 @@ def api(platform: RunningPlatform, local: LocalFolder) -> Iterator[httpx.Client]
     endpoints = local.endpoints
     with httpx.Client(base_url=endpoints.api_url, headers=endpoints.serve_headers, timeout=60) as client:
         yield client
+
+
+@pytest.fixture
+def no_champion(platform: RunningPlatform, local: LocalFolder) -> Iterator[None]:
+    """No champion in MLflow during the test. The platform serves its own version again afterwards."""
+    assert platform.process.poll() is None, platform.output
+
+    def load(version: str) -> None:
+        process = local.run("load", "--version", version)
+        assert process.returncode == 0, process.stderr
+
+    registry = MlflowClient(tracking_uri=local.endpoints.mlflow_url)
+    with registered_versions.no_champion(registry, load, model=names.MODEL_NAME):
+        yield

@@ -30,11 +30,6 @@ class Case:
     target: str
     space: str
 
-    @property
-    def name(self) -> str:
-        """Name of the registered model."""
-        return self.model.replace("_", "-")
-
     def rows(self) -> pd.DataFrame:
         """`ROW_COUNT` rows of the data, drawn with replacement, without the target."""
         rows: pd.DataFrame = getattr(data, self.data)().drop(columns=self.target)
@@ -47,6 +42,8 @@ CASES = {
     "boosting": Case("boosting", "cells", "target", '{"max_leaf_nodes": [7, 31]}'),
     "stacked": Case("stacked", "wine", "target", '{"C": [0.5, 2.0]}'),
 }
+OWN_CLASS = Case("own_transformer", "diabetes", "target", '{"alpha": [0.1, 1.0]}')
+"""A model with a class of the user, which needs a platform that allows pickles."""
 
 
 def train(case: Case, project: Path, endpoints: Endpoints, environment: Mapping[str, str]) -> JsonObject:
@@ -54,7 +51,7 @@ def train(case: Case, project: Path, endpoints: Endpoints, environment: Mapping[
     shutil.copytree(Path(data.__file__).parent, project, ignore=shutil.ignore_patterns("__pycache__"))
     getattr(data, case.data)().to_parquet(project / "rows.parquet")
     source = ["--model", f"models.py:{case.model}", "--data", "rows.parquet", "--target", case.target]
-    search = ["--trials", "2", "--folds", "2", "--space", case.space, "--name", case.name]
+    search = ["--trials", "2", "--folds", "2", "--space", case.space]
     ray = ["--address", endpoints.ray_url, "--token", endpoints.ray_token]
     process = subprocess.run(
         [MANTA, "train", *source, *search, *ray],

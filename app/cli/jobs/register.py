@@ -67,6 +67,6 @@ def register(
             set_mlflow_credentials(endpoints.mlflow_user, endpoints.mlflow_password)
         update = {
             "mlflow_tracking_uri": endpoints.mlflow_url,
-            "model_name": name or platform.model_name or settings().model_name,
+            "model_name": name or endpoints.model_name or settings().model_name,
         }
         registration.print_result(existing_model.register(options, settings().model_copy(update=update)))

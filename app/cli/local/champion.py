@@ -9,9 +9,9 @@ from typing import Final
 import httpx
 
 from app import names
+from app.cli.endpoints import Endpoints
 from app.cli.json_object import JsonObject
 from app.models.fitted_release import check_fitted_release
-from app.settings import settings
 
 REQUEST_TIMEOUT_S: Final = 180.0
 """Timeout of a request to an MLflow server that has just started."""
@@ -25,10 +25,10 @@ SKLEARN_VERSION: Final = re.compile(r"^ +sklearn_version: *['\"]?([0-9][^'\"\s]*
 """Line of the file `MLmodel` with the version of scikit-learn that fitted the model."""
 
 
-async def find_version(mlflow_url: str) -> str | None:
+async def find_version(endpoints: Endpoints) -> str | None:
     """Look up the number of the champion; None if there is no champion yet."""
-    async with httpx.AsyncClient(base_url=mlflow_url, timeout=REQUEST_TIMEOUT_S) as client:
-        query = {"name": settings().model_name, "alias": names.CHAMPION}
+    async with httpx.AsyncClient(base_url=endpoints.mlflow_url, timeout=REQUEST_TIMEOUT_S) as client:
+        query = {"name": endpoints.model_name, "alias": names.CHAMPION}
         response = await client.get(f"{API}/registered-models/alias", params=query)
     if not response.is_success:
         return None
@@ -36,18 +36,18 @@ async def find_version(mlflow_url: str) -> str | None:
     return str(document["model_version"]["version"])
 
 
-async def check_release(mlflow_url: str, version: str) -> None:
+async def check_release(endpoints: Endpoints, version: str) -> None:
     """Refuse a version that another minor version of scikit-learn fitted, as every replica does.
 
     Args:
-        mlflow_url: URL of MLflow.
+        endpoints: Addresses and model of the platform.
         version: Number of the version.
 
     Raises:
         ModelRefusedError: The minor versions differ.
     """
-    model_name = settings().model_name
-    async with httpx.AsyncClient(base_url=mlflow_url, timeout=REQUEST_TIMEOUT_S) as client:
+    model_name = endpoints.model_name
+    async with httpx.AsyncClient(base_url=endpoints.mlflow_url, timeout=REQUEST_TIMEOUT_S) as client:
         query = {"name": model_name, "version": version}
         response = await client.get(f"{API}/model-versions/get-download-uri", params=query)
         uri = str(response.json().get("artifact_uri", "")) if response.is_success else ""

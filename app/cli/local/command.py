@@ -25,6 +25,7 @@ from app.cli.local.processes import Processes
 from app.cli.progress import Steps, console
 from app.cli.service import client
 from app.cli.state import STATE_FOLDER, TOKEN_FILE, lock_state_folder, model_key
+from app.settings import settings
 from app.training.options import TrainOptions
 
 DEFAULTS = Ports()
@@ -40,6 +41,14 @@ def local(
     *,
     once: Annotated[bool, typer.Option("--once", help="Stop the platform after the first prediction.")] = False,
     train: Annotated[bool, typer.Option("--train", help="Train a model even if there is a champion.")] = False,
+    name: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Registered model to serve, which trainings register too. Your own training makes its first version.",
+            show_default=False,
+        ),
+    ] = "",
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Store and load models with your own classes as signed pickles.")
     ] = False,
@@ -61,10 +70,11 @@ def local(
 
     Example: manta local --serve-port 8001
     """
+    options = TrainOptions(name=name or None)
     ports = Ports(ray=ray_port, mlflow=mlflow_port, serve=serve_port)
     ports.check_free()
     with lock_state_folder(state) as token, _exit_on_signals(), _scratch_folder() as scratch:
-        endpoints = ports.endpoints(token)
+        endpoints = ports.endpoints(token, model_name=name or settings().model_name)
         with Processes(
             Platform.environment(endpoints, state=state, scratch=scratch)
             | ({"MANTA_MODEL_KEY": model_key(state)} if allow_pickle else {}),
@@ -76,29 +86,36 @@ def local(
             if haproxy.binary() is None:
                 console.print(haproxy.MISSING_WARNING)
             try:
-                asyncio.run(_run(platform, endpoints, state=state, train=train, once=once))
+                asyncio.run(_run(platform, endpoints, options, state=state, train=train, once=once))
             finally:
                 console.print("Stopping all processes of the platform ...")
 
 
-async def _run(platform: Platform, endpoints: Endpoints, *, state: Path, train: bool, once: bool) -> None:
+async def _run(
+    platform: Platform, endpoints: Endpoints, options: TrainOptions, *, state: Path, train: bool, once: bool
+) -> None:
     with Steps() as steps:
-        await _start(platform, endpoints, steps, train=train)
-        request = await _predict_example(endpoints, steps)
+        has_champion = await _start(platform, endpoints, options, steps, train=train)
+        request = await _predict_example(endpoints, steps) if has_champion else None
     _print_next_steps(endpoints, state, request)
     if not once:
         console.print("Ctrl-C ends the platform.")
         await platform.watch()
 
 
-async def _start(platform: Platform, endpoints: Endpoints, steps: Steps, *, train: bool) -> None:
-    """Start all parts at the same time; the training job starts when Ray and MLflow are ready."""
+async def _start(platform: Platform, endpoints: Endpoints, options: TrainOptions, steps: Steps, *, train: bool) -> bool:
+    """Start all parts at the same time; the training job starts when Ray and MLflow are ready.
+
+    Returns:
+        Whether there is a champion.
+    """
     platform.start_mlflow()
     platform.start_ray()
     mlflow = asyncio.create_task(_wait_for_mlflow(platform, endpoints, steps))
     ray = asyncio.create_task(_wait_for_ray(platform, endpoints, steps))
-    training = _train_champion(endpoints, steps, asyncio.gather(mlflow, ray), is_forced=train)
-    await asyncio.gather(_deploy_serve(platform, endpoints, steps, ray), training)
+    training = _find_or_train_champion(endpoints, options, steps, asyncio.gather(mlflow, ray), is_forced=train)
+    _, has_champion = await asyncio.gather(_deploy_serve(platform, endpoints, steps, ray), training)
+    return has_champion
 
 
 async def _wait_for_mlflow(platform: Platform, endpoints: Endpoints, steps: Steps) -> None:
@@ -117,29 +134,36 @@ async def _deploy_serve(platform: Platform, endpoints: Endpoints, steps: Steps, 
         await platform.deploy_serve()
 
 
-async def _train_champion(
+async def _find_or_train_champion(
     endpoints: Endpoints,
+    options: TrainOptions,
     steps: Steps,
     mlflow_and_ray: Awaitable[object],
     *,
     is_forced: bool,
-) -> None:
-    """Run a training job if there is no champion yet, or if it is forced.
+) -> bool:
+    """Run a training job if it is forced, or if there is no champion yet and the user named no model.
+
+    Returns:
+        Whether there is a champion now.
 
     Raises:
         ModelRefusedError: Another release trained the champion, so that the service would never be ready.
     """
     await mlflow_and_ray
-    version = await champion.find_version(endpoints.mlflow_url)
+    version = await champion.find_version(endpoints)
     if version is not None and not is_forced:
-        await champion.check_release(endpoints.mlflow_url, version)
+        await champion.check_release(endpoints, version)
+    elif options.name is not None and not is_forced:
+        return False
     else:
         with steps.step("Training: waiting for the job", "A model is trained and registered"):
-            await _run_training_job(endpoints)
+            await _run_training_job(endpoints, options)
+    return True
 
 
-async def _run_training_job(endpoints: Endpoints) -> None:
-    """Run a training job with the default options and print its log.
+async def _run_training_job(endpoints: Endpoints, options: TrainOptions) -> None:
+    """Run a training job and print its log.
 
     Raises:
         JobError: The job failed.
@@ -147,7 +171,7 @@ async def _run_training_job(endpoints: Endpoints) -> None:
     job = Job()
     destination = Destination(endpoints=endpoints, name=endpoints.ray_url, is_local=True)
     async with RayJobsApi(endpoints) as api:
-        driver, options = DriverResources(), TrainOptions()
+        driver = DriverResources()
         await submission.submit(api, destination, options, job, driver=driver, report=console.print)
         await wait_for_start(api, job.id, driver, timeout_s=options.timeout, report=console.print)
         async for line in job.lines(api):
@@ -155,24 +179,38 @@ async def _run_training_job(endpoints: Endpoints) -> None:
         job.check()
 
 
-async def _predict_example(endpoints: Endpoints, steps: Steps) -> JsonObject:
+async def _predict_example(endpoints: Endpoints, steps: Steps) -> JsonObject | None:
     """Wait until a model is loaded, and send it one row that training held out.
 
     Returns:
-        The body of the prediction request.
+        The body of the prediction request; None if the version has no example.
     """
     with steps.step("Model: waiting for the load", "The model is loaded"):
         status = await _wait_for_model(endpoints)
         if not status["model_loaded"]:
             await asyncio.to_thread(client.call, endpoints, "POST", client.LOAD_PATH)
             status = await asyncio.to_thread(client.call, endpoints, "GET", "/model")
-    request = {"features": status["example"]["features"][:1]}
+    example = status["example"]
+    if example is None:
+        return None
+    request = {"features": example["features"][:1]}
     with steps.step("Prediction: waiting for the response", "A held-out row is predicted"):
         response = await asyncio.to_thread(client.call, endpoints, "POST", "/predict", body=request)
-    prediction, label = response["predictions"][0], status["example"]["labels"][0]
-    verdict = "right" if prediction == label else f"wrong, the label is {label}"
-    console.print(f"  version {response['model_version']} answers {prediction}: {verdict}", markup=False)
+    prediction = response["predictions"][0]
+    console.print(
+        f"  version {response['model_version']} answers {prediction}{_verdict(prediction, status)}", markup=False
+    )
     return request
+
+
+def _verdict(prediction: object, status: JsonObject) -> str:
+    """Compare a prediction with the label of the example's first row, if the version has labels."""
+    labels = status["example"]["labels"]
+    if not labels:
+        return ""
+    if status["classes"]:
+        return ": right" if prediction == labels[0] else f": wrong, the label is {labels[0]}"
+    return f"; the true value is {labels[0]}"
 
 
 async def _wait_for_model(endpoints: Endpoints) -> JsonObject:
@@ -189,22 +227,31 @@ async def _wait_for_model(endpoints: Endpoints) -> JsonObject:
     return status
 
 
-def _print_next_steps(endpoints: Endpoints, state: Path, request: JsonObject) -> None:
+def _print_next_steps(endpoints: Endpoints, state: Path, request: JsonObject | None) -> None:
     token_file = state / TOKEN_FILE
     authorization = f'-H "Authorization: Bearer $(cat {token_file})"'
-    json_header = "-H 'Content-Type: application/json'"
+    if request is None:
+        next_steps = [
+            f"Train your own version of {endpoints.model_name}:",
+            "  manta train --model model.py:build --data data.py:load --target COLUMN",
+        ]
+    else:
+        json_header = "-H 'Content-Type: application/json'"
+        next_steps = [
+            "Load the newest model version that passed the gate:",
+            f"  curl -X POST {endpoints.api_url}/model/load {authorization}",
+            "Send a prediction request:",
+            f"  curl -X POST {endpoints.api_url}/predict {json_header} -d '{json.dumps(request)}'",
+            "Train another model:",
+            "  manta train --trees 200",
+        ]
     for line in (
         "",
         f"Ray      {endpoints.ray_url}   (its token is in {token_file})",
         f"MLflow   {endpoints.mlflow_url}",
         f"Serve    {endpoints.api_url}/docs",
         "",
-        "Load the newest model version that passed the gate:",
-        f"  curl -X POST {endpoints.api_url}/model/load {authorization}",
-        "Send a prediction request:",
-        f"  curl -X POST {endpoints.api_url}/predict {json_header} -d '{json.dumps(request)}'",
-        "Train another model:",
-        "  manta train --trees 200",
+        *next_steps,
         "",
     ):
         console.print(line, markup=False)

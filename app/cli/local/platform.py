@@ -46,12 +46,13 @@ class Ports(BaseModel):
     mlflow: int = 8989
     serve: int = 8000
 
-    def endpoints(self, token: str) -> Endpoints:
-        """The addresses for these ports, with the token of Ray and of `/model/load`."""
+    def endpoints(self, token: str, *, model_name: str) -> Endpoints:
+        """The addresses for these ports, with the token of Ray and of `/model/load`, and the model to serve."""
         return Endpoints(
             ray_url=f"http://{LOOPBACK}:{self.ray}",
             mlflow_url=f"http://{LOOPBACK}:{self.mlflow}",
             serve_url=f"http://{LOOPBACK}:{self.serve}",
+            model_name=model_name,
             ray_token=token,
             serve_token=token,
         )
@@ -108,6 +109,7 @@ class Platform:
         return haproxy_variables | {
             "PATH": os.pathsep.join([str(BIN_FOLDER), os.environ.get("PATH", os.defpath)]),
             "MLFLOW_TRACKING_URI": endpoints.mlflow_url,
+            "MANTA_MODEL_NAME": endpoints.model_name,
             "MANTA_SERVE_TOKENS": endpoints.serve_token,
             "MANTA_MODEL_CACHE": str(state.resolve() / "models"),
             # MLflow's job runner starts one Python process per kind of job. This platform uses no such jobs.

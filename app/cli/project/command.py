@@ -13,7 +13,7 @@ FILES: Final = ("model.py", "data.py", "test_model.py", "README.md")
 
 NEXT_STEPS: Final = """\
 Train, load and predict on this machine:
-  manta local          # in a terminal of its own, in this folder
+  manta local --name progression   # in a terminal of its own, in this folder
   manta train --model model.py:build --data data.py:load --target progression
   manta load
 README.md describes the next steps."""

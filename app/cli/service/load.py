@@ -13,7 +13,7 @@ from app.cli.shared_options import PlatformOption
 from app.errors import LoadInProgressError
 from app.settings import settings
 
-RETRIES: Final = 10
+RETRIES: Final = 120
 """Number of times that a load is repeated while another load is in progress."""
 
 RETRY_PAUSE_S: Final = 1.0
@@ -57,9 +57,11 @@ def load_with_retries(endpoints: Endpoints, selection: dict[str, str]) -> JsonOb
         LoadInProgressError: Another load was in progress all the time.
         PlatformError: The service does not answer.
     """
-    for _ in range(RETRIES):
+    for attempt in range(RETRIES):
         try:
             return call(endpoints, "POST", LOAD_PATH, body=selection)
-        except LoadInProgressError:
+        except LoadInProgressError as error:
+            if not attempt:
+                typer.echo(f"{error.detail} Waiting for it ...", err=True)
             time.sleep(RETRY_PAUSE_S)
     return call(endpoints, "POST", LOAD_PATH, body=selection)

@@ -32,7 +32,7 @@ def models(
     Example: manta models
     """
     platform = destination.find(settings(), "mlflow", "serve", stack=stack)
-    model_name = name or platform.model_name or settings().model_name
+    model_name = name or platform.endpoints.model_name or settings().model_name
     with platform.open("mlflow", "serve") as endpoints:
         versions = read_versions(endpoints, model_name)
         replicas = _replicas_by_version(endpoints, model_name)

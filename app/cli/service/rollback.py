@@ -36,7 +36,7 @@ def rollback(
     platform = destination.find(settings(), *parts, stack=stack)
     with platform.open(*parts) as endpoints:
         served = call(endpoints, "GET", "/model")["model_info"]
-        version = to or _previous_version(endpoints, platform.model_name or settings().model_name)
+        version = to or _previous_version(endpoints, endpoints.model_name or settings().model_name)
         response = load_with_retries(endpoints, {"version": version})
     model = response["model_info"]
     typer.echo(

@@ -108,6 +108,8 @@ def _columns_to_read(
 ) -> list[str]:
     """The columns of the model that the file has, in the order of the model."""
     missing = [column for column in columns.types if column not in {*file_columns, *columns.optional}]
+    if columns.types.keys().isdisjoint(file_columns):
+        missing = list(columns.types)
     if missing:
         raise DataError(
             f"{name} lacks columns of the model: {', '.join(missing)}.",

@@ -50,6 +50,7 @@ def stack(machine: Tools, request: pytest.FixtureRequest) -> Iterator[LiveStack]
             access="nodePort",
             host=address,
             maxWorkers=1,
+            allowPickle=True,
             **machine.charts,
         )
         live_stack.configure(**machine.settings)

@@ -95,11 +95,11 @@ def find_problems(stack: LiveStack) -> dict[str, JsonObject]:
     return {finding["check"]: finding for finding in json.loads(process.stdout)["findings"]}
 
 
-def load_model(stack: LiveStack, *, name: str | None = None) -> JsonObject:
-    """Load the champion of the stack's model, or of another one, on every replica, and return the response."""
+def load_model(stack: LiveStack, version: str | None = None) -> JsonObject:
+    """Load a version, or the newest that passed the gate, on every replica, and return the response."""
     outputs = stack.outputs()
     token = f"Authorization: Bearer {outputs['serveToken']}"
-    body = ["-H", "Content-Type: application/json", "-d", json.dumps({"name": name})] if name else []
+    body = ["-H", "Content-Type: application/json", "-d", json.dumps({"version": version})] if version else []
 
     def load() -> JsonObject | None:
         response = curl("-X", "POST", f"{outputs['serveUrl']}/model/load", "-H", token, *body)

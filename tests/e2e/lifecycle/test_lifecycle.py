@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from mlflow import MlflowClient
 from pulumi.automation import CommandError
 
 from app.cli.endpoints import Endpoints
@@ -14,13 +15,13 @@ from app.serving.requests.limits import MAX_BODY_BYTES
 from app.settings import settings
 from tests.e2e.lifecycle import platform
 from tests.e2e.lifecycle.platform import DESTROY_S, RECOVERY_S, Figure
-from tests.support import own_model_cases
+from tests.support import own_model_cases, registered_versions
 from tests.support.hostile import json_bodies, npy_bodies
 from tests.support.hostile.exchange import Target, send_at_once
 from tests.support.hostile.honest_client import HonestClient
 from tests.support.live_stack import LiveStack
 from tests.support.local import clean_environment
-from tests.support.own_model_cases import CASES, Case
+from tests.support.own_model_cases import CASES, OWN_CLASS, Case
 from tests.support.tools import Tools
 from tests.support.waiting import wait_for
 
@@ -77,7 +78,7 @@ def test_the_trained_model_is_loaded_and_predicts(stack: LiveStack, figure: Figu
     assert len(prediction["predictions"]) == len(prediction["probabilities"]) > 0
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("case", [*CASES.values(), OWN_CLASS], ids=[*CASES, "own class"])
 def test_a_model_of_a_user_is_searched_gated_loaded_and_answered_exactly(
     stack: LiveStack, tmp_path: Path, figure: Figure, monkeypatch: pytest.MonkeyPatch, case: Case
 ) -> None:
@@ -86,22 +87,17 @@ def test_a_model_of_a_user_is_searched_gated_loaded_and_answered_exactly(
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", outputs["mlflowPassword"])
     ray = Endpoints(ray_url=outputs["rayDashboardUrl"], ray_token=outputs["rayToken"])
     registry = Registry(settings().model_copy(update={"mlflow_tracking_uri": outputs["mlflowUrl"]}))
+    client = MlflowClient(tracking_uri=outputs["mlflowUrl"])
     start_s = time.monotonic()
 
-    result = own_model_cases.train(case, tmp_path / "project", ray, clean_environment())
-    loaded = platform.load_model(stack, name=case.name)
-
-    figure(f"{case.name}: trained and loaded in {time.monotonic() - start_s:.0f} s")
-    assert (result["gate"], loaded["model_info"]["version"]) == ("passed", result["version"])
-    model = registry.fetch(registry.find(case.name, version=result["version"])).model
-    with httpx.Client(base_url=outputs["serveUrl"], timeout=60) as api:
-        own_model_cases.assert_exact(case, model, api)
-
-
-def test_the_first_model_is_loaded_again(stack: LiveStack) -> None:
-    model = platform.load_model(stack)
-
-    assert model["model_info"]["name"] == stack.outputs()["modelName"]
+    with registered_versions.no_champion(client, partial(platform.load_model, stack), model=outputs["modelName"]):
+        result = own_model_cases.train(case, tmp_path / "project", ray, clean_environment())
+        loaded = platform.load_model(stack)
+        figure(f"{case.model}: trained and loaded in {time.monotonic() - start_s:.0f} s")
+        assert (result["gate"], loaded["model_info"]["version"]) == ("passed", result["version"])
+        model = registry.fetch(registry.find(outputs["modelName"], version=result["version"])).model
+        with httpx.Client(base_url=outputs["serveUrl"], timeout=60) as api:
+            own_model_cases.assert_exact(case, model, api)
 
 
 def test_no_honest_request_fails_beside_hostile_bodies(stack: LiveStack, tmp_path: Path, figure: Figure) -> None:

@@ -3,31 +3,19 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from app import names
 from tests.support.local import LocalFolder, clean_environment
 
 
-@pytest.fixture
-def restored_champion(api: httpx.Client) -> Iterator[None]:
-    """Load the champion of the platform again after the test."""
-    yield
-    api.post("/model/load", json={"name": names.MODEL_NAME, "alias": names.CHAMPION}).raise_for_status()
-
-
-@pytest.mark.usefixtures("platform", "restored_champion")
-def test_the_project_that_init_writes_trains_and_predicts(
-    local: LocalFolder, api: httpx.Client, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("no_champion")
+def test_the_project_that_init_writes_trains_and_predicts(local: LocalFolder, tmp_path: Path) -> None:
     assert local.run("init", str(tmp_path / "new")).returncode == 0
     project = LocalFolder(tmp_path / "new")
     data = "import data; data.load().head(3).to_csv('rows.csv', index=False)"
-    platform = ["--address", local.endpoints.ray_url, "--token", local.endpoints.ray_token, "--name", "template"]
+    platform = ["--address", local.endpoints.ray_url, "--token", local.endpoints.ray_token]
     tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider"]
 
     for arguments in (tests, ["-c", data]):
@@ -36,9 +24,10 @@ def test_the_project_that_init_writes_trains_and_predicts(
         "train", "--model", "model.py:build", "--data", "data.py:load", "--target", "progression", *platform
     )
     assert training.returncode == 0, training.stdout + training.stderr
-    api.post("/model/load", json={"name": "template"}).raise_for_status()
+    load = local.run("load")
     prediction = local.run("predict", str(project.folder / "rows.csv"))
 
+    assert load.returncode == 0, load.stderr
     assert json.loads(training.stdout.splitlines()[-1])["gate"] == "passed"
     header, *lines = prediction.stdout.splitlines()
     assert (prediction.returncode, header, len(lines)) == (0, "prediction", 3), prediction.stderr

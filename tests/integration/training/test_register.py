@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -12,7 +11,6 @@ import skops.io
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.ensemble import RandomForestClassifier
 
-from app import names
 from tests.support.local import LocalFolder, clean_environment
 
 ROOT = Path(__file__).parents[3]
@@ -28,13 +26,6 @@ print(manta.log_model(Ridge().fit(features[:300], target[:300]), features.head()
 """
 
 
-@pytest.fixture
-def restored_champion(api: httpx.Client) -> Iterator[None]:
-    """Load the champion of the platform again after the test."""
-    yield
-    api.post("/model/load", json={"name": names.MODEL_NAME, "alias": names.CHAMPION}).raise_for_status()
-
-
 def register(local: LocalFolder, model: str, rows: Path, *options: str) -> dict[str, object]:
     process = local.run("register", model, "--data", str(rows), "--target", "target", *options)
     assert process.returncode == 0, process.stdout + process.stderr
@@ -42,10 +33,8 @@ def register(local: LocalFolder, model: str, rows: Path, *options: str) -> dict[
     return result
 
 
-@pytest.mark.usefixtures("platform", "restored_champion")
+@pytest.mark.usefixtures("no_champion")
 class TestRegister:
-    """Every test registers another model name."""
-
     def test_a_file_passes_the_gate_and_serves(self, local: LocalFolder, api: httpx.Client, tmp_path: Path) -> None:
         wine = load_wine(as_frame=True).frame.sample(frac=1, random_state=0)
         features = wine.drop(columns="target")
@@ -53,12 +42,12 @@ class TestRegister:
         skops.io.dump(model, tmp_path / "model.skops")
         wine[100:].to_csv(tmp_path / "test.csv", index=False)
 
-        first = register(local, str(tmp_path / "model.skops"), tmp_path / "test.csv", "--name", "wine")
-        second = register(local, str(tmp_path / "model.skops"), tmp_path / "test.csv", "--name", "wine")
-        api.post("/model/load", json={"name": "wine"}).raise_for_status()
+        first = register(local, str(tmp_path / "model.skops"), tmp_path / "test.csv")
+        second = register(local, str(tmp_path / "model.skops"), tmp_path / "test.csv")
+        assert local.run("load").returncode == 0
         answer = api.post("/predict", json={"features": features[100:].to_numpy().tolist()}).raise_for_status().json()
 
-        assert (first["gate"], first["promoted"], first["version"]) == ("passed", True, "1")
+        assert (first["gate"], first["promoted"]) == ("passed", True)
         assert (second["gate"], second["promoted"]) == ("failed", False)
         assert answer["predictions"] == model.predict(features[100:]).tolist()
         assert answer["probabilities"] == model.predict_proba(features[100:]).tolist()
@@ -79,7 +68,7 @@ class TestRegister:
         )
         assert notebook.returncode == 0, notebook.stderr
         uri = next(line for line in notebook.stdout.splitlines() if line.startswith("models:/"))
-        result = register(local, uri, tmp_path / "test.parquet", "--name", "diabetes", "--metric", "mae")
+        result = register(local, uri, tmp_path / "test.parquet", "--metric", "mae")
 
         assert (result["gate"], result["promoted"]) == ("passed", True)
         assert "answering the median" in str(result["reason"])

@@ -145,7 +145,7 @@ def test_a_stack_gives_the_service_with_its_route_prefix_and_all_credentials() -
     assert result.endpoints.api_url == "http://localhost:8000/scores/v1"
     assert result.endpoints.serve_headers == {"Authorization": "Bearer of-the-service"}
     assert result.endpoints.mlflow_auth == ("admin", "of-mlflow")
-    assert result.model_name == "houses"
+    assert result.endpoints.model_name == "houses"
     assert set(result.tunnels) == {"ray", "mlflow", "serve"}
 
 

@@ -69,7 +69,7 @@ def test_a_function_of_the_list_may_be_named(tmp_path: Path) -> None:
 def test_a_file_that_calls_a_function_of_the_list_is_refused(tmp_path: Path) -> None:
     model = make_pipeline(SelectKBest(f_classif, k=2), LogisticRegression(max_iter=500)).fit(ROWS, LABELS)
 
-    with pytest.raises(ModelRefusedError, match="types that are not trusted.*f_classif .ConstructorFromReduceNode"):
+    with pytest.raises(ModelRefusedError, match=r"types that are not trusted.*f_classif .ConstructorFromReduceNode"):
         artifact.load_estimator(store(model, tmp_path, call_function), "m")
 
 

@@ -86,11 +86,11 @@ def test_a_zip_file_that_is_too_large_is_refused(folder: Path, monkeypatch: pyte
         pack(folder)
 
 
-def test_of_this_project_only_the_code_of_app_and_files_of_its_root_are_packed() -> None:
+def test_of_this_project_only_its_packages_and_files_of_its_root_are_packed() -> None:
     files = pack(ROOT).files
 
     assert {"app/train.py", "app/cli/jobs/train.py", "pyproject.toml"} <= files
-    assert {name.split("/")[0] for name in files if "/" in name} == {"app"}
+    assert {name.split("/")[0] for name in files if "/" in name} == {"app", "manta"}
 
 
 def test_an_additional_file_is_in_the_zip_file_under_another_uri(folder: Path) -> None:

@@ -17,16 +17,18 @@ def load_while_busy(monkeypatch: pytest.MonkeyPatch, refusals: int) -> str:
     answers: list[JsonObject | tuple[int, JsonObject]] = [(409, BUSY)] * refusals + [LOADED]
     with json_server({"POST /fastapi_app/model/load": lambda _: answers.pop(0)}) as url:
         monkeypatch.setenv("MANTA_SERVE_URL", url)
-        return CliRunner().invoke(cli, ["load"], catch_exceptions=False).stdout
+        return CliRunner().invoke(cli, ["load"], catch_exceptions=False).output
 
 
 def test_a_load_is_repeated_while_another_load_is_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load_while_busy(monkeypatch, refusals=3) == "m version 7 serves on 2 replica(s).\n"
+    output = load_while_busy(monkeypatch, refusals=3)
+
+    assert output == "Another load is under way. Waiting for it ...\nm version 7 serves on 2 replica(s).\n"
 
 
 def test_a_load_is_repeated_a_limited_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LoadInProgressError, match="Another load"):
-        load_while_busy(monkeypatch, refusals=99)
+        load_while_busy(monkeypatch, refusals=999)
 
 
 def test_the_service_may_have_another_route_prefix(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -256,6 +256,21 @@ def test_an_error_of_the_service_names_the_rows_of_the_file(monkeypatch: pytest.
             run("rows.csv")
 
 
+def test_a_file_without_any_column_of_a_model_that_takes_missing_values_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text("town,size\nRome,3\n")
+    model = number_model(["a", "b"]) | {"optional_columns": ["a", "b"]}
+
+    with (
+        service(monkeypatch, model, dict) as bodies,
+        pytest.raises(DataError, match="lacks columns of the model: a, b"),
+    ):
+        run("rows.csv")
+
+    assert bodies == []
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
