@@ -3,16 +3,19 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pandas as pd
+import pytest
 from sklearn.base import BaseEstimator
 
 from app.cli.endpoints import Endpoints
+from app.settings import settings
 from tests.support.json_object import JsonObject
 from tests.support.local import MANTA
 from tests.support.own_models import data
@@ -65,6 +68,16 @@ def train(case: Case, project: Path, endpoints: Endpoints, environment: Mapping[
     assert process.returncode == 0, process.stdout + process.stderr
     result: JsonObject = json.loads(process.stdout.splitlines()[-1])
     return result
+
+
+@contextmanager
+def model_key(key: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let this process read the pickles that a platform signed with its key."""
+    monkeypatch.setenv("MANTA_MODEL_KEY", key)
+    settings.cache_clear()
+    yield
+    monkeypatch.delenv("MANTA_MODEL_KEY")
+    settings.cache_clear()
 
 
 def assert_exact(case: Case, model: BaseEstimator, api: httpx.Client) -> None:

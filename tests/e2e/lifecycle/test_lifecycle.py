@@ -1,5 +1,6 @@
 import asyncio
 import json
+import base64
 import time
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from app.cli.endpoints import Endpoints
 from app.models.registry import Registry
 from app.serving.requests.limits import MAX_BODY_BYTES
 from app.settings import settings
+from infra.names import MODEL_SECRET, MODEL_SECRET_KEY
 from tests.e2e.lifecycle import platform
 from tests.e2e.lifecycle.platform import DESTROY_S, RECOVERY_S, Figure
 from tests.support import own_model_cases, registered_versions
@@ -80,7 +82,7 @@ def test_the_trained_model_is_loaded_and_predicts(stack: LiveStack, figure: Figu
 
 @pytest.mark.parametrize("case", [*CASES.values(), OWN_CLASS], ids=[*CASES, "own class"])
 def test_a_model_of_a_user_is_searched_gated_loaded_and_answered_exactly(
-    stack: LiveStack, tmp_path: Path, figure: Figure, monkeypatch: pytest.MonkeyPatch, case: Case
+    stack: LiveStack, machine: Tools, tmp_path: Path, figure: Figure, monkeypatch: pytest.MonkeyPatch, case: Case
 ) -> None:
     outputs = stack.outputs()
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", outputs["mlflowUsername"])
@@ -88,9 +90,14 @@ def test_a_model_of_a_user_is_searched_gated_loaded_and_answered_exactly(
     ray = Endpoints(ray_url=outputs["rayDashboardUrl"], ray_token=outputs["rayToken"])
     registry = Registry(settings().model_copy(update={"mlflow_tracking_uri": outputs["mlflowUrl"]}))
     client = MlflowClient(tracking_uri=outputs["mlflowUrl"])
+    secret = ("get", "secret", MODEL_SECRET, "-n", outputs["namespace"], "-o", f"jsonpath={{.data.{MODEL_SECRET_KEY}}}")
+    key = base64.b64decode(machine.kubectl(*secret)).decode()
     start_s = time.monotonic()
 
-    with registered_versions.no_champion(client, partial(platform.load_model, stack), model=outputs["modelName"]):
+    with (
+        registered_versions.no_champion(client, partial(platform.load_model, stack), model=outputs["modelName"]),
+        own_model_cases.model_key(key, monkeypatch),
+    ):
         result = own_model_cases.train(case, tmp_path / "project", ray, clean_environment())
         loaded = platform.load_model(stack)
         figure(f"{case.model}: trained and loaded in {time.monotonic() - start_s:.0f} s")

@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.cli.state import MODEL_KEY_FILE, STATE_FOLDER
 from app.models.registry import Registry
 from app.settings import settings
 from tests.support import own_model_cases
@@ -20,12 +21,16 @@ def test_a_model_of_a_user_is_searched_gated_loaded_and_answered_exactly(
     check(case, local, tmp_path / "project")
 
 
-def test_a_model_with_a_class_of_the_user_is_answered_exactly_where_pickles_are_allowed(tmp_path: Path) -> None:
+def test_a_model_with_a_class_of_the_user_is_answered_exactly_where_pickles_are_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     local = LocalFolder(tmp_path)
     with local.run_platform("--allow-pickle", "--name", "own") as platform:
         assert "manta train --model" in platform.output
+        key = (tmp_path / STATE_FOLDER / MODEL_KEY_FILE).read_text()
 
-        check(OWN_CLASS, local, tmp_path / "project")
+        with own_model_cases.model_key(key, monkeypatch):
+            check(OWN_CLASS, local, tmp_path / "project")
 
 
 def check(case: Case, local: LocalFolder, project: Path) -> None:
