@@ -1,6 +1,6 @@
 import asyncio
-import json
 import base64
+import json
 import time
 from functools import partial
 from pathlib import Path
