@@ -9,6 +9,7 @@ from infra import cluster, endpoints, names, versions
 from infra.cluster import ClusterConnection
 from infra.components import network_flows
 from infra.components.access import Access, AccessArgs
+from infra.components.certificate_authorities import CertificateAuthorities, CertificateAuthoritiesArgs
 from infra.components.image_build import ImageBuild, ImageBuildArgs
 from infra.components.mlflow import values
 from infra.components.mlflow.mlflow import Mlflow, MlflowArgs
@@ -38,14 +39,19 @@ def main(stack: Settings, root: Path = ROOT) -> None:
 
     namespaces = Namespaces(
         "namespaces",
-        NamespacesArgs(namespace=stack.cluster.namespace),
+        NamespacesArgs(namespace=stack.cluster.namespace, keep_data=stack.storage.keep_data),
         pulumi.ResourceOptions(providers=[connection.namespace_provider]),
     )
     workloads = namespaces.workloads
     policies = NetworkPolicies("network-policies", _network_policies_args(stack, namespaces, api_port), in_cluster)
     operator = KuberayOperator("kuberay-operator", _operator_args(stack, namespaces, root), in_cluster)
     redis = Redis("redis", _redis_args(stack, workloads), in_cluster)
-    mlflow = Mlflow("mlflow", _mlflow_args(stack, workloads, mlflow_image, root), in_cluster)
+    authorities = CertificateAuthorities(
+        "certificate-authorities",
+        CertificateAuthoritiesArgs(namespace=workloads, connections=stack.connections),
+        in_cluster,
+    )
+    mlflow = Mlflow("mlflow", _mlflow_args(stack, workloads, mlflow_image, root, after=[authorities]), in_cluster)
     leftovers = Leftovers(
         "leftovers",
         LeftoversArgs(
@@ -56,7 +62,7 @@ def main(stack: Settings, root: Path = ROOT) -> None:
         ),
     )
     ray_args = _ray_service_args(
-        stack, workloads, ray_image, redis=redis, mlflow=mlflow, after=[operator, policies, leftovers]
+        stack, workloads, ray_image, redis=redis, mlflow=mlflow, after=[operator, policies, leftovers, authorities]
     )
     ray = RayService("ray", ray_args, in_cluster)
     public = endpoints.endpoints(ray_service_name=stack.cluster.ray_service_name, route_prefix=stack.app.route_prefix)
@@ -98,6 +104,7 @@ def _network_policies_args(stack: Settings, namespaces: Namespaces, api_port: in
     flow_args = FlowArgs(
         namespace=namespace,
         storage=stack.storage,
+        connections=stack.connections,
         access=stack.access,
         network=stack.network,
         is_training_scheduled=bool(stack.schedule.train_schedule),
@@ -126,16 +133,29 @@ def _operator_args(stack: Settings, namespaces: Namespaces, root: Path) -> Kuber
 
 def _redis_args(stack: Settings, namespace: pulumi.Input[str]) -> RedisArgs:
     return RedisArgs(
-        namespace=namespace, storage=stack.storage, images=stack.images, placement=stack.scheduling.of("redis")
+        namespace=namespace,
+        storage=stack.storage,
+        connections=stack.connections,
+        images=stack.images,
+        placement=stack.scheduling.of("redis"),
     )
 
 
-def _mlflow_args(stack: Settings, namespace: pulumi.Input[str], image: ImageBuild, root: Path) -> MlflowArgs:
+def _mlflow_args(
+    stack: Settings,
+    namespace: pulumi.Input[str],
+    image: ImageBuild,
+    root: Path,
+    *,
+    after: Sequence[pulumi.Resource],
+) -> MlflowArgs:
     return MlflowArgs(
         namespace=namespace,
         chart=stack.charts.mlflow,
         root=root,
         storage=stack.storage,
+        connections=stack.connections,
+        after=after,
         images=stack.images,
         placement=stack.scheduling.of("mlflow"),
         image=image.reference,
@@ -163,6 +183,8 @@ def _ray_service_args(
         target=stack.cluster.target,
         size=stack.size,
         scheduling=stack.scheduling,
+        storage=stack.storage,
+        connections=stack.connections,
         app=stack.app,
         images=stack.images,
         image=image.reference,

@@ -1,8 +1,9 @@
 """Passwords and tokens: supplied by the configuration or generated, and stored in Kubernetes Secrets only."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import pulumi
@@ -44,6 +45,7 @@ def kubernetes_secret(
     component: str,
     content: Mapping[str, pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
+    digest: Callable[[Mapping[str, str]], str] | None = None,
 ) -> SecretReference:
     """Register a Kubernetes Secret.
 
@@ -57,6 +59,7 @@ def kubernetes_secret(
         component: Platform component that the labels name.
         content: Values by key.
         opts: Options of the Pulumi resource.
+        digest: `slow_checksum` for values that may be short; None means `checksum`.
     """
     secret = core.v1.Secret(
         name,
@@ -64,14 +67,27 @@ def kubernetes_secret(
         string_data=content,
         opts=opts,
     )
-    digest = pulumi.Output.unsecret(pulumi.Output.all(**content).apply(checksum))
-    return SecretReference(resource=secret, checksum=digest)
+    text = pulumi.Output.unsecret(pulumi.Output.all(**content).apply(digest or checksum))
+    return SecretReference(resource=secret, checksum=text)
 
 
 def checksum(content: Mapping[str, str]) -> str:
     """Digest of the content of a Secret."""
     text = "\0".join(f"{key}\0{content[key]}" for key in sorted(content))
     return hashlib.sha256(text.encode()).hexdigest()[:CHECKSUM_LENGTH]
+
+
+def slow_checksum(content: Mapping[str, str]) -> str:
+    """Digest of the content of a Secret with a password that somebody else chose, which may be short.
+
+    scrypt takes 50 ms for each password that somebody tries to find the digest of.
+    """
+    return _stretch(checksum(content))
+
+
+@cache
+def _stretch(text: str) -> str:
+    return hashlib.scrypt(text.encode(), salt=b"manta", n=2**14, r=8, p=1, dklen=CHECKSUM_LENGTH // 2).hex()
 
 
 def from_secret(secret_name: str, key: str) -> core.v1.EnvVarSourceArgs:

@@ -18,6 +18,8 @@ class NamespacesArgs:
 
     namespace: str
     """Namespace of the workloads; `names.operator_namespace` derives the operator's from it."""
+    keep_data: bool = False
+    """Whether Pulumi refuses to delete the namespace of the workloads, and with it the volumes."""
 
 
 class Namespaces(pulumi.ComponentResource):
@@ -30,15 +32,15 @@ class Namespaces(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: NamespacesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:Namespaces", name, None, opts)
-        self.workloads = self._namespace(f"{name}-workloads", args.namespace)
+        self.workloads = self._namespace(f"{name}-workloads", args.namespace, protect=args.keep_data)
         self.operator = self._namespace(f"{name}-operator", names.operator_namespace(args.namespace))
         self.register_outputs({"workloads": self.workloads, "operator": self.operator})
 
-    def _namespace(self, name: str, namespace: str) -> pulumi.Output[str]:
+    def _namespace(self, name: str, namespace: str, *, protect: bool = False) -> pulumi.Output[str]:
         resource = core.v1.Namespace(
             name,
             metadata=meta.v1.ObjectMetaArgs(name=namespace, labels=labels.of(names.PART_OF) | POD_SECURITY),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, protect=protect),
         )
         namespace_name: pulumi.Output[str] = resource.metadata.name
         return namespace_name

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from infra import labels, names
+from infra.config.connection_options import ConnectionOptions
 from infra.config.network_options import NetworkOptions
 from infra.config.options import AccessOptions, StorageOptions
 
@@ -14,6 +16,7 @@ DNS_PORTS: Final = (53,)
 OPENSHIFT_DNS_PORTS: Final = (5353,)
 """Port of OpenShift's DNS pods. Policies see the port of a pod, not the port of its Service."""
 WEB_PORTS: Final = (443,)
+HTTP_PORT: Final = 80
 RAY_METRICS_PORTS: Final = (8080, 9101, 44217, 44227)
 """Metrics of Ray, HAProxy, the autoscaler and the dashboard."""
 OPERATOR_METRICS_PORTS: Final = (8080,)
@@ -51,6 +54,7 @@ class FlowArgs:
     """Namespace of the workloads."""
     storage: StorageOptions
     """Where Ray and MLflow keep their state."""
+    connections: ConnectionOptions
     access: AccessOptions
     """How clients outside of the cluster reach the platform."""
     network: NetworkOptions
@@ -88,7 +92,7 @@ def flows(args: FlowArgs) -> list[Flow]:
         Flow(source=peers.operator, destination=peers.ray, ports=to_ray),
         Flow(source=peers.operator, destination=ANYWHERE, ports=api_ports),
         _to_redis(args.storage, peers),
-        *_from_mlflow(args.storage, peers),
+        *_from_mlflow(args.storage, args.connections, peers),
         *(Flow(source=peer, destination=peers.ray, ports=(names.DASHBOARD_PORT,)) for peer in peers.submitters),
         *_dns(args.network, peers),
         *_monitoring(args.network, peers),
@@ -122,11 +126,18 @@ def _to_redis(storage: StorageOptions, peers: _Peers) -> Flow:
     return Flow(source=peers.ray, destination=peers.redis, ports=(names.REDIS_PORT,))
 
 
-def _from_mlflow(storage: StorageOptions, peers: _Peers) -> Iterator[Flow]:
+def _from_mlflow(storage: StorageOptions, connections: ConnectionOptions, peers: _Peers) -> Iterator[Flow]:
     if storage.mlflow_backend == "postgres":
         yield Flow(source=peers.mlflow, destination=ANYWHERE, ports=(storage.postgres_port,))
     if storage.artifact_root != "volume":
-        yield Flow(source=peers.mlflow, destination=ANYWHERE, ports=WEB_PORTS)
+        yield Flow(source=peers.mlflow, destination=ANYWHERE, ports=_store_ports(connections))
+
+
+def _store_ports(connections: ConnectionOptions) -> tuple[int, ...]:
+    if not connections.artifact_endpoint:
+        return WEB_PORTS
+    endpoint = urlsplit(connections.artifact_endpoint)
+    return (endpoint.port or (HTTP_PORT if endpoint.scheme == "http" else WEB_PORTS[0]),)
 
 
 def _dns(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:

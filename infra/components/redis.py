@@ -7,10 +7,11 @@ from pulumi_kubernetes import apps, core, meta
 
 from infra import labels, names
 from infra.components import redis_server
+from infra.config.connection_options import ConnectionOptions
 from infra.config.image_options import ImageOptions
 from infra.config.options import StorageOptions
 from infra.config.scheduling import Placement
-from infra.credentials import SecretReference, kubernetes_secret, secret_value
+from infra.credentials import SecretReference, kubernetes_secret, secret_value, slow_checksum
 from infra.images import references
 
 
@@ -20,6 +21,7 @@ class RedisArgs:
 
     namespace: pulumi.Input[str]
     storage: StorageOptions
+    connections: ConnectionOptions
     images: ImageOptions
     placement: Placement
 
@@ -30,18 +32,21 @@ class Redis(pulumi.ComponentResource):
     address: pulumi.Output[str]
     """Host and port inside the cluster, for `gcsFaultToleranceOptions.redisAddress`."""
     secret: SecretReference | None
-    """Secret that holds the password; None for an external Redis without a password."""
+    """Secret of this stack that holds the password; None without a password, and with a Secret made elsewhere."""
+    secret_name: str | None
+    """Name of the Secret that holds the password; None for an external Redis without a password."""
 
     def __init__(self, name: str, args: RedisArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:Redis", name, None, opts)
         if args.storage.redis == "external":
             has_password = bool(args.storage.redis_password.get_secret_value())
             self.secret = self._password_secret(name, args) if has_password else None
+            self.secret_name = names.REDIS_SECRET if has_password else args.connections.redis_secret or None
             scheme = "rediss" if args.storage.redis_tls else "redis"
             self.address = pulumi.Output.from_input(f"{scheme}://{args.storage.redis_address}")
         else:
             secret = self._password_secret(name, args)
-            self.secret = secret
+            self.secret, self.secret_name = secret, names.REDIS_SECRET
             self.address = self._server(name, args, secret)
         self.register_outputs({"address": self.address})
 
@@ -58,6 +63,7 @@ class Redis(pulumi.ComponentResource):
                 redis_server.CONFIG_KEY: password.apply(lambda text: f"requirepass {text}\n"),
             },
             opts=child_opts,
+            digest=slow_checksum,
         )
 
     def _server(self, name: str, args: RedisArgs, secret: SecretReference) -> pulumi.Output[str]:
@@ -68,18 +74,32 @@ class Redis(pulumi.ComponentResource):
         """
         child_opts = pulumi.ResourceOptions(parent=self)
         metadata = meta.v1.ObjectMetaArgs(name=names.REDIS, namespace=args.namespace, labels=labels.of(labels.REDIS))
+        volume = core.v1.PersistentVolumeClaim(
+            f"{name}-volume",
+            metadata=meta.v1.ObjectMetaArgs(
+                name=redis_server.VOLUME,
+                namespace=args.namespace,
+                labels=labels.of(labels.REDIS),
+                # The claim is bound when the pod that mounts it is scheduled, and the pod comes after the claim.
+                annotations={"pulumi.com/skipAwait": "true"},
+            ),
+            spec=core.v1.PersistentVolumeClaimSpecArgs(
+                access_modes=["ReadWriteOnce"],
+                storage_class_name=args.storage.storage_class or None,
+                resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": args.storage.redis_volume_size}),
+            ),
+            opts=child_opts,
+        )
         apps.v1.StatefulSet(
             f"{name}-server",
             metadata=metadata,
             spec=redis_server.stateful_set(
                 image=references.redis(args.images),
                 image_pull_secrets=references.pull_secrets(args.images),
-                volume_size=args.storage.redis_volume_size,
-                storage_class=args.storage.storage_class,
                 secret_checksum=secret.checksum,
                 placement=args.placement,
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=secret.resource),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[secret.resource, volume]),
         )
         service = core.v1.Service(
             f"{name}-service",

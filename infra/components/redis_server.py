@@ -8,6 +8,7 @@ from pulumi_kubernetes import apps, core, meta
 
 from infra import labels, names
 from infra.components import placement as placements
+from infra.config import quantities
 from infra.config.scheduling import Placement
 from infra.credentials import from_secret
 
@@ -18,16 +19,19 @@ CONFIG_KEY: Final = "auth.conf"
 arguments that `ps` shows."""
 CONFIG_DIR: Final = "/etc/redis-auth"
 DATA_DIR: Final = "/data"
+VOLUME: Final = "redis-data"
+"""Name of the volume claim. It is no template of the StatefulSet, because the size in a template cannot grow."""
 MEMORY: Final = "256Mi"
 """Memory limit; the state of a small Ray cluster takes about 10 MiB."""
+MAX_MEMORY: Final = str(int(quantities.value(MEMORY) / 2))
+"""Bytes of data, after which Redis refuses writes. The rest is for the copy while Redis rewrites its file: without this
+limit the kernel would kill Redis."""
 
 
 def stateful_set(
     *,
     image: str,
     image_pull_secrets: Sequence[core.v1.LocalObjectReferenceArgs],
-    volume_size: str,
-    storage_class: str,
     secret_checksum: pulumi.Input[str],
     placement: Placement,
 ) -> apps.v1.StatefulSetSpecArgs:
@@ -36,8 +40,6 @@ def stateful_set(
     Args:
         image: Image of Redis.
         image_pull_secrets: Value of `imagePullSecrets` in the pod.
-        volume_size: Size of the volume.
-        storage_class: StorageClass of the volume; empty means the cluster's default.
         secret_checksum: Digest of the Secret, so that a new password restarts the pod.
         placement: Where the pod runs, and what is added to it.
     """
@@ -52,16 +54,6 @@ def stateful_set(
             ),
             spec=_pod(image, image_pull_secrets, placement),
         ),
-        volume_claim_templates=[
-            core.v1.PersistentVolumeClaimArgs(
-                metadata=meta.v1.ObjectMetaArgs(name="data"),
-                spec=core.v1.PersistentVolumeClaimSpecArgs(
-                    access_modes=["ReadWriteOnce"],
-                    storage_class_name=storage_class or None,
-                    resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": volume_size}),
-                ),
-            )
-        ],
     )
 
 
@@ -83,12 +75,16 @@ def _pod(
         containers=[_container(image, placement)],
         volumes=[
             core.v1.VolumeArgs(
+                name="data",
+                persistent_volume_claim=core.v1.PersistentVolumeClaimVolumeSourceArgs(claim_name=VOLUME),
+            ),
+            core.v1.VolumeArgs(
                 name="auth",
                 secret=core.v1.SecretVolumeSourceArgs(
                     secret_name=names.REDIS_SECRET,
                     items=[core.v1.KeyToPathArgs(key=CONFIG_KEY, path=CONFIG_KEY)],
                 ),
-            )
+            ),
         ],
     )
 
@@ -103,6 +99,7 @@ def _container(image: str, placement: Placement) -> core.v1.ContainerArgs:
             *("--dir", DATA_DIR),
             *("--appendonly", "yes"),
             *("--appendfsync", "everysec"),
+            *("--maxmemory", MAX_MEMORY),
             *("--maxmemory-policy", "noeviction"),
         ],
         ports=[core.v1.ContainerPortArgs(name="redis", container_port=names.REDIS_PORT)],

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from infra.config import quantities
+from infra.config.connection_options import ConnectionOptions
 from infra.config.image_options import ImageOptions
 from infra.config.options import AccessOptions, ClusterOptions, SizeOptions, StorageOptions
-from infra.config.problem import Problem, quoted
+from infra.config.problem import Problem, quoted, secret_command
+from infra.config.vocabulary import SECRET, SECRET_MIN_LENGTH
 
 GIBIBYTE: Final = 1024**3
 MIN_WORKER_BYTES: Final = 1.5 * GIBIBYTE
@@ -21,15 +23,22 @@ MIN_MLFLOW_BYTES: Final = 0.75 * GIBIBYTE
 
 
 def problems(
-    *, cluster: ClusterOptions, size: SizeOptions, images: ImageOptions, storage: StorageOptions, access: AccessOptions
+    *,
+    cluster: ClusterOptions,
+    size: SizeOptions,
+    images: ImageOptions,
+    storage: StorageOptions,
+    connections: ConnectionOptions,
+    access: AccessOptions,
 ) -> Iterator[Problem]:
     """Yield every contradiction between the values of a stack."""
     yield from _cluster(cluster)
     yield from _size(size, storage)
     yield from _images(images, cluster)
-    yield from _mlflow(storage, cluster, size)
-    yield from _postgres(storage)
-    yield from _redis(storage)
+    yield from _mlflow(storage)
+    yield from _postgres(storage, connections)
+    yield from _redis(storage, connections)
+    yield from _artifacts(storage, connections)
     yield from _access(access)
 
 
@@ -86,22 +95,16 @@ def _images(images: ImageOptions, cluster: ClusterOptions) -> Iterator[Problem]:
         yield Problem("imageBuilder", reason, "pulumi config set imageBuilder docker")
 
 
-def _mlflow(storage: StorageOptions, cluster: ClusterOptions, size: SizeOptions) -> Iterator[Problem]:
+def _mlflow(storage: StorageOptions) -> Iterator[Problem]:
     if storage.mlflow_backend == "sqlite" and storage.mlflow_replicas > 1:
         reason = f"given {storage.mlflow_replicas}; only one server can write the file of SQLite"
         yield Problem("mlflowReplicas", reason, "pulumi config set mlflowBackend postgres")
     if storage.artifact_root == "volume" and storage.mlflow_replicas > 1:
         reason = f"given {storage.mlflow_replicas}; only one server can mount the volume of the artifacts"
         yield Problem("mlflowReplicas", reason, "pulumi config set artifactRoot s3://bucket/path")
-    if cluster.target == "cloud" and size.max_workers > 1:
-        bound = "a volume binds MLflow to one node or zone of the cluster"
-        if storage.mlflow_backend == "sqlite":
-            yield Problem("mlflowBackend", f"given sqlite; {bound}", "pulumi config set mlflowBackend postgres")
-        if storage.artifact_root == "volume":
-            yield Problem("artifactRoot", f"given volume; {bound}", "pulumi config set artifactRoot s3://bucket/path")
 
 
-def _postgres(storage: StorageOptions) -> Iterator[Problem]:
+def _postgres(storage: StorageOptions, connections: ConnectionOptions) -> Iterator[Problem]:
     if storage.mlflow_backend != "postgres":
         return
     if not storage.postgres_host:
@@ -116,13 +119,46 @@ def _postgres(storage: StorageOptions) -> Iterator[Problem]:
             f"given {storage.postgres_auth_database}, the database of runs; the migrations of runs and users conflict"
         )
         yield Problem("postgresAuthDatabase", reason, "pulumi config set postgresAuthDatabase mlflow_auth")
+    if connections.postgres_ca and connections.postgres_ssl_mode not in ("verify-ca", "verify-full"):
+        reason = f"given {connections.postgres_ssl_mode}, which does not verify a certificate, and postgresCa is set"
+        yield Problem("postgresSslMode", reason, "pulumi config set postgresSslMode verify-full")
 
 
-def _redis(storage: StorageOptions) -> Iterator[Problem]:
-    if storage.redis == "external" and not storage.redis_address:
+def _redis(storage: StorageOptions, connections: ConnectionOptions) -> Iterator[Problem]:
+    password = storage.redis_password.get_secret_value()
+    if storage.redis == "in-cluster":
+        if password and (len(password) < SECRET_MIN_LENGTH or SECRET.fullmatch(password) is None):
+            reason = f"the Redis of the stack takes {SECRET_MIN_LENGTH} or more of the characters A-Z a-z 0-9 . _ ~ -"
+            yield Problem("redisPassword", reason, secret_command("redisPassword"))
+        for key, value in (
+            ("redisAddress", storage.redis_address),
+            ("redisUser", connections.redis_user),
+            ("redisSecret", connections.redis_secret),
+            ("redisCa", connections.redis_ca),
+        ):
+            if value:
+                yield Problem(key, "set, but redis is in-cluster", "pulumi config set redis external")
+        return
+    if not storage.redis_address:
         yield Problem(
             "redisAddress", "not set, and redis is external", "pulumi config set redisAddress redis.example.com:6380"
         )
+    if connections.redis_ca and not storage.redis_tls:
+        yield Problem("redisCa", "set, but redisTls is false", "pulumi config set redisTls true")
+    if connections.redis_secret and password:
+        yield Problem("redisPassword", "set, and redisSecret too", "pulumi config rm redisPassword")
+    if connections.redis_user and not connections.redis_secret and not password:
+        reason = "not set; a user of Redis needs a password here or in redisSecret"
+        yield Problem("redisPassword", reason, "pulumi config set --secret redisPassword")
+
+
+def _artifacts(storage: StorageOptions, connections: ConnectionOptions) -> Iterator[Problem]:
+    if connections.artifact_endpoint and not storage.artifact_root.startswith("s3://"):
+        reason = f"set, but artifactRoot is {storage.artifact_root}; an endpoint belongs to an s3:// address"
+        yield Problem("artifactEndpoint", reason, "pulumi config set artifactRoot s3://bucket/path")
+    if connections.artifact_ca and storage.artifact_root == "volume":
+        reason = "set, but artifactRoot is volume"
+        yield Problem("artifactCa", reason, "pulumi config set artifactRoot s3://bucket/path")
 
 
 def _access(access: AccessOptions) -> Iterator[Problem]:

@@ -18,6 +18,7 @@ from infra.config.vocabulary import (
     Address,
     Count,
     CronSchedule,
+    DatabaseName,
     Host,
     LoadSeconds,
     Minutes,
@@ -27,6 +28,7 @@ from infra.config.vocabulary import (
     Quantity,
     RayServiceName,
     Secret,
+    ServiceSecret,
     ShellArguments,
 )
 
@@ -152,15 +154,21 @@ class StorageOptions(OptionGroup):
     """Storage: volumes, MLflow and Redis."""
 
     storage_class: ObjectName = Field("", description="StorageClass of all volumes. Empty: the cluster's default.")
+    keep_data: bool = Field(
+        default=False,
+        description=(
+            "Whether Pulumi refuses to delete what holds data: the namespace of the workloads, and MLflow's volume."
+        ),
+    )
     redis_volume_size: Quantity = Field("1Gi", description="Size of Redis' volume.")
     mlflow_volume_size: Quantity = Field("10Gi", description="Size of MLflow's volume.")
     mlflow_backend: Literal["sqlite", "postgres"] = Field("sqlite", description="Database of MLflow.")
     postgres_host: Host = Field("", examples=["db.example.com"], description="Host name of Postgres.")
     postgres_port: Port = Field(5432, description="Port of Postgres.")
-    postgres_database: str = Field("mlflow", description="Existing database for runs and registered models.")
-    postgres_auth_database: str = Field("mlflow_auth", description="Existing database for MLflow's users.")
+    postgres_database: DatabaseName = Field("mlflow", description="Existing database for runs and registered models.")
+    postgres_auth_database: DatabaseName = Field("mlflow_auth", description="Existing database for MLflow's users.")
     postgres_user: str = Field("mlflow", min_length=1, description="User of both databases.")
-    postgres_password: Secret = Field(NO_SECRET, description="Password of `postgresUser`.")
+    postgres_password: ServiceSecret = Field(NO_SECRET, description="Password of `postgresUser`.")
     postgres_secret: ObjectName = Field(
         "",
         examples=["mlflow-postgres"],
@@ -189,7 +197,7 @@ class StorageOptions(OptionGroup):
         "", examples=["redis.example.com:6380"], description="Host and port of the external Redis."
     )
     redis_tls: bool = Field(default=True, description="Whether the external Redis uses TLS.")
-    redis_password: Secret = Field(
+    redis_password: ServiceSecret = Field(
         NO_SECRET,
         description="Password of Redis. Empty: generated for the Redis of this stack, none for an external Redis.",
     )

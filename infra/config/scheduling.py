@@ -3,10 +3,9 @@
 import re
 from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, StringConstraints
 
-from infra.config.options import OptionGroup
+from infra.config.options import NestedOptions, OptionGroup
 from infra.config.vocabulary import ObjectName, Quantity
 
 Part = Literal["all", "head", "workers", "redis", "mlflow", "operator", "jobs"]
@@ -45,13 +44,7 @@ FreeLabelKey = Annotated[LabelKey, AfterValidator(_free_label)]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_free_variable)]
 
 
-class _KubernetesObject(BaseModel):
-    """An object with the field names of the Kubernetes API."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
-
-
-class Toleration(_KubernetesObject):
+class Toleration(NestedOptions):
     """A toleration of a pod: <https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/>."""
 
     key: LabelKey | None = None
@@ -63,7 +56,7 @@ class Toleration(_KubernetesObject):
     toleration_seconds: Annotated[int, Field(ge=0)] | None = None
 
 
-class Placement(_KubernetesObject):
+class Placement(NestedOptions):
     """Fields of the pods of one part. Fields have the names of the Kubernetes API."""
 
     node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from infra.config import checks
+from infra.config.connection_options import ConnectionOptions
 from infra.config.image_options import ImageOptions
 from infra.config.network_options import NetworkOptions
 from infra.config.options import (
@@ -47,6 +48,7 @@ class Settings(BaseModel):
     images: ImageOptions
     charts: ChartOptions
     storage: StorageOptions
+    connections: ConnectionOptions
     access: AccessOptions
     app: AppOptions
     schedule: ScheduleOptions
@@ -97,6 +99,7 @@ def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambd
                 size=settings.size,
                 images=settings.images,
                 storage=settings.storage,
+                connections=settings.connections,
                 access=settings.access,
             )
         )

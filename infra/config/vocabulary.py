@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import ssl
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
@@ -24,6 +25,10 @@ SECRET_MIN_LENGTH: Final = 16
 SECRET: Final = re.compile(r"[A-Za-z0-9._~-]*")
 """Characters that need no escaping in a URL, an HTTP header, or the `sed` script of the MLflow chart."""
 
+SERVICE_SECRET: Final = re.compile(r"[!-)+->@-Z\\-~]*")
+"""Characters of a password of another service. Ray's start command expands the password without quotes, so spaces and
+the wildcards of a shell would change it."""
+
 
 def _quantity(text: str) -> str:
     if quantities.value(text) <= 0:
@@ -36,6 +41,21 @@ def _secret(secret: SecretStr) -> SecretStr:
     if text and (len(text) < SECRET_MIN_LENGTH or SECRET.fullmatch(text) is None):
         raise ValueError(f"allowed are {SECRET_MIN_LENGTH} or more of the characters A-Z a-z 0-9 . _ ~ -")
     return secret
+
+
+def _service_secret(secret: SecretStr) -> SecretStr:
+    if SERVICE_SECRET.fullmatch(secret.get_secret_value()) is None:
+        raise ValueError("allowed are printable ASCII characters except space, *, ? and [")
+    return secret
+
+
+def _certificates(pem: str) -> str:
+    if pem:
+        try:
+            ssl.create_default_context(cadata=pem)
+        except ssl.SSLError as error:
+            raise ValueError("the text holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)") from error
+    return pem
 
 
 def _shell_arguments(text: str) -> str:
@@ -55,6 +75,15 @@ Secret = Annotated[
     SecretStr, AfterValidator(_secret), allowed(f"{SECRET_MIN_LENGTH} or more characters of `A-Z a-z 0-9 . _ ~ -`")
 ]
 """A password or token. The key's description says what an empty value means."""
+ServiceSecret = Annotated[
+    SecretStr, AfterValidator(_service_secret), allowed("printable ASCII except space, `*`, `?` and `[`")
+]
+"""Password of a service outside of the stack."""
+Certificates = Annotated[str, AfterValidator(_certificates), allowed("certificates in PEM form")]
+"""Certificates of certificate authorities. Empty: those of the image."""
+Url = Annotated[str, StringConstraints(pattern=r"^(https?://[^/\s:]+(:[0-9]{1,5})?)?$"), allowed("http(s)://HOST:PORT")]
+"""Address of a service. Empty: the default of its client."""
+DatabaseName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$"), allowed("letters, digits, `_` and `-`")]
 RayServiceName = Annotated[
     str,
     StringConstraints(pattern=DNS_LABEL, max_length=names.KUBERAY_MAX_NAME),

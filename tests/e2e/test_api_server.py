@@ -34,7 +34,6 @@ def test_the_pods_of_ray_redis_and_the_schedule_pass_admission(api: Api, record:
     namespace = service["metadata"]["namespace"]
     cluster = service["spec"]["rayClusterConfig"]
     redis = record.resource("kubernetes:apps/v1:StatefulSet").inputs["spec"]["template"]
-    redis["spec"]["volumes"].append({"name": "data", "emptyDir": {}})
     schedule = record.resource("kubernetes:batch/v1:CronJob").inputs["spec"]["jobTemplate"]["spec"]["template"]
     pods = [
         pod("head", namespace, cluster["headGroupSpec"]["template"]),

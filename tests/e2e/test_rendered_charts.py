@@ -63,16 +63,20 @@ def test_mlflow_uses_the_database_and_the_artifact_store_of_the_stack(api: Api, 
 
     pod = of_kind(objects, "Deployment")[0]["spec"]["template"]["spec"]
     arguments = " ".join(pod["containers"][0]["args"])
-    (ini,) = [config for config in of_kind(objects, "ConfigMap") if "auth_template.ini" in config["data"]]
-    database = ini["data"]["auth_template.ini"]
+    (database,) = [
+        variable["value"]
+        for container in pod["initContainers"]
+        for variable in container.get("env", [])
+        if variable["name"] == "AUTH_DATABASE"
+    ]
     if any(volume["name"] == "mlflow-data" for volume in pod["volumes"]):
         assert "--backend-store-uri=sqlite:////mlflow/data/mlflow.db" in arguments
         assert "--artifacts-destination=/mlflow/data/artifacts" in arguments
-        assert "database_uri = sqlite:////mlflow/data/basic_auth.db" in database
+        assert database == "sqlite:////mlflow/data/basic_auth.db"
     else:
         assert "--backend-store-uri=postgresql://" in arguments
         assert "--artifacts-destination=s3://example-manta-artifacts" in arguments
-        assert "@postgres.example.com:5432/mlflow_auth" in database
+        assert database == "postgresql:///mlflow_auth"
     assert "--serve-artifacts" in arguments
     assert "--app-name=basic-auth" in arguments
 

@@ -39,6 +39,7 @@ class RegisteredResource:
     """URNs of the resources that it depends on, through an option or an input."""
     provider: str
     retain_on_delete: bool
+    is_protected: bool
     timeouts: tuple[str, str, str]
 
     @property
@@ -236,5 +237,6 @@ def _registered(urn: str, request: resource_pb2.RegisterResourceRequest) -> Regi
         dependencies=frozenset(input_urns | set(request.dependencies)),
         provider=request.provider or dict(request.providers).get("kubernetes", ""),
         retain_on_delete=request.retainOnDelete,
+        is_protected=request.protect,
         timeouts=(timeouts.create, timeouts.update, timeouts.delete),
     )

@@ -78,6 +78,7 @@ def flows_of(stack: str = "dev", /, **changes: object) -> list[Flow]:
     args = FlowArgs(
         namespace=parsed_settings.cluster.namespace,
         storage=parsed_settings.storage,
+        connections=parsed_settings.connections,
         access=parsed_settings.access,
         network=parsed_settings.network,
         is_training_scheduled=bool(parsed_settings.schedule.train_schedule),

@@ -14,10 +14,11 @@ from infra import labels, names
 from infra.components import budget
 from infra.components.mlflow import values
 from infra.config.chart import Chart
+from infra.config.connection_options import ConnectionOptions
 from infra.config.image_options import ImageOptions
 from infra.config.options import StorageOptions
 from infra.config.scheduling import Placement
-from infra.credentials import SecretReference, kubernetes_secret, secret_value
+from infra.credentials import SecretReference, kubernetes_secret, secret_value, slow_checksum
 
 TIMEOUT_S: Final = 600
 """The chart's init containers wait for Postgres and migrate its schema before the server starts."""
@@ -32,6 +33,7 @@ class MlflowArgs:
     root: Path
     """Root of the project; a relative chart path starts there."""
     storage: StorageOptions
+    connections: ConnectionOptions
     images: ImageOptions
     placement: Placement
     image: str
@@ -42,6 +44,8 @@ class MlflowArgs:
     """Password of the administrator; empty generates one."""
     environment: Mapping[str, str]
     """Further environment variables of the server."""
+    after: Sequence[pulumi.Resource]
+    """Resources that the server's pod mounts by name."""
     allowed_hosts: Sequence[str]
     """`Host` headers that the server accepts."""
 
@@ -78,6 +82,7 @@ class Mlflow(pulumi.ComponentResource):
             **args.chart.release_source(args.root),
             values=values.values(
                 args.storage,
+                args.connections,
                 args.images,
                 args.placement,
                 image=args.image,
@@ -90,7 +95,11 @@ class Mlflow(pulumi.ComponentResource):
             # The release reads the Secrets and mounts the volume by name, so no input says that it needs them.
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[*(secret.resource for secret in secrets), *([volume] if volume is not None else [])],
+                depends_on=[
+                    *(secret.resource for secret in secrets),
+                    *([volume] if volume is not None else []),
+                    *args.after,
+                ],
             ),
         )
         budget.register(
@@ -120,6 +129,7 @@ def _postgres_secret(name: str, args: MlflowArgs, opts: pulumi.ResourceOptions) 
         component=labels.MLFLOW,
         content={names.USERNAME_KEY: storage.postgres_user, names.PASSWORD_KEY: password},
         opts=opts,
+        digest=slow_checksum,
     )
 
 
@@ -142,5 +152,5 @@ def _volume(name: str, args: MlflowArgs, opts: pulumi.ResourceOptions) -> core.v
             storage_class_name=storage.storage_class or None,
             resources=core.v1.VolumeResourceRequirementsArgs(requests={"storage": storage.mlflow_volume_size}),
         ),
-        opts=opts,
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=storage.keep_data)),
     )

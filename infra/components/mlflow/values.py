@@ -6,21 +6,38 @@ from typing import Final
 import pulumi
 
 from infra import labels, names
-from infra.components import placement
+from infra.components import certificate_authorities, placement
+from infra.components.mlflow import database
+from infra.components.mlflow.database import DATA_DIR
 from infra.config import quantities
+from infra.config.connection_options import ConnectionOptions
 from infra.config.image_options import ImageOptions
 from infra.config.options import StorageOptions
 from infra.config.scheduling import Placement
 from infra.images import references
 
 VOLUME: Final = "mlflow-data"
-DATA_DIR: Final = "/mlflow/data"
 WORKER_BYTES: Final = 1024**3
 """Memory of one server process: 0.8 GiB when idle, plus a reserve."""
 MAX_WORKERS: Final = 4
 """Maximum number of server processes of one pod. For more load, more pods are faster than more processes."""
+USER: Final = 1001
+"""UID and GID of the image."""
 MEMORY_REQUEST_SHARE: Final = quantities.WHOLE / 2
 """Memory request as a share of the limit: an idle server needs no more."""
+
+
+SECURITY_CONTEXT: Final[dict[str, object]] = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+    "runAsNonRoot": True,
+    "privileged": False,
+    "runAsUser": USER,
+    "runAsGroup": USER,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""Security context of every container: the chart's own, with the profile that Pod Security `restricted` requires."""
 
 
 def needs_volume(storage: StorageOptions) -> bool:
@@ -53,6 +70,7 @@ def workers(memory: str) -> int:
 
 def values(
     storage: StorageOptions,
+    connections: ConnectionOptions,
     images: ImageOptions,
     place: Placement,
     *,
@@ -65,6 +83,7 @@ def values(
 
     Args:
         storage: Where MLflow keeps its state, and how large the server is.
+        connections: Postgres' TLS, and the object store's address.
         images: Mirror and replacements for the images of the chart's init containers.
         place: Where the server runs, and what is added to its pods.
         image: Image of the server.
@@ -80,9 +99,16 @@ def values(
         "extraArgs": {"workers": str(workers(storage.mlflow_memory))},
         # The job runner and its consumers are one Python process each, 1 GiB in total; manta uses none of their
         # features.
-        "extraEnvVars": {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **environment, **place.env},
+        "extraEnvVars": {
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            **database.tls(storage, connections),
+            **_artifact_store(connections),
+            **environment,
+            **place.env,
+        },
         "podAnnotations": {
             **place.annotations,
+            **_authorities_annotation(connections),
             **{f"manta/auth-checksum-{number}": checksum for number, checksum in enumerate(checksums)},
         },
         "extraPodLabels": place.labels | labels.selector(labels.MLFLOW),
@@ -105,9 +131,18 @@ def values(
         **placement.chart_values(place),
         **_images(images, image),
         **_security(),
-        **_auth(storage),
+        **_auth(),
         **_backend(storage),
         **_artifacts(storage),
+        **_volumes(storage, connections),
+        "initContainers": database.init_containers(
+            storage,
+            connections,
+            server_image=image,
+            shell_image=references.busybox(images),
+            security_context=SECURITY_CONTEXT,
+            volume_mounts=_volume_mounts(storage, connections),
+        ),
     }
 
 
@@ -143,11 +178,12 @@ def _security() -> dict[str, object]:
     """Settings that Pod Security `restricted` requires and that the chart does not set by itself."""
     return {
         "podSecurityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": SECURITY_CONTEXT,
     }
 
 
-def _auth(storage: StorageOptions) -> dict[str, object]:
+def _auth() -> dict[str, object]:
+    """Basic authentication. `database.init_containers` writes the address of its database into the chart's file."""
     auth: dict[str, object] = {
         "enabled": True,
         "existingAdminSecret": {
@@ -156,12 +192,6 @@ def _auth(storage: StorageOptions) -> dict[str, object]:
             "passwordKey": names.PASSWORD_KEY,
         },
     }
-    if storage.mlflow_backend == "postgres":
-        auth["postgres"] = _database(storage, storage.postgres_auth_database) | {
-            "existingSecret": _postgres_secret(storage)
-        }
-    else:
-        auth["sqliteFullPath"] = f"{DATA_DIR}/"  # the chart appends the file name to this path without a separator
     return {"auth": auth}
 
 
@@ -169,10 +199,19 @@ def _backend(storage: StorageOptions) -> dict[str, object]:
     if storage.mlflow_backend == "postgres":
         return {
             "backendStore": {
-                "databaseMigration": True,
+                "databaseMigration": False,  # `database.init_containers` migrates, over a verified connection
                 "databaseConnectionCheck": True,
-                "postgres": _database(storage, storage.postgres_database),
-                "existingDatabaseSecret": _postgres_secret(storage),
+                "postgres": {
+                    "enabled": True,
+                    "host": storage.postgres_host,
+                    "port": storage.postgres_port,
+                    "database": storage.postgres_database,
+                },
+                "existingDatabaseSecret": {
+                    "name": database.postgres_secret(storage),
+                    "usernameKey": names.USERNAME_KEY,
+                    "passwordKey": names.PASSWORD_KEY,
+                },
             }
         }
     return {"backendStore": {"defaultSqlitePath": f"{DATA_DIR}/mlflow.db"}}
@@ -188,23 +227,41 @@ def _artifacts(storage: StorageOptions) -> dict[str, object]:
     }
     if needs_volume(storage):
         artifacts["strategy"] = {"type": "Recreate"}  # two pods cannot write to the volume at the same time
-        artifacts["extraVolumes"] = [{"name": VOLUME, "persistentVolumeClaim": {"claimName": VOLUME}}]
-        artifacts["extraVolumeMounts"] = [{"name": VOLUME, "mountPath": DATA_DIR}]
     return artifacts
 
 
-def _database(storage: StorageOptions, database: str) -> dict[str, object]:
-    return {
-        "enabled": True,
-        "host": storage.postgres_host,
-        "port": storage.postgres_port,
-        "database": database,
-    }
+def _artifact_store(connections: ConnectionOptions) -> dict[str, str]:
+    """Environment variables for the address and the certificate authorities of the object store."""
+    variables = {}
+    if connections.artifact_endpoint:
+        variables["MLFLOW_S3_ENDPOINT_URL"] = connections.artifact_endpoint
+    if connections.artifact_ca:
+        file = certificate_authorities.path(connections, certificate_authorities.ARTIFACTS)
+        # The first is that of boto3, the second that of the clients of Google Cloud Storage and Azure.
+        variables |= {"AWS_CA_BUNDLE": file, "REQUESTS_CA_BUNDLE": file}
+    return variables
 
 
-def _postgres_secret(storage: StorageOptions) -> dict[str, str]:
-    return {
-        "name": storage.postgres_secret or names.POSTGRES_SECRET,
-        "usernameKey": names.USERNAME_KEY,
-        "passwordKey": names.PASSWORD_KEY,
-    }
+def _authorities_annotation(connections: ConnectionOptions) -> dict[str, str]:
+    digest = certificate_authorities.digest(connections)
+    return {"manta/certificate-authorities": digest} if digest else {}
+
+
+def _volumes(storage: StorageOptions, connections: ConnectionOptions) -> dict[str, object]:
+    volumes: list[object] = []
+    if needs_volume(storage):
+        volumes.append({"name": VOLUME, "persistentVolumeClaim": {"claimName": VOLUME}})
+    if certificate_authorities.files(connections):
+        config_map = {"name": certificate_authorities.NAME}
+        volumes.append({"name": certificate_authorities.NAME, "configMap": config_map})
+    return {"extraVolumes": volumes, "extraVolumeMounts": _volume_mounts(storage, connections)}
+
+
+def _volume_mounts(storage: StorageOptions, connections: ConnectionOptions) -> list[dict[str, object]]:
+    mounts: list[dict[str, object]] = []
+    if needs_volume(storage):
+        mounts.append({"name": VOLUME, "mountPath": DATA_DIR})
+    if certificate_authorities.files(connections):
+        folder = certificate_authorities.DIR
+        mounts.append({"name": certificate_authorities.NAME, "mountPath": folder, "readOnly": True})
+    return mounts

@@ -10,14 +10,15 @@ import pulumi_kubernetes as kubernetes
 from pulumi_kubernetes import meta
 
 from infra import labels, names
-from infra.components import budget
+from infra.components import budget, certificate_authorities
 from infra.components.mlflow.mlflow import Mlflow
-from infra.components.ray import ray_service_spec, serve_config
+from infra.components.ray import ray_service_spec, redis_connection, serve_config
 from infra.components.ray.environment import environment
 from infra.components.ray.ray_service_spec import RayServiceSpecArgs
 from infra.components.redis import Redis
+from infra.config.connection_options import ConnectionOptions
 from infra.config.image_options import ImageOptions
-from infra.config.options import NO_SECRET, AppOptions, SizeOptions
+from infra.config.options import NO_SECRET, AppOptions, SizeOptions, StorageOptions
 from infra.config.proxy import ProxyOptions
 from infra.config.scheduling import SchedulingOptions
 from infra.credentials import SecretReference, kubernetes_secret, secret_value
@@ -47,6 +48,8 @@ class RayServiceArgs:
     target: Literal["minikube", "cloud"]
     size: SizeOptions
     scheduling: SchedulingOptions
+    storage: StorageOptions
+    connections: ConnectionOptions
     app: AppOptions
     images: ImageOptions
     image: pulumi.Input[str]
@@ -130,10 +133,12 @@ class RayService(pulumi.ComponentResource):
 
 
 def _spec_args(args: RayServiceArgs, secrets: Mapping[str, SecretReference]) -> RayServiceSpecArgs:
-    checksums = {name: secret.checksum for name, secret in secrets.items()}
+    checksums: dict[str, pulumi.Input[str]] = {name: secret.checksum for name, secret in secrets.items()}
     checksums[names.MLFLOW_SECRET] = args.mlflow.admin.checksum
     if args.redis.secret is not None:
         checksums[names.REDIS_SECRET] = args.redis.secret.checksum
+    if digest := certificate_authorities.digest(args.connections):
+        checksums[certificate_authorities.NAME] = digest
     return RayServiceSpecArgs(
         size=args.size,
         target=args.target,
@@ -141,7 +146,11 @@ def _spec_args(args: RayServiceArgs, secrets: Mapping[str, SecretReference]) -> 
         image_pull_secrets=references.pull_secrets(args.images),
         serve_config=serve_config.build(args.app, args.size),
         redis_address=args.redis.address,
-        redis_has_password=args.redis.secret is not None,
+        redis_secret=args.redis.secret_name,
+        redis_user=args.connections.redis_user,
+        redis_environment=redis_connection.environment(args.storage, args.connections),
+        head_volumes=redis_connection.volumes(args.storage, args.connections),
+        head_mounts=redis_connection.mounts(args.storage, args.connections),
         environment=environment(
             args.app, cpus=args.size.cpus, tracking_uri=args.mlflow.tracking_uri, proxy=args.proxy.environment()
         ),

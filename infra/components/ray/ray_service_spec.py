@@ -58,12 +58,19 @@ class RayServiceSpecArgs:
     serve_config: str
     """Configuration of Ray Serve, as YAML."""
     redis_address: pulumi.Input[str]
-    redis_has_password: bool
+    redis_secret: str | None
+    """Name of the Secret with Redis' password; None without a password."""
     environment: Sequence[core.v1.EnvVarArgs]
     """Environment variables of every Ray container."""
     checksums: Mapping[str, pulumi.Input[str]]
     """Digest of each Secret that the Ray containers read, by the Secret's name. A changed digest triggers an upgrade
     to a new Ray cluster."""
+    redis_user: str = ""
+    """Empty: Redis' user `default`."""
+    redis_environment: Sequence[core.v1.EnvVarArgs] = ()
+    """Environment variables of the head, which alone connects to Redis."""
+    head_volumes: Sequence[core.v1.VolumeArgs] = ()
+    head_mounts: Sequence[core.v1.VolumeMountArgs] = ()
     head: Placement = field(default_factory=Placement)
     """Where the head runs, and what is added to its pod."""
     workers: Placement = field(default_factory=Placement)
@@ -102,8 +109,10 @@ def initial_workers(size: SizeOptions) -> int:
 
 def _cluster(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, object]:
     redis: dict[str, object] = {"redisAddress": args.redis_address}
-    if args.redis_has_password:
-        redis["redisPassword"] = {"valueFrom": from_secret(names.REDIS_SECRET, names.PASSWORD_KEY)}
+    if args.redis_secret is not None:
+        redis["redisPassword"] = {"valueFrom": from_secret(args.redis_secret, names.PASSWORD_KEY)}
+    if args.redis_user:
+        redis["redisUsername"] = {"value": args.redis_user}
     cluster: dict[str, object] = {
         "rayVersion": versions.RAY,
         "authOptions": {"mode": "token", "secretName": names.RAY_SECRET},
@@ -131,7 +140,8 @@ def _head_group(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, obj
         name="ray-head",
         image=args.image,
         image_pull_policy="IfNotPresent",
-        env=placement.environment(args.head, args.environment),
+        env=placement.environment(args.head, [*args.environment, *args.redis_environment]),
+        volume_mounts=args.head_mounts or None,
         ports=[core.v1.ContainerPortArgs(name=name, container_port=port) for name, port in HEAD_PORTS.items()],
         security_context=pod_security.container(),
         resources=core.v1.ResourceRequirementsArgs(
@@ -146,7 +156,7 @@ def _head_group(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, obj
     return {
         # Without CPUs, Ray schedules nothing on the head, so a lost head takes no replica with it.
         "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104  (token required)
-        "template": _pod_template(args, container, args.head, annotations={}),
+        "template": _pod_template(args, container, args.head, annotations={}, volumes=args.head_volumes),
     }
 
 
@@ -188,6 +198,7 @@ def _pod_template(
     place: Placement,
     *,
     annotations: Mapping[str, pulumi.Input[str]],
+    volumes: Sequence[core.v1.VolumeArgs] = (),
 ) -> core.v1.PodTemplateSpecArgs:
     return core.v1.PodTemplateSpecArgs(
         metadata=meta.v1.ObjectMetaArgs(
@@ -204,6 +215,7 @@ def _pod_template(
             termination_grace_period_seconds=GRACE_PERIOD_S,
             security_context=pod_security.POD,
             containers=[container],
+            volumes=volumes or None,
             image_pull_secrets=args.image_pull_secrets or None,
             topology_spread_constraints=placement.spread(labels.RAY),
         ),

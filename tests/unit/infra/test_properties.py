@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pulumi_kubernetes import apiextensions, core, meta
 
+from infra import names
 from infra.components.ray import ray_service_spec, serve_config
 from infra.components.ray.ray_service_spec import RayServiceSpecArgs
 from infra.config import quantities
@@ -50,7 +51,7 @@ def resource(stack: Settings) -> JsonObject:
         image_pull_secrets=[],
         serve_config=serve_config.build(stack.app, stack.size),
         redis_address="redis:6379",
-        redis_has_password=True,
+        redis_secret=names.REDIS_SECRET,
         environment=[
             core.v1.EnvVarArgs(name="A", value="1"),
             core.v1.EnvVarArgs(name="B", value_from=from_secret("secret", "key")),

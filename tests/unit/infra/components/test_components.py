@@ -139,15 +139,22 @@ def test_redis_writes_to_a_volume_and_reads_its_password_from_a_file(program: Pr
     pod = spec["template"]["spec"]
     container = pod["containers"][0]
     assert " ".join(container["args"]) == (
-        "--dir /data --appendonly yes --appendfsync everysec --maxmemory-policy noeviction"
+        "--dir /data --appendonly yes --appendfsync everysec --maxmemory 134217728 --maxmemory-policy noeviction"
     )
     assert container["command"] == ["redis-server", "/etc/redis-auth/auth.conf"]
     assert pod["securityContext"]["runAsUser"] == 999
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
-    claim = spec["volumeClaimTemplates"][0]["spec"]
-    assert (claim["storageClassName"], claim["resources"]["requests"]["storage"]) == ("fast", "1Gi")
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == "redis-data"
     for probe in ("readinessProbe", "livenessProbe"):
         assert container[probe]["exec"]["command"][-1] == "redis-cli ping | grep -q PONG"
+
+
+def test_redis_volume_is_no_template_so_that_its_size_can_grow(program: Program) -> None:
+    for size in ("1Gi", "5Gi"):
+        record = program.deploy(storageClass="fast", redisVolumeSize=size)
+        claim = record.resource("kubernetes:core/v1:PersistentVolumeClaim", "redis-volume").inputs["spec"]
+        assert (claim["storageClassName"], claim["resources"]["requests"]["storage"]) == ("fast", size)
+        assert "volumeClaimTemplates" not in record.resource(STATEFUL_SET).inputs["spec"]
 
 
 def test_a_new_password_restarts_redis(program: Program) -> None:

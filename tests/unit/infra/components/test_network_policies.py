@@ -173,6 +173,7 @@ def test_the_port_of_the_api_server_comes_from_the_kubeconfig(port: int, expecte
     args = FlowArgs(
         namespace="manta",
         storage=stack.storage,
+        connections=stack.connections,
         access=stack.access,
         network=stack.network,
         is_training_scheduled=False,
@@ -225,3 +226,12 @@ def test_a_flow_without_ports_allows_every_port(program: Program) -> None:
 
     assert ray.ports == ()
     assert "ports" not in rule
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"), [("", 443), ("https://s3.local", 443), ("http://s3.local", 80), ("http://minio:9000", 9000)]
+)
+def test_mlflow_reaches_the_port_of_its_object_store(endpoint: str, port: int) -> None:
+    table = flows_of("prod", artifactEndpoint=endpoint)
+
+    assert (port,) in [flow.ports for flow in table if flow.source.name == "mlflow"]

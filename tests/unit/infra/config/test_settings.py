@@ -40,8 +40,6 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("prod", {"imageBuilder": "minikube"}, "pulumi config set imageBuilder docker"),
     ("dev", {"mlflowReplicas": 2}, "pulumi config set mlflowBackend postgres"),
     ("dev", {"mlflowReplicas": 2}, "pulumi config set artifactRoot s3://"),
-    ("prod", {"mlflowBackend": "sqlite"}, "pulumi config set mlflowBackend postgres"),
-    ("prod", {"artifactRoot": "volume"}, "pulumi config set artifactRoot s3://"),
     ("dev", {"artifactRoot": "ftp://files"}, "pulumi config set artifactRoot s3://"),
     ("prod", {"postgresHost": ""}, "pulumi config set postgresHost "),
     ("prod", {"postgresSecret": ""}, "pulumi config set --secret postgresPassword"),

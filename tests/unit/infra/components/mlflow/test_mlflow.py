@@ -14,6 +14,7 @@ def values_of(stack: str = "dev", /, **changes: object) -> JsonObject:
     settings = parsed(stack, **changes)
     return values.values(
         settings.storage,
+        settings.connections,
         settings.images,
         settings.scheduling.of("mlflow"),
         image="registry.example.com/mlflow:1",
@@ -23,6 +24,12 @@ def values_of(stack: str = "dev", /, **changes: object) -> JsonObject:
         ),
         checksums=["abc"],
     )
+
+
+def database_arguments(values: JsonObject) -> tuple[str, str]:
+    """Addresses of the two databases, as the init containers get them."""
+    migrate, auth = values["initContainers"]
+    return migrate["command"][-1], auth["env"][0]["value"]
 
 
 def test_values_refer_to_the_secret_and_do_not_contain_the_password() -> None:
@@ -41,14 +48,14 @@ def test_sqlite_and_artifacts_share_one_volume_that_one_pod_writes() -> None:
     values = values_of()
 
     assert values["backendStore"]["defaultSqlitePath"] == "/mlflow/data/mlflow.db"
-    assert values["auth"]["sqliteFullPath"] == "/mlflow/data/"
+    assert database_arguments(values) == ("sqlite:////mlflow/data/mlflow.db", "sqlite:////mlflow/data/basic_auth.db")
     assert values["artifactRoot"]["defaultArtifactsDestination"] == "/mlflow/data/artifacts"
     assert values["extraVolumes"][0]["persistentVolumeClaim"]["claimName"] == "mlflow-data"
     assert values["strategy"] == {"type": "Recreate"}
 
 
 def test_pulumi_does_not_wait_for_the_volume_because_it_is_bound_with_its_pod(program: Program) -> None:
-    volume = program.deploy().resource(VOLUME).inputs
+    volume = program.deploy().resource(VOLUME, "mlflow-volume").inputs
 
     assert volume["metadata"]["annotations"]["pulumi.com/skipAwait"] == "true"
     assert volume["spec"]["resources"]["requests"]["storage"] == "2Gi"
@@ -57,16 +64,16 @@ def test_pulumi_does_not_wait_for_the_volume_because_it_is_bound_with_its_pod(pr
 def test_postgres_and_an_object_store_need_no_volume(program: Program) -> None:
     values = values_of("prod")
 
-    assert program.deploy("prod").of_type(VOLUME) == []
+    assert [volume.name for volume in program.deploy("prod").of_type(VOLUME)] == ["redis-volume"]
     secret = {"name": "mlflow-postgres", "usernameKey": "username", "passwordKey": "password"}
     database = {"enabled": True, "host": "postgres.example.com", "port": 5432}
     assert values["backendStore"] == {
-        "databaseMigration": True,
+        "databaseMigration": False,
         "databaseConnectionCheck": True,
         "postgres": database | {"database": "mlflow"},
         "existingDatabaseSecret": secret,
     }
-    assert values["auth"]["postgres"] == database | {"database": "mlflow_auth", "existingSecret": secret}
+    assert database_arguments(values) == ("postgresql://", "postgresql:///mlflow_auth")
     assert values["artifactRoot"] == {
         "proxiedArtifactStorage": True,
         "defaultArtifactsDestination": "s3://example-manta-artifacts",

@@ -1,0 +1,110 @@
+"""How MLflow reaches its database, and the init containers that prepare the database and the auth file.
+
+libpq reads Postgres' address, credentials and TLS mode from environment variables, so no URL contains the password: a
+password may hold any character.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from infra import names
+from infra.components import certificate_authorities
+from infra.config.connection_options import ConnectionOptions
+from infra.config.options import StorageOptions
+
+DATA_DIR: Final = "/mlflow/data"
+SQLITE: Final = f"sqlite:///{DATA_DIR}/mlflow.db"
+MIGRATE: Final = (
+    "import sys; from mlflow.store.db import utils; "
+    "utils._initialize_tables(utils.create_sqlalchemy_engine_with_retry(sys.argv[1]))"
+)
+"""Creates the tables of an empty database, and migrates those of an older MLflow, as the chart does for Postgres."""
+SET_AUTH_DATABASE: Final = """sed -i "s|^database_uri = .*|database_uri = $AUTH_DATABASE|" /config/auth_result.ini"""
+"""The file is the result of the chart's init container, whose template has no URL without a password."""
+
+
+def uri(storage: StorageOptions) -> str:
+    """Address of the database of runs and registered models."""
+    return "postgresql://" if storage.mlflow_backend == "postgres" else SQLITE
+
+
+def auth_uri(storage: StorageOptions) -> str:
+    """Address of the database of users."""
+    if storage.mlflow_backend == "postgres":
+        return f"postgresql:///{storage.postgres_auth_database}"
+    return f"sqlite:///{DATA_DIR}/basic_auth.db"
+
+
+def postgres_secret(storage: StorageOptions) -> str:
+    """Name of the Secret with Postgres' user and password."""
+    return storage.postgres_secret or names.POSTGRES_SECRET
+
+
+def tls(storage: StorageOptions, connections: ConnectionOptions) -> dict[str, str]:
+    """Environment variables of libpq for TLS."""
+    if storage.mlflow_backend != "postgres":
+        return {}
+    variables: dict[str, str] = {"PGSSLMODE": connections.postgres_ssl_mode}
+    if connections.postgres_ssl_mode in ("verify-ca", "verify-full"):
+        variables["PGSSLROOTCERT"] = certificate_authorities.path(connections, certificate_authorities.POSTGRES)
+    return variables
+
+
+def init_containers(
+    storage: StorageOptions,
+    connections: ConnectionOptions,
+    *,
+    server_image: str,
+    shell_image: str,
+    security_context: Mapping[str, object],
+    volume_mounts: list[dict[str, object]],
+) -> list[dict[str, object]]:
+    """Init containers that run after those of the chart.
+
+    Args:
+        storage: Where MLflow keeps its state.
+        connections: TLS of Postgres.
+        server_image: Image of MLflow.
+        shell_image: Image with `sed`.
+        security_context: Security context of the containers.
+        volume_mounts: Mounts of the volume and of the certificate authorities.
+    """
+    common = {"imagePullPolicy": "IfNotPresent", "securityContext": dict(security_context)}
+    migrate: dict[str, object] = {
+        "name": "migrate-database",
+        "image": server_image,
+        "command": ["python", "-c", MIGRATE, uri(storage)],
+        "env": _environment(storage, connections),
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "256Mi"},
+            "limits": {"memory": storage.mlflow_memory},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *volume_mounts],  # noqa: S108  (a volume of the chart)
+        **common,
+    }
+    auth: dict[str, object] = {
+        "name": "set-auth-database",
+        "image": shell_image,
+        "command": ["sh", "-c", SET_AUTH_DATABASE],
+        "env": [{"name": "AUTH_DATABASE", "value": auth_uri(storage)}],
+        "volumeMounts": [{"name": "ini-file", "mountPath": "/config"}],
+        **common,
+    }
+    return [migrate, auth]
+
+
+def _environment(storage: StorageOptions, connections: ConnectionOptions) -> list[dict[str, object]]:
+    if storage.mlflow_backend != "postgres":
+        return []
+    secret = postgres_secret(storage)
+    values = {
+        "PGHOST": storage.postgres_host,
+        "PGPORT": str(storage.postgres_port),
+        "PGDATABASE": storage.postgres_database,
+        **tls(storage, connections),
+    }
+    references = {"PGUSER": names.USERNAME_KEY, "PGPASSWORD": names.PASSWORD_KEY}
+    variables: list[dict[str, object]] = [{"name": name, "value": value} for name, value in values.items()]
+    for name, key in references.items():
+        variables.append({"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}})
+    return variables
