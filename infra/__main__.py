@@ -68,7 +68,7 @@ def main(stack: Settings, root: Path = ROOT) -> None:
     public = endpoints.endpoints(ray_service_name=stack.cluster.ray_service_name, route_prefix=stack.app.route_prefix)
     access_args = AccessArgs(namespace=workloads, access=stack.access, endpoints=public, after=[ray, mlflow])
     Access("access", access_args, in_cluster)
-    TrainingCronJob("schedule", _training_cron_job_args(stack, workloads, ray_image, after=ray), in_cluster)
+    TrainingCronJob("schedule", _training_cron_job_args(stack, workloads, ray_image, ray), in_cluster)
     _export(stack, public, connection, ray_image, mlflow, ray)
 
 
@@ -107,6 +107,8 @@ def _network_policies_args(stack: Settings, namespaces: Namespaces, api_port: in
         connections=stack.connections,
         access=stack.access,
         network=stack.network,
+        identity=stack.identity,
+        credentials=stack.credentials,
         is_training_scheduled=bool(stack.schedule.train_schedule),
         api_port=api_port,
     )
@@ -162,6 +164,8 @@ def _mlflow_args(
         username=stack.app.mlflow_username,
         password=stack.app.mlflow_password,
         environment=stack.network.proxy.environment(),
+        pod_labels=stack.identity.pod_labels,
+        calls_webhook=bool(stack.credentials.webhook_secret.get_secret_value()),
         allowed_hosts=values.allowed_hosts(
             namespace=stack.cluster.namespace, public=endpoints.mlflow_public_hosts(stack.access)
         ),
@@ -186,6 +190,8 @@ def _ray_service_args(
         storage=stack.storage,
         connections=stack.connections,
         app=stack.app,
+        credentials=stack.credentials,
+        identity=stack.identity,
         images=stack.images,
         image=image.reference,
         proxy=stack.network.proxy,
@@ -197,7 +203,7 @@ def _ray_service_args(
 
 
 def _training_cron_job_args(
-    stack: Settings, namespace: pulumi.Input[str], image: ImageBuild, *, after: pulumi.Resource
+    stack: Settings, namespace: pulumi.Input[str], image: ImageBuild, ray: RayService
 ) -> TrainingCronJobArgs:
     return TrainingCronJobArgs(
         namespace=namespace,
@@ -206,8 +212,9 @@ def _training_cron_job_args(
         image=image.reference,
         image_pull_secrets=references.pull_secrets(stack.images),
         ray_service_name=stack.cluster.ray_service_name,
+        ray_secret=ray.ray_secret,
         stack=pulumi.get_stack(),
-        after=after,
+        after=ray,
     )
 
 

@@ -25,6 +25,8 @@ class SecretReference:
 
     resource: core.v1.Secret
     """For the `depends_on` of resources that read the Secret by its name."""
+    name: pulumi.Output[str]
+    """Name of the Secret in the cluster."""
     checksum: pulumi.Output[str]
     """Digest of the content, for pod annotations: a changed Secret by itself restarts no pod."""
 
@@ -46,6 +48,7 @@ def kubernetes_secret(
     content: Mapping[str, pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
     digest: Callable[[Mapping[str, str]], str] | None = None,
+    is_versioned: bool = False,
 ) -> SecretReference:
     """Register a Kubernetes Secret.
 
@@ -60,15 +63,19 @@ def kubernetes_secret(
         content: Values by key.
         opts: Options of the Pulumi resource.
         digest: `slow_checksum` for values that may be short; None means `checksum`.
+        is_versioned: Whether the checksum is the end of the Secret's name. Then other content makes another Secret, and
+            Pulumi deletes the old Secret at the end of the update. Until then, pods that refer to the old name keep
+            the old content, as the pods of the old Ray cluster must during an upgrade.
     """
+    text: pulumi.Output[str] = pulumi.Output.unsecret(pulumi.Output.all(**content).apply(digest or checksum))
+    full_name = pulumi.Output.concat(secret_name, "-", text) if is_versioned else pulumi.Output.from_input(secret_name)
     secret = core.v1.Secret(
         name,
-        metadata=meta.v1.ObjectMetaArgs(name=secret_name, namespace=namespace, labels=labels.of(component)),
+        metadata=meta.v1.ObjectMetaArgs(name=full_name, namespace=namespace, labels=labels.of(component)),
         string_data=content,
         opts=opts,
     )
-    text = pulumi.Output.unsecret(pulumi.Output.all(**content).apply(digest or checksum))
-    return SecretReference(resource=secret, checksum=text)
+    return SecretReference(resource=secret, name=full_name, checksum=text)
 
 
 def checksum(content: Mapping[str, str]) -> str:
@@ -90,6 +97,6 @@ def _stretch(text: str) -> str:
     return hashlib.scrypt(text.encode(), salt=b"manta", n=2**14, r=8, p=1, dklen=CHECKSUM_LENGTH // 2).hex()
 
 
-def from_secret(secret_name: str, key: str) -> core.v1.EnvVarSourceArgs:
+def from_secret(secret_name: pulumi.Input[str], key: str) -> core.v1.EnvVarSourceArgs:
     """Source of an environment variable: one key of a Secret."""
     return core.v1.EnvVarSourceArgs(secret_key_ref=core.v1.SecretKeySelectorArgs(name=secret_name, key=key))

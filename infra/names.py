@@ -29,6 +29,8 @@ RAY_SERVICE: Final = "manta"
 """Default of `rayServiceName`."""
 WORKER_GROUP: Final = "workers"
 
+RAY: Final = "ray"
+"""ServiceAccount of the Ray workers."""
 OPERATOR: Final = "kuberay-operator"
 REDIS: Final = "redis"
 MLFLOW: Final = "mlflow"
@@ -36,14 +38,17 @@ SCHEDULE: Final = "train-schedule"
 
 # S105 takes these names for passwords; the passwords themselves are in the Secrets only.
 RAY_SECRET: Final = "ray-auth"  # noqa: S105
+"""Prefix of the Secret's name; a checksum of the token follows."""
 RAY_SECRET_KEY: Final = "auth_token"  # noqa: S105
 """KubeRay prescribes this key: it reads the token from it in the Secret of `authOptions.secretName`."""
 SERVE_SECRET: Final = "serve-auth"  # noqa: S105
 SERVE_SECRET_KEY: Final = "tokens"  # noqa: S105
+WEBHOOK_SECRET_KEY: Final = "webhook"  # noqa: S105
 MODEL_SECRET: Final = "model-auth"  # noqa: S105
 MODEL_SECRET_KEY: Final = "key"  # noqa: S105
 REDIS_SECRET: Final = "redis-auth"  # noqa: S105
 MLFLOW_SECRET: Final = "mlflow-auth"  # noqa: S105
+WEBHOOK_SECRET: Final = "mlflow-webhook"  # noqa: S105
 POSTGRES_SECRET: Final = "mlflow-postgres"  # noqa: S105
 USERNAME_KEY: Final = "username"
 PASSWORD_KEY: Final = "password"  # noqa: S105

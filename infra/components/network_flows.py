@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from infra import labels, names
 from infra.config.connection_options import ConnectionOptions
+from infra.config.credential_options import CredentialOptions
+from infra.config.identity_options import IdentityOptions
 from infra.config.network_options import NetworkOptions
 from infra.config.options import AccessOptions, StorageOptions
 
@@ -20,6 +22,13 @@ HTTP_PORT: Final = 80
 RAY_METRICS_PORTS: Final = (8080, 9101, 44217, 44227)
 """Metrics of Ray, HAProxy, the autoscaler and the dashboard."""
 OPERATOR_METRICS_PORTS: Final = (8080,)
+METADATA_SERVERS: Final = {
+    # <https://cloud.google.com/kubernetes-engine/docs/how-to/network-policy>: with and without Dataplane V2.
+    "gke": (("169.254.169.254/32", 80), ("169.254.169.252/32", 988)),
+    # <https://docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html>.
+    "eks-pod-identity": (("169.254.170.23/32", 80),),
+}
+"""Address and port of the servers from which pods get a cloud identity, by `workloadIdentity`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +67,8 @@ class FlowArgs:
     access: AccessOptions
     """How clients outside of the cluster reach the platform."""
     network: NetworkOptions
+    identity: IdentityOptions
+    credentials: CredentialOptions
     is_training_scheduled: bool
     """Whether a CronJob submits training jobs."""
     api_port: int | None = None
@@ -95,6 +106,8 @@ def flows(args: FlowArgs) -> list[Flow]:
         *_from_mlflow(args.storage, args.connections, peers),
         *(Flow(source=peer, destination=peers.ray, ports=(names.DASHBOARD_PORT,)) for peer in peers.submitters),
         *_dns(args.network, peers),
+        *_identity(args.identity, peers),
+        *_webhook(args.credentials, peers),
         *_monitoring(args.network, peers),
         *_proxy(args.network, peers),
         *_extra(args.network, peers),
@@ -148,6 +161,20 @@ def _dns(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:
     for source in (peers.ray, peers.mlflow, peers.operator, *peers.submitters):
         yield Flow(source=source, destination=dns, ports=DNS_PORTS, protocols=protocols)
         yield Flow(source=source, destination=openshift_dns, ports=OPENSHIFT_DNS_PORTS, protocols=protocols)
+
+
+def _identity(identity: IdentityOptions, peers: _Peers) -> Iterator[Flow]:
+    """Servers on the node from which pods get their cloud identity. The other mechanisms use https only."""
+    for cidr, port in METADATA_SERVERS.get(identity.workload_identity, ()):
+        server = Peer(name="metadata", is_managed=False, cidrs=(cidr,))
+        for source in (peers.ray, peers.mlflow):
+            yield Flow(source=source, destination=server, ports=(port,))
+
+
+def _webhook(credentials: CredentialOptions, peers: _Peers) -> Iterator[Flow]:
+    """MLflow tells the service about a moved alias."""
+    if credentials.webhook_secret.get_secret_value():
+        yield Flow(source=peers.mlflow, destination=peers.ray, ports=(names.SERVE_PORT,))
 
 
 def _monitoring(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:

@@ -12,8 +12,10 @@ import pulumi.runtime
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from infra.config import checks
+from infra.config import checks, identity_checks
 from infra.config.connection_options import ConnectionOptions
+from infra.config.credential_options import CredentialOptions
+from infra.config.identity_options import IdentityOptions
 from infra.config.image_options import ImageOptions
 from infra.config.network_options import NetworkOptions
 from infra.config.options import (
@@ -53,6 +55,8 @@ class Settings(BaseModel):
     app: AppOptions
     schedule: ScheduleOptions
     network: NetworkOptions
+    identity: IdentityOptions
+    credentials: CredentialOptions
 
 
 def load() -> Settings:
@@ -93,16 +97,17 @@ def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambd
             problems += [_invalid_value(group, detail) for detail in error.errors()]
     if not problems:
         settings = Settings.model_validate(groups)
-        problems = list(
-            checks.problems(
+        problems = [
+            *checks.problems(
                 cluster=settings.cluster,
                 size=settings.size,
                 images=settings.images,
                 storage=settings.storage,
                 connections=settings.connections,
                 access=settings.access,
-            )
-        )
+            ),
+            *identity_checks.problems(settings.identity, cluster=settings.cluster, storage=settings.storage),
+        ]
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise SettingsError(f"The configuration of this stack cannot work:\n{lines}")

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from infra import labels, names
 from infra.components import budget
-from infra.components.mlflow import values
+from infra.components.mlflow import values, webhook
 from infra.config.chart import Chart
 from infra.config.connection_options import ConnectionOptions
 from infra.config.image_options import ImageOptions
@@ -46,6 +46,10 @@ class MlflowArgs:
     """Further environment variables of the server."""
     after: Sequence[pulumi.Resource]
     """Resources that the server's pod mounts by name."""
+    pod_labels: Mapping[str, str]
+    """Labels of the server's pods that their cloud identity needs."""
+    calls_webhook: bool
+    """Whether MLflow calls the webhook of the service."""
     allowed_hosts: Sequence[str]
     """`Host` headers that the server accepts."""
 
@@ -73,7 +77,8 @@ class Mlflow(pulumi.ComponentResource):
             opts=child_opts,
         )
         postgres = _postgres_secret(name, args, child_opts)
-        secrets = [self.admin] if postgres is None else [self.admin, postgres]
+        key = webhook.register(name, args.namespace, child_opts) if args.calls_webhook else None
+        secrets = [secret for secret in (self.admin, postgres, key) if secret is not None]
         volume = _volume(name, args, child_opts)
         release = Release(
             f"{name}-release",
@@ -86,7 +91,9 @@ class Mlflow(pulumi.ComponentResource):
                 args.images,
                 args.placement,
                 image=args.image,
-                environment=args.environment,
+                environment={**args.environment, **(webhook.ENVIRONMENT if args.calls_webhook else {})},
+                environment_secrets=[names.WEBHOOK_SECRET] if args.calls_webhook else [],
+                pod_labels=args.pod_labels,
                 allowed_hosts=args.allowed_hosts,
                 checksums=[secret.checksum for secret in secrets],
             ),

@@ -76,6 +76,8 @@ def values(
     *,
     image: str,
     environment: Mapping[str, str],
+    environment_secrets: Sequence[str],
+    pod_labels: Mapping[str, str],
     allowed_hosts: Sequence[str],
     checksums: Sequence[pulumi.Input[str]],
 ) -> dict[str, object]:
@@ -88,6 +90,8 @@ def values(
         place: Where the server runs, and what is added to its pods.
         image: Image of the server.
         environment: Further environment variables of the server.
+        environment_secrets: Secrets whose keys become environment variables of the server.
+        pod_labels: Further labels of the server's pods.
         allowed_hosts: `Host` headers that the server accepts.
         checksums: Digests of the Secrets that the server reads when it starts.
     """
@@ -111,7 +115,7 @@ def values(
             **_authorities_annotation(connections),
             **{f"manta/auth-checksum-{number}": checksum for number, checksum in enumerate(checksums)},
         },
-        "extraPodLabels": place.labels | labels.selector(labels.MLFLOW),
+        "extraPodLabels": {**place.labels, **pod_labels} | labels.selector(labels.MLFLOW),
         "serviceAccount": {
             "automount": False,
             "annotations": storage.mlflow_service_account_annotations,
@@ -133,7 +137,7 @@ def values(
         **_security(),
         **_auth(),
         **_backend(storage),
-        **_artifacts(storage),
+        **_artifacts(storage, environment_secrets),
         **_volumes(storage, connections),
         "initContainers": database.init_containers(
             storage,
@@ -217,13 +221,13 @@ def _backend(storage: StorageOptions) -> dict[str, object]:
     return {"backendStore": {"defaultSqlitePath": f"{DATA_DIR}/mlflow.db"}}
 
 
-def _artifacts(storage: StorageOptions) -> dict[str, object]:
+def _artifacts(storage: StorageOptions, secrets: Sequence[str]) -> dict[str, object]:
     """Artifact store behind the server, so that no client needs the credentials of an object store."""
     is_volume = storage.artifact_root == "volume"
     destination = f"{DATA_DIR}/artifacts" if is_volume else storage.artifact_root
     artifacts: dict[str, object] = {
         "artifactRoot": {"proxiedArtifactStorage": True, "defaultArtifactsDestination": destination},
-        "extraSecretNamesForEnvFrom": [storage.artifact_secret] if storage.artifact_secret else [],
+        "extraSecretNamesForEnvFrom": [*([storage.artifact_secret] if storage.artifact_secret else []), *secrets],
     }
     if needs_volume(storage):
         artifacts["strategy"] = {"type": "Recreate"}  # two pods cannot write to the volume at the same time

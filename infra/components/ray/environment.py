@@ -8,6 +8,7 @@ from pulumi_kubernetes import core
 
 from infra import names
 from infra.components.ray import haproxy_errors
+from infra.config.credential_options import CredentialOptions
 from infra.config.options import AppOptions
 from infra.credentials import from_secret
 
@@ -16,12 +17,18 @@ MAX_PROXY_THREADS: Final = 4
 
 
 def environment(
-    app: AppOptions, *, cpus: int, tracking_uri: pulumi.Input[str], proxy: Mapping[str, str]
+    app: AppOptions,
+    credentials: CredentialOptions,
+    *,
+    cpus: int,
+    tracking_uri: pulumi.Input[str],
+    proxy: Mapping[str, str],
 ) -> list[core.v1.EnvVarArgs]:
     """Environment variables of the head and of the workers.
 
     Args:
         app: The registered model, the default data set, whether example rows are shown, and whether models are signed.
+        credentials: Whether predictions need a token, and whether MLflow calls a webhook.
         cpus: CPUs of a worker.
         tracking_uri: Address of MLflow inside the cluster.
         proxy: Environment variables of a proxy.
@@ -31,6 +38,7 @@ def environment(
         "MANTA_MODEL_NAME": app.model_name,
         "MANTA_DATASET": app.dataset,
         "MANTA_SHOW_EXAMPLES": str(app.show_examples).lower(),
+        "MANTA_PREDICT_NEEDS_TOKEN": str(credentials.predict_needs_token).lower(),
         "HOME": "/tmp",  # noqa: S108  (the only folder that the image's user may write to)
         "RAY_AUTH_MODE": "token",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -57,6 +65,8 @@ def environment(
         "MLFLOW_TRACKING_PASSWORD": (names.MLFLOW_SECRET, names.PASSWORD_KEY),
         "MANTA_SERVE_TOKENS": (names.SERVE_SECRET, names.SERVE_SECRET_KEY),
     }
+    if credentials.webhook_secret.get_secret_value():
+        secret_keys["MANTA_WEBHOOK_SECRET"] = (names.SERVE_SECRET, names.WEBHOOK_SECRET_KEY)
     if app.allow_pickle:
         secret_keys["MANTA_MODEL_KEY"] = (names.MODEL_SECRET, names.MODEL_SECRET_KEY)
     return [

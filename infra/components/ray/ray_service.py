@@ -1,27 +1,29 @@
 """The RayService: Pulumi waits for its upgrades, can update it repeatedly, and deletes it cleanly."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import pulumi
 import pulumi_kubernetes as kubernetes
-from pulumi_kubernetes import meta
+from pulumi_kubernetes import core, meta
 
 from infra import labels, names
 from infra.components import budget, certificate_authorities
 from infra.components.mlflow.mlflow import Mlflow
-from infra.components.ray import ray_service_spec, redis_connection, serve_config
+from infra.components.ray import ray_secrets, ray_service_spec, redis_connection, serve_config
 from infra.components.ray.environment import environment
+from infra.components.ray.ray_secrets import RaySecrets
 from infra.components.ray.ray_service_spec import RayServiceSpecArgs
 from infra.components.redis import Redis
 from infra.config.connection_options import ConnectionOptions
+from infra.config.credential_options import CredentialOptions
+from infra.config.identity_options import IdentityOptions
 from infra.config.image_options import ImageOptions
-from infra.config.options import NO_SECRET, AppOptions, SizeOptions, StorageOptions
+from infra.config.options import AppOptions, SizeOptions, StorageOptions
 from infra.config.proxy import ProxyOptions
 from infra.config.scheduling import SchedulingOptions
-from infra.credentials import SecretReference, kubernetes_secret, secret_value
 from infra.images import references
 
 ANNOTATIONS: Final = {
@@ -51,6 +53,8 @@ class RayServiceArgs:
     storage: StorageOptions
     connections: ConnectionOptions
     app: AppOptions
+    credentials: CredentialOptions
+    identity: IdentityOptions
     images: ImageOptions
     image: pulumi.Input[str]
     """Image of Ray."""
@@ -71,38 +75,25 @@ class RayService(pulumi.ComponentResource):
     """Token of the dashboard and the Jobs API, secret."""
     serve_token: pulumi.Output[str]
     """Token for `/model/load`, secret."""
+    ray_secret: pulumi.Output[str]
+    """Name of the Secret that holds Ray's token."""
 
     def __init__(self, name: str, args: RayServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:RayService", name, None, opts)
         child_opts = pulumi.ResourceOptions(parent=self)
-        self.ray_token = secret_value(f"{name}-ray-token", args.app.ray_token, child_opts)
-        self.serve_token = secret_value(f"{name}-serve-token", args.app.serve_token, child_opts)
-        ray_secret = kubernetes_secret(
-            f"{name}-ray-secret",
-            names.RAY_SECRET,
-            namespace=args.namespace,
-            component=labels.RAY,
-            content={names.RAY_SECRET_KEY: self.ray_token},
-            opts=child_opts,
-        )
-        serve_secret = kubernetes_secret(
-            f"{name}-serve-secret",
-            names.SERVE_SECRET,
-            namespace=args.namespace,
-            component=labels.RAY,
-            content={names.SERVE_SECRET_KEY: self.serve_token},
-            opts=child_opts,
-        )
-        secrets = {names.RAY_SECRET: ray_secret, names.SERVE_SECRET: serve_secret}
-        if args.app.allow_pickle:
-            secrets[names.MODEL_SECRET] = kubernetes_secret(
-                f"{name}-model-secret",
-                names.MODEL_SECRET,
+        secrets = ray_secrets.register(name, args.namespace, args.app, args.credentials, child_opts)
+        self.ray_token, self.serve_token, self.ray_secret = secrets.ray_token, secrets.serve_token, secrets.ray.name
+        account = core.v1.ServiceAccount(
+            f"{name}-service-account",
+            metadata=meta.v1.ObjectMetaArgs(
+                name=names.RAY,
                 namespace=args.namespace,
-                component=labels.RAY,
-                content={names.MODEL_SECRET_KEY: secret_value(f"{name}-model-key", NO_SECRET, child_opts)},
-                opts=child_opts,
-            )
+                labels=labels.of(labels.RAY),
+                annotations=args.identity.ray_service_account_annotations,
+            ),
+            automount_service_account_token=False,
+            opts=child_opts,
+        )
         kubernetes.apiextensions.CustomResource(
             f"{name}-service",
             api_version="ray.io/v1",
@@ -116,7 +107,7 @@ class RayService(pulumi.ComponentResource):
             spec=ray_service_spec.build(_spec_args(args, secrets)),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[*(secret.resource for secret in secrets.values()), args.redis, *args.after],
+                depends_on=[*secrets.resources, account, args.redis, *args.after],
                 custom_timeouts=pulumi.CustomTimeouts(create=TIMEOUT, update=TIMEOUT, delete=TIMEOUT),
             ),
         )
@@ -132,8 +123,8 @@ class RayService(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _spec_args(args: RayServiceArgs, secrets: Mapping[str, SecretReference]) -> RayServiceSpecArgs:
-    checksums: dict[str, pulumi.Input[str]] = {name: secret.checksum for name, secret in secrets.items()}
+def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
+    checksums: dict[str, pulumi.Input[str]] = {**secrets.checksums}
     checksums[names.MLFLOW_SECRET] = args.mlflow.admin.checksum
     if args.redis.secret is not None:
         checksums[names.REDIS_SECRET] = args.redis.secret.checksum
@@ -145,6 +136,7 @@ def _spec_args(args: RayServiceArgs, secrets: Mapping[str, SecretReference]) -> 
         image=args.image,
         image_pull_secrets=references.pull_secrets(args.images),
         serve_config=serve_config.build(args.app, args.size),
+        ray_secret=secrets.ray.name,
         redis_address=args.redis.address,
         redis_secret=args.redis.secret_name,
         redis_user=args.connections.redis_user,
@@ -152,10 +144,15 @@ def _spec_args(args: RayServiceArgs, secrets: Mapping[str, SecretReference]) -> 
         head_volumes=redis_connection.volumes(args.storage, args.connections),
         head_mounts=redis_connection.mounts(args.storage, args.connections),
         environment=environment(
-            args.app, cpus=args.size.cpus, tracking_uri=args.mlflow.tracking_uri, proxy=args.proxy.environment()
+            args.app,
+            args.credentials,
+            cpus=args.size.cpus,
+            tracking_uri=args.mlflow.tracking_uri,
+            proxy=args.proxy.environment(),
         ),
         checksums=checksums,
         head=args.scheduling.of("head"),
         workers=args.scheduling.of("workers"),
+        worker_labels=args.identity.pod_labels,
         serve_node_port=args.serve_node_port,
     )

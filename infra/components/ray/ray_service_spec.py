@@ -6,7 +6,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 
 import pulumi
 from pulumi_kubernetes import core, meta
@@ -57,6 +57,8 @@ class RayServiceSpecArgs:
     image_pull_secrets: Sequence[core.v1.LocalObjectReferenceArgs]
     serve_config: str
     """Configuration of Ray Serve, as YAML."""
+    ray_secret: pulumi.Input[str]
+    """Name of the Secret that holds Ray's token."""
     redis_address: pulumi.Input[str]
     redis_secret: str | None
     """Name of the Secret with Redis' password; None without a password."""
@@ -75,6 +77,8 @@ class RayServiceSpecArgs:
     """Where the head runs, and what is added to its pod."""
     workers: Placement = field(default_factory=Placement)
     """The same for the workers."""
+    worker_labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the workers that their cloud identity needs."""
     serve_node_port: int | None = None
     """Node port of Serve, where access is by node ports."""
 
@@ -115,7 +119,7 @@ def _cluster(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, object
         redis["redisUsername"] = {"value": args.redis_user}
     cluster: dict[str, object] = {
         "rayVersion": versions.RAY,
-        "authOptions": {"mode": "token", "secretName": names.RAY_SECRET},
+        "authOptions": {"mode": "token", "secretName": args.ray_secret},
         # `externalStorageNamespace` is left out: it would make the two clusters of an upgrade share one state.
         "gcsFaultToleranceOptions": redis,
         "enableInTreeAutoscaling": is_autoscaled(args.size),
@@ -156,7 +160,7 @@ def _head_group(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, obj
     return {
         # Without CPUs, Ray schedules nothing on the head, so a lost head takes no replica with it.
         "rayStartParams": {"num-cpus": "0", "dashboard-host": "0.0.0.0"},  # noqa: S104  (token required)
-        "template": _pod_template(args, container, args.head, annotations={}, volumes=args.head_volumes),
+        "template": _pod_template(args, container, args.head, _head_account(size), volumes=args.head_volumes),
     }
 
 
@@ -188,30 +192,51 @@ def _worker_group(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, o
         "minReplicas": size.min_workers,
         "maxReplicas": size.max_workers,
         "rayStartParams": {},
-        "template": _pod_template(args, container, workers, annotations=bounds),
+        "template": _pod_template(
+            args, container, workers, _WORKER_ACCOUNT, more_labels=args.worker_labels, annotations=bounds
+        ),
     }
+
+
+class _Account(TypedDict, total=False):
+    """Arguments of a pod's spec that decide which ServiceAccount it has, and whether its token is mounted."""
+
+    service_account_name: str
+    automount_service_account_token: bool
+
+
+_WORKER_ACCOUNT: Final = _Account(service_account_name=names.RAY, automount_service_account_token=False)
+"""The code of a training runs on workers. It gets the cloud identity of the ServiceAccount, and no rights here."""
+
+
+def _head_account(size: SizeOptions) -> _Account:
+    """KubeRay gives the head of an autoscaled cluster a ServiceAccount that may change workers."""
+    return _Account() if is_autoscaled(size) else _Account(automount_service_account_token=False)
 
 
 def _pod_template(
     args: RayServiceSpecArgs,
     container: core.v1.ContainerArgs,
     place: Placement,
+    account: _Account,
     *,
-    annotations: Mapping[str, pulumi.Input[str]],
+    more_labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, pulumi.Input[str]] | None = None,
     volumes: Sequence[core.v1.VolumeArgs] = (),
 ) -> core.v1.PodTemplateSpecArgs:
     return core.v1.PodTemplateSpecArgs(
         metadata=meta.v1.ObjectMetaArgs(
-            labels=place.labels | labels.selector(labels.RAY),
+            labels={**place.labels, **(more_labels or {}), **labels.selector(labels.RAY)},
             annotations={
                 **place.annotations,
                 **_checksum_annotations(args),
                 **placement.tolerations_digest(place),
-                **annotations,
+                **(annotations or {}),
             },
         ),
         spec=core.v1.PodSpecArgs(
             **placement.pod_fields(place),
+            **account,
             termination_grace_period_seconds=GRACE_PERIOD_S,
             security_context=pod_security.POD,
             containers=[container],

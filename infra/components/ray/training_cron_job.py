@@ -42,6 +42,8 @@ class TrainingCronJobArgs:
     """The Ray image, which contains the `manta` command."""
     image_pull_secrets: Sequence[core.v1.LocalObjectReferenceArgs]
     ray_service_name: str
+    ray_secret: pulumi.Input[str]
+    """Name of the Secret that holds Ray's token."""
     stack: str
     """Name of the stack, for the tags of the MLflow run."""
     after: pulumi.Resource
@@ -122,7 +124,7 @@ def _container(args: TrainingCronJobArgs) -> core.v1.ContainerArgs:
             core.v1.EnvVarArgs(name="HOME", value=SCRATCH_DIR),
             core.v1.EnvVarArgs(name="MANTA_STACK", value=args.stack),
             core.v1.EnvVarArgs(name="MANTA_USER", value=names.SCHEDULE),
-            core.v1.EnvVarArgs(name="RAY_AUTH_TOKEN", value_from=from_secret(names.RAY_SECRET, names.RAY_SECRET_KEY)),
+            core.v1.EnvVarArgs(name="RAY_AUTH_TOKEN", value_from=from_secret(args.ray_secret, names.RAY_SECRET_KEY)),
             *placement.environment(args.placement),
         ],
         security_context=pod_security.container(read_only_root_filesystem=True),

@@ -45,6 +45,7 @@ changes = st.fixed_dictionaries(
 def resource(stack: Settings) -> JsonObject:
     """RayService of a stack, as a program that consists of nothing else registers it."""
     args = RayServiceSpecArgs(
+        ray_secret="ray-auth-0",  # noqa: S106 - the name of a Secret
         size=stack.size,
         target=stack.cluster.target,
         image="image:1",

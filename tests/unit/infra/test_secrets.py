@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
-from tests.support.engine import HIDDEN, SECRET, SIGNATURE, Record, unwrap
+from tests.support.engine import HIDDEN, SECRET, SIGNATURE, Record, object_name, unwrap
 from tests.support.program import SECRETS, SUPPLIED, Program
 
 KIND = "kubernetes:core/v1:Secret"
@@ -84,20 +85,20 @@ def test_a_supplied_secret_replaces_the_generated_secret(program: Program) -> No
     record = program.deploy(**SECRETS)
 
     assert record.generated == {}
-    assert record.resource(KIND, "ray-auth").inputs["stringData"] == {"auth_token": SECRETS["rayToken"]}
+    assert record.resource(KIND, "ray-ray-secret").inputs["stringData"] == {"auth_token": SECRETS["rayToken"]}
 
 
 def test_each_secret_has_the_keys_that_its_readers_expect(program: Program) -> None:
     record = program.deploy()
 
-    content = {resource.inputs["metadata"]["name"]: resource.inputs["stringData"] for resource in record.of_type(KIND)}
+    content = {resource.name: resource.inputs["stringData"] for resource in record.of_type(KIND)}
 
     redis = record.generated["redis-password"]
     assert content == {
-        "ray-auth": {"auth_token": record.generated["ray-ray-token"]},
-        "serve-auth": {"tokens": record.generated["ray-serve-token"]},
-        "mlflow-auth": {"username": "admin", "password": record.generated["mlflow-password"]},
-        "redis-auth": {"password": redis, "auth.conf": f"requirepass {redis}\n"},
+        "ray-ray-secret": {"auth_token": record.generated["ray-ray-token"]},
+        "ray-serve-secret": {"tokens": record.generated["ray-serve-token"]},
+        "mlflow-secret": {"username": "admin", "password": record.generated["mlflow-password"]},
+        "redis-secret": {"password": redis, "auth.conf": f"requirepass {redis}\n"},
     }
 
 
@@ -111,3 +112,45 @@ def test_only_a_stack_that_allows_pickles_has_a_key_for_them(program: Program) -
     assert "MANTA_MODEL_KEY" not in json.dumps([unwrap(item.raw, hide=True) for item in plain.resources.values()])
     [secret] = [item for item in allowing.of_type(KIND) if item.raw["metadata"]["name"] == "model-auth"]
     assert len(unwrap(secret.raw["stringData"])["key"]) == 40
+
+
+def test_another_ray_token_has_another_secret_so_that_the_old_cluster_of_an_upgrade_keeps_its_own(
+    program: Program,
+) -> None:
+    before, after = program.deploy(), program.deploy(rayToken="another-token-of-ray")
+
+    names = [object_name(record.resource(KIND, "ray-ray-secret")) for record in (before, after)]
+    assert names[0] != names[1]
+    for record, name in zip((before, after), names, strict=True):
+        spec = record.resource("kubernetes:ray.io/v1:RayService").inputs["spec"]
+        assert spec["rayClusterConfig"]["authOptions"]["secretName"] == name
+
+
+def test_the_service_accepts_the_previous_token_beside_the_new_one(program: Program) -> None:
+    record = program.deploy(serveToken="the-new-serve-token", previousServeToken="the-old-serve-token")
+
+    assert record.resource(KIND, "serve-auth").inputs["stringData"] == {
+        "tokens": "the-new-serve-token,the-old-serve-token"
+    }
+    assert unwrap(record.outputs)["serveToken"] == "the-new-serve-token"
+
+
+def test_predictions_need_a_token_only_if_the_stack_asks_for_it(program: Program) -> None:
+    for changes, expected in (({}, "false"), ({"predictNeedsToken": True}, "true")):
+        spec = program.deploy(**changes).resource("kubernetes:ray.io/v1:RayService").inputs["spec"]
+        [container] = spec["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["spec"]["containers"]
+        assert {"name": "MANTA_PREDICT_NEEDS_TOKEN", "value": expected} in container["env"]
+
+
+def test_a_webhook_secret_reaches_the_replicas_and_mlflow_can_store_webhooks(program: Program) -> None:
+    record = program.deploy(webhookSecret="a-secret-of-the-webhook")
+
+    spec = record.resource("kubernetes:ray.io/v1:RayService").inputs["spec"]
+    [container] = spec["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["spec"]["containers"]
+    [variable] = [item for item in container["env"] if item["name"] == "MANTA_WEBHOOK_SECRET"]
+    reference = variable["valueFrom"]["secretKeyRef"]
+    assert record.resource(KIND, reference["name"]).inputs["stringData"][reference["key"]] == "a-secret-of-the-webhook"
+    values = record.resource("kubernetes:helm.sh/v3:Release", "mlflow-release").inputs["values"]
+    assert values["extraSecretNamesForEnvFrom"] == ["mlflow-webhook"]
+    key = record.resource(KIND, "mlflow-webhook").inputs["stringData"]["MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"]
+    assert Fernet(key).decrypt(Fernet(key).encrypt(b"secret")) == b"secret"

@@ -167,6 +167,32 @@ def test_the_monitoring_namespace_reads_metrics_and_nothing_else() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("kind", "servers"),
+    [
+        ("none", []),
+        ("eks-pod-identity", [("169.254.170.23/32", 80)]),
+        ("gke", [("169.254.169.254/32", 80), ("169.254.169.252/32", 988)]),
+    ],
+)
+def test_pods_with_a_cloud_identity_reach_the_servers_that_give_it(
+    program: Program, kind: str, servers: list[tuple[str, int]]
+) -> None:
+    record = program.deploy("prod", workloadIdentity=kind)
+    policies = {object_name(item): item.inputs["spec"] for item in record.of_type(NETWORK_POLICY)}
+
+    for name in ("ray", "mlflow"):
+        rules = [rule for rule in policies[name]["egress"] if "'169.254." in str(rule) and len(rule["to"]) == 1]
+        assert rules == [
+            {"to": [{"ipBlock": {"cidr": cidr}}], "ports": [{"port": port, "protocol": "TCP"}]}
+            for cidr, port in servers
+        ]
+
+
+def test_mlflow_reaches_the_webhook_of_the_service_only_if_there_is_one() -> None:
+    assert flow_texts(webhookSecret="a-secret-of-the-webhook") - LOCAL_FLOWS == {"mlflow > ray 8000"}
+
+
 @pytest.mark.parametrize(("port", "expected"), [(16443, "443,6443,8443,16443"), (6443, "443,6443,8443")])
 def test_the_port_of_the_api_server_comes_from_the_kubeconfig(port: int, expected: str) -> None:
     stack = parsed()
@@ -176,6 +202,8 @@ def test_the_port_of_the_api_server_comes_from_the_kubeconfig(port: int, expecte
         connections=stack.connections,
         access=stack.access,
         network=stack.network,
+        identity=stack.identity,
+        credentials=stack.credentials,
         is_training_scheduled=False,
         api_port=port,
     )

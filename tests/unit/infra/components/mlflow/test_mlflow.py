@@ -19,6 +19,8 @@ def values_of(stack: str = "dev", /, **changes: object) -> JsonObject:
         settings.scheduling.of("mlflow"),
         image="registry.example.com/mlflow:1",
         environment={},
+        environment_secrets=[],
+        pod_labels={},
         allowed_hosts=values.allowed_hosts(
             namespace=settings.cluster.namespace, public=endpoints.mlflow_public_hosts(settings.access)
         ),

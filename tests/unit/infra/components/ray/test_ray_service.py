@@ -75,7 +75,7 @@ def test_pulumi_waits_30_minutes_for_images_and_nodes(program: Program) -> None:
 def test_the_dashboard_requires_a_token_and_every_container_uses_token_mode(program: Program) -> None:
     spec = cluster(program)
 
-    assert spec["authOptions"] == {"mode": "token", "secretName": "ray-auth"}
+    assert spec["authOptions"]["mode"] == "token"
     for container in containers(spec):
         assert {"name": "RAY_AUTH_MODE", "value": "token"} in container["env"]
 

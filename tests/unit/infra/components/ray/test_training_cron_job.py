@@ -76,7 +76,8 @@ def test_rays_token_comes_from_its_secret_and_the_container_has_no_other_secret(
 
     from_secrets = {entry["name"]: entry["valueFrom"] for entry in container["env"] if "valueFrom" in entry}
     plain = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
-    assert from_secrets == {"RAY_AUTH_TOKEN": {"secretKeyRef": {"name": "ray-auth", "key": "auth_token"}}}
+    secret = object_name(program.deploy(**NIGHTLY).resource("kubernetes:core/v1:Secret", "ray-ray-secret"))
+    assert from_secrets == {"RAY_AUTH_TOKEN": {"secretKeyRef": {"name": secret, "key": "auth_token"}}}
     assert plain == {"HOME": "/tmp", "MANTA_STACK": "test", "MANTA_USER": "train-schedule"}  # noqa: S108 - a path in the pod
     assert "envFrom" not in container
 
