@@ -36,7 +36,9 @@ class Case:
     def rows(self) -> pd.DataFrame:
         """`ROW_COUNT` rows of the data, drawn with replacement, without the target."""
         rows: pd.DataFrame = getattr(data, self.data)().drop(columns=self.target)
-        return rows.sample(ROW_COUNT, replace=True, random_state=1, ignore_index=True)
+        sample = rows.sample(ROW_COUNT, replace=True, random_state=1, ignore_index=True)
+        # `sample` stores its rows one after the other, for which BLAS gives other last bits. Files are read by column.
+        return pd.DataFrame(dict(sample.items()))
 
 
 CASES = {
