@@ -32,6 +32,8 @@ class Estimator:
 
     model: BaseEstimator
     columns: Columns
+    needs_frames: bool = False
+    """Whether the estimator needs a data frame though it has not recorded names of columns."""
 
     @property
     def gives_probabilities(self) -> bool:
@@ -46,7 +48,7 @@ class Estimator:
     @property
     def needs_column_names(self) -> bool:
         """Whether the estimator needs a data frame, because it uses the names of the columns."""
-        return hasattr(self.model, "feature_names_in_") or self.columns.hold_text
+        return self.needs_frames or hasattr(self.model, "feature_names_in_") or self.columns.hold_text
 
     @cached_property
     def gives_std(self) -> bool:
@@ -112,7 +114,9 @@ def prove(artifact: Artifact, *, label: str) -> Estimator:
         ModelRefusedError: The model is damaged, cannot predict its input example, or predicts it differently than when
             it was stored.
     """
-    estimator = build_estimator(artifact.model, artifact.columns, label=label)
+    estimator = build_estimator(
+        artifact.model, artifact.columns, label=label, needs_frames=artifact.storage.needs_frames
+    )
     classes = getattr(artifact.model, "classes_", None)
     lists = classes if isinstance(classes, list | tuple) and classes else [classes]
     if estimator.has_classes and not all(isinstance(labels, np.ndarray) and labels.ndim == 1 for labels in lists):
@@ -155,13 +159,14 @@ def _without_example(estimator: Estimator) -> Estimator:
     return replace(estimator, columns=find_optional(columns, row, estimator.predict))
 
 
-def build_estimator(model: BaseEstimator, columns: Columns, *, label: str) -> Estimator:
+def build_estimator(model: BaseEstimator, columns: Columns, *, label: str, needs_frames: bool = False) -> Estimator:
     """Make an estimator safe to predict with, and let it predict in one thread.
 
     Args:
         model: The estimator.
         columns: The columns that it takes.
         label: Name of the model in error messages.
+        needs_frames: See `Estimator`.
 
     Raises:
         ModelRefusedError: The estimator is damaged.
@@ -171,7 +176,7 @@ def build_estimator(model: BaseEstimator, columns: Columns, *, label: str) -> Es
     if hasattr(model, "n_jobs"):
         model.set_params(n_jobs=1)  # requests already run in parallel, and one job sums the trees in a fixed order
     use_one_thread(model, label=label)
-    return Estimator(model=model, columns=columns)
+    return Estimator(model=model, columns=columns, needs_frames=needs_frames)
 
 
 def _equals_recorded(answers: Answers, artifact: Artifact, label: str) -> bool:

@@ -21,6 +21,11 @@ class Storage:
     details: Mapping[str, str] = field(default_factory=dict)
     """What the format needs besides the file, such as the class of the model."""
 
+    @property
+    def needs_frames(self) -> bool:
+        """Whether the model was fitted on a data frame without recording it, as a user's own class may be."""
+        return self.format == SIGNED_PICKLE
+
 
 SKOPS_STORAGE: Final = Storage()
 """A skops file, which needs no details."""

@@ -70,8 +70,9 @@ def _check_digest(folder: Path, digest: str) -> None:
 def _read_evaluator(folder: Path, manifest: Manifest, label: str) -> FlatModel | Estimator:
     if manifest.trees is not None:
         return _read_trees(folder, manifest, manifest.trees)
-    model = load_estimator(folder / files.ESTIMATOR, label, manifest.storage())
-    return build_estimator(model, manifest.model_columns(), label=label)
+    storage = manifest.storage()
+    model = load_estimator(folder / files.ESTIMATOR, label, storage)
+    return build_estimator(model, manifest.model_columns(), label=label, needs_frames=storage.needs_frames)
 
 
 def _read_trees(folder: Path, manifest: Manifest, sums: TreeSums) -> FlatModel:

@@ -1,6 +1,5 @@
 """Models as a user writes them, for the tests that train and serve them. The folder is a user's project."""
 
-import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -39,17 +38,15 @@ def stacked(C: float = 1.0) -> Pipeline:  # noqa: N803 - scikit-learn's name
     return make_pipeline(StandardScaler(), StackingClassifier(members, LogisticRegression(max_iter=1000), cv=3))
 
 
-class Ratios(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
-    """Add the ratio of the first two columns."""
+class PressureOfMass(TransformerMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
+    """Add a column: the blood pressure divided by the body mass index."""
 
-    def fit(self, features: pd.DataFrame, target: pd.Series | None = None) -> "Ratios":  # noqa: ARG002 - the interface
-        self.n_features_in_ = features.shape[1]
+    def fit(self, features: pd.DataFrame, target: pd.Series | None = None) -> "PressureOfMass":  # noqa: ARG002 - the interface
         return self
 
-    def transform(self, features: pd.DataFrame) -> np.ndarray:
-        values = np.asarray(features, dtype=np.float64)
-        return np.column_stack([values, values[:, 0] / values[:, 1]])
+    def transform(self, features: pd.DataFrame) -> pd.DataFrame:
+        return features.assign(pressure_of_mass=features["bp"] / features["bmi"])
 
 
 def own_transformer(alpha: float = 1.0) -> Pipeline:
-    return make_pipeline(Ratios(), StandardScaler(), Ridge(alpha=alpha))
+    return make_pipeline(PressureOfMass(), StandardScaler(), Ridge(alpha=alpha))
