@@ -13,6 +13,7 @@ from infra.components.certificate_authorities import CertificateAuthorities, Cer
 from infra.components.image_build import ImageBuild, ImageBuildArgs
 from infra.components.mlflow import values
 from infra.components.mlflow.mlflow import Mlflow, MlflowArgs
+from infra.components.mlflow.users import ClientArgs
 from infra.components.namespaces import Namespaces, NamespacesArgs
 from infra.components.network_flows import FlowArgs
 from infra.components.network_policies import NetworkPolicies, NetworkPoliciesArgs
@@ -51,7 +52,8 @@ def main(stack: Settings, root: Path = ROOT) -> None:
         CertificateAuthoritiesArgs(namespace=workloads, connections=stack.connections),
         in_cluster,
     )
-    mlflow = Mlflow("mlflow", _mlflow_args(stack, workloads, mlflow_image, root, after=[authorities]), in_cluster)
+    mlflow_args = _mlflow_args(stack, workloads, connection, mlflow_image, root, after=[authorities])
+    mlflow = Mlflow("mlflow", mlflow_args, in_cluster)
     leftovers = Leftovers(
         "leftovers",
         LeftoversArgs(
@@ -146,6 +148,7 @@ def _redis_args(stack: Settings, namespace: pulumi.Input[str]) -> RedisArgs:
 def _mlflow_args(
     stack: Settings,
     namespace: pulumi.Input[str],
+    connection: ClusterConnection,
     image: ImageBuild,
     root: Path,
     *,
@@ -163,6 +166,12 @@ def _mlflow_args(
         image=image.reference,
         username=stack.app.mlflow_username,
         password=stack.app.mlflow_password,
+        client=ClientArgs(
+            namespace=namespace,
+            password=stack.credentials.mlflow_client_password,
+            context=connection.context,
+            kubeconfig=connection.kubeconfig,
+        ),
         environment=stack.network.proxy.environment(),
         pod_labels=stack.identity.pod_labels,
         calls_webhook=bool(stack.credentials.webhook_secret.get_secret_value()),

@@ -48,6 +48,8 @@ MODEL_SECRET: Final = "model-auth"  # noqa: S105
 MODEL_SECRET_KEY: Final = "key"  # noqa: S105
 REDIS_SECRET: Final = "redis-auth"  # noqa: S105
 MLFLOW_SECRET: Final = "mlflow-auth"  # noqa: S105
+MLFLOW_CLIENT_SECRET: Final = "mlflow-client"  # noqa: S105
+"""Prefix of the name of the Secret with the MLflow user of Ray's pods; a checksum follows."""
 WEBHOOK_SECRET: Final = "mlflow-webhook"  # noqa: S105
 POSTGRES_SECRET: Final = "mlflow-postgres"  # noqa: S105
 USERNAME_KEY: Final = "username"

@@ -9,6 +9,10 @@ from infra.config.vocabulary import Secret
 class CredentialOptions(OptionGroup):
     """Further credentials of the service."""
 
+    mlflow_client_password: Secret = Field(
+        NO_SECRET,
+        description="Password of the MLflow user of Ray's pods. Another password makes another user. Empty: generated.",
+    )
     previous_serve_token: Secret = Field(
         NO_SECRET,
         description="Second token that the service accepts beside `serveToken`, while clients change to the new one.",

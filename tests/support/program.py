@@ -31,6 +31,7 @@ SECRETS = {
     "rayToken": "supplied-ray-token-0",
     "serveToken": "supplied-serve-token",
     "mlflowPassword": "supplied-mlflow-pass",
+    "mlflowClientPassword": "supplied-client-pass",
     "redisPassword": "supplied-redis-passw",
 }
 """Every secret that a stack generates unless the configuration supplies it."""

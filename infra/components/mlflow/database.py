@@ -74,7 +74,7 @@ def init_containers(
         "name": "migrate-database",
         "image": server_image,
         "command": ["python", "-c", MIGRATE, uri(storage)],
-        "env": _environment(storage, connections),
+        "env": environment(storage, connections),
         "resources": {
             "requests": {"cpu": "100m", "memory": "256Mi"},
             "limits": {"memory": storage.mlflow_memory},
@@ -93,7 +93,8 @@ def init_containers(
     return [migrate, auth]
 
 
-def _environment(storage: StorageOptions, connections: ConnectionOptions) -> list[dict[str, object]]:
+def environment(storage: StorageOptions, connections: ConnectionOptions) -> list[dict[str, object]]:
+    """Environment variables of an init container that lead libpq to Postgres."""
     if storage.mlflow_backend != "postgres":
         return []
     secret = postgres_secret(storage)

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from infra import labels, names
 from infra.components import budget
-from infra.components.mlflow import values, webhook
+from infra.components.mlflow import users, values, webhook
 from infra.config.chart import Chart
 from infra.config.connection_options import ConnectionOptions
 from infra.config.image_options import ImageOptions
@@ -42,6 +42,8 @@ class MlflowArgs:
     """Name of the administrator."""
     password: SecretStr
     """Password of the administrator; empty generates one."""
+    client: users.ClientArgs
+    """The user of Ray's pods."""
     environment: Mapping[str, str]
     """Further environment variables of the server."""
     after: Sequence[pulumi.Resource]
@@ -59,8 +61,8 @@ class Mlflow(pulumi.ComponentResource):
 
     tracking_uri: pulumi.Output[str]
     """Address inside the cluster, known as soon as the server is ready."""
-    admin: SecretReference
-    """Secret that holds the administrator's name and password."""
+    client: SecretReference
+    """Secret that holds the name and the password of the user of Ray's pods."""
     password: pulumi.Output[str]
     """The administrator's password, secret."""
 
@@ -68,7 +70,9 @@ class Mlflow(pulumi.ComponentResource):
         super().__init__("manta:index:Mlflow", name, None, opts)
         child_opts = pulumi.ResourceOptions(parent=self)
         self.password = secret_value(f"{name}-password", args.password, child_opts)
-        self.admin = kubernetes_secret(
+        client = users.register_client(name, args.client, child_opts)
+        self.client = client.secret
+        admin = kubernetes_secret(
             f"{name}-secret",
             names.MLFLOW_SECRET,
             namespace=args.namespace,
@@ -78,7 +82,7 @@ class Mlflow(pulumi.ComponentResource):
         )
         postgres = _postgres_secret(name, args, child_opts)
         key = webhook.register(name, args.namespace, child_opts) if args.calls_webhook else None
-        secrets = [secret for secret in (self.admin, postgres, key) if secret is not None]
+        secrets = [secret for secret in (admin, self.client, postgres, key) if secret is not None]
         volume = _volume(name, args, child_opts)
         release = Release(
             f"{name}-release",
@@ -94,6 +98,7 @@ class Mlflow(pulumi.ComponentResource):
                 environment={**args.environment, **(webhook.ENVIRONMENT if args.calls_webhook else {})},
                 environment_secrets=[names.WEBHOOK_SECRET] if args.calls_webhook else [],
                 pod_labels=args.pod_labels,
+                client_secret=self.client.name,
                 allowed_hosts=args.allowed_hosts,
                 checksums=[secret.checksum for secret in secrets],
             ),
@@ -109,6 +114,7 @@ class Mlflow(pulumi.ComponentResource):
                 ],
             ),
         )
+        users.register_removal(name, args.client, client, pulumi.ResourceOptions(parent=self, depends_on=[release]))
         budget.register(
             f"{name}-budget",
             names.MLFLOW,

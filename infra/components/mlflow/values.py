@@ -7,7 +7,7 @@ import pulumi
 
 from infra import labels, names
 from infra.components import certificate_authorities, placement
-from infra.components.mlflow import database
+from infra.components.mlflow import database, users
 from infra.components.mlflow.database import DATA_DIR
 from infra.config import quantities
 from infra.config.connection_options import ConnectionOptions
@@ -78,6 +78,7 @@ def values(
     environment: Mapping[str, str],
     environment_secrets: Sequence[str],
     pod_labels: Mapping[str, str],
+    client_secret: pulumi.Input[str],
     allowed_hosts: Sequence[str],
     checksums: Sequence[pulumi.Input[str]],
 ) -> dict[str, object]:
@@ -92,6 +93,7 @@ def values(
         environment: Further environment variables of the server.
         environment_secrets: Secrets whose keys become environment variables of the server.
         pod_labels: Further labels of the server's pods.
+        client_secret: Secret of the user of Ray's pods.
         allowed_hosts: `Host` headers that the server accepts.
         checksums: Digests of the Secrets that the server reads when it starts.
     """
@@ -139,14 +141,24 @@ def values(
         **_backend(storage),
         **_artifacts(storage, environment_secrets),
         **_volumes(storage, connections),
-        "initContainers": database.init_containers(
-            storage,
-            connections,
-            server_image=image,
-            shell_image=references.busybox(images),
-            security_context=SECURITY_CONTEXT,
-            volume_mounts=_volume_mounts(storage, connections),
-        ),
+        "initContainers": [
+            *database.init_containers(
+                storage,
+                connections,
+                server_image=image,
+                shell_image=references.busybox(images),
+                security_context=SECURITY_CONTEXT,
+                volume_mounts=_volume_mounts(storage, connections),
+            ),
+            users.init_container(
+                image=image,
+                secret_name=client_secret,
+                environment=database.environment(storage, connections),
+                memory=storage.mlflow_memory,
+                security_context=SECURITY_CONTEXT,
+                volume_mounts=_volume_mounts(storage, connections),
+            ),
+        ],
     }
 
 

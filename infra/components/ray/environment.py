@@ -1,6 +1,7 @@
 """The environment variables of every Ray container."""
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Final
 
 import pulumi
@@ -22,6 +23,7 @@ def environment(
     *,
     cpus: int,
     tracking_uri: pulumi.Input[str],
+    mlflow_secret: pulumi.Input[str],
     proxy: Mapping[str, str],
 ) -> list[core.v1.EnvVarArgs]:
     """Environment variables of the head and of the workers.
@@ -31,6 +33,7 @@ def environment(
         credentials: Whether predictions need a token, and whether MLflow calls a webhook.
         cpus: CPUs of a worker.
         tracking_uri: Address of MLflow inside the cluster.
+        mlflow_secret: Secret with the MLflow user of the pods.
         proxy: Environment variables of a proxy.
     """
     values = {
@@ -60,9 +63,9 @@ def environment(
         "RAY_USAGE_STATS_ENABLED": "0",
         **proxy,
     }
-    secret_keys = {
-        "MLFLOW_TRACKING_USERNAME": (names.MLFLOW_SECRET, names.USERNAME_KEY),
-        "MLFLOW_TRACKING_PASSWORD": (names.MLFLOW_SECRET, names.PASSWORD_KEY),
+    secret_keys: dict[str, tuple[pulumi.Input[str], str]] = {
+        "MLFLOW_TRACKING_USERNAME": (mlflow_secret, names.USERNAME_KEY),
+        "MLFLOW_TRACKING_PASSWORD": (mlflow_secret, names.PASSWORD_KEY),
         "MANTA_SERVE_TOKENS": (names.SERVE_SECRET, names.SERVE_SECRET_KEY),
     }
     if credentials.webhook_secret.get_secret_value():
@@ -73,6 +76,6 @@ def environment(
         *(core.v1.EnvVarArgs(name=name, value=value) for name, value in sorted(values.items())),
         *(
             core.v1.EnvVarArgs(name=name, value_from=from_secret(secret, key))
-            for name, (secret, key) in sorted(secret_keys.items())
+            for name, (secret, key) in sorted(secret_keys.items(), key=itemgetter(0))
         ),
     ]

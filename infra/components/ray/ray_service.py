@@ -125,7 +125,7 @@ class RayService(pulumi.ComponentResource):
 
 def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
     checksums: dict[str, pulumi.Input[str]] = {**secrets.checksums}
-    checksums[names.MLFLOW_SECRET] = args.mlflow.admin.checksum
+    checksums[names.MLFLOW_CLIENT_SECRET] = args.mlflow.client.checksum
     if args.redis.secret is not None:
         checksums[names.REDIS_SECRET] = args.redis.secret.checksum
     if digest := certificate_authorities.digest(args.connections):
@@ -148,6 +148,7 @@ def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
             args.credentials,
             cpus=args.size.cpus,
             tracking_uri=args.mlflow.tracking_uri,
+            mlflow_secret=args.mlflow.client.name,
             proxy=args.proxy.environment(),
         ),
         checksums=checksums,

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
+from infra.components.mlflow import users
 from tests.support.engine import HIDDEN, SECRET, SIGNATURE, Record, object_name, unwrap
 from tests.support.program import SECRETS, SUPPLIED, Program
 
@@ -75,7 +76,7 @@ def test_generated_secrets_have_40_letters_and_digits(program: Program) -> None:
     generated = program.deploy().of_type("random:index/randomPassword:RandomPassword")
 
     assert {resource.name for resource in generated} == {
-        *("ray-ray-token", "ray-serve-token", "mlflow-password", "redis-password"),
+        *("ray-ray-token", "ray-serve-token", "mlflow-password", "mlflow-client-password", "redis-password"),
     }
     for resource in generated:
         assert (resource.inputs["length"], resource.inputs["special"]) == (40, False)
@@ -93,11 +94,12 @@ def test_each_secret_has_the_keys_that_its_readers_expect(program: Program) -> N
 
     content = {resource.name: resource.inputs["stringData"] for resource in record.of_type(KIND)}
 
-    redis = record.generated["redis-password"]
+    redis, client = record.generated["redis-password"], record.generated["mlflow-client-password"]
     assert content == {
         "ray-ray-secret": {"auth_token": record.generated["ray-ray-token"]},
         "ray-serve-secret": {"tokens": record.generated["ray-serve-token"]},
         "mlflow-secret": {"username": "admin", "password": record.generated["mlflow-password"]},
+        "mlflow-client-secret": {"username": users.client_name(client), "password": client},
         "redis-secret": {"password": redis, "auth.conf": f"requirepass {redis}\n"},
     }
 

@@ -21,6 +21,7 @@ def values_of(stack: str = "dev", /, **changes: object) -> JsonObject:
         environment={},
         environment_secrets=[],
         pod_labels={},
+        client_secret="mlflow-client-0",  # noqa: S106 - the name of a Secret
         allowed_hosts=values.allowed_hosts(
             namespace=settings.cluster.namespace, public=endpoints.mlflow_public_hosts(settings.access)
         ),
@@ -30,7 +31,7 @@ def values_of(stack: str = "dev", /, **changes: object) -> JsonObject:
 
 def database_arguments(values: JsonObject) -> tuple[str, str]:
     """Addresses of the two databases, as the init containers get them."""
-    migrate, auth = values["initContainers"]
+    migrate, auth, _ = values["initContainers"]
     return migrate["command"][-1], auth["env"][0]["value"]
 
 
@@ -121,15 +122,41 @@ def test_the_pod_meets_pod_security_restricted_and_has_the_labels_of_its_policy(
     }
 
 
-def test_a_changed_password_restarts_the_server(program: Program) -> None:
-    before, after = (
-        program.deploy(**changes)
-        .resource("kubernetes:helm.sh/v3:Release", "mlflow-release")
-        .inputs["values"]["podAnnotations"]
-        for changes in ({}, {"mlflowPassword": "another-password"})
-    )
+def test_another_password_of_the_administrator_restarts_the_server_and_changes_nothing_of_ray(program: Program) -> None:
+    records = [program.deploy(), program.deploy(mlflowPassword="another-password")]
 
+    before, after = (
+        record.resource("kubernetes:helm.sh/v3:Release", "mlflow-release").inputs["values"]["podAnnotations"]
+        for record in records
+    )
+    services = [record.resource("kubernetes:ray.io/v1:RayService").inputs for record in records]
     assert before != after
+    assert services[0] == services[1]
+
+
+def test_another_password_of_the_pods_is_another_user_and_the_old_user_is_removed_after_the_upgrade(
+    program: Program,
+) -> None:
+    records = [program.deploy(), program.deploy(mlflowClientPassword="another-client-password")]
+
+    removals = [record.resource("command:local:Command", "mlflow-client-user").inputs for record in records]
+    users = [removal["environment"]["MANTA_USER"] for removal in removals]
+    assert users[0] != users[1]
+    assert [removal["triggers"] for removal in removals] == [[user] for user in users]
+    for record, user in zip(records, users, strict=True):
+        spec = record.resource("kubernetes:ray.io/v1:RayService").inputs["spec"]
+        [container] = spec["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"]
+        name = next(item for item in container["env"] if item["name"] == "MLFLOW_TRACKING_USERNAME")
+        reference = name["valueFrom"]["secretKeyRef"]
+        secret = record.resource("kubernetes:core/v1:Secret", "mlflow-client-secret").inputs
+        assert secret["metadata"]["name"] == reference["name"]
+        assert secret["stringData"][reference["key"]] == user
+
+
+def test_the_users_are_set_after_the_address_of_their_database_and_before_the_server_starts() -> None:
+    names = [container["name"] for container in values_of("prod")["initContainers"]]
+
+    assert names.index("set-users") > names.index("set-auth-database")
 
 
 def test_workload_identity_and_store_credentials_reach_the_server() -> None:

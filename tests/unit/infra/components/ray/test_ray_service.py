@@ -7,7 +7,7 @@ import pytest
 from infra.components.ray import haproxy_errors
 from infra.config import quantities
 from tests.support import crds
-from tests.support.engine import RegisteredResource
+from tests.support.engine import RegisteredResource, object_name
 from tests.support.json_object import JsonObject
 from tests.support.program import OTHER_NAMES, SECRETS, Program
 
@@ -200,7 +200,7 @@ def test_the_head_requests_a_small_share_of_its_cpus_in_minikube(
     assert head["resources"]["requests"]["cpu"] == cpu_request
 
 
-@pytest.mark.parametrize("secret", ["ray-auth", "serve-auth", "redis-auth", "mlflow-auth"])
+@pytest.mark.parametrize("secret", ["ray-auth", "serve-auth", "redis-auth", "mlflow-client"])
 def test_a_changed_secret_restarts_the_pods_that_read_it(program: Program, secret: str) -> None:
     before, after = cluster(program), cluster(program, **SECRETS)
 
@@ -225,6 +225,7 @@ def test_a_stack_can_hide_example_rows(program: Program) -> None:
 
 
 def test_the_containers_get_mlflows_address_and_credentials(program: Program) -> None:
+    client = object_name(program.deploy(**OTHER_NAMES).resource("kubernetes:core/v1:Secret", "mlflow-client-secret"))
     env = {entry["name"]: entry for entry in containers(cluster(program, **OTHER_NAMES))[1]["env"]}
 
     assert env["MLFLOW_TRACKING_URI"]["value"] == "http://mlflow:5000"
@@ -233,8 +234,8 @@ def test_the_containers_get_mlflows_address_and_credentials(program: Program) ->
     assert env["MANTA_MODEL_NAME"]["value"] == "Churn"
     references = {name: entry["valueFrom"]["secretKeyRef"] for name, entry in env.items() if "valueFrom" in entry}
     assert references == {
-        "MLFLOW_TRACKING_USERNAME": {"name": "mlflow-auth", "key": "username"},
-        "MLFLOW_TRACKING_PASSWORD": {"name": "mlflow-auth", "key": "password"},
+        "MLFLOW_TRACKING_USERNAME": {"name": client, "key": "username"},
+        "MLFLOW_TRACKING_PASSWORD": {"name": client, "key": "password"},
         "MANTA_SERVE_TOKENS": {"name": "serve-auth", "key": "tokens"},
     }
 
