@@ -1,7 +1,5 @@
 import csv
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +11,7 @@ from app.cli.main import cli
 from app.errors import DataError, MantaError, ParameterError
 from tests.support.json_object import JsonObject
 from tests.support.json_server import json_server
+from tests.support.predict_service import number_model, service
 
 WINE: pd.DataFrame = load_wine(as_frame=True).data
 TEXT_MODEL = {
@@ -23,27 +22,6 @@ TEXT_MODEL = {
     "optional_columns": ["age"],
     "classes": ["no", "yes"],
 }
-
-
-@contextmanager
-def service(
-    monkeypatch: pytest.MonkeyPatch, model: JsonObject, answer: Callable[[JsonObject], JsonObject]
-) -> Iterator[list[JsonObject]]:
-    """A service with this model, and the bodies of the prediction requests that it got."""
-    bodies: list[JsonObject] = []
-
-    def predict(body: JsonObject) -> JsonObject:
-        bodies.append(body)
-        return {"probabilities": None, "model_version": model["model_info"]["version"], "timestamp": "t"} | answer(body)
-
-    routes = {"GET /fastapi_app/model": lambda _: model, "POST /fastapi_app/predict": predict}
-    with json_server(routes) as url:
-        monkeypatch.setenv("MANTA_SERVE_URL", url)
-        yield bodies
-
-
-def number_model(columns: list[str]) -> JsonObject:
-    return {"model_loaded": True, "model_info": {"version": "7"}, "columns": columns, "classes": []}
 
 
 def first_values(body: JsonObject) -> JsonObject:
