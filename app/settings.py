@@ -42,6 +42,16 @@ class DvcFile(BaseModel):
     """Value of the tag `data.revision`."""
 
 
+class PredictToken(BaseModel):
+    """A bearer token that is accepted for predictions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token: Annotated[SecretStr, Field(min_length=1)]
+    models: tuple[str, ...] = ()
+    """Registered models that the token is accepted for. Empty: all models of the service."""
+
+
 class Settings(BaseSettings):
     """Settings of this process. The alias of each field is the name of its environment variable."""
 

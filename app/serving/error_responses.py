@@ -1,12 +1,19 @@
-"""The HTTP response for each error: an RFC 9457 problem document."""
+"""The HTTP response for each error, in the form of the protocol whose path was asked.
 
+The paths of the Open Inference Protocol and of MLflow's scoring protocol have errors of their own. All other paths
+answer with an RFC 9457 problem document.
+"""
+
+from collections.abc import Callable
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.errors import BodyTimeoutError, MantaError, OverloadedError, UnauthorizedError
+from app.serving.protocols import mlflow_scoring, open_inference
 from app.serving.requests.limits import RETRY_AFTER_S
 from app.serving.schemas import Problem
 
@@ -18,6 +25,9 @@ HEADERS: Final[dict[type[MantaError], dict[str, str]]] = {
     BodyTimeoutError: {"Connection": "close"},  # the rest of the body is not awaited
 }
 """Headers of the responses to some errors."""
+
+PROTOCOL_STATUSES: Final = {422: 400}
+"""Statuses of errors in the other protocols, where they differ from those of this API."""
 
 CLIENT_CLOSED_REQUEST: Final = Response(status_code=499)
 """Answer if the client disconnects while it sends the body. It reaches no client, but avoids a traceback in the log."""
@@ -33,15 +43,22 @@ def install(api: FastAPI) -> None:
     @api.exception_handler(HTTPException)
     async def http_exception(request: Request, error: HTTPException) -> Response:
         """Answer an unknown path or a wrong method, which Starlette rejects."""
+        detail = f"{request.method} {request.url.path}: {error.detail}."
+        next_step = "See /docs for the paths and their methods."
+        headers = dict(error.headers or {})
+        write = _protocol_error(request)
+        if write is not None:
+            unknown = MantaError(detail, next_step=next_step)
+            return JSONResponse(write(unknown, error.status_code), error.status_code, headers)
         members = {
             "type": "about:blank",
             "title": error.detail,
             "status": error.status_code,
-            "detail": f"{request.method} {request.url.path}: {error.detail}.",
+            "detail": detail,
             "instance": request.url.path,
-            "next_step": "See /docs for the paths and their methods.",
+            "next_step": next_step,
         }
-        return _problem_response(members, error.status_code, dict(error.headers or {}))
+        return _problem_response(members, error.status_code, headers)
 
     @api.exception_handler(ClientDisconnect)
     async def client_disconnect(_: Request, __: Exception) -> Response:
@@ -55,13 +72,27 @@ def install(api: FastAPI) -> None:
 
 def error_response(request: Request, error: MantaError) -> Response:
     """Build the response for an error of the app."""
-    return _problem_response(error.problem(request.url.path), error.status, HEADERS.get(type(error), {}))
+    headers = HEADERS.get(type(error), {})
+    write = _protocol_error(request)
+    if write is None:
+        return _problem_response(error.problem(request.url.path), error.status, headers)
+    status = PROTOCOL_STATUSES.get(error.status, error.status)
+    return JSONResponse(write(error, status), status, headers)
 
 
 def defect_response(request: Request) -> Response:
     """Build the response for an unexpected exception. It tells the client nothing about the cause."""
-    error = MantaError("The service failed because of a defect.", next_step="See the replica's log.")
-    return _problem_response(error.problem(request.url.path), error.status, {})
+    return error_response(
+        request, MantaError("The service failed because of a defect.", next_step="See the replica's log.")
+    )
+
+
+def _protocol_error(request: Request) -> Callable[[MantaError, int], dict[str, object]] | None:
+    """Return what writes the errors of the protocol whose path was asked; None for a problem document."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    if path == open_inference.ROOT or path.startswith(f"{open_inference.ROOT}/"):
+        return open_inference.error_content
+    return mlflow_scoring.error_content if path in mlflow_scoring.PATHS else None
 
 
 def _problem_response(members: dict[str, object], status: int, headers: dict[str, str]) -> Response:

@@ -36,6 +36,36 @@ def _problems(*error_classes: type[errors.MantaError]) -> dict[int | str, JsonSc
     }
 
 
+def _answers(*answers: tuple[int, str, JsonSchema]) -> dict[int | str, JsonSchema]:
+    """Build the value of FastAPI's `responses` from statuses, descriptions and schemas of JSON."""
+    return {
+        status: {"description": description, "content": {"application/json": {"schema": schema}}}
+        for status, description, schema in answers
+    }
+
+
+INFERENCE_ERROR: Final = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
+"""Schema of an error in the Open Inference Protocol."""
+
+INFERENCE_RESPONSE: Final = {
+    "type": "object",
+    "properties": {
+        "model_name": {"type": "string"},
+        "model_version": {"type": "string"},
+        "id": {"type": "string"},
+        "outputs": {"type": "array", "items": {"type": "object"}},
+    },
+    "required": ["model_name", "outputs"],
+}
+"""Schema of an answer in the Open Inference Protocol."""
+
+INVOCATION_ERROR: Final = {
+    "type": "object",
+    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
+    "required": ["error_code", "message"],
+}
+"""Schema of an error in MLflow's scoring protocol."""
+
 PROBLEM: Final = Problem.model_json_schema()
 
 BODY_PROBLEMS: Final = (
@@ -59,6 +89,25 @@ LOAD_PROBLEMS: Final = _problems(
     errors.RegistryUnavailableError,
     errors.PlatformError,
 )
+
+
+INFERENCE_PROBLEMS: Final = _answers(
+    (400, "The request cannot be used", INFERENCE_ERROR),
+    (401, "The token is missing or not accepted", INFERENCE_ERROR),
+    (404, "The service does not serve the model", INFERENCE_ERROR),
+    (503, "The model does not serve at present", INFERENCE_ERROR),
+)
+
+INFERENCE_ANSWERS: Final = _answers((200, "The outputs", INFERENCE_RESPONSE)) | INFERENCE_PROBLEMS
+
+INVOCATION_ANSWERS: Final = _answers(
+    (200, "The predictions", {"type": "object", "properties": {"predictions": {"type": "array"}}}),
+    (400, "The request cannot be used", INVOCATION_ERROR),
+    (401, "The token is missing or not accepted", INVOCATION_ERROR),
+    (503, "No model is loaded, or the replica is overloaded", INVOCATION_ERROR),
+)
+
+NOT_READY: Final = _answers((503, "Not ready", {}))
 
 
 WEBHOOK_PROBLEMS: Final = _problems(
@@ -105,7 +154,9 @@ def install(api: FastAPI, replica: Replica, *, limits: RequestLimits, access: Ac
     @api.get(PATH, include_in_schema=False)
     async def openapi_json(request: Request) -> JSONResponse:
         servers = [{"url": request.scope.get("root_path", "")}]
-        return JSONResponse(openapi(with_examples=access.shows_examples_to(request.headers)) | {"servers": servers})
+        return JSONResponse(
+            openapi(with_examples=access.shows_examples_to(request.headers, replica.model_name)) | {"servers": servers}
+        )
 
     # FastAPI's documentation replaces the method in the same way.
     api.openapi = openapi  # type: ignore[method-assign]

@@ -4,62 +4,31 @@ The messages are in `app.serving.schemas`, the responses to errors in `app.servi
 document is completed in `app.serving.openapi`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-from fastapi import BackgroundTasks, Depends, FastAPI, Request, Response
+from fastapi import BackgroundTasks, Depends, FastAPI, Request
 from fastapi.params import Depends as Dependency
 from mlflow.entities.model_registry import ModelVersion
 from pydantic import SecretStr
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
 
-from app.errors import MantaError
-from app.serving import docs_pages, error_responses, openapi, schemas, webhook
+from app.serving import docs_pages, error_responses, openapi, prediction_paths, protocol_paths, schemas, webhook
 from app.serving.access import AccessRules, bearer_token_check
+from app.serving.api import Api
+from app.serving.catalog.catalog import Catalog, DefaultModel
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
 from app.serving.predict import PredictionHandler
+from app.serving.prediction_paths import Predictions
 from app.serving.requests import body
 from app.serving.requests.deadlines import Deadlines
 from app.serving.requests.limits import RequestLimits
-from app.serving.schemas import Health, LoadRequest, LoadResponse, ModelInfo, ModelStatus, PredictResponse
-
-PREDICT: Final = "/predict"
-"""Path of predictions, by far the most frequent request."""
+from app.serving.schemas import Health, LoadRequest, LoadResponse, ModelInfo, ModelStatus
 
 LOAD_FORM: Final = '{"name": string, "version": string} or {"name": string, "alias": string}, or no body'
 """The forms of a load request, for error messages."""
-
-
-class Api(FastAPI):
-    """FastAPI with direct handlers for some paths, because FastAPI's routing takes longer than a prediction."""
-
-    def __init__(self, **kwargs: Any) -> None:  # noqa: ANN401 - passed on unchanged to FastAPI
-        super().__init__(**kwargs)
-        self.direct_handlers: dict[str, Callable[[Request], Awaitable[Response]]] = {}
-        """Handlers of POST requests by path. A handler answers exactly as the route of that path does."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with the direct handler of the path, or with FastAPI if there is none."""
-        path = scope["path"].removeprefix(scope.get("root_path", "")) if scope["type"] == "http" else ""
-        handler = self.direct_handlers.get(path) if scope.get("method") == "POST" else None
-        if handler is None:
-            await super().__call__(scope, receive, send)
-            return
-        request = Request(scope, receive)
-        try:
-            response = await handler(request)
-        except MantaError as error:
-            response = error_responses.error_response(request, error)
-        except ClientDisconnect:
-            response = error_responses.CLIENT_CLOSED_REQUEST
-        except Exception:  # the client gets a problem document, and Serve logs the exception that is raised again
-            await error_responses.defect_response(request)(scope, receive, send)
-            raise
-        await response(scope, receive, send)
 
 
 def create_api(
@@ -74,7 +43,8 @@ def create_api(
         access: What a request must contain to be accepted.
         threads: Number of large batches, and of large JSON bodies, that are handled at the same time.
     """
-    handler = PredictionHandler(fleet.replica, follower, limits=limits, threads=threads)
+    handler = PredictionHandler(limits=limits, threads=threads)
+    catalog = Catalog(DefaultModel(fleet.replica, follower))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -97,16 +67,13 @@ def create_api(
     error_responses.install(api)
     token_check = [Depends(bearer_token_check(access.tokens))] if access.tokens else []
     _add_load(api, fleet, limits=limits, token_check=token_check)
-    if access.predict_needs_token:
-        _add_predict(api, handler, token_check=token_check)
-    else:
-        _add_predict(api, handler, token_check=[])
-        api.direct_handlers[PREDICT] = handler.handle
+    prediction_paths.install(api, Predictions(handler=handler, catalog=catalog, access=access))
     _add_status(api, fleet, follower, access)
     if access.webhook_secret is not None:
         _add_webhook(api, follower, limits=limits, secret=access.webhook_secret)
+    protocol_paths.install(api, catalog)
     # Serve's metrics search the routes of each request in order, so the most frequent one comes first.
-    api.router.routes.sort(key=lambda route: getattr(route, "path", "") != PREDICT)
+    api.router.routes.sort(key=lambda route: getattr(route, "path", "") != prediction_paths.PREDICT)
     return api
 
 
@@ -127,24 +94,6 @@ def _add_load(api: FastAPI, fleet: Fleet, *, limits: RequestLimits, token_check:
             timestamp=schemas.now(),
             replicas=replicas,
         )
-
-
-def _add_predict(api: FastAPI, handler: PredictionHandler, *, token_check: Sequence[Dependency]) -> None:
-    """Add the path of predictions."""
-
-    @api.post(
-        PREDICT,
-        response_model=PredictResponse,
-        responses=openapi.PREDICT_PROBLEMS,
-        dependencies=token_check,
-    )
-    async def predict(request: Request) -> Response:
-        """Predict rows. A classifier that gives probabilities returns them too.
-
-        Large batches are faster in the format of `numpy.save`, with the content type `application/x-npy`: an array of
-        numbers of shape (rows, columns).
-        """
-        return await handler.handle(request)
 
 
 def _add_status(api: FastAPI, fleet: Fleet, follower: AliasFollower, access: AccessRules) -> None:
@@ -168,7 +117,9 @@ def _add_status(api: FastAPI, fleet: Fleet, follower: AliasFollower, access: Acc
             else [],
             answers=list(served.predictor.answers) if served else [],
             self_test=served.self_test if served else None,
-            example=served.example if served and access.shows_examples_to(request.headers) else None,
+            example=served.example
+            if served and access.shows_examples_to(request.headers, replica.model_name)
+            else None,
             mlflow_uri=replica.registry.uri,
             timestamp=schemas.now(),
             replicas=replicas,

@@ -3,11 +3,14 @@
 import shutil
 import weakref
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from mlflow.entities.model_registry import ModelVersion
 
 from app.models.predictor import Predictor
+from app.serving.requests.model_schema import row_schema
+from app.serving.requests.row_schema import RowSchema
 from app.serving.schemas import Example, SelfTest
 
 
@@ -51,6 +54,11 @@ class ServedModel:
     """Duration of download, checks and compilation."""
     files: PreparedFiles | None
     """What another replica needs to serve the same version; None for a model that was not loaded from files."""
+
+    @cached_property
+    def row_schema(self) -> RowSchema:
+        """The model's columns, for the readers of request bodies."""
+        return row_schema(self.predictor.columns)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,7 +63,7 @@ async def read(
     if body and content_type not in content_types:
         raise MediaTypeError(
             f"The body's content type is {shortened(content_type) or 'missing'}.",
-            allowed=" or ".join(content_types),
+            allowed=" or ".join(filter(None, content_types)),
             next_step=f"Send the header `Content-Type: {JSON}`.",
         )
     return body, content_type

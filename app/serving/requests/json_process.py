@@ -1,4 +1,4 @@
-"""The process that reads large JSON bodies for a replica, so that the replica's event loop does not wait for them.
+"""The process that reads large bodies for a replica, so that the replica's event loop does not wait for them.
 
 `app.serving.requests.json_readers` starts it and describes the messages. It ends with its input, so it never outlives
 the replica.
@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 
 from app.errors import MantaError
-from app.serving.requests import json_rows
+from app.serving.requests import body_forms
+from app.serving.requests.body_forms import BodyForm, Form
 from app.serving.requests.json_protocol import ANSWER, REQUEST, ROWS_OF_BLOCK, AnswerKind, ErrorParts
 from app.serving.requests.row_schema import RowSchema
 
@@ -33,11 +34,11 @@ def main() -> None:
     bodies, answers = sys.stdin.buffer, sys.stdout.buffer
     schema_decoder = msgspec.msgpack.Decoder(RowSchema)
     while len(head := bodies.read(REQUEST.size)) == REQUEST.size:
-        schema_size, max_rows, body_size = REQUEST.unpack(head)
+        form, head_bytes, schema_size, max_rows, body_size = REQUEST.unpack(head)
         schema = schema_decoder.decode(bodies.read(schema_size))
         body = bodies.read(body_size)
         try:
-            matrix = json_rows.read(body, schema=schema, max_rows=max_rows)
+            matrix = body_forms.read(BodyForm(Form(form), head_bytes), body, schema=schema, max_rows=max_rows)
         except MantaError as error:
             content = msgspec.msgpack.encode(ErrorParts.of(error))
             answers.write(ANSWER.pack(AnswerKind.ERROR, len(content), 0) + content)

@@ -1,4 +1,4 @@
-"""The messages between a replica and the processes that read its large JSON bodies."""
+"""The messages between a replica and the processes that read its large bodies."""
 
 import struct
 from enum import IntEnum
@@ -8,8 +8,9 @@ import msgspec
 
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
 
-REQUEST: Final = struct.Struct("<QQQ")
-"""Head of a request: bytes of the schema, maximum number of rows, bytes of the body. Schema and body follow."""
+REQUEST: Final = struct.Struct("<BQQQQ")
+"""Head of a request: the body's form, the bytes of its JSON head, bytes of the schema, maximum number of rows, bytes of
+the body. Schema and body follow."""
 
 ANSWER: Final = struct.Struct("<BQQ")
 """Head of an answer, or of a block of rows: its kind, and two numbers that depend on the kind."""

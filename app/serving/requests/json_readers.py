@@ -1,4 +1,4 @@
-"""Reads large JSON bodies in separate processes, so that the event loop of a replica never waits for them.
+"""Reads large bodies in separate processes, so that the event loop of a replica never waits for them.
 
 Decoding 8 MB of JSON holds Python's lock for up to half a second. A thread only waits for the process, without the
 lock. A process starts with the first large body, and a process that dies or takes too long is replaced.
@@ -19,6 +19,7 @@ import numpy as np
 import app
 from app.errors import MantaError, TooLargeError
 from app.serving.requests import json_process
+from app.serving.requests.body_forms import ROWS, BodyForm
 from app.serving.requests.json_protocol import ANSWER, REQUEST, ROWS_OF_BLOCK, AnswerKind, ErrorParts
 from app.serving.requests.row_schema import RowSchema
 from app.settings import empty_environment
@@ -32,7 +33,7 @@ class _DiedError(Exception):
 
 
 class JsonReaders:
-    """Processes that read JSON bodies.
+    """Processes that read bodies.
 
     Args:
         processes: Number of processes at most.
@@ -45,18 +46,20 @@ class JsonReaders:
         self._executor = ThreadPoolExecutor(processes, thread_name_prefix="json")
         self._idle: list[_Reader] = []
 
-    async def read(self, body: bytes | bytearray, *, schema: RowSchema, max_rows: int) -> np.ndarray:
-        """Convert a JSON body to a matrix; see `json_rows.read`.
+    async def read(
+        self, body: bytes | bytearray, *, schema: RowSchema, max_rows: int, form: BodyForm = ROWS
+    ) -> np.ndarray:
+        """Convert a body to a matrix; see `body_forms.read`.
 
         Raises:
-            MantaError: An error of `json_rows.read`, or a `TooLargeError` if the process ran out of time or memory.
+            MantaError: An error of `body_forms.read`, or a `TooLargeError` if the process ran out of time or memory.
         """
         async with self._places:
             reader = self._idle.pop() if self._idle else _Reader()
             loop = asyncio.get_running_loop()
             timer = loop.call_later(self._timeout_s, reader.kill)
             try:
-                result = await loop.run_in_executor(self._executor, reader.read, body, schema, max_rows)
+                result = await loop.run_in_executor(self._executor, reader.read, body, schema, max_rows, form)
             except _DiedError as error:
                 raise TooLargeError(
                     "Reading the body took too much time or memory.",
@@ -101,7 +104,9 @@ class _Reader:
             self._process.wait()
             _close(self._process)
 
-    def read(self, body: bytes | bytearray, schema: RowSchema, max_rows: int) -> np.ndarray | MantaError:
+    def read(
+        self, body: bytes | bytearray, schema: RowSchema, max_rows: int, form: BodyForm
+    ) -> np.ndarray | MantaError:
         """Send a body to the process and wait for the answer.
 
         Raises:
@@ -115,7 +120,7 @@ class _Reader:
         if self._is_killed:
             self._process.kill()
         try:
-            return _exchange(self._process, body, schema, max_rows)
+            return _exchange(self._process, body, schema, max_rows, form)
         except (OSError, EOFError) as error:
             self.end()
             raise _DiedError from error
@@ -145,7 +150,7 @@ def _close(process: subprocess.Popen[bytes]) -> None:
 
 
 def _exchange(
-    process: subprocess.Popen[bytes], body: bytes | bytearray, schema: RowSchema, max_rows: int
+    process: subprocess.Popen[bytes], body: bytes | bytearray, schema: RowSchema, max_rows: int, form: BodyForm
 ) -> np.ndarray | MantaError:
     """Write a request and read its answer.
 
@@ -157,7 +162,8 @@ def _exchange(
     if bodies is None or answers is None:
         raise EOFError
     schema_content = msgspec.msgpack.encode(schema)
-    bodies.write(REQUEST.pack(len(schema_content), max_rows, len(body)) + schema_content)
+    head = REQUEST.pack(form.form, form.head_bytes, len(schema_content), max_rows, len(body))
+    bodies.write(head + schema_content)
     bodies.write(body)
     bodies.flush()
     kind, first, second = ANSWER.unpack(_read(answers, ANSWER.size))

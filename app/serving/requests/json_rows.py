@@ -107,7 +107,7 @@ def read(body: bytes | bytearray, *, schema: RowSchema, max_rows: int) -> np.nda
         index, row = next((index, row) for index, row in enumerate(rows) if len(row) != width)
         raise row_errors.wrong_width(index, len(row), schema)
     if schema.holds_text:
-        return _mixed_matrix(list(zip(*rows, strict=True)), rows, schema)
+        return mixed_matrix(list(zip(*rows, strict=True)), rows, schema)
     matrix = np.fromiter(chain.from_iterable(rows), dtype=np.float64, count=len(rows) * width).reshape(-1, width)
     if not schema.accepts_any_decoded_number:
         row_errors.check_numbers(matrix, schema, missing="null")
@@ -134,7 +134,7 @@ def _read_by_name(body: bytes | bytearray, *, schema: RowSchema, max_rows: int) 
         get_values = partial(_get_present_values, schema.names)
     values = map(get_values, rows)
     if not schema.holds_numbers_only:
-        return _mixed_matrix(list(zip(*values, strict=True)), rows, schema)
+        return mixed_matrix(list(zip(*values, strict=True)), rows, schema)
     numbers = np.fromiter(chain.from_iterable(values), dtype=np.float64, count=len(rows) * schema.width)
     matrix = numbers.reshape(len(rows), schema.width)
     if not (schema.accepts_any_decoded_number or _are_valid(matrix, schema)):
@@ -154,10 +154,22 @@ def _decode_named_rows(body: bytes | bytearray, schema: RowSchema) -> NamedRows:
     return (_named_optional_numbers if schema.optional else _named_numbers).decode(body).rows
 
 
-def _mixed_matrix(
+def mixed_matrix(
     columns: Sequence[tuple[Value, ...]], rows: NamedRows | PositionalRows, schema: RowSchema
 ) -> np.ndarray:
-    """Build the matrix of a model that takes booleans or text from the values of each column."""
+    """Build the matrix of a model that takes booleans or text.
+
+    Args:
+        columns: The values of each column.
+        rows: The same values row by row, for the error.
+        schema: The model's columns.
+
+    Returns:
+        As `read`.
+
+    Raises:
+        FeaturesError: A value does not match its column.
+    """
     matrix = np.empty((len(rows), schema.width), dtype=object if schema.holds_text else np.float64)
     for index, (kind, values) in enumerate(zip(schema.kinds, columns, strict=True)):
         accepted = ACCEPTED_TYPES[kind] | {type(None)} if index in schema.optional else ACCEPTED_TYPES[kind]

@@ -15,8 +15,8 @@ from sklearn.preprocessing import OneHotEncoder
 from app.models.answers import Answers
 from app.models.artifact import Artifact
 from app.models.signature import Column
-from app.serving import predict
 from app.serving.access import AccessRules
+from app.serving.protocols import rows
 from tests.support.json_object import JsonObject
 from tests.support.replica_api import GUARDED, OPEN, ROWS, artifact, ask
 
@@ -119,10 +119,10 @@ def test_a_large_answer_equals_the_parts_that_it_is_written_in(monkeypatch: pyte
         Answers(predictions=random.random((100, 3)), std=random.random((100, 3))),
         Answers(predictions=names, output_probabilities=(random.random((100, 2)), random.random((100, 5)))),
     ]
-    wholes = [json.loads(predict.encode(answer, "1")) for answer in answers]
-    monkeypatch.setattr(predict, "VALUES_OF_PART", 7)
+    wholes = [json.loads(rows.encode(answer, "1")) for answer in answers]
+    monkeypatch.setattr(rows, "VALUES_OF_PART", 7)
 
-    parts = [json.loads(predict.encode(answer, "1")) for answer in answers]
+    parts = [json.loads(rows.encode(answer, "1")) for answer in answers]
 
     assert [part | {"timestamp": ""} for part in parts] == [whole | {"timestamp": ""} for whole in wholes]
     assert [len(whole["predictions"]) for whole in wholes] == [100] * 4

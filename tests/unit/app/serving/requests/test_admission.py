@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from sklearn.base import BaseEstimator, RegressorMixin
 from starlette.types import Message
 
+from app.serving.api import Api
 from app.serving.predict import PredictionHandler
 from app.serving.requests.limits import MAX_BODY_BYTES, SMALL_BODY_BYTES, RequestLimits
 from tests.support.replica_api import JSON_TYPE, RawRequest, artifact, http_client, parts, replica_api
@@ -34,7 +35,8 @@ class WaitingModel(RegressorMixin, BaseEstimator):  # type: ignore[misc] # sciki
 
 
 def handler_of(api: FastAPI) -> PredictionHandler:
-    handler = api.direct_handlers["/predict"].__self__  # type: ignore[attr-defined] # see `routes.Api`
+    assert isinstance(api, Api)
+    handler = api._handlers["/predict"].func.__self__.handler  # type: ignore[attr-defined] # a partial of a method
     assert isinstance(handler, PredictionHandler)
     return handler
 

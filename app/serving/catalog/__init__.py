@@ -1,0 +1,1 @@
+"""The models that one service answers for, by name."""

@@ -1,0 +1,99 @@
+"""The paths of the Open Inference Protocol and of MLflow's scoring protocol that do not predict."""
+
+from http import HTTPStatus
+from importlib.metadata import version as installed_version
+from typing import Any, Final
+
+import mlflow.version
+from fastapi import Response
+from fastapi.responses import JSONResponse
+
+from app.errors import MantaError
+from app.serving import openapi
+from app.serving.api import Api
+from app.serving.catalog.catalog import Catalog
+from app.serving.protocols import mlflow_scoring, open_inference
+from app.serving.protocols.open_inference import ROOT
+
+SERVER: Final = {"name": "manta", "extensions": ["binary_tensor_data"]}
+"""Metadata of the server, beside its version."""
+
+READY: Final = "ready"
+
+
+def install(api: Api, catalog: Catalog) -> None:
+    """Add the paths to an API."""
+    _add_open_inference(api, catalog)
+    _add_mlflow(api, catalog)
+
+
+def _add_open_inference(api: Api, catalog: Catalog) -> None:
+    @api.get(ROOT)
+    async def server_metadata() -> dict[str, Any]:
+        """Return name, version and extensions of the server in the Open Inference Protocol."""
+        return SERVER | {"version": installed_version("manta")}
+
+    @api.get(f"{ROOT}/health/live")
+    async def live() -> dict[str, bool]:
+        """Return whether the server answers."""
+        return {"live": True}
+
+    @api.get(f"{ROOT}/health/ready", responses=openapi.NOT_READY)
+    async def ready() -> Response:
+        """Return whether the default model serves."""
+        is_ready = catalog.default.served is not None
+        return JSONResponse({READY: is_ready}, HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE)
+
+    @api.get(f"{ROOT}/models/{{name}}", responses=openapi.INFERENCE_PROBLEMS)
+    async def model_metadata(name: str) -> dict[str, Any]:
+        """Return inputs and outputs of a model."""
+        served = await catalog.source(name).require()
+        return open_inference.metadata(served, [str(served.version.version)])
+
+    @api.get(f"{ROOT}/models/{{name}}/versions/{{version}}", responses=openapi.INFERENCE_PROBLEMS)
+    async def version_metadata(name: str, version: str) -> dict[str, Any]:
+        """Return inputs and outputs of a version of a model."""
+        served = await catalog.source(name, version).require()
+        return open_inference.metadata(served, [version])
+
+    @api.get(f"{ROOT}/models/{{name}}/ready", responses=openapi.NOT_READY | openapi.INFERENCE_PROBLEMS)
+    async def model_ready(name: str) -> Response:
+        """Return whether a model answers."""
+        return await _readiness(catalog, name, None)
+
+    @api.get(f"{ROOT}/models/{{name}}/versions/{{version}}/ready", responses=openapi.INFERENCE_PROBLEMS)
+    async def version_ready(name: str, version: str) -> Response:
+        """Return whether a version of a model answers."""
+        return await _readiness(catalog, name, version)
+
+
+async def _readiness(catalog: Catalog, name: str, version: str | None) -> Response:
+    """Answer whether a model answers.
+
+    Raises:
+        ModelNotFoundError: The service does not serve the model or the version.
+    """
+    try:
+        await catalog.source(name, version).require()
+    except MantaError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            raise
+        return JSONResponse({"name": name, READY: False, "error": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE)
+    return JSONResponse({"name": name, READY: True})
+
+
+def _add_mlflow(api: Api, catalog: Catalog) -> None:
+    async def ping() -> Response:
+        """Return whether the default model serves, as `mlflow models serve` does."""
+        is_ready = catalog.default.served is not None
+        return Response(
+            "\n", HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE, media_type="application/json"
+        )
+
+    api.get(mlflow_scoring.PING, responses=openapi.NOT_READY)(ping)
+    api.get(mlflow_scoring.HEALTH, responses=openapi.NOT_READY)(ping)
+
+    @api.get(mlflow_scoring.VERSION)
+    async def version() -> Response:
+        """Return the version of MLflow."""
+        return Response(mlflow.version.VERSION, media_type="application/json")
