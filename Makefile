@@ -51,7 +51,7 @@ unit-app: .venv/.dev
 unit-rest: .venv/.dev
 	$(BIN)/pytest tests/unit $(addprefix --ignore ,$(LEARNING))
 
-integration: .venv/.dev .venv/.stores ## integration tests: real Ray and MLflow processes on this machine
+integration: .venv/.dev .venv/.stores .venv/.clients ## integration tests: real Ray and MLflow processes on this machine
 	$(BIN)/pytest tests/integration
 
 hostile: .venv/.dev ## requests and model files that try to take the platform on this machine down (eight minutes)
@@ -85,6 +85,7 @@ lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 ta
 	$(LOCK) --group infra -c requirements/dev.txt -o requirements/infra.txt
 	$(LOCK) --group mlflow -o requirements/mlflow.txt
 	$(LOCK) --group stores -o requirements/stores.txt
+	$(LOCK) --group clients -o requirements/clients.txt
 	for extra in $(MODEL_EXTRAS); do $(BIN)/python -c 'import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")' $$extra \
 		| $(LOCK) - -c requirements/dev.txt -o requirements/extras/$$extra.txt; done
 	for peer in bentoml litserve mlserver; do $(LOCK) --group $$peer -o requirements/benchmark/$$peer.txt; done
@@ -113,4 +114,11 @@ clean: ## remove .venv and the local platform's state; keep the passphrase and t
 .venv/.stores: .venv/bin/python requirements/stores.txt
 	$(PYTHON) -m venv .venv/stores
 	.venv/stores/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/stores.txt
+	@touch $@
+
+# The clients of KServe and Triton for the integration tests, in an environment of their own: they need older versions of
+# packages that the project uses.
+.venv/.clients: .venv/bin/python requirements/clients.txt
+	$(PYTHON) -m venv .venv/clients
+	.venv/clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
 	@touch $@

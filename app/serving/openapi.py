@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
@@ -11,18 +11,18 @@ from mlflow.types import DataType
 
 from app import errors
 from app.models.signature import Column, Columns
+from app.serving import protocol_openapi
 from app.serving.access import AccessRules
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import ServedModel
+from app.serving.protocol_openapi import JsonSchema
+from app.serving.protocols import mlflow_scoring, open_inference
 from app.serving.requests.limits import RequestLimits
 from app.serving.requests.row_errors import MAX_FLOAT32
 from app.serving.schemas import LoadRequest, PredictRequest, PredictResponse, PredictRows, Problem
 
 PATH: Final = "/openapi.json"
 """Path of the document."""
-
-JsonSchema: TypeAlias = dict[str, Any]
-"""A JSON schema, or a part of an OpenAPI document. The type of a value depends on its key."""
 
 
 def _problems(*error_classes: type[errors.MantaError]) -> dict[int | str, JsonSchema]:
@@ -35,36 +35,6 @@ def _problems(*error_classes: type[errors.MantaError]) -> dict[int | str, JsonSc
         for status, names in titles.items()
     }
 
-
-def _answers(*answers: tuple[int, str, JsonSchema]) -> dict[int | str, JsonSchema]:
-    """Build the value of FastAPI's `responses` from statuses, descriptions and schemas of JSON."""
-    return {
-        status: {"description": description, "content": {"application/json": {"schema": schema}}}
-        for status, description, schema in answers
-    }
-
-
-INFERENCE_ERROR: Final = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
-"""Schema of an error in the Open Inference Protocol."""
-
-INFERENCE_RESPONSE: Final = {
-    "type": "object",
-    "properties": {
-        "model_name": {"type": "string"},
-        "model_version": {"type": "string"},
-        "id": {"type": "string"},
-        "outputs": {"type": "array", "items": {"type": "object"}},
-    },
-    "required": ["model_name", "outputs"],
-}
-"""Schema of an answer in the Open Inference Protocol."""
-
-INVOCATION_ERROR: Final = {
-    "type": "object",
-    "properties": {"error_code": {"type": "string"}, "message": {"type": "string"}},
-    "required": ["error_code", "message"],
-}
-"""Schema of an error in MLflow's scoring protocol."""
 
 PROBLEM: Final = Problem.model_json_schema()
 
@@ -89,25 +59,6 @@ LOAD_PROBLEMS: Final = _problems(
     errors.RegistryUnavailableError,
     errors.PlatformError,
 )
-
-
-INFERENCE_PROBLEMS: Final = _answers(
-    (400, "The request cannot be used", INFERENCE_ERROR),
-    (401, "The token is missing or not accepted", INFERENCE_ERROR),
-    (404, "The service does not serve the model", INFERENCE_ERROR),
-    (503, "The model does not serve at present", INFERENCE_ERROR),
-)
-
-INFERENCE_ANSWERS: Final = _answers((200, "The outputs", INFERENCE_RESPONSE)) | INFERENCE_PROBLEMS
-
-INVOCATION_ANSWERS: Final = _answers(
-    (200, "The predictions", {"type": "object", "properties": {"predictions": {"type": "array"}}}),
-    (400, "The request cannot be used", INVOCATION_ERROR),
-    (401, "The token is missing or not accepted", INVOCATION_ERROR),
-    (503, "No model is loaded, or the replica is overloaded", INVOCATION_ERROR),
-)
-
-NOT_READY: Final = _answers((503, "Not ready", {}))
 
 
 WEBHOOK_PROBLEMS: Final = _problems(
@@ -173,17 +124,58 @@ def _document(api: FastAPI, served: ServedModel | None, limits: RequestLimits, *
     """
     schema = get_openapi(title=api.title, version=api.version, summary=api.summary, routes=api.routes)
     paths = schema["paths"]
-    paths["/predict"]["post"]["requestBody"] = _json_body(
-        predict_schema(columns=served.predictor.columns if served else None, rows=limits.rows),
-        examples=_examples(served) if served and with_examples else [],
-        required=True,
-    )
+    _drop_validation_errors(schema)
+    body_schema = predict_schema(columns=served.predictor.columns if served else None, rows=limits.rows)
+    examples = _examples(served) if served and with_examples else []
+    paths["/predict"]["post"]["requestBody"] = _json_body(body_schema, examples=examples, required=True)
+    _describe_protocols(paths, served, body_schema, examples)
     if served:
         _keep_given_answers(schema["components"]["schemas"][PredictResponse.__name__], served.predictor.answers)
     paths["/model/load"]["post"]["requestBody"] = _json_body(
         LoadRequest.model_json_schema(), examples=[{}, {"alias": "champion"}], required=False
     )
     return schema
+
+
+def _drop_validation_errors(schema: JsonSchema) -> None:
+    """Drop the errors that FastAPI documents for every path with a parameter. Any text is a valid parameter here."""
+    schemas = schema["components"]["schemas"]
+    if schemas.pop("HTTPValidationError", None) is None:
+        return
+    del schemas["ValidationError"]
+    for methods in schema["paths"].values():
+        for operation in methods.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+
+
+def _describe_protocols(
+    paths: JsonSchema, served: ServedModel | None, body_schema: JsonSchema, examples: Sequence[JsonSchema]
+) -> None:
+    """Describe the bodies of the other protocols."""
+    by_position, by_name = body_schema["oneOf"]
+    matrix, named_rows = by_position["properties"]["features"], by_name["properties"]["rows"]
+    rows = examples[-1]["rows"] if examples else []
+    paths[mlflow_scoring.INVOCATIONS]["post"]["requestBody"] = _json_body(
+        protocol_openapi.invocation_schema(matrix, named_rows),
+        examples=protocol_openapi.invocation_examples(rows),
+        required=True,
+    )
+    inference_body = _json_body(
+        protocol_openapi.INFERENCE_REQUEST,
+        examples=protocol_openapi.inference_examples(rows, served),
+        required=True,
+    )
+    for path, methods in paths.items():
+        if not path.startswith(open_inference.ROOT):
+            continue
+        for operation in methods.values():
+            if path.endswith("/infer"):
+                operation["requestBody"] = inference_body
+            values = {"name": served.version.name, "version": str(served.version.version)} if served else {}
+            for parameter in operation.get("parameters", []):
+                if parameter["name"] in values:
+                    parameter["example"] = values[parameter["name"]]
 
 
 def _keep_given_answers(schema: JsonSchema, given: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from fastapi import Request, Response
 
-from app.serving import openapi
+from app.serving import openapi, protocol_openapi
 from app.serving.access import AccessRules
 from app.serving.api import Api
 from app.serving.catalog.catalog import Catalog
@@ -67,17 +67,17 @@ def install(api: Api, predictions: Predictions) -> None:
         """
         return await predictions.answer(request, rows.WIRE)
 
-    @api.post(mlflow_scoring.INVOCATIONS, responses=openapi.INVOCATION_ANSWERS, dependencies=security)
+    @api.post(mlflow_scoring.INVOCATIONS, responses=protocol_openapi.INVOCATION_ANSWERS, dependencies=security)
     async def invocations(request: Request) -> Response:
         """Predict rows in MLflow's scoring protocol, as `mlflow models serve` does."""
         return await predictions.answer(request, mlflow_scoring.WIRE)
 
-    @api.post(INFER, responses=openapi.INFERENCE_ANSWERS, dependencies=security)
+    @api.post(INFER, responses=protocol_openapi.INFERENCE_ANSWERS, dependencies=security)
     async def infer(request: Request, name: str) -> Response:
         """Predict the rows of tensors in the Open Inference Protocol."""
         return await predictions.answer(request, open_inference.WIRE, name=name)
 
-    @api.post(INFER_VERSION, responses=openapi.INFERENCE_ANSWERS, dependencies=security)
+    @api.post(INFER_VERSION, responses=protocol_openapi.INFERENCE_ANSWERS, dependencies=security)
     async def infer_version(request: Request, name: str, version: str) -> Response:
         """Predict the rows of tensors with a version by its number."""
         return await predictions.answer(request, open_inference.WIRE, name=name, version=version)

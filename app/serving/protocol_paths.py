@@ -9,7 +9,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from app.errors import MantaError
-from app.serving import openapi
+from app.serving import protocol_openapi
 from app.serving.api import Api
 from app.serving.catalog.catalog import Catalog
 from app.serving.protocols import mlflow_scoring, open_inference
@@ -38,30 +38,30 @@ def _add_open_inference(api: Api, catalog: Catalog) -> None:
         """Return whether the server answers."""
         return {"live": True}
 
-    @api.get(f"{ROOT}/health/ready", responses=openapi.NOT_READY)
+    @api.get(f"{ROOT}/health/ready", responses=protocol_openapi.NOT_READY)
     async def ready() -> Response:
         """Return whether the default model serves."""
         is_ready = catalog.default.served is not None
         return JSONResponse({READY: is_ready}, HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
-    @api.get(f"{ROOT}/models/{{name}}", responses=openapi.INFERENCE_PROBLEMS)
+    @api.get(f"{ROOT}/models/{{name}}", responses=protocol_openapi.MODEL_PROBLEMS)
     async def model_metadata(name: str) -> dict[str, Any]:
         """Return inputs and outputs of a model."""
         served = await catalog.source(name).require()
         return open_inference.metadata(served, [str(served.version.version)])
 
-    @api.get(f"{ROOT}/models/{{name}}/versions/{{version}}", responses=openapi.INFERENCE_PROBLEMS)
+    @api.get(f"{ROOT}/models/{{name}}/versions/{{version}}", responses=protocol_openapi.MODEL_PROBLEMS)
     async def version_metadata(name: str, version: str) -> dict[str, Any]:
         """Return inputs and outputs of a version of a model."""
         served = await catalog.source(name, version).require()
         return open_inference.metadata(served, [version])
 
-    @api.get(f"{ROOT}/models/{{name}}/ready", responses=openapi.NOT_READY | openapi.INFERENCE_PROBLEMS)
+    @api.get(f"{ROOT}/models/{{name}}/ready", responses=protocol_openapi.MODEL_PROBLEMS)
     async def model_ready(name: str) -> Response:
         """Return whether a model answers."""
         return await _readiness(catalog, name, None)
 
-    @api.get(f"{ROOT}/models/{{name}}/versions/{{version}}/ready", responses=openapi.INFERENCE_PROBLEMS)
+    @api.get(f"{ROOT}/models/{{name}}/versions/{{version}}/ready", responses=protocol_openapi.MODEL_PROBLEMS)
     async def version_ready(name: str, version: str) -> Response:
         """Return whether a version of a model answers."""
         return await _readiness(catalog, name, version)
@@ -90,8 +90,8 @@ def _add_mlflow(api: Api, catalog: Catalog) -> None:
             "\n", HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE, media_type="application/json"
         )
 
-    api.get(mlflow_scoring.PING, responses=openapi.NOT_READY)(ping)
-    api.get(mlflow_scoring.HEALTH, responses=openapi.NOT_READY)(ping)
+    api.get(mlflow_scoring.PING, responses=protocol_openapi.NOT_READY)(ping)
+    api.get(mlflow_scoring.HEALTH, responses=protocol_openapi.NOT_READY)(ping)
 
     @api.get(mlflow_scoring.VERSION)
     async def version() -> Response:

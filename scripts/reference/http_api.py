@@ -33,12 +33,17 @@ Requests and answers are JSON in UTF-8. A running service shows its routes at `/
 
 TOKENS: Final = """\
 `MANTA_SERVE_TOKENS` lists the accepted bearer tokens; if the list is empty, no request needs a token. With
-`MANTA_PREDICT_NEEDS_TOKEN=true`, `POST /predict` needs a token too, and `GET /model` and `/openapi.json` show example
+`MANTA_PREDICT_NEEDS_TOKEN=true`, predictions need a token too, and `GET /model` and `/openapi.json` show example
 rows only to requests with a token. With `MANTA_SHOW_EXAMPLES=false` they show none. `POST /model/webhook` exists only
-if `MANTA_WEBHOOK_SECRET` is set; MLflow signs its requests with that secret."""
+if `MANTA_WEBHOOK_SECRET` is set; MLflow signs its requests with that secret.
+
+The paths below `/v2` are those of the [Open Inference
+Protocol](https://github.com/kserve/open-inference-protocol), which the clients of KServe and Triton speak.
+`/invocations`, `/ping`, `/health` and `/version` are those of `mlflow models serve`."""
 
 PROBLEMS: Final = f"""\
-Every error of the application is a problem document of [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) with the
+Errors of the paths of the two protocols have the form of their protocol. Every other error of the application is a
+problem document of [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) with the
 content type `{PROBLEM_JSON}`."""
 
 NPY: Final = f"""\
@@ -47,6 +52,11 @@ NPY: Final = f"""\
 A file in the format of `numpy.save`: an array of numbers or booleans of shape (rows, columns), with the columns in the
 order of `GET /model`. A column that is optional in the document takes null
 and NaN as a missing value, and a row by name may leave it out. An array in npy format cannot hold text."""
+
+PREDICT_OPERATION: Final = "predict_predict_"
+"""Beginning of the id of `POST /predict` in the OpenAPI document."""
+
+NO_FIELDS: Final = "The page of the protocol describes the content."
 
 HEADERS: Final = (
     ("`Authorization: Bearer TOKEN`", "request", "The bearer token."),
@@ -132,26 +142,34 @@ def _route_blocks(route: Schema, schemas: Schema) -> Iterator[str]:
         for form in forms:
             yield form["description"]
             yield fields(form, presence="Required")
-        if len(forms) > 1:
+        if route["operationId"].startswith(PREDICT_OPERATION):
             yield NPY
     for status in route["responses"]:
         if int(status) < HTTPStatus.BAD_REQUEST:
             yield f"**Answer, status {status}**"
             schema = _response_schema(route)
-            yield fields(schemas[schema]) if schema else "The answer has no content."
+            inline = schemas[schema] if schema else _response_content(route)
+            yield fields(inline) if "properties" in inline else NO_FIELDS
     problems = [
         (status, response["description"])
         for status, response in sorted(route["responses"].items())
         if int(status) >= HTTPStatus.BAD_REQUEST
     ]
-    yield table(("Problem", "Title"), problems)
+    if problems:
+        yield table(("Problem", "Title"), problems)
 
 
 def _response_schema(route: Schema) -> str:
-    """Name of the schema of a route's response; empty if the response has no content."""
-    response = next(response for status, response in route["responses"].items() if status.startswith("2"))
-    reference: str = response["content"]["application/json"]["schema"].get("$ref", "")
+    """Name of the schema of a route's response; empty if the schema has no name."""
+    reference: str = _response_content(route).get("$ref", "")
     return reference.rpartition("/")[2]
+
+
+def _response_content(route: Schema) -> Schema:
+    """Schema of a route's response."""
+    response = next(response for status, response in route["responses"].items() if status.startswith("2"))
+    schema: Schema = response["content"]["application/json"]["schema"]
+    return schema
 
 
 def _problem_types(routes: Mapping[str, Schema]) -> Iterator[tuple[str, ...]]:

@@ -47,7 +47,9 @@ def kind(schema: Schema) -> str:
         )
     if schema.get("format") == "date-time":
         return "string, time of ISO 8601"
-    return WORDS[schema["type"]]
+    if "enum" in schema:
+        return ", ".join(code(choice) for choice in schema["enum"])
+    return WORDS[schema["type"]] if "type" in schema else "any"
 
 
 def _constraint(schema: Schema) -> str:
