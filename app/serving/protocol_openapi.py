@@ -23,13 +23,15 @@ def _answers(*answers: tuple[int, str, JsonSchema]) -> dict[int | str, JsonSchem
 INFERENCE_ERROR: Final = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 """An error in the Open Inference Protocol."""
 
+OBJECT_OR_NULL: Final = {"anyOf": [{"type": "object"}, {"type": "null"}]}
+
 TENSOR: Final = {
     "type": "object",
     "properties": {
         "name": {"type": "string"},
-        "shape": {"type": "array", "items": {"type": "integer"}},
+        "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 2},
         "datatype": {"enum": [*DTYPES, BYTES]},
-        "parameters": {"type": "object"},
+        "parameters": OBJECT_OR_NULL,
         "data": {"type": "array", "items": {}},
     },
     "required": ["name", "shape", "datatype"],
@@ -48,16 +50,22 @@ INFERENCE_RESPONSE: Final = {
 }
 """An answer in the Open Inference Protocol."""
 
+REQUESTED_OUTPUT: Final = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "parameters": OBJECT_OR_NULL},
+    "required": ["name"],
+}
+"""An output that a request asks for."""
+
 INFERENCE_REQUEST: Final = {
     "description": "One tensor of all columns, or one tensor for each column.",
     "type": "object",
     "properties": {
-        "id": {"type": "string", "description": "The answer repeats it."},
-        "parameters": {"type": "object", "description": "`binary_data_output` asks for binary outputs."},
+        "id": {"anyOf": [{"type": "string"}, {"type": "null"}], "description": "The answer repeats it."},
+        "parameters": OBJECT_OR_NULL | {"description": "`binary_data_output` asks for binary outputs."},
         "inputs": {"type": "array", "minItems": 1, "items": TENSOR},
         "outputs": {
-            "type": "array",
-            "items": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
+            "anyOf": [{"type": "array", "items": REQUESTED_OUTPUT}, {"type": "null"}],
             "description": "The outputs to send. Without it, all.",
         },
     },
@@ -119,16 +127,16 @@ def invocation_schema(matrix: JsonSchema, named_rows: JsonSchema) -> JsonSchema:
         named_rows: Schema of rows by name.
     """
     names = list(named_rows["items"].get("properties", {}))
+    records = named_rows | {"items": {**named_rows["items"], "additionalProperties": True}}
     columns = {"type": "array", "items": {"type": "string"}, **({"const": names} if names else {})}
     split = {
         "type": "object",
         "properties": {"columns": columns, "data": matrix},
         "required": ["columns", "data"],
-        "additionalProperties": False,
     }
     forms = {
         "dataframe_split": ("A data frame as `DataFrame.to_dict(orient='split')` gives it.", split),
-        "dataframe_records": ("A data frame as `DataFrame.to_dict(orient='records')` gives it.", named_rows),
+        "dataframe_records": ("A data frame as `DataFrame.to_dict(orient='records')` gives it.", records),
         "instances": ("Rows by position, or objects as in `dataframe_records`.", matrix),
         "inputs": ("Rows by position, or an object with the values of each column.", matrix),
     }
@@ -139,7 +147,6 @@ def invocation_schema(matrix: JsonSchema, named_rows: JsonSchema) -> JsonSchema:
                 "type": "object",
                 "properties": {key: schema},
                 "required": [key],
-                "additionalProperties": False,
             }
             for key, (description, schema) in forms.items()
         ]
