@@ -1,7 +1,5 @@
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -25,23 +23,6 @@ from tests.support.local import LocalFolder, RunningPlatform
 from tests.support.waiting import wait_for, wait_until
 
 ROWS = load_bundled("breast-cancer").rows.features
-
-SCHEMATHESIS = """
-# A schema cannot say that a tensor has as many values as its shape says.
-[[operations]]
-include-path-regex = "/infer$"
-checks.positive_data_acceptance.enabled = false
-
-# MLflow's server answers these paths with the content type of JSON, but without JSON.
-[[operations]]
-include-path-regex = "/(ping|health|version)$"
-enabled = false
-
-# As in MLflow, a body may have further keys and columns, which no negative test expects.
-[[operations]]
-include-path-regex = "/invocations$"
-enabled = false
-"""
 
 
 @pytest.fixture
@@ -249,27 +230,6 @@ def test_metrics_count_requests_by_path_and_status(api: httpx.Client, local: Loc
 
     predict = "/fastapi_app/predict"
     wait_until(lambda: {(predict, "200"), (predict, "422")} <= counted_requests(), what="the metrics")
-
-
-def test_schemathesis_finds_no_error(api: httpx.Client, tmp_path: Path) -> None:
-    url = str(api.base_url).rstrip("/")
-    (tmp_path / "schemathesis.toml").write_text(SCHEMATHESIS)
-
-    process = subprocess.run(
-        [
-            *(Path(sys.executable).parent / "schemathesis", "run", f"{url}/openapi.json", "--url", url),
-            *("--header", f"Authorization: {api.headers['authorization']}"),
-            *("--max-examples", "20", "--seed", "1", "--generation-database", "none", "--no-color"),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-
-    assert process.returncode == 0, process.stdout[-5000:]
-    assert "4 selected" in process.stdout or "Operations" in process.stdout
 
 
 def test_beyond_the_budget_of_large_bodies_small_requests_and_loads_get_answers(api: httpx.Client) -> None:
