@@ -170,6 +170,23 @@ class Settings(BaseSettings):
         return self
 
 
+class DependencySettings(BaseSettings):
+    """Where the services are that Ray depends on, as KubeRay, Kubernetes and the stack say it to every Ray head."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    mlflow_tracking_uri: str = Field(default="http://127.0.0.1:8989", alias="MLFLOW_TRACKING_URI")
+    mlflow_user: str = Field(default="", alias="MLFLOW_TRACKING_USERNAME")
+    mlflow_password: SecretStr = Field(default=SecretStr(""), alias="MLFLOW_TRACKING_PASSWORD")
+    experiment: str = Field(default="manta", alias="MANTA_EXPERIMENT")
+    redis_address: str = Field(default="", alias="RAY_REDIS_ADDRESS")
+    redis_user: str = Field(default="", alias="REDIS_USERNAME")
+    redis_password: SecretStr = Field(default=SecretStr(""), alias="REDIS_PASSWORD")
+    redis_authorities: str = Field(default="", alias="RAY_REDIS_CA_CERT")
+    api_server_host: str = Field(default="", alias="KUBERNETES_SERVICE_HOST")
+    api_server_port: int = Field(default=443, alias="KUBERNETES_SERVICE_PORT")
+
+
 def set_mlflow_credentials(user: str, password: str) -> None:
     """Give user and password to MLflow's client, which reads them from the environment of this process."""
     os.environ |= {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
