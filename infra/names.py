@@ -35,6 +35,8 @@ OPERATOR: Final = "kuberay-operator"
 REDIS: Final = "redis"
 MLFLOW: Final = "mlflow"
 SCHEDULE: Final = "train-schedule"
+CHECK: Final = "check-dependencies"
+"""Name of the Job that checks what Ray needs."""
 
 # S105 takes these names for passwords; the passwords themselves are in the Secrets only.
 RAY_SECRET: Final = "ray-auth"  # noqa: S105

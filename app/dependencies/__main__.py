@@ -13,10 +13,15 @@ from app.settings import DependencySettings
 
 
 def check_dependencies(
+    patience_s: Annotated[
+        float, typer.Option("--patience", min=0, help="Seconds in which a check is repeated that may pass later.")
+    ] = checks.PATIENCE_S,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,  # noqa: FBT002 - a flag
 ) -> None:
     """Check DNS, the API server, Redis and MLflow as Ray's pods reach them."""
-    results = sorted(checks.run(DependencySettings()), key=lambda result: result.status is Status.WRONG)
+    results = sorted(
+        checks.run(DependencySettings(), patience_s=patience_s), key=lambda result: result.status is Status.WRONG
+    )
     if as_json:
         typer.echo(json.dumps([asdict(result) for result in results]))
     else:

@@ -2,6 +2,7 @@
 
 import secrets
 import ssl
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -76,8 +77,7 @@ def check(address: RedisAddress) -> Result:
         warning = _persistence_warning(client, info)
     finally:
         client.close()
-    used_mib = info["used_memory"] / 2**20
-    detail = f"Redis {info['redis_version']} at {address} stores the state of Ray; {used_mib:.0f} MiB are in use."
+    detail = f"Redis {info['redis_version']} at {address} stores the state of Ray; {_usage(info)}."
     return Result(check=NAME, status=Status.WARNING if warning else Status.OK, detail=warning or detail)
 
 
@@ -181,6 +181,16 @@ def _check_rights(client: redis.Redis, address: RedisAddress) -> None:
         raise CheckFailedError(
             f"Redis at {address} refuses to write: {error}.", next_step="See the log of Redis."
         ) from error
+
+
+def _usage(info: dict[str, Any]) -> str:
+    """Describe the memory in use, and when Redis last saved its data."""
+    limit = f" of {info['maxmemory'] / 2**20:.0f} MiB" if info.get("maxmemory") else " MiB, without a limit,"
+    used = f"{info['used_memory'] / 2**20:.0f}{limit} in use"
+    if info.get("aof_enabled"):
+        return f"{used}, every change is written to the append-only file"
+    age_s = time.time() - info.get("rdb_last_save_time", time.time())
+    return f"{used}, last saved {age_s / 60:.0f} minutes ago"
 
 
 def _persistence_warning(client: redis.Redis, info: dict[str, Any]) -> str:

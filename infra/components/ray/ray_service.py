@@ -12,7 +12,7 @@ from pulumi_kubernetes import core, meta
 from infra import labels, names
 from infra.components import budget, certificate_authorities
 from infra.components.mlflow.mlflow import Mlflow
-from infra.components.ray import ray_secrets, ray_service_spec, redis_connection, serve_config
+from infra.components.ray import dependency_check, ray_secrets, ray_service_spec, redis_connection, serve_config
 from infra.components.ray.environment import environment
 from infra.components.ray.ray_secrets import RaySecrets
 from infra.components.ray.ray_service_spec import RayServiceSpecArgs
@@ -94,6 +94,11 @@ class RayService(pulumi.ComponentResource):
             automount_service_account_token=False,
             opts=child_opts,
         )
+        spec_args = _spec_args(args, secrets)
+        needs = [*secrets.resources, account, args.redis, *args.after]
+        check = dependency_check.register(
+            f"{name}-check", spec_args, namespace=args.namespace, parent=self, after=[*needs, args.mlflow]
+        )
         kubernetes.apiextensions.CustomResource(
             f"{name}-service",
             api_version="ray.io/v1",
@@ -104,10 +109,10 @@ class RayService(pulumi.ComponentResource):
                 labels=labels.of(labels.RAY),
                 annotations=ANNOTATIONS,
             ),
-            spec=ray_service_spec.build(_spec_args(args, secrets)),
+            spec=ray_service_spec.build(spec_args),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[*secrets.resources, account, args.redis, *args.after],
+                depends_on=[*needs, check],
                 custom_timeouts=pulumi.CustomTimeouts(create=TIMEOUT, update=TIMEOUT, delete=TIMEOUT),
             ),
         )

@@ -7,6 +7,7 @@ import httpx
 
 from app.cli.json_object import JsonObject
 from app.cli.stack import pending_cluster
+from app.cli.stack.doctor import dependencies
 from app.cli.stack.doctor.checks import CheckResult, Status, pass_or_fail
 from app.cli.stack.outputs import StackOutputs
 from app.cli.stack.programs import Kubectl, ProgramError
@@ -31,6 +32,8 @@ def run_checks(outputs: StackOutputs) -> Iterator[CheckResult]:
             yield _check_pods(part, namespace, kubectl.items("pods", "-n", namespace, "-l", selector))
         services = kubectl.items("rayservices.ray.io", "-n", outputs.namespace)
         yield _check_ray_service(outputs.namespace, services)
+        heads = kubectl.items("pods", "-n", outputs.namespace, "-l", SELECTORS["ray head"])
+        yield from dependencies.run_checks(kubectl, outputs.namespace, heads)
         yield from _check_pending_cluster(kubectl, outputs.namespace, services)
         yield from _check_volumes(outputs.namespace, kubectl.items("persistentvolumeclaims", "-n", outputs.namespace))
     except ProgramError as error:
