@@ -64,7 +64,14 @@ def main(stack: Settings, root: Path = ROOT) -> None:
         ),
     )
     ray_args = _ray_service_args(
-        stack, workloads, ray_image, redis=redis, mlflow=mlflow, after=[operator, policies, leftovers, authorities]
+        stack,
+        workloads,
+        connection,
+        ray_image,
+        root,
+        redis=redis,
+        mlflow=mlflow,
+        after=[operator, policies, leftovers, authorities],
     )
     ray = RayService("ray", ray_args, in_cluster)
     public = endpoints.endpoints(ray_service_name=stack.cluster.ray_service_name, route_prefix=stack.app.route_prefix)
@@ -184,7 +191,9 @@ def _mlflow_args(
 def _ray_service_args(
     stack: Settings,
     namespace: pulumi.Input[str],
+    connection: ClusterConnection,
     image: ImageBuild,
+    root: Path,
     *,
     redis: Redis,
     mlflow: Mlflow,
@@ -192,6 +201,9 @@ def _ray_service_args(
 ) -> RayServiceArgs:
     return RayServiceArgs(
         namespace=namespace,
+        context=connection.context,
+        kubeconfig=connection.kubeconfig,
+        root=root,
         ray_service_name=stack.cluster.ray_service_name,
         target=stack.cluster.target,
         size=stack.size,

@@ -14,18 +14,24 @@ from pulumi_command import local
 
 TIMEOUT_S: Final = 240
 """The longest time that a destroy waits for the operator to delete these objects."""
-DELETE: Final = f"""\
-kinds=rayservices.ray.io,rayjobs.ray.io,rayclusters.ray.io
+WITH_KUBECONFIG: Final = """\
 if [ -n "$MANTA_KUBECONFIG" ]; then
     KUBECONFIG=$(mktemp) && export KUBECONFIG
     trap 'rm -f "$KUBECONFIG"' EXIT
     printf '%s\\n' "$MANTA_KUBECONFIG" > "$KUBECONFIG"
 fi
+"""
+"""Beginning of a script whose `kubectl` uses the kubeconfig in `MANTA_KUBECONFIG`, if there is one."""
+DELETE: Final = (
+    WITH_KUBECONFIG
+    + f"""\
+kinds=rayservices.ray.io,rayjobs.ray.io,rayclusters.ray.io
 kubectl ${{MANTA_CONTEXT:+--context "$MANTA_CONTEXT"}} --namespace "$MANTA_NAMESPACE" \\
     delete "$kinds" --all --ignore-not-found --timeout={TIMEOUT_S}s 2>&1 ||
     echo "Ray objects are left in the namespace $MANTA_NAMESPACE and keep the namespace in Terminating." \\
         "Remove their finalizers with kubectl edit, then run pulumi destroy again."
 """
+)
 """A failed delete is logged; the destroy continues. Without a cluster or its CRDs there is nothing to delete."""
 
 

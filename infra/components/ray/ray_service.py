@@ -1,8 +1,10 @@
 """The RayService: Pulumi waits for its upgrades, can update it repeatedly, and deletes it cleanly."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 import pulumi
@@ -12,7 +14,14 @@ from pulumi_kubernetes import core, meta
 from infra import labels, names
 from infra.components import budget, certificate_authorities
 from infra.components.mlflow.mlflow import Mlflow
-from infra.components.ray import dependency_check, ray_secrets, ray_service_spec, redis_connection, serve_config
+from infra.components.ray import (
+    dependency_check,
+    progress,
+    ray_secrets,
+    ray_service_spec,
+    redis_connection,
+    serve_config,
+)
 from infra.components.ray.environment import environment
 from infra.components.ray.ray_secrets import RaySecrets
 from infra.components.ray.ray_service_spec import RayServiceSpecArgs
@@ -63,6 +72,12 @@ class RayServiceArgs:
     """Node port of Serve, where access is by node ports."""
     redis: Redis
     mlflow: Mlflow
+    context: pulumi.Input[str]
+    """Context of the kubeconfig, for the display of the progress."""
+    kubeconfig: pulumi.Input[str] | None
+    """Content of a kubeconfig; None means the kubeconfig files that kubectl reads."""
+    root: Path
+    """Root of the project."""
     after: Sequence[pulumi.Resource]
     """Resources that must exist before the RayService and that a destroy must keep until KubeRay has cleaned up: the
     operator, and the policies that let KubeRay's cleanup job reach Redis."""
@@ -99,6 +114,7 @@ class RayService(pulumi.ComponentResource):
         check = dependency_check.register(
             f"{name}-check", spec_args, namespace=args.namespace, parent=self, after=[*needs, args.mlflow]
         )
+        _register_progress(name, args, spec_args, pulumi.ResourceOptions(parent=self, depends_on=[*needs, check]))
         kubernetes.apiextensions.CustomResource(
             f"{name}-service",
             api_version="ray.io/v1",
@@ -126,6 +142,30 @@ class RayService(pulumi.ComponentResource):
             opts=child_opts,
         )
         self.register_outputs({})
+
+
+def _register_progress(
+    name: str, args: RayServiceArgs, spec_args: RayServiceSpecArgs, opts: pulumi.ResourceOptions
+) -> None:
+    """Register the display of the progress. It runs when anything changes that starts a new Ray cluster."""
+    options = (args.size, args.scheduling, args.app, args.identity)
+    progress.register(
+        f"{name}-progress",
+        environment={
+            "MANTA_NAMESPACE": args.namespace,
+            "MANTA_CONTEXT": args.context,
+            "MANTA_KUBECONFIG": args.kubeconfig or "",
+            "MANTA_RAY_SERVICE": args.ray_service_name,
+        },
+        triggers=[
+            spec_args.image,
+            spec_args.serve_config,
+            *(checksum for _, checksum in sorted(spec_args.checksums.items())),
+            *(group.model_dump_json() for group in options),
+        ],
+        root=os.path.relpath(args.root),
+        opts=opts,
+    )
 
 
 def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
