@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pulumi
 
-from infra import cluster, endpoints, names, versions
+from infra import cluster, endpoints, versions
 from infra.cluster import ClusterConnection
 from infra.components import network_flows
 from infra.components.access import Access, AccessArgs
@@ -27,25 +27,28 @@ from infra.config.settings import Settings
 from infra.endpoints import Endpoint
 from infra.images import content, references
 from infra.images.content import ImageContent
+from infra.preflight import stack_checks as preflight
+from infra.preflight.cluster_state import ClusterReader, ClusterState, Reader
 
 ROOT = Path(__file__).parents[1]
 
 
-def main(stack: Settings, root: Path = ROOT) -> None:
+def main(stack: Settings, root: Path = ROOT, read_cluster: ClusterReader = Reader.read) -> None:
     """Register the components of the stack, and export the outputs that a client needs."""
     api_port = cluster.check_target(stack.cluster)
+    state = preflight.run(stack, read_cluster)
     ray_image, mlflow_image = _image_builds(stack, root)
     connection = cluster.connect(stack.cluster, after=[ray_image, mlflow_image])
     in_cluster = pulumi.ResourceOptions(providers=[connection.provider])
 
     namespaces = Namespaces(
         "namespaces",
-        NamespacesArgs(namespace=stack.cluster.namespace, keep_data=stack.storage.keep_data),
+        _namespaces_args(stack),
         pulumi.ResourceOptions(providers=[connection.namespace_provider]),
     )
     workloads = namespaces.workloads
     policies = NetworkPolicies("network-policies", _network_policies_args(stack, namespaces, api_port), in_cluster)
-    operator = KuberayOperator("kuberay-operator", _operator_args(stack, namespaces, root), in_cluster)
+    operator = KuberayOperator("kuberay-operator", _operator_args(stack, namespaces, state, root), in_cluster)
     redis = Redis("redis", _redis_args(stack, workloads), in_cluster)
     authorities = CertificateAuthorities(
         "certificate-authorities",
@@ -81,6 +84,16 @@ def main(stack: Settings, root: Path = ROOT) -> None:
     _export(stack, public, connection, ray_image, mlflow, ray)
 
 
+def _namespaces_args(stack: Settings) -> NamespacesArgs:
+    return NamespacesArgs(
+        namespace=stack.cluster.namespace,
+        operator_namespace=stack.sharing.operator_namespace_of(stack.cluster.namespace),
+        create=stack.sharing.create_namespaces,
+        install_operator=stack.sharing.install_operator,
+        keep_data=stack.storage.keep_data,
+    )
+
+
 def _image_builds(stack: Settings, root: Path) -> tuple[ImageBuild, ImageBuild]:
     """Register the images of Ray and MLflow, built one after the other because both builds load the same machine."""
     ray = _image_build("ray-image", content.RAY, references.ray(stack.images), stack, root)
@@ -110,8 +123,11 @@ def _image_build(
 
 def _network_policies_args(stack: Settings, namespaces: Namespaces, api_port: int | None) -> NetworkPoliciesArgs:
     namespace = stack.cluster.namespace
+    operator_namespace = stack.sharing.operator_namespace_of(namespace)
     flow_args = FlowArgs(
         namespace=namespace,
+        operator_namespace=operator_namespace,
+        is_operator_shared=not stack.sharing.install_operator,
         storage=stack.storage,
         connections=stack.connections,
         access=stack.access,
@@ -125,12 +141,12 @@ def _network_policies_args(stack: Settings, namespaces: Namespaces, api_port: in
         flows=network_flows.flows(flow_args) if stack.network.network_policies else [],
         namespaces={
             namespace: namespaces.workloads,
-            names.operator_namespace(namespace): namespaces.operator,
+            operator_namespace: namespaces.operator,
         },
     )
 
 
-def _operator_args(stack: Settings, namespaces: Namespaces, root: Path) -> KuberayOperatorArgs:
+def _operator_args(stack: Settings, namespaces: Namespaces, state: ClusterState, root: Path) -> KuberayOperatorArgs:
     return KuberayOperatorArgs(
         namespace=namespaces.operator,
         watched_namespace=namespaces.workloads,
@@ -138,6 +154,9 @@ def _operator_args(stack: Settings, namespaces: Namespaces, root: Path) -> Kuber
         root=root,
         images=stack.images,
         placement=stack.scheduling.of("operator"),
+        install=stack.sharing.install_operator,
+        install_crds=stack.sharing.install_crds,
+        cluster=state,
         remove_crds=stack.charts.remove_crds,
     )
 
@@ -258,6 +277,7 @@ def _export(
     pulumi.export("mlflowPassword", pulumi.Output.secret(mlflow.password))
     pulumi.export("stack", pulumi.get_stack())
     pulumi.export("namespace", stack.cluster.namespace)
+    pulumi.export("operatorNamespace", stack.sharing.operator_namespace_of(stack.cluster.namespace))
     pulumi.export("context", connection.context)
     pulumi.export("image", image.reference)
     pulumi.export("rayVersion", versions.RAY)

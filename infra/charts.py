@@ -57,6 +57,22 @@ def crds(chart: Chart, *, root: Path, opts: pulumi.InvokeOptions) -> list[Crd]:
     return sorted(definitions, key=lambda crd: crd.name)
 
 
+def version(chart: Chart, *, root: Path) -> str:
+    """Version of a chart. A local chart names it in `Chart.yaml`; without this file the version is empty."""
+    if not chart.is_local:
+        return chart.version
+    path = chart.path(root)
+    if path.is_dir():
+        file = path / "Chart.yaml"
+        text = file.read_bytes() if file.is_file() else b""
+    else:
+        with tarfile.open(path) as archive:
+            member = next((member for member in archive.getmembers() if member.name.endswith("/Chart.yaml")), None)
+            content = archive.extractfile(member) if member is not None else None
+            text = content.read() if content is not None else b""
+    return str((yaml.safe_load(text) or {}).get("version", ""))
+
+
 def _read_local(path: Path) -> Iterator[object]:
     if path.is_dir():
         for file in sorted((path / "crds").glob("*.y*ml")):

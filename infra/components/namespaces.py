@@ -17,7 +17,12 @@ class NamespacesArgs:
     """Names of the namespaces."""
 
     namespace: str
-    """Namespace of the workloads; `names.operator_namespace` derives the operator's from it."""
+    """Namespace of the workloads."""
+    operator_namespace: str
+    create: bool = True
+    """Whether the stack creates the namespaces; otherwise it uses those that exist."""
+    install_operator: bool = True
+    """Whether the stack needs a namespace for its operator."""
     keep_data: bool = False
     """Whether Pulumi refuses to delete the namespace of the workloads, and with it the volumes."""
 
@@ -32,8 +37,12 @@ class Namespaces(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: NamespacesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:Namespaces", name, None, opts)
-        self.workloads = self._namespace(f"{name}-workloads", args.namespace, protect=args.keep_data)
-        self.operator = self._namespace(f"{name}-operator", names.operator_namespace(args.namespace))
+        self.workloads = pulumi.Output.from_input(args.namespace)
+        self.operator = pulumi.Output.from_input(args.operator_namespace)
+        if args.create:
+            self.workloads = self._namespace(f"{name}-workloads", args.namespace, protect=args.keep_data)
+        if args.create and args.install_operator:
+            self.operator = self._namespace(f"{name}-operator", args.operator_namespace)
         self.register_outputs({"workloads": self.workloads, "operator": self.operator})
 
     def _namespace(self, name: str, namespace: str, *, protect: bool = False) -> pulumi.Output[str]:

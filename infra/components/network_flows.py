@@ -61,6 +61,9 @@ class FlowArgs:
 
     namespace: str
     """Namespace of the workloads."""
+    operator_namespace: str
+    is_operator_shared: bool
+    """Whether the operator belongs to the cluster, so that this stack writes no policy for it."""
     storage: StorageOptions
     """Where Ray and MLflow keep their state."""
     connections: ConnectionOptions
@@ -127,7 +130,7 @@ def _peers(args: FlowArgs) -> _Peers:
         ray=ray,
         redis=redis,
         mlflow=mlflow,
-        operator=Peer(name="operator", namespace=names.operator_namespace(args.namespace)),
+        operator=Peer(name="operator", namespace=args.operator_namespace, is_managed=not args.is_operator_shared),
         submitters=(schedule,) if args.is_training_scheduled else (),
     )
 

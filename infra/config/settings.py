@@ -12,7 +12,7 @@ import pulumi.runtime
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from infra.config import checks, identity_checks
+from infra.config import checks, identity_checks, sharing_options
 from infra.config.connection_options import ConnectionOptions
 from infra.config.credential_options import CredentialOptions
 from infra.config.identity_options import IdentityOptions
@@ -30,6 +30,7 @@ from infra.config.options import (
 )
 from infra.config.problem import Problem, quoted, secret_command, set_command
 from infra.config.scheduling import SchedulingOptions
+from infra.config.sharing_options import SharingOptions
 
 PROJECT: Final = "manta"
 """Name of the Pulumi project, which is the prefix of its keys."""
@@ -57,6 +58,7 @@ class Settings(BaseModel):
     network: NetworkOptions
     identity: IdentityOptions
     credentials: CredentialOptions
+    sharing: SharingOptions
 
 
 def load() -> Settings:
@@ -106,6 +108,7 @@ def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambd
                 connections=settings.connections,
                 access=settings.access,
             ),
+            *sharing_options.problems(settings.sharing, namespace=settings.cluster.namespace, charts=settings.charts),
             *identity_checks.problems(settings.identity, cluster=settings.cluster, storage=settings.storage),
         ]
     if problems:

@@ -12,6 +12,7 @@ from infra.components import network_flows
 from infra.components.network_flows import Flow, FlowArgs
 from infra.config import settings
 from infra.config.settings import Settings
+from infra.preflight.cluster_state import ClusterState
 from tests.support import engine
 from tests.support.json_object import JsonObject
 
@@ -78,6 +79,8 @@ def flows_of(stack: str = "dev", /, **changes: object) -> list[Flow]:
     parsed_settings = parsed(stack, **changes)
     args = FlowArgs(
         namespace=parsed_settings.cluster.namespace,
+        operator_namespace=parsed_settings.sharing.operator_namespace_of(parsed_settings.cluster.namespace),
+        is_operator_shared=not parsed_settings.sharing.install_operator,
         storage=parsed_settings.storage,
         connections=parsed_settings.connections,
         access=parsed_settings.access,
@@ -106,10 +109,13 @@ class Program:
         self.root = folder / "project"
         for path, text in SOURCES.items():
             self.write(path, text)
+        self.write("chart/Chart.yaml", "version: 1.7.0\n")
         for name in CRDS:
             self.write(f"chart/crds/{name}.yaml", yaml.safe_dump(crd(name)))
         self.kubeconfig = folder / "kubeconfig"
         self.kubeconfig.write_text(kubeconfig(SERVERS))
+        self.cluster = ClusterState()
+        """What the program finds in the cluster."""
         self._records: dict[str, engine.Record] = {}
 
     def write(self, path: str, text: str) -> None:
@@ -127,7 +133,7 @@ class Program:
         return self._records[key]
 
     def _main(self) -> None:
-        main(settings.load(), self.root)
+        main(settings.load(), self.root, lambda _reader, _wanted: self.cluster)
 
     def _answer(self, kind: str, _arguments: JsonObject) -> JsonObject:
         answers: dict[str, JsonObject] = {

@@ -42,6 +42,8 @@ class StackOutputs(BaseModel):
 
     context: str
     namespace: str
+    operator_namespace: str = ""
+    """Namespace of the KubeRay operator."""
     image: str
     ray_dashboard_url: str
     mlflow_url: str

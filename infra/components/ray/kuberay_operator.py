@@ -16,6 +16,9 @@ from infra.config.chart import Chart
 from infra.config.image_options import ImageOptions
 from infra.config.scheduling import Placement
 from infra.images import references
+from infra.preflight import checks
+from infra.preflight.cluster_state import ClusterState
+from infra.preflight.versions import VERSION_ANNOTATION
 
 PATCH_FORCE: Final = "pulumi.com/patchForce"
 TIMEOUT_S: Final = 300
@@ -35,6 +38,11 @@ class KuberayOperatorArgs:
     """Root of the project; a relative chart path starts there."""
     images: ImageOptions
     placement: Placement
+    install: bool
+    """Whether the stack installs an operator."""
+    install_crds: bool
+    cluster: ClusterState
+    """The CRDs and the operators that the cluster has before this update."""
     remove_crds: bool
     """Whether a destroy deletes the CRDs, and with them every Ray cluster in the Kubernetes cluster."""
 
@@ -42,14 +50,27 @@ class KuberayOperatorArgs:
 class KuberayOperator(pulumi.ComponentResource):
     """The operator that creates the pods of a RayService."""
 
-    release: pulumi.Output[str]
-    """Name of the Helm release, known as soon as the operator's pod is ready."""
-
     def __init__(self, name: str, args: KuberayOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:KuberayOperator", name, None, opts)
-        crd_opts = pulumi.ResourceOptions(parent=self, retain_on_delete=not args.remove_crds)
+        crds = self._register_crds(name, args) if args.install_crds else []
+        if args.install:
+            self._install(name, args, crds)
+        self.register_outputs({})
+
+    def _register_crds(self, name: str, args: KuberayOperatorArgs) -> list[pulumi.Resource]:
+        """Register the CRDs of the chart.
+
+        Raises:
+            PreflightError: The cluster has newer CRDs.
+        """
         crds = charts.crds(args.chart, root=args.root, opts=pulumi.InvokeOptions(parent=self))
-        release = Release(
+        version = charts.version(args.chart, root=args.root)
+        checks.check_crds({crd.name: crd.spec for crd in crds}, args.cluster, version=version)
+        opts = pulumi.ResourceOptions(parent=self, retain_on_delete=not args.remove_crds)
+        return [_register_crd(name, crd, version, opts) for crd in crds]
+
+    def _install(self, name: str, args: KuberayOperatorArgs, after: list[pulumi.Resource]) -> None:
+        Release(
             f"{name}-release",
             name=names.OPERATOR,
             namespace=args.namespace,
@@ -58,17 +79,16 @@ class KuberayOperator(pulumi.ComponentResource):
             skip_crds=True,  # Helm would install the CRDs once and never upgrade them
             atomic=False,  # a failed release stays for inspection, and the next `pulumi up` repairs it in place
             timeout=TIMEOUT_S,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[_register_crd(name, crd, crd_opts) for crd in crds]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
-        self.release = release.status.apply(lambda status: str(status.name))
-        self.register_outputs({"release": self.release})
 
 
-def _register_crd(name: str, crd: Crd, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+def _register_crd(name: str, crd: Crd, version: str, opts: pulumi.ResourceOptions) -> pulumi.Resource:
     """Register one CRD, and take over the fields that another owner applied before."""
+    annotations = {**crd.annotations, VERSION_ANNOTATION: version, PATCH_FORCE: "true"}
     return kubernetes.apiextensions.v1.CustomResourceDefinition(
         f"{name}-crd-{crd.name}",
-        metadata=meta.v1.ObjectMetaArgs(name=crd.name, annotations={**crd.annotations, PATCH_FORCE: "true"}),
+        metadata=meta.v1.ObjectMetaArgs(name=crd.name, annotations=annotations),
         spec=crd.spec,
         opts=opts,
     )

@@ -4,9 +4,12 @@ from decimal import Decimal
 
 import pytest
 
-from app.cli.stack.doctor import preflight
+from app.cli.stack.doctor import cluster_fit, preflight
+from infra import names
 from infra.config import settings
+from infra.preflight import checks, cluster_state
 from tests.support.json_object import JsonObject
+from tests.support.kubernetes_objects import operator
 from tests.support.program import Program, config
 
 
@@ -45,3 +48,19 @@ def test_the_doctor_computes_the_requests_of_the_stack(program: Program, stack: 
 
     assert second_ray_cluster == total(ray)
     assert stack_requests == total([*ray, *redis, *releases])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("--watch-namespace", "manta"), ("--watch-namespace=a,manta",), ("--watch-namespace", "a"), ("--config", "x")],
+)
+def test_the_doctor_and_the_program_agree_which_operator_watches_a_namespace(arguments: tuple[str, ...]) -> None:
+    deployment = operator(*arguments)
+
+    assert cluster_fit.watches(deployment, "manta") is checks.watches(deployment, "manta")
+
+
+def test_the_doctor_and_the_program_ask_for_the_same_version_and_find_the_same_operators() -> None:
+    assert cluster_fit.MIN_KUBERNETES == checks.MIN_KUBERNETES
+    assert cluster_fit.OPERATOR_SELECTOR == cluster_state.OPERATOR_SELECTOR
+    assert names.OPERATOR == cluster_fit.OPERATOR

@@ -102,7 +102,7 @@ def test_an_ingress_is_created_after_its_services(program: Program) -> None:
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_every_object_is_created_after_its_namespace(program: Program, stack: str) -> None:
-    record = program.deploy(stack)
+    record = program.deploy(stack, createNamespaces=True)
     namespaces = {object_name(resource): resource.urn for resource in record.of_type("kubernetes:core/v1:Namespace")}
 
     for resource in record.resources.values():

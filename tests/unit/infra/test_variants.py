@@ -45,6 +45,11 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "other names": ("dev", {**OTHER_NAMES}),
     "removed crds": ("dev", {"removeCrds": True}),
     "retraining": ("prod", {"trainSchedule": "@daily", "trainOptions": "--trees 200"}),
+    "a shared operator": (
+        "prod",
+        {"installOperator": False, "installCrds": False, "operatorNamespace": "kuberay-system"},
+    ),
+    "existing namespaces": ("prod", {"createNamespaces": False}),
     "another stack's cluster": ("prod", {"clusterStack": "org/platform/prod", "context": ""}),
 }
 OUTPUTS = {
@@ -57,7 +62,7 @@ OUTPUTS = {
         "mlflowUsername",
         "mlflowPassword",
     ),
-    *("stack", "namespace", "context", "image", "rayVersion", "modelName", "forwards"),
+    *("stack", "namespace", "operatorNamespace", "context", "image", "rayVersion", "modelName", "forwards"),
 }
 
 

@@ -28,7 +28,7 @@ def run_checks(outputs: StackOutputs) -> Iterator[CheckResult]:
     kubectl = Kubectl(outputs.context)
     try:
         for part, selector in SELECTORS.items():
-            namespace = f"{outputs.namespace}-operator" if part == "operator" else outputs.namespace
+            namespace = outputs.operator_namespace if part == "operator" else outputs.namespace
             yield _check_pods(part, namespace, kubectl.items("pods", "-n", namespace, "-l", selector))
         services = kubectl.items("rayservices.ray.io", "-n", outputs.namespace)
         yield _check_ray_service(outputs.namespace, services)

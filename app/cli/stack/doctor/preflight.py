@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Final, TypeVar
 
 from app.cli.json_object import JsonObject
+from app.cli.stack.doctor import cluster_fit
 from app.cli.stack.doctor.checks import CheckResult, Status, pass_or_fail
 from app.cli.stack.programs import Kubectl, ProgramError, run_program
 from app.errors import ParameterError
@@ -73,9 +74,10 @@ def run_checks(configuration: Configuration) -> Iterator[CheckResult]:
         yield CheckResult("cluster", Status.WRONG, f"{context!r} does not answer: {error}", next_step)
         return
     yield CheckResult("cluster", Status.OK, f"{context} answers, Kubernetes {version}")
+    yield from cluster_fit.run_checks(configuration, kubectl, version=version)
     yield from _check_room(configuration, kubectl)
     yield _check_storage_class(configuration, kubectl)
-    yield _check_namespace(configuration, kubectl)
+    yield check_namespace(configuration, kubectl)
     yield _check_image(configuration, kubectl)
 
 
@@ -182,7 +184,7 @@ def _sum(resources: Iterable[Resources]) -> Resources:
 
 def _check_room(configuration: Configuration, kubectl: Kubectl) -> Iterator[CheckResult]:
     """Check that the stack fits, alone and during an upgrade. Pods that the stack already has do not count."""
-    namespaces = (configuration["namespace"], f"{configuration['namespace']}-operator")
+    namespaces = (configuration["namespace"], cluster_fit.operator_namespace(configuration))
     try:
         nodes, pods = kubectl.items("nodes"), kubectl.items("pods", "--all-namespaces")
     except ProgramError as error:
@@ -224,12 +226,16 @@ def _check_storage_class(configuration: Configuration, kubectl: Kubectl) -> Chec
     return pass_or_fail("storage class", detail, next_step, has_passed=bool(defaults))
 
 
-def _check_namespace(configuration: Configuration, kubectl: Kubectl) -> CheckResult:
+def check_namespace(configuration: Configuration, kubectl: Kubectl) -> CheckResult:
     """Check that the namespace can be created, or exists and enforces the Pod Security Standard `restricted`."""
     name = configuration["namespace"]
     ask_for_permission = "Ask for the permission to create namespaces."
+    is_created = configuration["createNamespaces"] == "true"
     try:
         existing = [item for item in kubectl.items("namespaces") if item["metadata"]["name"] == name]
+        if not existing and not is_created:
+            detail = f"{name} does not exist, and createNamespaces is false"
+            return CheckResult("pod security", Status.WRONG, detail, f"kubectl create namespace {name}")
         if not existing:
             is_allowed = kubectl.run("auth", "can-i", "create", "namespaces").strip() == "yes"
             detail = f"{name} will be created"
@@ -241,7 +247,7 @@ def _check_namespace(configuration: Configuration, kubectl: Kubectl) -> CheckRes
         f"If {name} belongs to something else: pulumi config set namespace NAME. If it belongs to this stack: pulumi up"
     )
     detail = f"{name} exists and enforces {level}"
-    return pass_or_fail("pod security", detail, next_step, has_passed=level == "restricted")
+    return pass_or_fail("pod security", detail, next_step, has_passed=level == "restricted" or not is_created)
 
 
 def _check_image(configuration: Configuration, kubectl: Kubectl) -> CheckResult:

@@ -198,6 +198,8 @@ def test_the_port_of_the_api_server_comes_from_the_kubeconfig(port: int, expecte
     stack = parsed()
     args = FlowArgs(
         namespace="manta",
+        operator_namespace="manta-operator",
+        is_operator_shared=False,
         storage=stack.storage,
         connections=stack.connections,
         access=stack.access,

@@ -12,6 +12,7 @@ from app.cli.stack.doctor import health, preflight
 from app.cli.stack.doctor.checks import CheckResult, Status
 from app.cli.stack.outputs import StackOutputs
 from tests.support.json_object import JsonObject
+from tests.support.kubernetes_objects import operator
 
 CONFIG = {
     "target": "minikube",
@@ -29,6 +30,10 @@ CONFIG = {
     "mlflowReplicas": "1",
     "redis": "in-cluster",
     "storageClass": "",
+    "createNamespaces": "true",
+    "installOperator": "true",
+    "installCrds": "true",
+    "operatorNamespace": "",
 }
 NODE = {"metadata": {"name": "node"}, "status": {"allocatable": {"cpu": "4", "memory": "8Gi"}}}
 CLASS = {"metadata": {"name": "standard", "annotations": {preflight.DEFAULT_CLASS_ANNOTATION: "true"}}}
@@ -39,6 +44,7 @@ OUTPUTS = StackOutputs.model_validate(
     {
         "context": "minikube",
         "namespace": "manta",
+        "operatorNamespace": "manta-operator",
         "image": "manta-ray:1",
         "rayDashboardUrl": "http://localhost:8265",
         "mlflowUrl": "http://localhost:8989",
@@ -84,6 +90,8 @@ class Machine:
             "namespaces": [],
             "rayservices.ray.io": [SERVICE],
             "persistentvolumeclaims": [CLAIM],
+            "deployments.apps": [operator("--watch-namespace", "manta", namespace="manta-operator")],
+            "customresourcedefinitions": [],
         }
 
     def install(self) -> None:
@@ -136,6 +144,7 @@ def test_every_check_passes_on_a_suitable_machine_and_cluster(machine: Machine) 
         ("nodes", [{"status": {"allocatable": {"cpu": "4", "memory": "2Gi"}}}], "room", "node"),
         ("storageclasses", [{"metadata": {"name": "slow"}}], "storage class", "storageClass"),
         ("namespaces", [{"metadata": {"name": "manta"}}], "pod security", "namespace NAME"),
+        ("deployments.apps", [operator()], "kuberay operator", "installOperator false"),
     ],
 )
 def test_a_problem_of_the_cluster_fails_its_check_with_a_next_step(

@@ -1,0 +1,1 @@
+"""Checks of the cluster before the program registers anything: what only the cluster knows."""

@@ -1,0 +1,33 @@
+"""Checks the cluster of a stack: what its configuration expects, against what the cluster has."""
+
+from infra.config.settings import Settings
+from infra.preflight import checks
+from infra.preflight.checks import Expectations
+from infra.preflight.cluster_state import ClusterReader, ClusterState, Reader, Wanted
+
+
+def run(stack: Settings, read_cluster: ClusterReader) -> ClusterState:
+    """Refuse a cluster that cannot hold the stack. `manta doctor` checks the cluster of `clusterStack`.
+
+    Raises:
+        PreflightError: See `checks.check`.
+    """
+    if stack.cluster.cluster_stack:
+        return ClusterState()
+    expected = Expectations(namespace=stack.cluster.namespace, sharing=stack.sharing, secrets=_named_secrets(stack))
+    reader = Reader(context=stack.cluster.context, kubeconfig=stack.cluster.kubeconfig.get_secret_value())
+    state = read_cluster(reader, Wanted(namespaces=expected.namespaces, secrets=expected.secrets))
+    checks.check(state, expected)
+    return state
+
+
+def _named_secrets(stack: Settings) -> dict[str, list[str]]:
+    """The Secrets that must exist before the update, by namespace. `tls` may be created by cert-manager afterwards."""
+    pull = stack.images.image_pull_secret
+    postgres = stack.storage.postgres_secret if stack.storage.mlflow_backend == "postgres" else ""
+    redis = stack.connections.redis_secret if stack.storage.redis == "external" else ""
+    workloads = [name for name in (postgres, stack.storage.artifact_secret, redis, pull) if name]
+    secrets = {stack.cluster.namespace: workloads}
+    if stack.sharing.install_operator and pull:
+        secrets[stack.sharing.operator_namespace_of(stack.cluster.namespace)] = [pull]
+    return secrets
