@@ -226,6 +226,7 @@ def _ray_service_args(
         ray_service_name=stack.cluster.ray_service_name,
         target=stack.cluster.target,
         size=stack.size,
+        workers=stack.workers,
         scheduling=stack.scheduling,
         storage=stack.storage,
         connections=stack.connections,

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from typing import Final
 
+from infra import names
 from infra.config import quantities
 from infra.config.connection_options import ConnectionOptions
 from infra.config.image_options import ImageOptions
 from infra.config.options import AccessOptions, ClusterOptions, SizeOptions, StorageOptions
 from infra.config.problem import Problem, quoted, secret_command
 from infra.config.vocabulary import SECRET, SECRET_MIN_LENGTH
+from infra.config.worker_options import TRAIN, WorkerOptions
 
 GIBIBYTE: Final = 1024**3
 MIN_WORKER_BYTES: Final = 1.5 * GIBIBYTE
@@ -26,6 +28,7 @@ def problems(
     *,
     cluster: ClusterOptions,
     size: SizeOptions,
+    workers: WorkerOptions,
     images: ImageOptions,
     storage: StorageOptions,
     connections: ConnectionOptions,
@@ -34,6 +37,7 @@ def problems(
     """Yield every contradiction between the values of a stack."""
     yield from _cluster(cluster)
     yield from _size(size, storage)
+    yield from _workers(workers, size)
     yield from _images(images, cluster)
     yield from _mlflow(storage)
     yield from _postgres(storage, connections)
@@ -72,6 +76,28 @@ def _size(size: SizeOptions, storage: StorageOptions) -> Iterator[Problem]:
     if size.replicas > size.max_workers:
         reason = f"given {size.replicas}, which is more than maxWorkers ({size.max_workers})"
         yield Problem("replicas", reason, f"pulumi config set maxWorkers {size.replicas}")
+
+
+def _workers(workers: WorkerOptions, size: SizeOptions) -> Iterator[Problem]:
+    if workers.train_min_workers > workers.train_workers:
+        reason = f"given {workers.train_min_workers}, which is more than trainWorkers ({workers.train_workers})"
+        yield Problem("trainMinWorkers", reason, f"pulumi config set trainWorkers {workers.train_min_workers}")
+    if workers.train_workers and quantities.value(workers.train_memory or size.memory) < MIN_WORKER_BYTES:
+        need = quantities.memory_share(str(int(MIN_WORKER_BYTES)), quantities.WHOLE)
+        reason = f"given {workers.train_memory}; a worker needs at least {need} to start"
+        yield Problem("trainMemory", reason, f"pulumi config set trainMemory {need}")
+    seen = {names.WORKER_GROUP, TRAIN}
+    for index, group in enumerate(workers.worker_groups):
+        path = f"workerGroups[{index}]"
+        if group.name in seen:
+            reason = f"given {group.name}, which is the name of another group"
+            yield Problem(f"{path}.name", reason, f"pulumi config set --path '{path}.name' jobs-{index}")
+        if group.min_workers > group.max_workers:
+            reason = f"given {group.min_workers}, which is more than maxWorkers ({group.max_workers})"
+            yield Problem(
+                f"{path}.minWorkers", reason, f"pulumi config set --path '{path}.maxWorkers' {group.min_workers}"
+            )
+        seen.add(group.name)
 
 
 def _images(images: ImageOptions, cluster: ClusterOptions) -> Iterator[Problem]:

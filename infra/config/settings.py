@@ -31,6 +31,7 @@ from infra.config.options import (
 from infra.config.problem import Problem, quoted, secret_command, set_command
 from infra.config.scheduling import SchedulingOptions
 from infra.config.sharing_options import SharingOptions
+from infra.config.worker_options import WorkerOptions
 
 PROJECT: Final = "manta"
 """Name of the Pulumi project, which is the prefix of its keys."""
@@ -47,6 +48,7 @@ class Settings(BaseModel):
 
     cluster: ClusterOptions
     size: SizeOptions
+    workers: WorkerOptions
     scheduling: SchedulingOptions
     images: ImageOptions
     charts: ChartOptions
@@ -103,6 +105,7 @@ def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambd
             *checks.problems(
                 cluster=settings.cluster,
                 size=settings.size,
+                workers=settings.workers,
                 images=settings.images,
                 storage=settings.storage,
                 connections=settings.connections,

@@ -71,6 +71,10 @@ def allowed(words: str) -> FieldInfo:
 
 Quantity = Annotated[str, AfterValidator(_quantity), allowed("a Kubernetes quantity above 0")]
 """A Kubernetes quantity above 0, in its canonical form."""
+QuantityOrNone = Annotated[
+    str, AfterValidator(lambda text: _quantity(text) if text else ""), allowed("a Kubernetes quantity above 0")
+]
+"""A quantity. Empty: none."""
 Secret = Annotated[
     SecretStr, AfterValidator(_secret), allowed(f"{SECRET_MIN_LENGTH} or more characters of `A-Z a-z 0-9 . _ ~ -`")
 ]

@@ -12,7 +12,7 @@ from pulumi_kubernetes import batch, core, meta
 from infra import labels, names
 from infra.components import placement
 from infra.components.ray import pod_security
-from infra.components.ray.ray_service_spec import RayServiceSpecArgs
+from infra.components.ray.spec_args import RayServiceSpecArgs
 from infra.credentials import from_secret
 
 DEADLINE_S: Final = 600

@@ -21,10 +21,11 @@ from infra.components.ray import (
     ray_service_spec,
     redis_connection,
     serve_config,
+    worker_groups,
 )
 from infra.components.ray.environment import environment
 from infra.components.ray.ray_secrets import RaySecrets
-from infra.components.ray.ray_service_spec import RayServiceSpecArgs
+from infra.components.ray.spec_args import RayServiceSpecArgs
 from infra.components.redis import Redis
 from infra.config.connection_options import ConnectionOptions
 from infra.config.credential_options import CredentialOptions
@@ -33,6 +34,7 @@ from infra.config.image_options import ImageOptions
 from infra.config.options import AppOptions, SizeOptions, StorageOptions
 from infra.config.proxy import ProxyOptions
 from infra.config.scheduling import SchedulingOptions
+from infra.config.worker_options import WorkerOptions
 from infra.images import references
 
 ANNOTATIONS: Final = {
@@ -58,6 +60,7 @@ class RayServiceArgs:
     """Name of the RayService in the cluster, and prefix of its Services."""
     target: Literal["minikube", "cloud"]
     size: SizeOptions
+    workers: WorkerOptions
     scheduling: SchedulingOptions
     storage: StorageOptions
     connections: ConnectionOptions
@@ -137,8 +140,8 @@ class RayService(pulumi.ComponentResource):
             f"{args.ray_service_name}-workers",
             namespace=args.namespace,
             component=labels.RAY,
-            pods=ray_service_spec.initial_workers(args.size),
-            more_labels={"ray.io/node-type": "worker"},
+            pods=worker_groups.initial_workers(args.size),
+            more_labels={"ray.io/group": names.WORKER_GROUP},
             opts=child_opts,
         )
         self.register_outputs({})
@@ -148,7 +151,7 @@ def _register_progress(
     name: str, args: RayServiceArgs, spec_args: RayServiceSpecArgs, opts: pulumi.ResourceOptions
 ) -> None:
     """Register the display of the progress. It runs when anything changes that starts a new Ray cluster."""
-    options = (args.size, args.scheduling, args.app, args.identity)
+    options = (args.size, args.workers, args.scheduling, args.app, args.identity)
     progress.register(
         f"{name}-progress",
         environment={
@@ -175,12 +178,13 @@ def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
         checksums[names.REDIS_SECRET] = args.redis.secret.checksum
     if digest := certificate_authorities.digest(args.connections):
         checksums[certificate_authorities.NAME] = digest
+    groups = args.workers.groups(cpus=args.size.cpus, memory=args.size.memory)
     return RayServiceSpecArgs(
         size=args.size,
         target=args.target,
         image=args.image,
         image_pull_secrets=references.pull_secrets(args.images),
-        serve_config=serve_config.build(args.app, args.size),
+        serve_config=serve_config.build(args.app, args.size, is_apart=bool(groups)),
         ray_secret=secrets.ray.name,
         redis_address=args.redis.address,
         redis_secret=args.redis.secret_name,
@@ -199,6 +203,7 @@ def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
         checksums=checksums,
         head=args.scheduling.of("head"),
         workers=args.scheduling.of("workers"),
+        groups=groups,
         worker_labels=args.identity.pod_labels,
         serve_node_port=args.serve_node_port,
     )

@@ -19,17 +19,29 @@ TARGET_ONGOING_REQUESTS: Final = 16
 ongoing only if they wait for each other."""
 
 
-def build(app: AppOptions, size: SizeOptions) -> str:
+RESOURCE: Final = "replica"
+"""Ray's name for what a replica takes of a worker that only serves."""
+
+
+def build(app: AppOptions, size: SizeOptions, *, is_apart: bool = False) -> str:
     """Serve configuration as YAML, for `serveConfigV2`.
 
     No worker has more than its share of the replicas, because the replicas of one worker fail together.
+
+    Args:
+        app: The model and the route of the application.
+        size: The workers that serve.
+        is_apart: Whether these workers only serve. They offer no CPU then, so that no job runs there.
     """
     per_worker = replicas_per_worker(size)
+    options: dict[str, object] = {"num_cpus": size.cpus * REPLICA_CPU_SHARE / per_worker}
+    if is_apart:
+        options = {"num_cpus": 0, "resources": {RESOURCE: 1}}
     deployment: dict[str, object] = {
         "name": names.DEPLOYMENT,
         **_replicas(size, per_worker),
         "max_replicas_per_node": per_worker,
-        "ray_actor_options": {"num_cpus": size.cpus * REPLICA_CPU_SHARE / per_worker},
+        "ray_actor_options": options,
     }
     config: dict[str, object] = {
         "proxy_location": "EveryNode",

@@ -1,5 +1,6 @@
 """`manta doctor` computes the same resource requests as the program registers."""
 
+import json
 from decimal import Decimal
 
 import pytest
@@ -22,21 +23,42 @@ def total(containers: list[JsonObject]) -> dict[str, Decimal]:
     return {kind: sum((part[kind] for part in parts), Decimal(0)) for kind in ("cpu", "memory")}
 
 
-def text_of(stack: str) -> dict[str, str]:
+def text(value: object) -> str:
+    """A default as Pulumi prints it."""
+    return json.dumps(value) if isinstance(value, (tuple, dict)) else str(value)
+
+
+def text_of(stack: str, changes: dict[str, object]) -> dict[str, str]:
     """Configuration including defaults, as Pulumi prints it."""
-    configured = {key.removeprefix("manta:"): value for key, value in config(stack, {}).items()}
-    defaults = {key: str(field.get_default(call_default_factory=True)) for key, field in settings.keys().items()}
+    configured = {key.removeprefix("manta:"): value for key, value in config(stack, changes).items()}
+    defaults = {key: text(field.get_default(call_default_factory=True)) for key, field in settings.keys().items()}
     return defaults | configured
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_the_doctor_computes_the_requests_of_the_stack(program: Program, stack: str) -> None:
-    record = program.deploy(stack)
+GROUPS: list[JsonObject] = [{"name": "gpu", "cpus": 3, "memory": "5Gi", "minWorkers": 2, "maxWorkers": 2}]
+
+
+@pytest.mark.parametrize(
+    ("stack", "changes"),
+    [
+        ("dev", {}),
+        ("prod", {}),
+        ("dev", {"trainWorkers": 3, "trainMinWorkers": 2, "trainMemory": "3Gi"}),
+        ("prod", {"trainWorkers": 2, "workerGroups": GROUPS}),
+    ],
+)
+def test_the_doctor_computes_the_requests_of_the_stack(
+    program: Program, stack: str, changes: dict[str, object]
+) -> None:
+    record = program.deploy(stack, **changes)
     cluster = record.resource("kubernetes:ray.io/v1:RayService").inputs["spec"]["rayClusterConfig"]
-    workers = cluster["workerGroupSpecs"][0]
     ray = [
         cluster["headGroupSpec"]["template"]["spec"]["containers"][0],
-        *[workers["template"]["spec"]["containers"][0]] * workers["replicas"],
+        *(
+            group["template"]["spec"]["containers"][0]
+            for group in cluster["workerGroupSpecs"]
+            for _ in range(group["replicas"])
+        ),
         cluster["autoscalerOptions"],
     ]
     sets = record.of_type("kubernetes:apps/v1:StatefulSet")
@@ -44,7 +66,7 @@ def test_the_doctor_computes_the_requests_of_the_stack(program: Program, stack: 
     values = [resource.inputs["values"] for resource in record.of_type("kubernetes:helm.sh/v3:Release")]
     releases = [value for value in values for _ in range(value.get("replicaCount", 1))]
 
-    stack_requests, second_ray_cluster = preflight.requested_resources(text_of(stack))
+    stack_requests, second_ray_cluster = preflight.requested_resources(text_of(stack, changes))
 
     assert second_ray_cluster == total(ray)
     assert stack_requests == total([*ray, *redis, *releases])

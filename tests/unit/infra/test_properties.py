@@ -9,7 +9,7 @@ from pulumi_kubernetes import apiextensions, core, meta
 
 from infra import names
 from infra.components.ray import ray_service_spec, serve_config
-from infra.components.ray.ray_service_spec import RayServiceSpecArgs
+from infra.components.ray.spec_args import RayServiceSpecArgs
 from infra.config import quantities
 from infra.config.settings import Settings, SettingsError
 from infra.credentials import from_secret

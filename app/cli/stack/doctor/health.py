@@ -17,7 +17,7 @@ SELECTORS: Final = {
     "redis": "app.kubernetes.io/component=redis",
     "mlflow": "app.kubernetes.io/component=mlflow",
     "ray head": "ray.io/node-type=head",
-    "ray workers": "ray.io/node-type=worker",
+    "ray workers": "ray.io/group=workers",  # workers that only train serve nothing, so they are never ready
 }
 """Label selector of the pods of each part."""
 HTTP_TIMEOUT_S: Final = 5

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, TypeVar
 
@@ -113,7 +114,11 @@ def requested_resources(configuration: Configuration) -> tuple[Resources, Resour
         "cpu": head_share * _value(configuration, "headCpus", parse_quantity) + share * worker_cpus,
         "memory": share * (_value(configuration, "headMemory", parse_quantity) + worker_memory),
     }
-    if min_workers < _value(configuration, "maxWorkers", int):
+    groups = list(job_groups(configuration))
+    for group in groups:
+        ray = _sum([ray, {kind: share * group.min_workers * amount for kind, amount in group.size.items()}])
+    is_autoscaled = min_workers < _value(configuration, "maxWorkers", int)
+    if is_autoscaled or any(group.min_workers < group.max_workers for group in groups):
         ray = _sum([ray, AUTOSCALER_REQUEST])
     servers = _value(configuration, "mlflowReplicas", int)
     mlflow = {
@@ -122,6 +127,28 @@ def requested_resources(configuration: Configuration) -> tuple[Resources, Resour
     }
     redis = [REDIS_REQUEST] if configuration["redis"] == "in-cluster" else []
     return _sum([ray, OPERATOR_REQUEST, mlflow, *redis]), ray
+
+
+@dataclass(frozen=True)
+class JobGroup:
+    """A group of workers that only run jobs."""
+
+    size: Resources
+    """Limits of a worker."""
+    min_workers: int
+    max_workers: int
+
+
+def job_groups(configuration: Configuration) -> Iterator[JobGroup]:
+    """Yield the groups of `trainWorkers` and `workerGroups`."""
+    if train_workers := int(configuration.get("trainWorkers", "0")):
+        cpus = _value(configuration, "trainCpus", int) or _value(configuration, "cpus", int)
+        memory = "trainMemory" if configuration["trainMemory"] else "memory"
+        size = {"cpu": Decimal(cpus), "memory": _value(configuration, memory, parse_quantity)}
+        yield JobGroup(size, _value(configuration, "trainMinWorkers", int), train_workers)
+    for group in json.loads(configuration.get("workerGroups") or "[]"):
+        size = {"cpu": Decimal(group.get("cpus", 1)), "memory": parse_quantity(str(group.get("memory", "2Gi")))}
+        yield JobGroup(size, int(group.get("minWorkers", 0)), int(group.get("maxWorkers", 1)))
 
 
 def free_resources(

@@ -22,6 +22,6 @@ def test_a_drain_takes_one_worker_and_one_mlflow_server_at_a_time(program: Progr
     workers, mlflow = (budgets(program, "prod")[name] for name in ("manta-workers", "mlflow"))
 
     assert workers["minAvailable"] == 2
-    assert workers["selector"]["matchLabels"]["ray.io/node-type"] == "worker"
+    assert workers["selector"]["matchLabels"]["ray.io/group"] == "workers"
     assert mlflow["minAvailable"] == 1
     assert workers["unhealthyPodEvictionPolicy"] == mlflow["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
