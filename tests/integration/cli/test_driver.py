@@ -32,6 +32,7 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     gcs, dashboard, *agent_ports = free_ports(4)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("MANTA_", "MLFLOW_", "RAY_"))},
+        "PATH": os.pathsep.join([str(BIN), os.environ["PATH"]]),
         "PYTHONPATH": str(ROOT),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": RAY_TOKEN,
