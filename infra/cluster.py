@@ -1,13 +1,15 @@
 """The Kubernetes cluster of a stack: the check of its target, and the providers that reach no other cluster."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
 from infra.config import kubeconfig, settings
+from infra.config.kubeconfig import Context
 from infra.config.options import ClusterOptions
 
 KUBECONFIG_OUTPUT: Final = "kubeconfig"
@@ -40,11 +42,33 @@ def check_target(options: ClusterOptions) -> int | None:
     """
     if options.cluster_stack:
         return None  # `_stack_kubeconfig` checks this kubeconfig as soon as the other stack's output is known
-    text = options.kubeconfig.get_secret_value()
-    documents = [kubeconfig.parse(text)] if text else kubeconfig.read(settings.kubeconfig_files())
-    context = kubeconfig.find(documents, options.context)
+    context = _context(options)
     kubeconfig.check(context, target=options.target, also=options.local_contexts)
     return context.port
+
+
+def _context(options: ClusterOptions) -> Context:
+    """The context of the stack, in the kubeconfig of the configuration or in kubectl's files.
+
+    Raises:
+        TargetError: The context does not exist.
+    """
+    text = options.kubeconfig.get_secret_value()
+    documents = [kubeconfig.parse(text)] if text else kubeconfig.read(settings.kubeconfig_files())
+    return kubeconfig.find(documents, options.context)
+
+
+def _identifier(options: ClusterOptions) -> str:
+    """What stays the same as long as the cluster does: Pulumi replaces every object when it changes.
+
+    A context can be renamed, so a cloud cluster is known by its API server. A local cluster gets another port at each
+    start, so it is known by its context.
+    """
+    if options.cluster_stack:
+        return options.cluster_stack
+    context = _context(options)
+    is_local = kubeconfig.is_local(context, also=options.local_contexts)
+    return context.name if is_local else context.server
 
 
 def connect(options: ClusterOptions, after: Sequence[pulumi.Resource] = ()) -> ClusterConnection:
@@ -74,12 +98,14 @@ def connect(options: ClusterOptions, after: Sequence[pulumi.Resource] = ()) -> C
 
 def _stack_kubeconfig(options: ClusterOptions) -> pulumi.Output[str]:
     """Checked kubeconfig of the stack that `clusterStack` names; secret if that stack's output is secret."""
-    output: pulumi.Output[str] = pulumi.StackReference(options.cluster_stack).require_output(KUBECONFIG_OUTPUT)
-    return output.apply(lambda text: _check_kubeconfig(text, options))
+    # An object, as pulumi-eks exports it, or a text.
+    output: pulumi.Output[Any] = pulumi.StackReference(options.cluster_stack).require_output(KUBECONFIG_OUTPUT)
+    return output.apply(lambda content: _check_kubeconfig(content, options))
 
 
-def _check_kubeconfig(text: str, options: ClusterOptions) -> str:
-    """Return the kubeconfig unchanged if its cluster matches `target`."""
+def _check_kubeconfig(content: object, options: ClusterOptions) -> str:
+    """Return the kubeconfig as text if its cluster matches `target`."""
+    text = content if isinstance(content, str) else json.dumps(content)
     context = kubeconfig.find([kubeconfig.parse(text)], options.context)
     kubeconfig.check(context, target=options.target, also=options.local_contexts)
     return text
@@ -99,7 +125,7 @@ def _provider(
         context=context,
         kubeconfig=content,
         # Without this identifier, a rotated certificate in the kubeconfig would replace every object of the stack.
-        cluster_identifier=options.cluster_stack or options.context,
+        cluster_identifier=_identifier(options),
         # Pods refer to Secrets and ConfigMaps by a fixed name, so a change must update them in place.
         enable_secret_mutable=True,
         enable_config_map_mutable=True,

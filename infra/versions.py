@@ -39,7 +39,7 @@ PYTHON_IMAGE: Final = ImagePin(registry="docker.io", repository="library/python"
 # renovate: datasource=docker depName=quay.io/kuberay/operator
 OPERATOR_IMAGE: Final = ImagePin(registry="quay.io", repository="kuberay/operator", tag="v1.7.0")
 # renovate: datasource=docker depName=docker.io/library/redis
-REDIS_IMAGE: Final = ImagePin(registry="docker.io", repository="library/redis", tag="7.4.2")
+REDIS_IMAGE: Final = ImagePin(registry="docker.io", repository="library/redis", tag="7.4.7")
 # renovate: datasource=docker depName=docker.io/burakince/mlflow
 MLFLOW_IMAGE: Final = ImagePin(registry="docker.io", repository="burakince/mlflow", tag="3.15.1")
 # renovate: datasource=docker depName=docker.io/library/busybox

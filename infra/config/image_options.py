@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from infra.config.options import OptionGroup
-from infra.config.vocabulary import ImageReference, ObjectName
+from infra.config.vocabulary import Certificates, ImageReference, ObjectName, Url
 
 
 class ImageOptions(OptionGroup):
@@ -37,6 +37,20 @@ class ImageOptions(OptionGroup):
         "",
         examples=["registry.example.com/python:3.11-slim"],
         description="Base image with Python for the built images. Empty: the official slim image.",
+    )
+    image_platforms: tuple[Literal["linux/amd64", "linux/arm64"], ...] = Field(
+        (),
+        examples=[["linux/amd64", "linux/arm64"]],
+        description="Platforms of the built images: `linux/amd64`, `linux/arm64`, or both. Empty: `linux/amd64` with "
+        "`imageBuilder: docker`, and the platform of the builder otherwise.",
+    )
+    package_index: Url = Field(
+        "",
+        examples=["https://packages.example.com/simple"],
+        description="Python package index that builds install from. Empty: PyPI.",
+    )
+    build_ca: Certificates = Field(
+        "", description="Certificate authorities that builds trust, such as that of a proxy. Empty: those of the image."
     )
     image_extras: tuple[Literal["xgboost", "lightgbm", "onnx"], ...] = Field(
         (),

@@ -14,7 +14,9 @@ from infra.config import cron, quantities
 DNS_LABEL: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 """A label of RFC 1035, as Services and KubeRay require: it begins with a letter."""
 HOST: Final = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$"
-IMAGE: Final = r"^([a-z0-9][a-z0-9._-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*([:@][A-Za-z0-9._:-]+)?)?$"
+IMAGE: Final = (
+    r"^([a-z0-9][a-z0-9._-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*(:[A-Za-z0-9_][A-Za-z0-9._-]*)?(@sha256:[a-f0-9]{64})?)?$"
+)
 ARTIFACT_ROOT: Final = r"^(volume|(s3|gs)://[^/\s]+(/\S*)?|wasbs://[^@/\s]+@[^/\s]+(/\S*)?)$"
 ROUTE: Final = r"^/([A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*)?$"
 ADDRESS: Final = r"^([A-Za-z0-9.-]+:[0-9]{1,5})?$"
@@ -85,7 +87,9 @@ ServiceSecret = Annotated[
 """Password of a service outside of the stack."""
 Certificates = Annotated[str, AfterValidator(_certificates), allowed("certificates in PEM form")]
 """Certificates of certificate authorities. Empty: those of the image."""
-Url = Annotated[str, StringConstraints(pattern=r"^(https?://[^/\s:]+(:[0-9]{1,5})?)?$"), allowed("http(s)://HOST:PORT")]
+Url = Annotated[
+    str, StringConstraints(pattern=r"^(https?://[^/\s:]+(:[0-9]{1,5})?(/\S*)?)?$"), allowed("http(s)://HOST:PORT")
+]
 """Address of a service. Empty: the default of its client."""
 DatabaseName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$"), allowed("letters, digits, `_` and `-`")]
 RayServiceName = Annotated[

@@ -68,13 +68,16 @@ COMMANDS: Final = {
     ),
     "docker": (
         "docker buildx imagetools inspect {image} > /dev/null 2>&1"
-        " || docker buildx build --push -t {image} -f {dockerfile} {arguments} {context}"
+        " || docker buildx build --push {platform} -t {image} -f {dockerfile} {arguments} {context}"
     ),
 }
 """Build command of each builder, run in the root of the project. `imageBuilder: command` has `buildCommand` instead.
 
 A tag stands for one content, so an image that exists under the tag is not built again.
 """
+STRAY_SUFFIXES: Final = frozenset({".pyc", ".swp", ".orig"})
+DEFAULT_PLATFORMS: Final = {"docker": ("linux/amd64",)}
+"""Platforms of a builder that pushes to a registry: a laptop's own platform is not that of most cloud nodes."""
 ARGUMENT: Final = {"minikube": "--build-opt=build-arg="}
 """Option that passes a Dockerfile argument to a builder, where the option is not `--build-arg`."""
 
@@ -85,18 +88,18 @@ def reference(content: ImageContent, images: ImageOptions, root: Path) -> str:
     Raises:
         ImageError: A source is missing.
     """
-    variant = "\0".join([base_image(images), *_extras(content, images)])
+    variant = "\0".join([base_image(images), *_extras(content, images), *platforms(images)])
     name = f"{content.name}:{tag(content, root, base=variant)}"
     return f"{images.registry}/{name}" if images.registry else name
 
 
 def tag(content: ImageContent, root: Path, *, base: str) -> str:
-    """Hash of the sources, the base image and the extras. The same content has the same tag on every machine.
+    """Hash of the sources, the base image, the extras and the platforms, which is the same on every machine.
 
     Args:
         content: The image.
         root: Root of the project.
-        base: The base image, and the extras.
+        base: The base image, the extras and the platforms.
 
     Raises:
         ImageError: A source is missing.
@@ -112,6 +115,11 @@ def base_image(images: ImageOptions) -> str:
     """Base image of the built images."""
     mirror = images.image_registry or versions.PYTHON_IMAGE.registry
     return images.base_image or f"{mirror}/{versions.PYTHON_IMAGE.repository}:{versions.PYTHON_IMAGE.tag}"
+
+
+def platforms(images: ImageOptions) -> tuple[str, ...]:
+    """Platforms of the built images, in a fixed order; empty means the platform of the builder."""
+    return tuple(sorted(set(images.image_platforms))) or DEFAULT_PLATFORMS.get(images.image_builder, ())
 
 
 def build_command(
@@ -136,6 +144,7 @@ def build_command(
         "{context}": ".",
         "{profile}": shlex.quote(profile),
         "{base}": shlex.quote(base_image(images)),
+        "{platform}": f"--platform {','.join(platforms(images))}" if platforms(images) else "",
         "{arguments}": _arguments(content, images, root, proxy or {}),
     }
     for placeholder, part in parts.items():
@@ -167,6 +176,10 @@ def _arguments(content: ImageContent, images: ImageOptions, root: Path, proxy: M
     }
     if extras := _extras(content, images):
         arguments["EXTRAS"] = ",".join(extras)
+    if images.package_index:
+        arguments["PIP_INDEX_URL"] = shlex.quote(images.package_index)
+    if images.build_ca:
+        arguments["CA_CERTIFICATES"] = shlex.quote(images.build_ca)
     arguments |= {name: shlex.quote(value) for name, value in proxy.items()}
     option = ARGUMENT.get(images.image_builder, "--build-arg ")
     return " ".join(f"{option}{key}={value}" for key, value in arguments.items())
@@ -176,12 +189,18 @@ def _extras(content: ImageContent, images: ImageOptions) -> tuple[str, ...]:
     return tuple(sorted(set(images.image_extras))) if content.takes_extras else ()
 
 
+def _is_stray(file: Path) -> bool:
+    """Whether an editor, a file manager or Python left the file there: `.dockerignore` leaves it out as well."""
+    is_hidden = any(part.startswith(".") or part == "__pycache__" for part in file.parts)
+    return is_hidden or file.suffix in STRAY_SUFFIXES or file.name.endswith("~")
+
+
 def _files(content: ImageContent, root: Path) -> Iterator[Path]:
     for source in content.inputs:
         path = root / source
         if path.is_dir():
             inside = (file for file in path.rglob("*") if file.is_file())
-            yield from sorted(file for file in inside if "__pycache__" not in file.parts)
+            yield from sorted(file for file in inside if not _is_stray(file.relative_to(path)))
         elif path.is_file():
             yield path
         else:

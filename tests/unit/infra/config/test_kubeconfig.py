@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from infra.config import kubeconfig
 from infra.config.kubeconfig import Context, TargetError
@@ -114,6 +115,24 @@ def test_the_providers_use_the_configured_context(program: Program, changes: dic
         assert provider.inputs["context"] == changes["context"]
         assert provider.inputs["clusterIdentifier"] == changes["context"]
     assert record.outputs["context"] == changes["context"]
+
+
+def test_a_renamed_context_of_a_cloud_cluster_replaces_nothing(program: Program) -> None:
+    identifiers = set()
+    for name in ("manta-prod", "renamed"):
+        content = kubeconfig_text({name: "https://prod.example.com"})
+        record = program.deploy("prod", context=name, kubeconfig=content)
+        identifiers.add(record.resource("pulumi:providers:kubernetes", "cluster").inputs["clusterIdentifier"])
+
+    assert identifiers == {"https://prod.example.com"}
+
+
+def test_the_cluster_stack_may_export_its_kubeconfig_as_an_object(program: Program) -> None:
+    record = program.deploy("prod", clusterStack="org/eks/prod", context="")
+
+    content = record.resource("pulumi:providers:kubernetes", "cluster").inputs["kubeconfig"]
+    assert yaml.safe_load(content) == yaml.safe_load(kubeconfig_text(SERVERS, current="manta-prod"))
+    assert record.outputs["context"] == "manta-prod"
 
 
 def test_changed_secrets_and_config_maps_are_updated_in_place(program: Program) -> None:

@@ -123,7 +123,8 @@ def test_mlflows_server_and_client_have_the_same_version() -> None:
             {},
             (
                 f"docker buildx imagetools inspect {REGISTRY}/manta-ray:{{tag}} > /dev/null 2>&1 || "
-                f"docker buildx build --push -t {REGISTRY}/manta-ray:{{tag}} -f images/ray/Dockerfile --build-arg "
+                f"docker buildx build --push --platform linux/amd64 -t {REGISTRY}/manta-ray:{{tag}} "
+                "-f images/ray/Dockerfile --build-arg "
             ),
             " .",
         ),
@@ -144,7 +145,8 @@ def test_mlflows_server_and_client_have_the_same_version() -> None:
 def test_the_build_command_names_tag_dockerfile_and_context(
     program: Program, stack: str, changes: dict[str, object], start: str, end: str
 ) -> None:
-    name = tag(program.root, base=str(changes.get("baseImage", OFFICIAL)))
+    platform = "\0linux/amd64" if stack == "prod" else ""
+    name = tag(program.root, base=str(changes.get("baseImage", OFFICIAL)) + platform)
 
     build = program.deploy(stack, **changes).resource(COMMAND, "ray-image-build").inputs
 
@@ -187,7 +189,7 @@ def test_the_build_passes_the_commit_and_the_version_for_the_labels(program: Pro
 
 
 def builds_of(record: Record) -> list[RegisteredResource]:
-    return [resource for resource in record.of_type(COMMAND) if "create" in resource.inputs]
+    return [resource for resource in record.of_type(COMMAND) if resource.name.endswith("-build")]
 
 
 def test_the_cluster_does_not_change_before_both_images_exist(program: Program) -> None:
@@ -259,7 +261,7 @@ def test_a_pull_secret_reaches_every_pod(program: Program) -> None:
     record = program.deploy("prod", imageRegistry="mirror.example.com", imagePullSecret="login")
 
     text = str([resource.inputs for resource in record.resources.values()])
-    assert text.count("'imagePullSecrets': [{'name': 'login'}]") == 5
+    assert text.count("'imagePullSecrets': [{'name': 'login'}]") == 6
 
 
 def test_the_extras_of_a_stack_are_installed_in_the_image_of_ray_alone(program: Program) -> None:
