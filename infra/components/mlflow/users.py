@@ -14,6 +14,7 @@ from pulumi_command import local
 from pydantic import SecretStr
 
 from infra import labels, names
+from infra.components.kubectl_script import WITH_KUBECONFIG
 from infra.credentials import SecretReference, checksum, kubernetes_secret, secret_value
 
 PROGRAM: Final = (Path(__file__).parent / "users_program.py").read_text(encoding="utf-8")
@@ -24,16 +25,14 @@ USER_PREFIX: Final = "ray-"
 USER_DIGITS: Final = 8
 """Hexadecimal digits of the password's checksum in the name of the pods' user."""
 TIMEOUT_S: Final = 60
-REMOVE: Final = f"""\
-if [ -n "$MANTA_KUBECONFIG" ]; then
-    KUBECONFIG=$(mktemp) && export KUBECONFIG
-    trap 'rm -f "$KUBECONFIG"' EXIT
-    printf '%s\\n' "$MANTA_KUBECONFIG" > "$KUBECONFIG"
-fi
+REMOVE: Final = (
+    WITH_KUBECONFIG
+    + f"""\
 kubectl ${{MANTA_CONTEXT:+--context "$MANTA_CONTEXT"}} --namespace "$MANTA_NAMESPACE" --request-timeout={TIMEOUT_S}s \\
     exec deployment/{names.MLFLOW} --container mlflow -- python -c "$MANTA_PROGRAM" remove "$MANTA_USER" 2>&1 ||
     echo "MLflow still has the user $MANTA_USER. Delete it on MLflow's page."
 """
+)
 """A failed removal is logged, and the update continues."""
 
 

@@ -12,16 +12,10 @@ from typing import Final
 import pulumi
 from pulumi_command import local
 
+from infra.components.kubectl_script import WITH_KUBECONFIG
+
 TIMEOUT_S: Final = 240
 """The longest time that a destroy waits for the operator to delete these objects."""
-WITH_KUBECONFIG: Final = """\
-if [ -n "$MANTA_KUBECONFIG" ]; then
-    KUBECONFIG=$(mktemp) && export KUBECONFIG
-    trap 'rm -f "$KUBECONFIG"' EXIT
-    printf '%s\\n' "$MANTA_KUBECONFIG" > "$KUBECONFIG"
-fi
-"""
-"""Beginning of a script whose `kubectl` uses the kubeconfig in `MANTA_KUBECONFIG`, if there is one."""
 DELETE: Final = (
     WITH_KUBECONFIG
     + f"""\

@@ -5,7 +5,7 @@ from typing import Final
 import pulumi
 from pulumi_command import local
 
-from infra.components.ray.leftovers import WITH_KUBECONFIG
+from infra.components.kubectl_script import WITH_KUBECONFIG
 
 WATCH: Final = (
     WITH_KUBECONFIG

@@ -25,7 +25,7 @@ def total(containers: list[JsonObject]) -> dict[str, Decimal]:
 
 def text(value: object) -> str:
     """A default as Pulumi prints it."""
-    return json.dumps(value) if isinstance(value, (tuple, dict)) else str(value)
+    return json.dumps(value) if isinstance(value, (tuple, dict, bool)) else str(value)
 
 
 def text_of(stack: str, changes: dict[str, object]) -> dict[str, str]:

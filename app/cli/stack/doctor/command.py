@@ -2,19 +2,25 @@
 
 import json
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
 from app.cli.shared_options import JsonOption, StackOption
 from app.cli.stack.doctor import health, preflight
+from app.cli.stack.doctor import rights as rights_checks
 from app.cli.stack.doctor.checks import CheckResult, Status
 from app.cli.stack.outputs import StackError, read_configuration, read_outputs
+from app.cli.stack.programs import Kubectl
 from app.command import EXIT_FAILED
 
 
 def doctor(
     stack: StackOption = "",
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
+    rights: Annotated[  # noqa: FBT002 - a flag of the command line
+        bool, typer.Option("--rights", help="Only list the RBAC rights that `pulumi up` needs, and check each.")
+    ] = False,
 ) -> None:
     """Check tools, cluster and configuration, and every part of a stack that is up.
 
@@ -23,7 +29,7 @@ def doctor(
 
     Example: manta doctor --stack prod
     """
-    results = run_checks(stack)
+    results = check_rights(stack) if rights else run_checks(stack)
     failed = sum(result.status is Status.WRONG for result in results)
     if as_json:
         typer.echo(json.dumps({"wrong": failed, "findings": [asdict(result) for result in results]}, indent=2))
@@ -33,6 +39,15 @@ def doctor(
         typer.echo(f"{failed} of {len(results)} checks failed" if failed else f"all {len(results)} checks passed")
     if failed:
         raise typer.Exit(EXIT_FAILED)
+
+
+def check_rights(stack: str) -> list[CheckResult]:
+    """Check the rights of the user in the stack's cluster."""
+    try:
+        configuration = read_configuration(stack)
+    except StackError as error:
+        return [CheckResult("stack", Status.WRONG, error.detail, error.next_step)]
+    return list(rights_checks.run_checks(configuration, Kubectl(configuration["context"])))
 
 
 def run_checks(stack: str) -> list[CheckResult]:
