@@ -31,6 +31,8 @@ WORKER_GROUP: Final = "workers"
 
 RAY: Final = "ray"
 """ServiceAccount of the Ray workers."""
+TRAINING: Final = "training"
+"""ServiceAccount of the Ray workers that only train."""
 OPERATOR: Final = "kuberay-operator"
 REDIS: Final = "redis"
 MLFLOW: Final = "mlflow"

@@ -7,6 +7,7 @@ from infra.config.options import ClusterOptions, StorageOptions
 from infra.config.problem import Problem
 
 RAY_KEY = "rayServiceAccountAnnotations"
+TRAINING_KEY = "trainingServiceAccountAnnotations"
 MLFLOW_KEY = "mlflowServiceAccountAnnotations"
 
 
@@ -15,6 +16,7 @@ def problems(identity: IdentityOptions, *, cluster: ClusterOptions, storage: Sto
     kind = identity.workload_identity
     annotations = {
         RAY_KEY: identity.ray_service_account_annotations,
+        TRAINING_KEY: identity.training_service_account_annotations,
         MLFLOW_KEY: storage.mlflow_service_account_annotations,
     }
     if kind != "none" and cluster.target == "minikube":

@@ -25,6 +25,8 @@ class Account(TypedDict, total=False):
 
 WORKER_ACCOUNT: Final = Account(service_account_name=names.RAY, automount_service_account_token=False)
 """The code of a training runs on workers. It gets the cloud identity of the ServiceAccount, and no rights here."""
+TRAINING_ACCOUNT: Final = Account(service_account_name=names.TRAINING, automount_service_account_token=False)
+"""The same for workers that only train, so that replicas need no rights on training data."""
 
 
 def head_account(*, is_autoscaled: bool) -> Account:

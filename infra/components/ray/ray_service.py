@@ -101,19 +101,22 @@ class RayService(pulumi.ComponentResource):
         child_opts = pulumi.ResourceOptions(parent=self)
         secrets = ray_secrets.register(name, args.namespace, args.app, args.credentials, child_opts)
         self.ray_token, self.serve_token, self.ray_secret = secrets.ray_token, secrets.serve_token, secrets.ray.name
-        account = core.v1.ServiceAccount(
-            f"{name}-service-account",
-            metadata=meta.v1.ObjectMetaArgs(
-                name=names.RAY,
-                namespace=args.namespace,
-                labels=labels.of(labels.RAY),
-                annotations=args.identity.ray_service_account_annotations,
-            ),
-            automount_service_account_token=False,
-            opts=child_opts,
-        )
+        accounts = [
+            core.v1.ServiceAccount(
+                f"{name}-account-{account}",
+                metadata=meta.v1.ObjectMetaArgs(
+                    name=account,
+                    namespace=args.namespace,
+                    labels=labels.of(labels.RAY),
+                    annotations=annotations,
+                ),
+                automount_service_account_token=False,
+                opts=child_opts,
+            )
+            for account, annotations in args.identity.service_accounts.items()
+        ]
         spec_args = _spec_args(args, secrets)
-        needs = [*secrets.resources, account, args.redis, *args.after]
+        needs = [*secrets.resources, *accounts, args.redis, *args.after]
         check = dependency_check.register(
             f"{name}-check", spec_args, namespace=args.namespace, parent=self, after=[*needs, args.mlflow]
         )

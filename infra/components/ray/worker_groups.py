@@ -13,7 +13,7 @@ from pulumi_kubernetes import core
 from infra import names
 from infra.components import placement
 from infra.components.ray import pod_security, serve_config
-from infra.components.ray.pods import WORKER_ACCOUNT, pod_template
+from infra.components.ray.pods import TRAINING_ACCOUNT, WORKER_ACCOUNT, Account, pod_template
 from infra.components.ray.spec_args import RayServiceSpecArgs, TargetPolicy
 from infra.config import quantities
 from infra.config.options import SizeOptions
@@ -37,7 +37,10 @@ def build(args: RayServiceSpecArgs, policy: TargetPolicy) -> list[dict[str, obje
     start_params = _serving_start_params(size) if args.groups else {}
     return [
         _group(args, serving, policy, replicas=initial_workers(size), start_params=start_params),
-        *(_group(args, group, policy, replicas=group.min_workers, start_params={}) for group in args.groups),
+        *(
+            _group(args, group, policy, replicas=group.min_workers, start_params={}, account=TRAINING_ACCOUNT)
+            for group in args.groups
+        ),
     ]
 
 
@@ -66,6 +69,7 @@ def _group(
     *,
     replicas: int,
     start_params: dict[str, str],
+    account: Account = WORKER_ACCOUNT,
 ) -> dict[str, object]:
     place = args.workers.merge(group.placement)
     more = placement.ephemeral_storage(place)
@@ -96,9 +100,7 @@ def _group(
         "minReplicas": group.min_workers,
         "maxReplicas": group.max_workers,
         "rayStartParams": start_params,
-        "template": pod_template(
-            args, container, place, WORKER_ACCOUNT, more_labels=args.worker_labels, annotations=bounds
-        ),
+        "template": pod_template(args, container, place, account, more_labels=args.worker_labels, annotations=bounds),
     }
 
 

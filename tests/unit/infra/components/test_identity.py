@@ -100,3 +100,22 @@ def test_an_identity_that_cannot_work_is_refused(stack: str, changes: dict[str, 
 
 def test_an_iam_role_works_without_a_further_key() -> None:
     assert parsed("prod", mlflowServiceAccountAnnotations=ROLE).identity.workload_identity == "none"
+
+
+def test_workers_that_only_train_have_a_service_account_of_their_own(program: Program) -> None:
+    plain = program.deploy("prod", trainWorkers=2, rayServiceAccountAnnotations=ROLE)
+    other = program.deploy(
+        "prod",
+        trainWorkers=2,
+        rayServiceAccountAnnotations=ROLE,
+        trainingServiceAccountAnnotations=ROLE | {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/training"},
+    )
+
+    cluster = plain.resource("kubernetes:ray.io/v1:RayService").inputs["spec"]["rayClusterConfig"]
+    accounts = [group["template"]["spec"]["serviceAccountName"] for group in cluster["workerGroupSpecs"]]
+    assert accounts == ["ray", "training"]
+    roles = [
+        record.resource("kubernetes:core/v1:ServiceAccount", "training").inputs["metadata"]["annotations"]
+        for record in (plain, other)
+    ]
+    assert [role["eks.amazonaws.com/role-arn"].rpartition("/")[2] for role in roles] == ["manta", "training"]
