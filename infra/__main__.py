@@ -7,7 +7,7 @@ import pulumi
 
 from infra import cluster, endpoints, versions
 from infra.cluster import ClusterConnection
-from infra.components import network_flows
+from infra.components import access, network_flows
 from infra.components.access import Access, AccessArgs
 from infra.components.certificate_authorities import CertificateAuthorities, CertificateAuthoritiesArgs
 from infra.components.image_build import ImageBuild, ImageBuildArgs
@@ -78,7 +78,13 @@ def main(stack: Settings, root: Path = ROOT, read_cluster: ClusterReader = Reade
     )
     ray = RayService("ray", ray_args, in_cluster)
     public = endpoints.endpoints(ray_service_name=stack.cluster.ray_service_name, route_prefix=stack.app.route_prefix)
-    access_args = AccessArgs(namespace=workloads, access=stack.access, endpoints=public, after=[ray, mlflow])
+    access_args = AccessArgs(
+        namespace=workloads,
+        access=stack.access,
+        endpoints=public,
+        load_timeout_s=stack.app.load_timeout_seconds,
+        after=[ray, mlflow],
+    )
     Access("access", access_args, in_cluster)
     TrainingCronJob("schedule", _training_cron_job_args(stack, workloads, ray_image, ray), in_cluster)
     _export(stack, public, connection, ray_image, mlflow, ray)
@@ -236,7 +242,7 @@ def _ray_service_args(
         images=stack.images,
         image=image.reference,
         proxy=stack.network.proxy,
-        serve_node_port=endpoints.serve_node_port(stack.access),
+        serve_service=access.serve_service(stack.access),
         redis=redis,
         mlflow=mlflow,
         after=after,

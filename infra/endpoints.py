@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, TypedDict
 
 from infra import names
-from infra.config.options import AccessOptions
+from infra.config.access_options import AccessOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +84,21 @@ def endpoints(*, ray_service_name: str, route_prefix: str) -> list[Endpoint]:
 
 def url(endpoint: Endpoint, access: AccessOptions) -> str:
     """URL for a client outside of the cluster."""
-    origin = {
-        "port-forward": f"http://localhost:{endpoint.local_port}",
+    tunnel = f"http://localhost:{endpoint.local_port}"
+    origins = {
+        "port-forward": tunnel,
         "nodePort": f"http://{access.host}:{endpoint.node_port}",
-        "ingress": f"https://{endpoint.subdomain}{access.host}",
-    }[access.access]
+        "ingress": f"https://{host_name(endpoint, access)}",
+        "gateway": f"https://{host_name(endpoint, access)}",
+        "loadBalancer": f"http://{host_name(endpoint, access)}:{endpoint.port}",
+    }
+    origin = origins[access.access] if endpoint.name in access.publish else tunnel
     return f"{origin}{endpoint.path}".rstrip("/")
+
+
+def host_name(endpoint: Endpoint, access: AccessOptions) -> str:
+    """Host name of a published endpoint."""
+    return f"{endpoint.subdomain}{access.host}"
 
 
 def forwards(endpoints: Sequence[Endpoint], *, namespace: str) -> list[Forward]:
@@ -108,9 +117,6 @@ def forwards(endpoints: Sequence[Endpoint], *, namespace: str) -> list[Forward]:
 
 def mlflow_public_hosts(access: AccessOptions) -> list[str]:
     """Host names through which clients outside of the cluster reach MLflow, besides localhost."""
-    return {"port-forward": [], "nodePort": [access.host], "ingress": [f"{MLFLOW}.{access.host}"]}[access.access]
-
-
-def serve_node_port(access: AccessOptions) -> int | None:
-    """Node port of KubeRay's Service for Serve, or None where access is not by node ports."""
-    return SERVE_NODE_PORT if access.access == "nodePort" else None
+    if access.access == "port-forward" or MLFLOW not in access.publish:
+        return []
+    return [access.host if access.access == "nodePort" else f"{MLFLOW}.{access.host}"]

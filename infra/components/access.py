@@ -1,14 +1,14 @@
-"""Access from outside of the cluster: node ports, Ingresses with TLS, or nothing for port-forward."""
+"""Access from outside of the cluster: node ports, Ingresses, HTTPRoutes or load balancers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import pulumi
-from pulumi_kubernetes import core, meta, networking
+from pulumi_kubernetes import apiextensions, core, meta, networking
 
-from infra import endpoints, labels
-from infra.config.options import AccessOptions
+from infra import endpoints, labels, names
+from infra.config.access_options import AccessOptions
 from infra.endpoints import Endpoint
 
 HEAD: Final = {"ray.io/node-type": "head"}
@@ -27,6 +27,8 @@ class AccessArgs:
     namespace: pulumi.Input[str]
     access: AccessOptions
     endpoints: Sequence[Endpoint]
+    load_timeout_s: int
+    """Time in which a replica loads a version; a proxy must wait longer for `/model/load`."""
     after: Sequence[pulumi.Resource]
     """Resources that create the Services behind the Ingresses."""
 
@@ -38,44 +40,109 @@ class Access(pulumi.ComponentResource):
         super().__init__("manta:index:Access", name, None, opts)
         child_opts = pulumi.ResourceOptions(parent=self, depends_on=list(args.after))
         for endpoint in args.endpoints:
-            if args.access.access == "nodePort" and endpoint.name in SELECTORS:
-                core.v1.Service(
-                    f"{name}-{endpoint.name}",
-                    metadata=_metadata(endpoint, args.namespace),
-                    spec=_node_port(endpoint),
-                    opts=child_opts,
-                )
-            if args.access.access == "ingress":
-                networking.v1.Ingress(
-                    f"{name}-{endpoint.name}",
-                    metadata=_metadata(endpoint, args.namespace, annotations=_ingress_annotations(endpoint)),
-                    spec=_ingress(endpoint, args.access),
-                    opts=child_opts,
-                )
+            if endpoint.name in args.access.publish:
+                self._publish(f"{name}-{endpoint.name}", endpoint, args, child_opts)
         self.register_outputs({})
 
+    def _publish(self, name: str, endpoint: Endpoint, args: AccessArgs, opts: pulumi.ResourceOptions) -> None:
+        access = args.access
+        if access.access in ("nodePort", "loadBalancer") and endpoint.name in SELECTORS:
+            core.v1.Service(
+                name,
+                metadata=_metadata(endpoint, args, _load_balancer_annotations(endpoint, access)),
+                spec=_service(endpoint, access),
+                opts=opts,
+            )
+        if access.access == "ingress":
+            networking.v1.Ingress(
+                name,
+                metadata=_metadata(endpoint, args, _ingress_annotations(endpoint, args)),
+                spec=_ingress(endpoint, access),
+                opts=opts,
+            )
+        if access.access == "gateway":
+            apiextensions.CustomResource(
+                name,
+                api_version="gateway.networking.k8s.io/v1",
+                kind="HTTPRoute",
+                metadata=_metadata(endpoint, args, access.access_annotations),
+                spec=_http_route(endpoint, args),
+                opts=opts,
+            )
 
-def _metadata(
-    endpoint: Endpoint, namespace: pulumi.Input[str], *, annotations: dict[str, str] | None = None
-) -> meta.v1.ObjectMetaArgs:
+
+def serve_service(access: AccessOptions) -> dict[str, object] | None:
+    """KubeRay's Service of Serve, where it has a node port or a load balancer; None means the default."""
+    serve = Endpoint(
+        name=endpoints.SERVE,
+        service="",
+        port=names.SERVE_PORT,
+        local_port=0,
+        node_port=endpoints.SERVE_NODE_PORT,
+        subdomain="",
+        max_body_size="",
+    )
+    if access.access not in ("nodePort", "loadBalancer") or serve.name not in access.publish:
+        return None
+    service: dict[str, object] = {"spec": _service(serve, access, port_name="serve")}
+    if annotations := _load_balancer_annotations(serve, access):
+        service["metadata"] = {"annotations": annotations}
+    return service
+
+
+def timeout_s(load_timeout_s: int) -> int:
+    """Seconds that a proxy waits for an answer: a load takes its timeout, and a minute for the other replicas."""
+    return load_timeout_s + 60
+
+
+def _metadata(endpoint: Endpoint, args: AccessArgs, annotations: Mapping[str, str]) -> meta.v1.ObjectMetaArgs:
     return meta.v1.ObjectMetaArgs(
         name=f"access-{endpoint.name}",
-        namespace=namespace,
+        namespace=args.namespace,
         labels=labels.of(endpoint.name),
-        annotations=annotations,
+        annotations=annotations or None,
     )
 
 
-def _node_port(endpoint: Endpoint) -> core.v1.ServiceSpecArgs:
+def _service(endpoint: Endpoint, access: AccessOptions, *, port_name: str = "http") -> core.v1.ServiceSpecArgs:
+    """Service with a node port or a load balancer. KubeRay fills in the selector of Serve's."""
+    is_node_port = access.access == "nodePort"
+    port = core.v1.ServicePortArgs(
+        name=port_name, port=endpoint.port, node_port=endpoint.node_port if is_node_port else None
+    )
     return core.v1.ServiceSpecArgs(
-        type="NodePort",
-        selector=SELECTORS[endpoint.name],
-        ports=[core.v1.ServicePortArgs(name="http", port=endpoint.port, node_port=endpoint.node_port)],
+        type="NodePort" if is_node_port else "LoadBalancer",
+        selector=SELECTORS.get(endpoint.name),
+        ports=[port],
+        load_balancer_source_ranges=None if is_node_port else access.access_cidrs or None,
     )
+
+
+def _load_balancer_annotations(endpoint: Endpoint, access: AccessOptions) -> Mapping[str, str]:
+    """Annotations of a load balancer. external-dns reads the host name."""
+    if access.access != "loadBalancer":
+        return {}
+    host_name = endpoints.host_name(endpoint, access)
+    return {"external-dns.alpha.kubernetes.io/hostname": host_name, **access.access_annotations}
+
+
+def _http_route(endpoint: Endpoint, args: AccessArgs) -> dict[str, object]:
+    """Spec of an HTTPRoute: <https://gateway-api.sigs.k8s.io/reference/spec/#httproute>."""
+    namespace, _, gateway = args.access.gateway.partition("/")
+    return {
+        "parentRefs": [{"name": gateway, "namespace": namespace}],
+        "hostnames": [endpoints.host_name(endpoint, args.access)],
+        "rules": [
+            {
+                "backendRefs": [{"name": endpoint.service, "port": endpoint.port}],
+                "timeouts": {"request": f"{timeout_s(args.load_timeout_s)}s"},
+            }
+        ],
+    }
 
 
 def _ingress(endpoint: Endpoint, access: AccessOptions) -> networking.v1.IngressSpecArgs:
-    host = f"{endpoint.subdomain}{access.host}"
+    host = endpoints.host_name(endpoint, access)
     service = networking.v1.IngressServiceBackendArgs(
         name=endpoint.service, port=networking.v1.ServiceBackendPortArgs(number=endpoint.port)
     )
@@ -91,8 +158,13 @@ def _ingress(endpoint: Endpoint, access: AccessOptions) -> networking.v1.Ingress
     )
 
 
-def _ingress_annotations(endpoint: Endpoint) -> dict[str, str]:
+def _ingress_annotations(endpoint: Endpoint, args: AccessArgs) -> dict[str, str]:
+    """Annotations of ingress-nginx, which other controllers ignore, and those of the configuration."""
+    seconds = str(timeout_s(args.load_timeout_s))
     return {
         "nginx.ingress.kubernetes.io/proxy-body-size": endpoint.max_body_size,
+        "nginx.ingress.kubernetes.io/proxy-read-timeout": seconds,
+        "nginx.ingress.kubernetes.io/proxy-send-timeout": seconds,
         "nginx.ingress.kubernetes.io/ssl-redirect": "true",
+        **args.access.access_annotations,
     }

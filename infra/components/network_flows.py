@@ -6,11 +6,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from infra import labels, names
+from infra.config.access_options import AccessOptions
 from infra.config.connection_options import ConnectionOptions
 from infra.config.credential_options import CredentialOptions
 from infra.config.identity_options import IdentityOptions
 from infra.config.network_options import NetworkOptions
-from infra.config.options import AccessOptions, StorageOptions
+from infra.config.options import StorageOptions
 
 API_PORTS: Final = (443, 6443, 8443)
 """Ports of the API server: its Service, kubeadm and Minikube. No selector matches the address of the API server."""
@@ -115,10 +116,7 @@ def flows(args: FlowArgs) -> list[Flow]:
         *_proxy(args.network, peers),
         *_extra(args.network, peers),
     ]
-    for client in _clients(args.access):
-        table.append(Flow(source=client, destination=peers.ray, ports=to_ray))
-        table.append(Flow(source=client, destination=peers.mlflow, ports=to_mlflow))
-    return table
+    return [*table, *_from_clients(args.access, peers)]
 
 
 def _peers(args: FlowArgs) -> _Peers:
@@ -206,9 +204,24 @@ def _extra(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:
                 )
 
 
+def _from_clients(access: AccessOptions, peers: _Peers) -> Iterator[Flow]:
+    """Requests of clients outside of the platform to the services that the stack publishes."""
+    ports = {"ray": names.DASHBOARD_PORT, "serve": names.SERVE_PORT}
+    to_ray = tuple(ports[service] for service in ("ray", "serve") if service in access.publish)
+    for client in _clients(access):
+        if to_ray:
+            yield Flow(source=client, destination=peers.ray, ports=to_ray)
+        if "mlflow" in access.publish:
+            yield Flow(source=client, destination=peers.mlflow, ports=(names.MLFLOW_PORT,))
+
+
 def _clients(access: AccessOptions) -> Iterator[Peer]:
     """Peers outside of the platform. A port-forward enters a pod from its node, which no policy blocks."""
-    if access.access == "ingress":
+    if access.access == "port-forward":
+        return
+    if access.access in ("ingress", "gateway"):
         yield Peer(name="ingress", namespace=access.ingress_namespace, is_managed=False)
-    if access.access == "nodePort":
+    if access.access_cidrs:
+        yield Peer(name="clients", cidrs=access.access_cidrs, is_managed=False)
+    elif access.access in ("nodePort", "loadBalancer"):
         yield ANYWHERE

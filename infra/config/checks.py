@@ -5,9 +5,10 @@ from typing import Final
 
 from infra import names
 from infra.config import quantities
+from infra.config.access_options import AccessOptions
 from infra.config.connection_options import ConnectionOptions
 from infra.config.image_options import ImageOptions
-from infra.config.options import AccessOptions, ClusterOptions, SizeOptions, StorageOptions
+from infra.config.options import ClusterOptions, SizeOptions, StorageOptions
 from infra.config.problem import Problem, quoted, secret_command
 from infra.config.vocabulary import SECRET, SECRET_MIN_LENGTH
 from infra.config.worker_options import TRAIN, WorkerOptions
@@ -189,8 +190,15 @@ def _artifacts(storage: StorageOptions, connections: ConnectionOptions) -> Itera
 
 def _access(access: AccessOptions) -> Iterator[Problem]:
     if access.access != "port-forward" and not access.host:
-        example = "manta.example.com" if access.access == "ingress" else '"$(minikube ip)"'
+        example = '"$(minikube ip)"' if access.access == "nodePort" else "manta.example.com"
         yield Problem("host", f"not set, and access is {access.access}", f"pulumi config set host {example}")
     if access.access == "ingress" and not access.tls:
         reason = "not set; access: ingress needs a TLS Secret, because tokens and passwords pass through it"
         yield Problem("tls", reason, "pulumi config set tls manta-tls")
+    if access.access == "gateway" and not access.gateway:
+        reason = "not set, and access is gateway"
+        yield Problem("gateway", reason, "pulumi config set gateway NAMESPACE/NAME")
+    if access.access != "gateway" and access.gateway:
+        yield Problem("gateway", f"set, and access is {access.access}", "pulumi config set access gateway")
+    if access.access == "port-forward" and access.access_cidrs:
+        yield Problem("accessCidrs", "set, and access is port-forward", "pulumi config rm accessCidrs")

@@ -203,25 +203,6 @@ class StorageOptions(OptionGroup):
     )
 
 
-class AccessOptions(OptionGroup):
-    """Access for clients."""
-
-    access: Literal["port-forward", "nodePort", "ingress"] = Field(
-        "port-forward",
-        description=(
-            "How clients reach the platform: through tunnels (port-forward), node ports, or an Ingress with TLS."
-        ),
-    )
-    host: Host = Field(
-        "", examples=["manta.example.com"], description="Host name of the Ingress, or a node's address for `nodePort`."
-    )
-    tls: ObjectName = Field(
-        "", examples=["manta-tls"], description="Existing TLS Secret for the host names HOST, ray.HOST and mlflow.HOST."
-    )
-    ingress_class: str = Field("nginx", min_length=1, description="IngressClass of the Ingress.")
-    ingress_namespace: NamespaceName = Field("ingress-nginx", description="Namespace of the ingress controller.")
-
-
 class AppOptions(OptionGroup):
     """The application, and its credentials."""
 

@@ -13,13 +13,13 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from infra.config import checks, identity_checks, sharing_options
+from infra.config.access_options import AccessOptions
 from infra.config.connection_options import ConnectionOptions
 from infra.config.credential_options import CredentialOptions
 from infra.config.identity_options import IdentityOptions
 from infra.config.image_options import ImageOptions
 from infra.config.network_options import NetworkOptions
 from infra.config.options import (
-    AccessOptions,
     AppOptions,
     ChartOptions,
     ClusterOptions,

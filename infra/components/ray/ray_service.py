@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -71,8 +71,8 @@ class RayServiceArgs:
     image: pulumi.Input[str]
     """Image of Ray."""
     proxy: ProxyOptions
-    serve_node_port: int | None
-    """Node port of Serve, where access is by node ports."""
+    serve_service: Mapping[str, object] | None
+    """KubeRay's Service of Serve, where it is not reachable from inside of the cluster only."""
     redis: Redis
     mlflow: Mlflow
     context: pulumi.Input[str]
@@ -208,5 +208,5 @@ def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
         workers=args.scheduling.of("workers"),
         groups=groups,
         worker_labels=args.identity.pod_labels,
-        serve_node_port=args.serve_node_port,
+        serve_service=args.serve_service,
     )

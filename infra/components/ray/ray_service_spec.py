@@ -35,9 +35,8 @@ def build(args: RayServiceSpecArgs) -> dict[str, object]:
         "excludeHeadPodFromServeSvc": True,
         "rayClusterConfig": _cluster(args, policy),
     }
-    if args.serve_node_port is not None:
-        port = core.v1.ServicePortArgs(name="serve", port=names.SERVE_PORT, node_port=args.serve_node_port)
-        spec["serveService"] = {"spec": core.v1.ServiceSpecArgs(type="NodePort", ports=[port])}
+    if args.serve_service is not None:
+        spec["serveService"] = args.serve_service
     return spec
 
 

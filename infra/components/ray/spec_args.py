@@ -66,5 +66,5 @@ class RayServiceSpecArgs:
     """Groups of workers that only run jobs. With any, the other workers only serve."""
     worker_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of the workers that their cloud identity needs."""
-    serve_node_port: int | None = None
-    """Node port of Serve, where access is by node ports."""
+    serve_service: Mapping[str, object] | None = None
+    """KubeRay's Service of Serve, where it is not reachable from inside of the cluster only."""
