@@ -192,6 +192,11 @@ def set_mlflow_credentials(user: str, password: str) -> None:
     os.environ |= {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
 
 
+def set_kubeconfig(file: Path) -> None:
+    """Let every `kubectl` that this process starts read a kubeconfig."""
+    os.environ["KUBECONFIG"] = str(file)
+
+
 def empty_environment() -> dict[str, str]:
     """Copy the environment of this process without the variables of manta, MLflow and Ray.
 

@@ -286,6 +286,7 @@ def _export(
     pulumi.export("namespace", stack.cluster.namespace)
     pulumi.export("operatorNamespace", stack.sharing.operator_namespace_of(stack.cluster.namespace))
     pulumi.export("context", connection.context)
+    pulumi.export("kubeconfig", "" if connection.kubeconfig is None else pulumi.Output.secret(connection.kubeconfig))
     pulumi.export("image", image.reference)
     pulumi.export("rayVersion", versions.RAY)
     pulumi.export("modelName", stack.app.model_name)

@@ -9,8 +9,12 @@ from pydantic.alias_generators import to_camel
 
 from app import names
 from app.cli.json_object import JsonObject
+from app.cli.stack import kubeconfig
 from app.errors import MantaError
 
+HIDDEN: Final = "[secret]"
+"""What Pulumi prints in place of a secret."""
+PREFIX: Final = "manta:"
 PULUMI_TIMEOUT_S: Final = 120
 """Timeout of a `pulumi` command. Pulumi may read its state from a remote backend."""
 
@@ -72,6 +76,10 @@ def read_outputs(stack: str = "", *, show_secrets: bool = False) -> StackOutputs
     """
     secrets_option = ["--show-secrets"] if show_secrets else []
     outputs = _run_pulumi("stack", "output", "--json", *secrets_option, *_stack_option(stack))
+    if outputs.get("kubeconfig") == HIDDEN:
+        secrets = _run_pulumi("stack", "output", "--json", "--show-secrets", *_stack_option(stack))
+        outputs["kubeconfig"] = secrets["kubeconfig"]
+    kubeconfig.use(str(outputs.get("kubeconfig", "")))
     try:
         return StackOutputs.model_validate(outputs)
     except ValidationError as error:
@@ -88,7 +96,11 @@ def read_configuration(stack: str = "") -> dict[str, str]:
         StackError: `pulumi` is not installed, or there is no such stack.
     """
     configuration = _run_pulumi("config", "--json", *_stack_option(stack))
-    return {key.rpartition(":")[2]: str(entry["value"]) for key, entry in configuration.items() if "value" in entry}
+    return {
+        key.removeprefix(PREFIX): str(entry["value"])
+        for key, entry in configuration.items()
+        if key.startswith(PREFIX) and "value" in entry
+    }
 
 
 def _stack_option(stack: str) -> list[str]:

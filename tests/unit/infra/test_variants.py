@@ -62,7 +62,17 @@ OUTPUTS = {
         "mlflowUsername",
         "mlflowPassword",
     ),
-    *("stack", "namespace", "operatorNamespace", "context", "image", "rayVersion", "modelName", "forwards"),
+    *(
+        "stack",
+        "kubeconfig",
+        "namespace",
+        "operatorNamespace",
+        "context",
+        "image",
+        "rayVersion",
+        "modelName",
+        "forwards",
+    ),
 }
 
 

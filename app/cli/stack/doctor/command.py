@@ -56,9 +56,9 @@ def run_checks(stack: str) -> list[CheckResult]:
         configuration = read_configuration(stack)
     except StackError as error:
         return [*preflight.check_tools({}), CheckResult("stack", Status.WRONG, error.detail, error.next_step)]
-    results = list(preflight.run_checks(configuration))
     try:
         outputs = read_outputs(stack)
     except StackError:
-        return [*results, CheckResult("stack", Status.OK, "not up yet")]
-    return results + list(health.run_checks(outputs))
+        return [*preflight.run_checks(configuration), CheckResult("stack", Status.OK, "not up yet")]
+    configuration["context"] = configuration.get("context") or outputs.context
+    return [*preflight.run_checks(configuration), *health.run_checks(outputs)]
