@@ -78,6 +78,24 @@ def kubernetes_secret(
     return SecretReference(resource=secret, name=full_name, checksum=text)
 
 
+def existing_secret(
+    name: str, secret_name: str, *, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> SecretReference:
+    """Read a Kubernetes Secret that somebody else created, so that a change of it restarts the pods at the next update.
+
+    Pulumi stores what it reads, encrypted, in the stack's state.
+
+    Args:
+        name: Name of the Pulumi resource.
+        secret_name: Name of the Secret in the cluster. The update fails without it.
+        namespace: Namespace of the Secret.
+        opts: Options of the Pulumi resource.
+    """
+    secret = core.v1.Secret.get(name, pulumi.Output.concat(namespace, "/", secret_name), opts=opts)
+    text: pulumi.Output[str] = pulumi.Output.unsecret(secret.data.apply(lambda data: slow_checksum(data or {})))
+    return SecretReference(resource=secret, name=pulumi.Output.from_input(secret_name), checksum=text)
+
+
 def checksum(content: Mapping[str, str]) -> str:
     """Digest of the content of a Secret."""
     text = "\0".join(f"{key}\0{content[key]}" for key in sorted(content))

@@ -11,7 +11,7 @@ from infra.config.connection_options import ConnectionOptions
 from infra.config.image_options import ImageOptions
 from infra.config.options import StorageOptions
 from infra.config.scheduling import Placement
-from infra.credentials import SecretReference, kubernetes_secret, secret_value, slow_checksum
+from infra.credentials import SecretReference, existing_secret, kubernetes_secret, secret_value, slow_checksum
 from infra.images import references
 
 
@@ -32,7 +32,7 @@ class Redis(pulumi.ComponentResource):
     address: pulumi.Output[str]
     """Host and port inside the cluster, for `gcsFaultToleranceOptions.redisAddress`."""
     secret: SecretReference | None
-    """Secret of this stack that holds the password; None without a password, and with a Secret made elsewhere."""
+    """Secret that holds the password; None for an external Redis without a password."""
     secret_name: str | None
     """Name of the Secret that holds the password; None for an external Redis without a password."""
 
@@ -40,7 +40,7 @@ class Redis(pulumi.ComponentResource):
         super().__init__("manta:index:Redis", name, None, opts)
         if args.storage.redis == "external":
             has_password = bool(args.storage.redis_password.get_secret_value())
-            self.secret = self._password_secret(name, args) if has_password else None
+            self.secret = self._password_secret(name, args) if has_password else self._existing_secret(name, args)
             self.secret_name = names.REDIS_SECRET if has_password else args.connections.redis_secret or None
             scheme = "rediss" if args.storage.redis_tls else "redis"
             self.address = pulumi.Output.from_input(f"{scheme}://{args.storage.redis_address}")
@@ -49,6 +49,15 @@ class Redis(pulumi.ComponentResource):
             self.secret, self.secret_name = secret, names.REDIS_SECRET
             self.address = self._server(name, args, secret)
         self.register_outputs({"address": self.address})
+
+    def _existing_secret(self, name: str, args: RedisArgs) -> SecretReference | None:
+        """Read the Secret that the configuration names for an external Redis."""
+        if not args.connections.redis_secret:
+            return None
+        opts = pulumi.ResourceOptions(parent=self)
+        return existing_secret(
+            f"{name}-existing-secret", args.connections.redis_secret, namespace=args.namespace, opts=opts
+        )
 
     def _password_secret(self, name: str, args: RedisArgs) -> SecretReference:
         child_opts = pulumi.ResourceOptions(parent=self)

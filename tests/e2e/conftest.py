@@ -1,5 +1,6 @@
 """A real API server with KubeRay's CRDs, and the objects that the program registers for it."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,43 @@ from tests.support.engine import Record
 from tests.support.kubernetes import Api
 from tests.support.program import Program
 
-NAMESPACE = "manta-e2e-dry-run"
+NAMESPACE = f"manta-e2e-{os.getpid()}"
+"""Two runs on one cluster at the same time do not delete each other's namespace."""
+ROLE = {"eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/manta"}
+CLIENT = {"azure.workload.identity/client-id": "00000000-0000-0000-0000-000000000000"}
+SITE: dict[str, object] = {
+    "proxy": {"http": "http://proxy.example.com:3128", "https": "http://proxy.example.com:3128"},
+    "extraEgress": [{"cidr": "10.1.0.0/16", "ports": [9000]}, {"cidr": "2001:db8::/32", "protocol": "UDP"}],
+    "monitoringNamespace": "monitoring",
+    "webhookSecret": "a-secret-of-the-webhook",
+    "predictNeedsToken": True,
+    "trainWorkers": 2,
+}
+"""Keys with which a site fits a stack to its network."""
+STACKS: dict[str, tuple[str, dict[str, object]]] = {
+    "dev": ("dev", {}),
+    "prod": ("prod", {}),
+    "eks": (
+        "prod",
+        {
+            "workloadIdentity": "eks-irsa",
+            "mlflowServiceAccountAnnotations": ROLE,
+            "rayServiceAccountAnnotations": ROLE,
+        },
+    ),
+    "eks-pod-identity": ("prod", SITE | {"workloadIdentity": "eks-pod-identity"}),
+    "gke": ("prod", {"workloadIdentity": "gke", "artifactRoot": "gs://bucket/path"}),
+    "aks": (
+        "prod",
+        {
+            "workloadIdentity": "aks",
+            "artifactRoot": "wasbs://models@account.blob.core.windows.net/path",
+            "mlflowServiceAccountAnnotations": CLIENT,
+            "rayServiceAccountAnnotations": CLIENT,
+        },
+    ),
+}
+"""Stacks whose objects the API server judges: a stack of the project, and the keys that a cloud asks for."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -64,8 +101,10 @@ def namespaces(api: Api, program: Program) -> Iterator[list[str]]:
     api.run("kubectl", "delete", "namespace", "--wait=false", *created)
 
 
-@pytest.fixture(params=["dev", "prod"])
+@pytest.fixture(params=STACKS)
 def record(request: pytest.FixtureRequest, program: Program, namespaces: list[str]) -> Record:
     """Resources that the program registers for a stack, in the existing namespaces."""
     assert namespaces
-    return program.deploy(request.param, namespace=NAMESPACE, kuberayChart="./kuberay", trainSchedule="@daily")
+    stack, changes = STACKS[request.param]
+    common = {"namespace": NAMESPACE, "kuberayChart": "./kuberay", "trainSchedule": "@daily"}
+    return program.deploy(stack, **common, **changes)

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from app.cli.stack.doctor import rights
 from tests.support.engine import Record
 from tests.support.json_object import JsonObject
 from tests.support.kubernetes import Api
+from tests.unit.infra.test_doctor import text_of
 
 CHARTS = "MANTA_E2E_CHARTS"
 """Environment variable: folder that contains the charts `kuberay-operator` and `mlflow`."""
@@ -48,6 +50,21 @@ def test_a_rendered_chart_is_accepted_without_a_warning(api: Api, record: Record
     assert api.problems(rendered(api, record, release)) == []
 
 
+@pytest.mark.parametrize("release", ["kuberay-operator-release", "mlflow-release"])
+def test_the_doctor_lists_the_rights_to_install_a_chart(api: Api, record: Record, release: str) -> None:
+    namespace = record.resource("kubernetes:ray.io/v1:RayService").inputs["metadata"]["namespace"]
+    editable = {
+        (right.resource, right.namespace)
+        for right in rights.required_rights(text_of("dev", {"namespace": namespace}))
+        if set(rights.EDIT) <= set(right.verbs)
+    }
+
+    for document in rendered(api, record, release):
+        group = document["apiVersion"].rpartition("/")[0]
+        resource = f"{document['kind'].lower()}s.{group}".rstrip(".")
+        assert (resource, document["metadata"]["namespace"]) in editable
+
+
 def test_the_operator_has_rights_in_the_stacks_namespaces_only(api: Api, record: Record) -> None:
     objects = rendered(api, record, "kuberay-operator-release")
     workloads = record.resource("kubernetes:ray.io/v1:RayService").inputs["metadata"]["namespace"]
@@ -59,6 +76,7 @@ def test_the_operator_has_rights_in_the_stacks_namespaces_only(api: Api, record:
 
 
 def test_mlflow_uses_the_database_and_the_artifact_store_of_the_stack(api: Api, record: Record) -> None:
+    values = record.resource("kubernetes:helm.sh/v3:Release", "mlflow-release").inputs["values"]
     objects = rendered(api, record, "mlflow-release")
 
     pod = of_kind(objects, "Deployment")[0]["spec"]["template"]["spec"]
@@ -75,7 +93,7 @@ def test_mlflow_uses_the_database_and_the_artifact_store_of_the_stack(api: Api, 
         assert database == "sqlite:////mlflow/data/basic_auth.db"
     else:
         assert "--backend-store-uri=postgresql://" in arguments
-        assert "--artifacts-destination=s3://example-manta-artifacts" in arguments
+        assert f"--artifacts-destination={values['artifactRoot']['defaultArtifactsDestination']}" in arguments
         assert database == "postgresql:///mlflow_auth"
     assert "--serve-artifacts" in arguments
     assert "--app-name=basic-auth" in arguments

@@ -86,8 +86,9 @@ class Record:
         pending = [urn]
         while pending:
             for dependency in self.resources[pending.pop()].dependencies - prerequisites:
-                prerequisites.add(dependency)
-                pending.append(dependency)
+                if dependency in self.resources:  # a resource that the program reads has no record
+                    prerequisites.add(dependency)
+                    pending.append(dependency)
         return prerequisites
 
 

@@ -114,6 +114,8 @@ class Program:
             self.write(f"chart/crds/{name}.yaml", yaml.safe_dump(crd(name)))
         self.kubeconfig = folder / "kubeconfig"
         self.kubeconfig.write_text(kubeconfig(SERVERS))
+        self.secret_data = "c2VjcmV0"  # noqa: S105 - a stand-in
+        """Value in every Secret that the program reads."""
         self.cluster = ClusterState()
         """What the program finds in the cluster."""
         self._records: dict[str, engine.Record] = {}
@@ -140,6 +142,7 @@ class Program:
         is_object = arguments.get("name") == "org/eks/prod"
         answers: dict[str, JsonObject] = {
             "kubernetes:helm:template": {"result": [crd(name) for name in CRDS]},
+            "kubernetes:core/v1:Secret": {"data": {"password": self.secret_data}},
             "pulumi:pulumi:StackReference": {
                 "name": "platform",
                 "outputs": {"kubeconfig": yaml.safe_load(content) if is_object else content},

@@ -18,7 +18,7 @@ from infra.config.connection_options import ConnectionOptions
 from infra.config.image_options import ImageOptions
 from infra.config.options import StorageOptions
 from infra.config.scheduling import Placement
-from infra.credentials import SecretReference, kubernetes_secret, secret_value, slow_checksum
+from infra.credentials import SecretReference, existing_secret, kubernetes_secret, secret_value, slow_checksum
 
 TIMEOUT_S: Final = 600
 """The chart's init containers wait for Postgres and migrate its schema before the server starts."""
@@ -81,8 +81,9 @@ class Mlflow(pulumi.ComponentResource):
             opts=child_opts,
         )
         postgres = _postgres_secret(name, args, child_opts)
+        artifacts = _artifact_secret(name, args, child_opts)
         key = webhook.register(name, args.namespace, child_opts) if args.calls_webhook else None
-        secrets = [secret for secret in (admin, self.client, postgres, key) if secret is not None]
+        secrets = [secret for secret in (admin, self.client, postgres, artifacts, key) if secret is not None]
         volume = _volume(name, args, child_opts)
         release = Release(
             f"{name}-release",
@@ -129,11 +130,20 @@ class Mlflow(pulumi.ComponentResource):
         self.register_outputs({"trackingUri": self.tracking_uri})
 
 
-def _postgres_secret(name: str, args: MlflowArgs, opts: pulumi.ResourceOptions) -> SecretReference | None:
-    """Register the Secret with the credentials of Postgres, unless `postgresSecret` names an existing one."""
-    storage = args.storage
-    if storage.mlflow_backend != "postgres" or storage.postgres_secret:
+def _artifact_secret(name: str, args: MlflowArgs, opts: pulumi.ResourceOptions) -> SecretReference | None:
+    """Read the Secret with the credentials of the object store, if the configuration names one."""
+    if not args.storage.artifact_secret:
         return None
+    return existing_secret(f"{name}-artifacts", args.storage.artifact_secret, namespace=args.namespace, opts=opts)
+
+
+def _postgres_secret(name: str, args: MlflowArgs, opts: pulumi.ResourceOptions) -> SecretReference | None:
+    """Register the Secret with the credentials of Postgres, or read the one that `postgresSecret` names."""
+    storage = args.storage
+    if storage.mlflow_backend != "postgres":
+        return None
+    if storage.postgres_secret:
+        return existing_secret(f"{name}-postgres", storage.postgres_secret, namespace=args.namespace, opts=opts)
     password = pulumi.Output.secret(storage.postgres_password.get_secret_value())
     return kubernetes_secret(
         f"{name}-postgres",

@@ -156,3 +156,31 @@ def test_a_webhook_secret_reaches_the_replicas_and_mlflow_can_store_webhooks(pro
     assert values["extraSecretNamesForEnvFrom"] == ["mlflow-webhook"]
     key = record.resource(KIND, "mlflow-webhook").inputs["stringData"]["MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"]
     assert Fernet(key).decrypt(Fernet(key).encrypt(b"secret")) == b"secret"
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "path"),
+    [
+        ({}, "kubernetes:helm.sh/v3:Release", ("values", "podAnnotations")),
+        (
+            {"redis": "external", "redisAddress": "redis.example.com:6380", "redisSecret": "redis-login"},
+            "kubernetes:ray.io/v1:RayService",
+            ("spec", "rayClusterConfig", "headGroupSpec", "template", "metadata", "annotations"),
+        ),
+    ],
+)
+def test_a_changed_secret_of_others_restarts_its_readers_and_is_not_shown(
+    program: Program, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], kind: str, path: tuple[str, ...]
+) -> None:
+    annotations = []
+    for number, value in enumerate(("c2hvcnQ=", "b3RoZXI=")):
+        monkeypatch.setattr(program, "secret_data", value)
+        record = program.deploy("prod", cpus=4 + number, **changes)
+        [resource] = [item for item in record.of_type(kind) if "kuberay" not in item.name]
+        fields: Any = resource.public
+        for key in path:
+            fields = fields[key]
+        annotations.append({name: text for name, text in fields.items() if "checksum" in name})
+
+    assert annotations[0] != annotations[1]
+    assert "c2hvcnQ" not in str(annotations)
