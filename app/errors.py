@@ -157,6 +157,13 @@ class NoModelError(MantaError):
     title = "No model loaded"
 
 
+class ModelLoadingError(MantaError):
+    """A model is being loaded. The header `Retry-After` says when to send the request again."""
+
+    status = 503
+    title = "Model is loading"
+
+
 class OverloadedError(MantaError):
     """A replica holds as many requests as it can. The header `Retry-After` says when to send the request again."""
 

@@ -113,6 +113,12 @@ class Settings(BaseSettings):
         alias="MANTA_PREDICT_NEEDS_TOKEN",
         description="Whether `/predict` requires one of the bearer tokens too.",
     )
+    predict_tokens: tuple[PredictToken, ...] = Field(
+        default=(),
+        alias="MANTA_PREDICT_TOKENS",
+        description="Further bearer tokens that only predictions accept, as JSON: "
+        '`[{"token": "...", "models": ["a"]}]`. Without `models`, a token is accepted for all models.',
+    )
     show_examples: bool = Field(
         default=True,
         alias="MANTA_SHOW_EXAMPLES",
@@ -137,6 +143,19 @@ class Settings(BaseSettings):
         min_length=32,
         description="Key that signs models with classes of the user. Unset: such models are neither stored nor loaded.",
     )
+    models: Annotated[tuple[Annotated[str, Field(pattern=names.MODEL_NAME_PATTERN)], ...], NoDecode] = Field(
+        default=(),
+        alias="MANTA_MODELS",
+        description="Registered models that the service serves beside its default model, separated by commas. Empty: "
+        "all models with the tag `manta.serve=true`.",
+    )
+    models_memory: int | None = Field(
+        default=None,
+        alias="MANTA_MODELS_MEMORY",
+        gt=0,
+        description="Bytes of memory that one replica uses for models beside the default model. Default: half of the "
+        "memory of the container or machine.",
+    )
     git_commit: str = Field(
         default="",
         alias="MANTA_GIT_COMMIT",
@@ -156,17 +175,19 @@ class Settings(BaseSettings):
     )
     stack: str = Field(default="", alias="MANTA_STACK", description="Pulumi stack of the job, for the run's tags.")
 
-    @field_validator("serve_tokens", mode="before")
+    @field_validator("serve_tokens", "models", mode="before")
     @classmethod
-    def _split_tokens(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(token.strip() for token in value.split(",") if token.strip())
+            return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
     @model_validator(mode="after")
     def _token_is_set(self) -> Self:
         if self.predict_needs_token and not self.serve_tokens:
             raise ValueError("MANTA_PREDICT_NEEDS_TOKEN is true but MANTA_SERVE_TOKENS is empty: set a token there")
+        if self.predict_tokens and not self.predict_needs_token:
+            raise ValueError("MANTA_PREDICT_TOKENS is set but MANTA_PREDICT_NEEDS_TOKEN is false: set it to true")
         return self
 
 

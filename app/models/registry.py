@@ -6,7 +6,7 @@ names none. `app.serving.fleet.load` decides how the fleet changes its version.
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 
 from app import names
 from app.errors import ModelNotFoundError
-from app.models import artifact, registry_errors
+from app.models import artifact, registry_errors, served_models
 from app.models.version_choice import GATE_TAG, PASSED, PROMOTED_AT_TAG, ROLLED_BACK_TAG, choose
 from app.models.version_files import VersionFiles
 from app.settings import Settings
@@ -65,6 +65,34 @@ class Registry:
             return self.find(name, alias=names.CHAMPION)
         except ModelNotFoundError:
             return None
+
+    def served_models(self, listed: Collection[str]) -> dict[str, str | None]:
+        """Look up the champions of the models that the service serves beside its default model.
+
+        Args:
+            listed: Their names; empty for all models with the tag `SERVE_TAG`, which one request finds.
+
+        Returns:
+            Number of the champion by the name of the model; None for a model without a champion.
+
+        Raises:
+            RegistryUnavailableError: MLflow does not answer.
+        """
+        with self._errors("The registered models cannot be listed."):
+            return served_models.read_listed(self.uri, listed) if listed else served_models.read_tagged(self.uri)
+
+    def mark_served(self, name: str, *, is_served: bool) -> None:
+        """Set or delete the tag by which the service serves a model.
+
+        Raises:
+            ModelNotFoundError: The model does not exist.
+            RegistryUnavailableError: MLflow does not answer.
+        """
+        with self._errors(f"There is no registered model {name!r}."):
+            if is_served:
+                self._client.set_registered_model_tag(name, served_models.SERVE_TAG, "true")
+            else:
+                self._client.delete_registered_model_tag(name, served_models.SERVE_TAG)
 
     def tags(self, version: ModelVersion) -> dict[str, str]:
         """Look up the tags of a version.

@@ -17,11 +17,25 @@ from app import names
 from app.models.registry import Registry
 from app.serving import routes
 from app.serving.access import AccessRules
+from app.serving.catalog.catalog import Catalog
+from app.serving.catalog.catalog_follower import CatalogFollower
+from app.serving.catalog.default_model import DefaultModel
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
-from app.serving.fleet.protocol import AliasReading, Claim, Failure, FleetMember, LoadId, Refusal, Report
+from app.serving.fleet.protocol import (
+    AliasReading,
+    CatalogReading,
+    Claim,
+    Failure,
+    FleetMember,
+    HeldModel,
+    LoadId,
+    Refusal,
+    Report,
+)
 from app.serving.fleet.replica import Replica
 from app.serving.fleet.replica_group import ServeReplicaGroup
+from app.serving.loading.limits import total_memory_bytes
 from app.serving.loading.loader import LOAD_TIMEOUT_S, ModelLoader
 from app.serving.loading.served_model import FilesLocation, PackedModel
 from app.serving.metrics import ReplicaMetrics
@@ -73,18 +87,30 @@ class ModelServer(FleetMember):
         context = serve.get_replica_context()
         metrics = ReplicaMetrics()
         config = settings()
+        registry = Registry(config)
+        loader = ModelLoader(
+            mlflow_uri=config.mlflow_tracking_uri, model_cache=config.model_cache, timeout_s=args.load_timeout_s
+        )
         self._replica = Replica(
-            Registry(config),
-            ModelLoader(
-                mlflow_uri=config.mlflow_tracking_uri, model_cache=config.model_cache, timeout_s=args.load_timeout_s
-            ),
+            registry,
+            loader,
             model_name=args.model_name,
             name=context.replica_id.unique_id,
             on_swap=metrics.record_swap,
             on_refusal=metrics.record_refusal,
         )
-        self._fleet = Fleet(self._replica, ServeReplicaGroup(context.app_name, names.DEPLOYMENT))
+        group = ServeReplicaGroup(context.app_name, names.DEPLOYMENT)
+        self._fleet = Fleet(self._replica, group)
         self._follower = AliasFollower(self._fleet)
+        self._catalog = Catalog(
+            DefaultModel(self._replica, self._follower),
+            registry=registry,
+            loader=loader,
+            group=group,
+            listed=config.models,
+            memory_bytes=config.models_memory or total_memory_bytes() // 2,
+        )
+        self._catalog_follower = CatalogFollower(self._catalog)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Build the HTTP API of this replica. Serve calls this after the constructor."""
@@ -93,9 +119,12 @@ class ModelServer(FleetMember):
         return routes.create_api(
             self._fleet,
             self._follower,
+            self._catalog,
+            self._catalog_follower,
             limits=RequestLimits(rows=self._args.max_rows, body_bytes=self._args.max_body_bytes),
             access=AccessRules(
                 tokens=config.serve_tokens,
+                predict_tokens=config.predict_tokens,
                 predict_needs_token=config.predict_needs_token,
                 show_examples=config.show_examples,
                 webhook_secret=config.webhook_secret,
@@ -136,6 +165,18 @@ class ModelServer(FleetMember):
     async def on_alias_seen(self, reading: AliasReading) -> None:
         """See `AliasFollower.on_alias_seen`."""
         await self._follower.on_alias_seen(reading)
+
+    async def on_model(self, model: str, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - as `method`
+        """See `Catalog.on_model`."""
+        return await self._catalog.on_model(model, method, args)
+
+    async def on_catalog_read(self, reading: CatalogReading) -> list[HeldModel]:
+        """See `CatalogFollower.on_catalog_read`."""
+        return await self._catalog_follower.on_catalog_read(reading)
+
+    async def held_models(self) -> list[HeldModel]:
+        """See `Catalog.held_models`."""
+        return self._catalog.held_models()
 
 
 def build(args: ServeArgs) -> serve.Application:

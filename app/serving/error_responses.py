@@ -12,9 +12,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from app.errors import BodyTimeoutError, MantaError, OverloadedError, UnauthorizedError
+from app.errors import BodyTimeoutError, MantaError, ModelLoadingError, OverloadedError, UnauthorizedError
 from app.serving.protocols import mlflow_scoring, open_inference
-from app.serving.requests.limits import RETRY_AFTER_S
+from app.serving.requests.limits import LOADING_RETRY_AFTER_S, RETRY_AFTER_S
 from app.serving.schemas import Problem
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -22,6 +22,7 @@ PROBLEM_JSON: Final = "application/problem+json"
 HEADERS: Final[dict[type[MantaError], dict[str, str]]] = {
     UnauthorizedError: {"WWW-Authenticate": "Bearer"},
     OverloadedError: {"Retry-After": str(RETRY_AFTER_S)},
+    ModelLoadingError: {"Retry-After": str(LOADING_RETRY_AFTER_S)},
     BodyTimeoutError: {"Connection": "close"},  # the rest of the body is not awaited
 }
 """Headers of the responses to some errors."""

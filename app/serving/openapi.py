@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
@@ -13,13 +14,16 @@ from app import errors
 from app.models.signature import Column, Columns
 from app.serving import protocol_openapi
 from app.serving.access import AccessRules
-from app.serving.fleet.replica import Replica
+from app.serving.catalog.catalog import Catalog
 from app.serving.loading.served_model import ServedModel
 from app.serving.protocol_openapi import JsonSchema
 from app.serving.protocols import mlflow_scoring, open_inference
 from app.serving.requests.limits import RequestLimits
 from app.serving.requests.row_errors import MAX_FLOAT32
-from app.serving.schemas import LoadRequest, PredictRequest, PredictResponse, PredictRows, Problem
+from app.serving.schemas import LoadRequest, NamedLoadRequest, PredictRequest, PredictResponse, PredictRows, Problem
+
+NAMED_PREDICT: Final = "/models/{name}/predict"
+NAMED_LOAD: Final = "/models/{name}/load"
 
 PATH: Final = "/openapi.json"
 """Path of the document."""
@@ -61,6 +65,28 @@ LOAD_PROBLEMS: Final = _problems(
 )
 
 
+MODEL_PROBLEMS: Final = _problems(errors.ModelNotFoundError, errors.NoModelError)
+
+NAMED_PREDICT_PROBLEMS: Final = _problems(
+    *BODY_PROBLEMS,
+    errors.FeaturesError,
+    errors.UnauthorizedError,
+    errors.ModelNotFoundError,
+    errors.ModelRefusedError,
+    errors.RegistryUnavailableError,
+    errors.NoModelError,
+    errors.ModelLoadingError,
+    errors.OverloadedError,
+)
+
+WITHDRAW_PROBLEMS: Final = _problems(
+    errors.UnauthorizedError,
+    errors.ModelNotFoundError,
+    errors.ModelRefusedError,
+    errors.RegistryUnavailableError,
+    errors.NoModelError,
+)
+
 WEBHOOK_PROBLEMS: Final = _problems(
     errors.UnauthorizedError, errors.BodyTimeoutError, errors.TooLargeError, errors.MediaTypeError
 )
@@ -85,43 +111,49 @@ OPTIONAL_ANSWERS: Final = [name for name, field in PredictResponse.model_fields.
 """Fields of an answer that some models fill."""
 
 
-def install(api: FastAPI, replica: Replica, *, limits: RequestLimits, access: AccessRules) -> None:
+def install(api: FastAPI, catalog: Catalog, *, limits: RequestLimits, access: AccessRules) -> None:
     """Let an API that was created with `openapi_url=None` describe the model that the replica serves at present.
 
     Args:
         api: The API.
-        replica: The replica that serves.
+        catalog: The models of the replica.
         limits: What the replica accepts.
         access: Whether a request is shown examples.
     """
-    documents: dict[bool, tuple[ServedModel | None, JsonSchema]] = {}
+    documents: dict[bool, tuple[list[ServedModel | None], JsonSchema]] = {}
 
     def openapi(*, with_examples: bool = True) -> JsonSchema:
-        served = replica.served
-        if with_examples not in documents or documents[with_examples][0] is not served:
-            documents[with_examples] = (served, _document(api, served, limits, with_examples=with_examples))
-        return documents[with_examples][1]
+        models = [catalog.default.served, *catalog.served()]
+        known, document = documents.get(with_examples, ([], {}))
+        if list(map(id, known)) != list(map(id, models)) or not document:
+            document = _document(api, models, limits, with_examples=with_examples)
+            documents[with_examples] = (models, document)
+        return document
 
     @api.get(PATH, include_in_schema=False)
     async def openapi_json(request: Request) -> JSONResponse:
         servers = [{"url": request.scope.get("root_path", "")}]
         return JSONResponse(
-            openapi(with_examples=access.shows_examples_to(request.headers, replica.model_name)) | {"servers": servers}
+            openapi(with_examples=access.shows_examples_to(request.headers, catalog.default.name))
+            | {"servers": servers}
         )
 
     # FastAPI's documentation replaces the method in the same way.
     api.openapi = openapi  # type: ignore[method-assign]
 
 
-def _document(api: FastAPI, served: ServedModel | None, limits: RequestLimits, *, with_examples: bool) -> JsonSchema:
+def _document(
+    api: FastAPI, models: Sequence[ServedModel | None], limits: RequestLimits, *, with_examples: bool
+) -> JsonSchema:
     """Build the OpenAPI document.
 
     Args:
         api: The API.
-        served: The model that is served, if any.
+        models: The default model, if it is loaded, and the other models that this replica holds.
         limits: What the replica accepts.
         with_examples: Whether the document contains rows of the model's input example.
     """
+    served, *others = models
     schema = get_openapi(title=api.title, version=api.version, summary=api.summary, routes=api.routes)
     paths = schema["paths"]
     _drop_validation_errors(schema)
@@ -129,6 +161,10 @@ def _document(api: FastAPI, served: ServedModel | None, limits: RequestLimits, *
     examples = _examples(served) if served and with_examples else []
     paths["/predict"]["post"]["requestBody"] = _json_body(body_schema, examples=examples, required=True)
     _describe_protocols(paths, served, body_schema, examples)
+    paths[NAMED_LOAD]["post"]["requestBody"] = _json_body(
+        NamedLoadRequest.model_json_schema(), examples=[], required=False
+    )
+    _describe_models(paths, served, [model for model in others if model is not None], limits, with_examples)
     if served:
         _keep_given_answers(schema["components"]["schemas"][PredictResponse.__name__], served.predictor.answers)
     paths["/model/load"]["post"]["requestBody"] = _json_body(
@@ -147,6 +183,29 @@ def _drop_validation_errors(schema: JsonSchema) -> None:
         for operation in methods.values():
             if "HTTPValidationError" in str(operation["responses"].get("422")):
                 del operation["responses"]["422"]
+
+
+def _describe_models(
+    paths: JsonSchema,
+    default: ServedModel | None,
+    others: Sequence[ServedModel],
+    limits: RequestLimits,
+    with_examples: bool,  # noqa: FBT001 - passed on from `_document`
+) -> None:
+    """Describe the predictions of each model, with its own columns and example."""
+    generic = paths[NAMED_PREDICT]["post"]
+    generic["requestBody"] = _json_body(predict_schema(columns=None, rows=limits.rows), examples=[], required=True)
+    for model in [*([default] if default else []), *others]:
+        name = model.version.name
+        operation = {key: value for key, value in generic.items() if key != "parameters"}
+        operation["operationId"] = f"predict_{name}"
+        operation["summary"] = f"Predict {name}"
+        operation["requestBody"] = _json_body(
+            predict_schema(columns=model.predictor.columns, rows=limits.rows),
+            examples=_examples(model) if with_examples else [],
+            required=True,
+        )
+        paths[NAMED_PREDICT.format(name=quote(name, safe=""))] = {"post": operation}
 
 
 def _describe_protocols(

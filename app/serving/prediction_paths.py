@@ -67,6 +67,16 @@ def install(api: Api, predictions: Predictions) -> None:
         """
         return await predictions.answer(request, rows.WIRE)
 
+    @api.post(
+        openapi.NAMED_PREDICT,
+        response_model=PredictResponse,
+        responses=openapi.NAMED_PREDICT_PROBLEMS,
+        dependencies=security,
+    )
+    async def predict_with_model(request: Request, name: str) -> Response:
+        """Predict rows with a model by its name. The first request loads the model, and waits for it up to 10 s."""
+        return await predictions.answer(request, rows.WIRE, name=name)
+
     @api.post(mlflow_scoring.INVOCATIONS, responses=protocol_openapi.INVOCATION_ANSWERS, dependencies=security)
     async def invocations(request: Request) -> Response:
         """Predict rows in MLflow's scoring protocol, as `mlflow models serve` does."""
@@ -84,5 +94,6 @@ def install(api: Api, predictions: Predictions) -> None:
 
     for path, wire in ((PREDICT, rows.WIRE), (mlflow_scoring.INVOCATIONS, mlflow_scoring.WIRE)):
         api.handle_directly(path, partial(predictions.answer, wire=wire))
+    api.handle_directly(openapi.NAMED_PREDICT, partial(predictions.answer, wire=rows.WIRE))
     for path in (INFER, INFER_VERSION):
         api.handle_directly(path, partial(predictions.answer, wire=open_inference.WIRE))

@@ -11,13 +11,23 @@ from typing import Final
 
 from fastapi import BackgroundTasks, Depends, FastAPI, Request
 from fastapi.params import Depends as Dependency
-from mlflow.entities.model_registry import ModelVersion
 from pydantic import SecretStr
 
-from app.serving import docs_pages, error_responses, openapi, prediction_paths, protocol_paths, schemas, webhook
+from app.serving import (
+    docs_pages,
+    error_responses,
+    model_paths,
+    model_status,
+    openapi,
+    prediction_paths,
+    protocol_paths,
+    schemas,
+    webhook,
+)
 from app.serving.access import AccessRules, bearer_token_check
 from app.serving.api import Api
-from app.serving.catalog.catalog import Catalog, DefaultModel
+from app.serving.catalog.catalog import Catalog
+from app.serving.catalog.catalog_follower import CatalogFollower
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
 from app.serving.predict import PredictionHandler
@@ -25,31 +35,41 @@ from app.serving.prediction_paths import Predictions
 from app.serving.requests import body
 from app.serving.requests.deadlines import Deadlines
 from app.serving.requests.limits import RequestLimits
-from app.serving.schemas import Health, LoadRequest, LoadResponse, ModelInfo, ModelStatus
+from app.serving.schemas import Health, LoadRequest, LoadResponse, ModelStatus
 
 LOAD_FORM: Final = '{"name": string, "version": string} or {"name": string, "alias": string}, or no body'
 """The forms of a load request, for error messages."""
 
 
 def create_api(
-    fleet: Fleet, follower: AliasFollower, *, limits: RequestLimits, access: AccessRules, threads: int = 1
+    fleet: Fleet,
+    follower: AliasFollower,
+    catalog: Catalog,
+    catalog_follower: CatalogFollower,
+    *,
+    limits: RequestLimits,
+    access: AccessRules,
+    threads: int = 1,
 ) -> FastAPI:
     """Build the API of one replica.
 
     Args:
         fleet: Loads a version on all replicas. `fleet.replica` is the replica that answers here.
         follower: Starts and stops with the API. The API answers no request before it has started.
+        catalog: The models by name.
+        catalog_follower: Starts and stops with the API.
         limits: What the replica accepts.
         access: What a request must contain to be accepted.
         threads: Number of large batches, and of large JSON bodies, that are handled at the same time.
     """
     handler = PredictionHandler(limits=limits, threads=threads)
-    catalog = Catalog(DefaultModel(fleet.replica, follower))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await follower.start()
+        catalog_follower.start()
         yield
+        await catalog_follower.stop()
         await follower.stop()
         await handler.close()
 
@@ -63,7 +83,7 @@ def create_api(
         redoc_url=None,
     )
     docs_pages.install(api)
-    openapi.install(api, fleet.replica, limits=limits, access=access)
+    openapi.install(api, catalog, limits=limits, access=access)
     error_responses.install(api)
     token_check = [Depends(bearer_token_check(access.tokens))] if access.tokens else []
     _add_load(api, fleet, limits=limits, token_check=token_check)
@@ -71,6 +91,7 @@ def create_api(
     _add_status(api, fleet, follower, access)
     if access.webhook_secret is not None:
         _add_webhook(api, follower, limits=limits, secret=access.webhook_secret)
+    model_paths.install(api, fleet, catalog, catalog_follower, limits=limits, access=access, token_check=token_check)
     protocol_paths.install(api, catalog)
     # Serve's metrics search the routes of each request in order, so the most frequent one comes first.
     api.router.routes.sort(key=lambda route: getattr(route, "path", "") != prediction_paths.PREDICT)
@@ -89,7 +110,7 @@ def _add_load(api: FastAPI, fleet: Fleet, *, limits: RequestLimits, token_check:
         version, replicas = await fleet.load(load_request)
         return LoadResponse(
             model_loaded=True,
-            model_info=_model_info(version),
+            model_info=model_status.model_info(version),
             mlflow_uri=fleet.replica.registry.uri,
             timestamp=schemas.now(),
             replicas=replicas,
@@ -104,26 +125,10 @@ def _add_status(api: FastAPI, fleet: Fleet, follower: AliasFollower, access: Acc
     async def model(request: Request) -> ModelStatus:
         """Return the served model, what each replica serves, and which version it refused."""
         replicas = await fleet.report()
-        served = replica.served
-        return ModelStatus(
-            model_loaded=served is not None,
-            model_info=_model_info(served.version) if served else None,
-            columns=served.predictor.columns.names if served else [],
-            column_types=[column.type.name for column in served.predictor.columns] if served else [],
-            classes=served.predictor.classes if served else [],
-            output_classes=served.predictor.output_classes if served else [],
-            optional_columns=[column.name for column in served.predictor.columns if column.is_optional]
-            if served
-            else [],
-            answers=list(served.predictor.answers) if served else [],
-            self_test=served.self_test if served else None,
-            example=served.example
-            if served and access.shows_examples_to(request.headers, replica.model_name)
-            else None,
-            mlflow_uri=replica.registry.uri,
-            timestamp=schemas.now(),
-            replicas=replicas,
-        )
+        description = model_status.describe(replica.served) if replica.served else model_status.NOT_LOADED
+        if not access.shows_examples_to(request.headers, replica.model_name):
+            description = model_status.without_example(description)
+        return model_status.status(description, replicas, mlflow_uri=replica.registry.uri)
 
     @api.get("/healthz")
     async def healthz() -> Health:
@@ -141,13 +146,3 @@ def _add_webhook(api: FastAPI, follower: AliasFollower, *, limits: RequestLimits
         content, _ = await body.read(request, max_bytes=limits.control_body_bytes, deadlines=deadlines)
         webhook.verify(request.headers, content, secret=secret)
         tasks.add_task(follower.poll)
-
-
-def _model_info(version: ModelVersion) -> ModelInfo:
-    return ModelInfo(
-        name=version.name,
-        version=str(version.version),
-        stage=version.current_stage or "None",
-        description=version.description or "",
-        creation_timestamp=version.creation_timestamp,
-    )

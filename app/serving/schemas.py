@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -27,6 +27,15 @@ Answer: TypeAlias = Label | list[Label]
 """The prediction for one row: one value, or one for each output."""
 
 
+Selection = TypeVar("Selection", bound=BaseModel)
+
+
+def _require_unambiguous(request: Selection) -> Selection:
+    if {"version", "alias"} <= request.model_fields_set:
+        raise ValueError("version and alias exclude each other: send one of them, or neither")
+    return request
+
+
 class LoadRequest(Message):
     """The version to load: by number, by alias, or the newest version that qualifies.
 
@@ -42,9 +51,24 @@ class LoadRequest(Message):
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> Self:
-        if {"version", "alias"} <= self.model_fields_set:
-            raise ValueError("version and alias exclude each other: send one of them, or neither")
-        return self
+        return _require_unambiguous(self)
+
+
+class NamedLoadRequest(Message):
+    """The version of a model to load: by number, by alias, or the newest version that qualifies; see `/model/load`."""
+
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["version", "alias"]}})
+
+    version: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$", description="A positive number.")] | None = None
+    alias: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")] | None = None
+
+    @model_validator(mode="after")
+    def _is_unambiguous(self) -> Self:
+        return _require_unambiguous(self)
+
+    def with_name(self, name: str) -> LoadRequest:
+        """Build the request for a model."""
+        return LoadRequest.model_construct(self.model_fields_set, name=name, version=self.version, alias=self.alias)
 
 
 class ModelInfo(Message):
@@ -125,6 +149,42 @@ class ModelStatus(Message):
     mlflow_uri: str
     timestamp: datetime
     replicas: list[ReplicaInfo]
+
+
+class ModelSummary(Message):
+    """One model of the service. Figures are sums over the replicas."""
+
+    name: str
+    """Name of the registered model."""
+    is_default: bool
+    """Whether it is the default model, which is loaded at the start and never put out of memory."""
+    state: Literal["loaded", "loading", "not loaded"]
+    """A model that is not loaded is loaded by its first request."""
+    version: str | None
+    """Number of the version that answers; null if the model is not loaded."""
+    champion: str | None
+    """Number of the version that MLflow's alias `champion` names."""
+    size_bytes: int
+    """Memory of the model on all replicas, with versions that were asked for by number."""
+    replicas: int
+    """Number of replicas that hold the model. For the default model, this replica only."""
+    last_used: datetime | None
+    """Time of the last request; null without one, and for the default model."""
+    requests: int | None
+    """Requests since the replicas started; null for the default model."""
+    refused: str | None
+    """The version that was refused since the last swap, and the reason."""
+
+
+class ModelList(Message):
+    """The models of the service: the default model first, then the others by name."""
+
+    models: list[ModelSummary]
+    memory_limit_bytes: int
+    """Memory of one replica for all models except the default one."""
+    trouble: str | None
+    """Why MLflow could not be asked for the models last time."""
+    timestamp: datetime
 
 
 class PredictRequest(Message):

@@ -12,6 +12,9 @@ from app import errors, names
 from app.models.registry import Registry
 from app.serving import routes as app_routes
 from app.serving.access import AccessRules
+from app.serving.catalog.catalog import Catalog
+from app.serving.catalog.catalog_follower import CatalogFollower
+from app.serving.catalog.default_model import DefaultModel
 from app.serving.error_responses import PROBLEM_JSON
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
@@ -119,18 +122,27 @@ class _EmptyGroup:
 def _application() -> FastAPI:
     """The API of a replica that serves no model and connects to no server."""
     config = Settings(mlflow_tracking_uri="http://127.0.0.1")
+    registry = Registry(config)
+    loader = ModelLoader(mlflow_uri=config.mlflow_tracking_uri, model_cache=config.model_cache)
     replica = Replica(
-        Registry(config),
-        ModelLoader(mlflow_uri=config.mlflow_tracking_uri, model_cache=config.model_cache),
+        registry,
+        loader,
         model_name=names.MODEL_NAME,
         name="",
         on_swap=lambda *_: None,
         on_refusal=lambda *_: None,
     )
-    fleet = Fleet(replica, _EmptyGroup())
+    group = _EmptyGroup()
+    fleet = Fleet(replica, group)
+    follower = AliasFollower(fleet)
+    catalog = Catalog(
+        DefaultModel(replica, follower), registry=registry, loader=loader, group=group, listed=(), memory_bytes=1
+    )
     secret = SecretStr("secret")
     access = AccessRules(tokens=[secret], predict_needs_token=False, show_examples=True, webhook_secret=secret)
-    return app_routes.create_api(fleet, AliasFollower(fleet), limits=RequestLimits(), access=access)
+    return app_routes.create_api(
+        fleet, follower, catalog, CatalogFollower(catalog), limits=RequestLimits(), access=access
+    )
 
 
 def _route_blocks(route: Schema, schemas: Schema) -> Iterator[str]:

@@ -3,20 +3,25 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Concatenate
+from typing import Any, Concatenate
 
 from mlflow.entities.model_registry import ModelVersion
 
 from app.errors import PlatformError
+from app.serving.catalog.catalog import Catalog
+from app.serving.catalog.catalog_follower import CatalogFollower
+from app.serving.catalog.default_model import DefaultModel
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
 from app.serving.fleet.protocol import (
     AliasReading,
     Answer,
     Args,
+    CatalogReading,
     Claim,
     Failure,
     FleetMember,
+    HeldModel,
     LoadId,
     Refusal,
     Report,
@@ -24,7 +29,7 @@ from app.serving.fleet.protocol import (
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import FilesLocation, PackedModel
 from app.serving.schemas import LoadRequest
-from tests.support.fake_models import MODEL, FakeLoader, FakeRegistry
+from tests.support.fake_models import MODEL, MODEL_BYTES, FakeLoader, FakeRegistry
 
 
 @dataclass
@@ -35,6 +40,8 @@ class Member(FleetMember):
     loader: FakeLoader
     fleet: Fleet
     follower: AliasFollower
+    catalog: Catalog
+    catalog_follower: CatalogFollower
     is_lost: bool = False
     """Whether the process is dead: it neither calls nor answers, and does not count as running."""
     is_hidden: bool = False
@@ -72,6 +79,15 @@ class Member(FleetMember):
     async def on_alias_seen(self, reading: AliasReading) -> None:
         await self.follower.on_alias_seen(reading)
 
+    async def on_model(self, model: str, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - as `method`
+        return await self.catalog.on_model(model, method, args)
+
+    async def on_catalog_read(self, reading: CatalogReading) -> list[HeldModel]:
+        return await self.catalog_follower.on_catalog_read(reading)
+
+    async def held_models(self) -> list[HeldModel]:
+        return self.catalog.held_models()
+
 
 @dataclass
 class FakeReplicaGroup:
@@ -82,6 +98,10 @@ class FakeReplicaGroup:
     """Names of the methods that were broadcast."""
     is_away: bool = False
     """Whether Serve cannot list the replicas."""
+    memory_bytes: int = 10 * MODEL_BYTES
+    """Memory of a member for models beside the default model."""
+    listed: tuple[str, ...] = ()
+    """The models that the stack lists."""
     running: int | None = None
     """How many replicas Serve counts as running; None counts those that are not lost."""
 
@@ -143,7 +163,16 @@ class FakeReplicaGroup:
         )
         group = GroupOfMember(self)
         fleet = Fleet(replica, group)
-        member = Member(replica, loader, fleet, AliasFollower(fleet))
+        follower = AliasFollower(fleet)
+        catalog = Catalog(
+            DefaultModel(replica, follower),
+            registry=registry,
+            loader=loader,
+            group=group,
+            listed=self.listed,
+            memory_bytes=self.memory_bytes,
+        )
+        member = Member(replica, loader, fleet, follower, catalog, CatalogFollower(catalog))
         group.member = member
         self.members.append(member)
         return member

@@ -1,6 +1,7 @@
 """A model registry and a loader in memory."""
 
 import asyncio
+from collections.abc import Collection
 
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
@@ -16,6 +17,8 @@ from app.serving.schemas import Example
 from app.settings import Settings
 
 MODEL = "m"
+MODEL_BYTES = 1000
+"""Size of every version."""
 EXAMPLE = pd.DataFrame({"a": [1.0, 2.0]})
 ARTIFACT = Artifact(
     model=LinearRegression().fit(EXAMPLE, EXAMPLE["a"]),
@@ -40,21 +43,43 @@ class FakeRegistry(Registry):
         """Versions that no replica can load."""
         self.promoted: list[str] = []
         """Every version that the alias was moved to by a load."""
+        self.champions: dict[str, str | None] = {}
+        """The champions of the models beside the default model, by name. They are the tagged models."""
+        self.reads = 0
+        """How often all models were read."""
 
     def find(self, name: str, *, version: str | None = None, alias: str | None = None) -> ModelVersion:
         self._require_up()
-        number = self.alias if alias else version
+        number = self.champions.get(name, self.alias if name == MODEL else None) if alias else version
         if number is None:
             raise ModelNotFoundError("There is no such alias.")
         return ModelVersion(name=name, version=number, creation_timestamp=0)
 
+    def served_models(self, listed: Collection[str]) -> dict[str, str | None]:
+        self._require_up()
+        self.reads += 1
+        return {name: self.champions.get(name) for name in listed} if listed else dict(self.champions)
+
+    def mark_served(self, name: str, *, is_served: bool) -> None:
+        self._require_up()
+        if is_served:
+            self.champions.setdefault(name, None)
+        else:
+            del self.champions[name]
+
     def promote(self, version: ModelVersion) -> None:
         self._require_up()
+        if version.name != MODEL:
+            self.champions[version.name] = str(version.version)
+            return
         self.alias = str(version.version)
         self.promoted.append(self.alias)
 
     def restore_champion(self, version: ModelVersion, champion: str | None) -> None:
         self._require_up()
+        if version.name != MODEL:
+            self.champions[version.name] = champion
+            return
         if self.alias == str(version.version):
             self.alias = champion
 
@@ -80,11 +105,16 @@ class FakeLoader:
         """Where each call of `prepare` may find the files of the version."""
         self.files: PreparedFiles | None = None
         """The files of the versions that `prepare` returns."""
+        self.sizes: dict[str, int] = {}
+        """Bytes of the versions of some models."""
         self.kept: ServedModel | None = None
         self.is_closed = False
         self._registry = registry
 
-    async def prepare(self, version: ModelVersion, location: FilesLocation | None = None) -> ServedModel:
+    async def prepare(
+        self, version: ModelVersion, location: FilesLocation | None = None, *, is_mapped: bool = False
+    ) -> ServedModel:
+        del is_mapped
         self.locations.append(location)
         number = str(version.version)
         self.prepared.append(number)
@@ -96,7 +126,7 @@ class FakeLoader:
         self._registry.find(version.name, version=number)
         if number in self._registry.refused | self.refused:
             raise ModelRefusedError("It is damaged.")
-        return served_model(number, self.files)
+        return served_model(number, self.files, name=version.name, size_bytes=self.sizes.get(version.name, MODEL_BYTES))
 
     async def keep(self, model: ServedModel) -> None:
         self.kept = model
@@ -107,20 +137,24 @@ class FakeLoader:
     async def pack(self, model: ServedModel) -> PackedModel:
         return PackedModel(version=model.version, digest="", content=b"")
 
-    async def unpack(self, packed: PackedModel) -> ServedModel:
-        return served_model(str(packed.version.version))
+    async def unpack(self, packed: PackedModel, *, is_mapped: bool = False) -> ServedModel:
+        del is_mapped
+        return served_model(str(packed.version.version), name=packed.version.name)
 
     async def close(self) -> None:
         self.is_closed = True
 
 
-def served_model(number: str, files: PreparedFiles | None = None) -> ServedModel:
+def served_model(
+    number: str, files: PreparedFiles | None = None, *, name: str = MODEL, size_bytes: int = MODEL_BYTES
+) -> ServedModel:
     """A version that is ready to serve."""
     return ServedModel(
-        version=ModelVersion(name=MODEL, version=number, creation_timestamp=0),
+        version=ModelVersion(name=name, version=number, creation_timestamp=0),
         predictor=PREDICTOR,
         example=Example(features=EXAMPLE.to_numpy().tolist(), labels=[]),
         self_test="passed",
         loaded_in_ms=1.0,
         files=files,
+        size_bytes=size_bytes,
     )

@@ -61,7 +61,9 @@ async def replica_api(
     """The API of a replica that serves version 1."""
     model = model or artifact()
     member = FakeReplicaGroup().add(FakeRegistry())
-    api = routes.create_api(member.fleet, member.follower, limits=limits, access=access)
+    api = routes.create_api(
+        member.fleet, member.follower, member.catalog, member.catalog_follower, limits=limits, access=access
+    )
     async with api.router.lifespan_context(api):
         member.replica._served = ServedModel(
             version=ModelVersion(name="m", version="1", creation_timestamp=1_700_000_000_000),

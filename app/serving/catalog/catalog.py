@@ -1,80 +1,221 @@
-"""The models of the service as one replica holds them."""
+"""The models of the service as one replica holds them, by name.
 
-from app.errors import ModelNotFoundError
-from app.serving.fleet.alias_follower import AliasFollower
-from app.serving.fleet.replica import Replica
+The default model is loaded at the start and never put out. Every other model is loaded by its first request, follows
+its own champion, and is put out when the memory is needed for another one. `app.serving.catalog.catalog_follower` reads
+from MLflow which models there are.
+"""
+
+import logging
+import re
+from collections.abc import Collection, Iterator
+from functools import partial
+from typing import Any, Final
+
+from mlflow.entities.model_registry import ModelVersion
+
+from app import names
+from app.errors import ModelNotFoundError, ModelRefusedError, NoModelError
+from app.models.registry import Registry
+from app.serving.catalog.budget import MemoryBudget
+from app.serving.catalog.default_model import DefaultModel
+from app.serving.catalog.model_loader import LoadSlots, MappingLoader
+from app.serving.catalog.models import ChampionModel, LazyModel, PinnedVersion
+from app.serving.fleet.protocol import CatalogReading, HeldModel, ReplicaGroup
 from app.serving.loading.served_model import ServedModel
 from app.serving.protocols.wire import ModelSource
 from app.serving.requests.row_errors import shortened
+from app.serving.schemas import LoadRequest, ReplicaInfo
 
+log = logging.getLogger(names.SERVING_LOG)
 
-class DefaultModel:
-    """The model that answers requests without a model's name.
-
-    Args:
-        replica: The replica that serves.
-        follower: Checks before the first answer that the replica serves the fleet's version.
-    """
-
-    def __init__(self, replica: Replica, follower: AliasFollower) -> None:
-        self._replica = replica
-        self._follower = follower
-
-    @property
-    def name(self) -> str:
-        """Name of the registered model."""
-        return self._replica.model_name
-
-    @property
-    def served(self) -> ServedModel | None:
-        """The version that answers; None before the first load."""
-        return self._replica.served
-
-    async def require(self) -> ServedModel:
-        """See `ModelSource.require`."""
-        await self._follower.check_before_first_request()
-        return self._replica.require_served()
-
-
-class DefaultVersion:
-    """A version of the default model by its number: the one that serves."""
-
-    def __init__(self, model: DefaultModel, version: str) -> None:
-        self._model = model
-        self._version = version
-
-    async def require(self) -> ServedModel:
-        """See `ModelSource.require`."""
-        served = await self._model.require()
-        if str(served.version.version) != self._version:
-            raise ModelNotFoundError(
-                f"Version {shortened(self._version)} of {self._model.name!r} does not serve.",
-                allowed=f"version {served.version.version}",
-                next_step="Leave the version out of the path, or load the version: POST /model/load.",
-            )
-        return served
+VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
+"""The number of a version."""
 
 
 class Catalog:
-    """The models by name."""
+    """The models by name.
 
-    def __init__(self, default: DefaultModel) -> None:
+    Args:
+        default: The default model.
+        registry: Client of MLflow.
+        loader: Prepares versions.
+        group: All replicas.
+        listed: Names of the models beside the default model; empty for all models with the tag `manta.serve`.
+        memory_bytes: Bytes of all models beside the default model together.
+    """
+
+    def __init__(
+        self,
+        default: DefaultModel,
+        *,
+        registry: Registry,
+        loader: MappingLoader,
+        group: ReplicaGroup,
+        listed: Collection[str],
+        memory_bytes: int,
+    ) -> None:
         self.default = default
+        self.registry = registry
+        self.group = group
+        self.listed = listed
+        self.champions: dict[str, str | None] | None = None
+        """Number of the champion by the name of each model beside the default model; None until they were read."""
+        self.trouble = ""
+        """Why the models could not be read last time; empty if they were read."""
+        self.budget = MemoryBudget(memory_bytes, self._put_out)
+        self._slots = LoadSlots(loader, self.budget)
+        self._models: dict[str, ChampionModel] = {}
+        self._pinned: dict[tuple[str, str], PinnedVersion] = {}
 
     def source(self, name: str | None = None, version: str | None = None) -> ModelSource:
         """Return what answers for a model.
 
         Args:
             name: Name of the registered model; None for the default model.
-            version: Number of the version; None for the one that serves.
+            version: Number of the version; None for the champion.
 
         Raises:
             ModelNotFoundError: The service does not serve the model.
+            NoModelError: MLflow has not answered yet which models the service serves.
         """
-        if name not in (None, self.default.name):
+        if name is None or name == self.default.name:
+            model: DefaultModel | ChampionModel = self.default
+        else:
+            self.require_name(name)
+            model = self.model(name)
+        if version is None or (model.served is not None and str(model.served.version.version) == version):
+            return model
+        if not VERSION.fullmatch(version):
             raise ModelNotFoundError(
-                f"The service does not serve the model {shortened(str(name))!r}.",
-                allowed=self.default.name,
-                next_step="GET /model describes the model that is served.",
+                f"There is no version {shortened(version)!r} of {model.name!r}.", allowed="a positive number"
             )
-        return self.default if version is None else DefaultVersion(self.default, version)
+        key = (model.name, version)
+        if key not in self._pinned:
+            self._pinned[key] = PinnedVersion(
+                model.name,
+                version,
+                registry=self.registry,
+                slots=self._slots,
+                forget=partial(self._pinned.pop, key, None),
+            )
+        return self._pinned[key]
+
+    def require_name(self, name: str) -> None:
+        """Check that the service serves a model beside the default model.
+
+        Raises:
+            ModelNotFoundError: It does not.
+            NoModelError: MLflow has not answered yet which models the service serves.
+        """
+        if self.champions is None:
+            raise NoModelError(
+                f"Which models the service serves is not known yet. {self.trouble}".strip(),
+                next_step="Check that MLflow answers, and send the request again.",
+            )
+        if name not in self.champions:
+            raise ModelNotFoundError(
+                f"The service does not serve the model {shortened(name)!r}.",
+                allowed="the models of GET /models",
+                next_step="Serve it: `manta serve NAME`, or set its tag manta.serve to true in MLflow.",
+            )
+
+    def model(self, name: str) -> ChampionModel:
+        """Return a model beside the default model. It is not in memory before its first request or load."""
+        if name not in self._models:
+            self._models[name] = ChampionModel(
+                name,
+                registry=self.registry,
+                slots=self._slots,
+                group=self.group,
+                replica_name=self.default.replica.name,
+            )
+        return self._models[name]
+
+    def existing(self, name: str) -> ChampionModel | None:
+        """Return a model that this replica has been asked for."""
+        return self._models.get(name)
+
+    def served(self) -> Iterator[ServedModel]:
+        """Yield the champions beside the default model that are in memory."""
+        for model in self._models.values():
+            if model.served is not None:
+                yield model.served
+
+    def held_models(self) -> list[HeldModel]:
+        """Describe the models that this replica has been asked for, except for the default model."""
+        return [model.describe() for model in self._lazy_models()]
+
+    async def load(self, name: str, request: LoadRequest) -> tuple[ModelVersion, list[ReplicaInfo]]:
+        """Serve a version of a model on every replica and make it the champion; see `Fleet.load`.
+
+        Raises:
+            ModelRefusedError: The stack lists the models of the service, and this is none of them.
+            MantaError: See `Fleet.load`.
+        """
+        if self.listed and name not in self.listed:
+            raise self._listed_error(name)
+        return await self.model(name).fleet.load(request.model_copy(update={"name": name}))
+
+    def refuse_stop(self, name: str) -> None:
+        """Check that the service can stop to serve a model.
+
+        Raises:
+            ModelRefusedError: It is the default model, or the stack lists the models of the service.
+            ModelNotFoundError, NoModelError: See `require_name`.
+        """
+        if name == self.default.name:
+            raise ModelRefusedError(
+                f"{name!r} is the default model of the service, which always serves.",
+                next_step="To serve another default model, set modelName of the stack (MANTA_MODEL_NAME).",
+            )
+        self.require_name(name)
+        if self.listed:
+            raise self._listed_error(name)
+
+    async def on_model(self, model: str, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - as `method`
+        """Call a method of a fleet's member for a model; see `ChampionModel.call`."""
+        return await self.model(model).call(method, args)
+
+    async def on_catalog_read(self, reading: CatalogReading) -> list[HeldModel]:
+        """Take over what a replica read from MLflow, and drop the models that the service does not serve any more.
+
+        Returns:
+            See `held_models`.
+        """
+        self.trouble = reading.trouble
+        if not reading.trouble or self.champions is None:
+            self.champions = None if reading.champions is None else dict(reading.champions)
+        if self.champions is not None:
+            known = self.champions.keys() | {self.default.name}
+            for model in list(self._lazy_models()):
+                if model.name not in known and not model.is_busy:
+                    model.unload()
+                    self._models.pop(model.name, None)
+                    log.info("%r is not served any more", model.name)
+        return self.held_models()
+
+    async def stop(self) -> None:
+        """End the loads that this replica runs."""
+        for model in list(self._lazy_models()):
+            await model.stop()
+
+    def _lazy_models(self) -> Iterator[LazyModel]:
+        yield from self._models.values()
+        yield from self._pinned.values()
+
+    def _put_out(self) -> bool:
+        """Put out the model that was used least recently; False if every model is being loaded."""
+        candidates = [model for model in self._lazy_models() if model.served is not None and not model.is_busy]
+        if not candidates:
+            return False
+        model = min(candidates, key=lambda candidate: candidate.order)
+        log.info("%r is put out of memory", model.name)
+        model.unload()
+        return True
+
+    def _listed_error(self, name: str) -> ModelRefusedError:
+        return ModelRefusedError(
+            f"The stack lists the models of this service. {shortened(name)!r} cannot be switched on or off here.",
+            allowed=", ".join(self.listed),
+            next_step="Change the key `models` of the stack (MANTA_MODELS).",
+        )

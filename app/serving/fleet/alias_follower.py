@@ -102,7 +102,7 @@ class AliasFollower:
     async def poll(self) -> None:
         """Read the alias, tell the other replicas what it names, and move the fleet if the alias has moved."""
         self._postpone_poll()
-        await self._end_expired_loads()
+        await self.end_expired_loads()
         try:
             champion = await asyncio.to_thread(self._replica.registry.champion, self._replica.model_name)
         except RegistryUnavailableError as error:
@@ -110,16 +110,31 @@ class AliasFollower:
             await self._broadcast_alias(champion=None, trouble=str(error))
             return
         await self._broadcast_alias(champion=champion, trouble="")
-        if champion is None or str(champion.version) == self._replica.served_version:
-            return
+        if champion is not None and str(champion.version) != self._replica.served_version:
+            await self.follow(champion)
+
+    async def follow(self, champion: ModelVersion, *, is_for_holders: bool = False) -> None:
+        """Move the fleet to the champion, unless the champion was refused recently. A failure is logged."""
         if self._recent_refusal(str(champion.version)) is not None:
             return
         try:
-            await self._fleet.move(champion, promote=False)
+            await self._fleet.move(champion, promote=False, is_for_holders=is_for_holders)
         except LoadInProgressError:
-            log.info("version %s: another load is in progress", champion.version)
+            log.info("version %s of %r: another load is in progress", champion.version, champion.name)
         except MantaError as error:
-            log.warning("the fleet keeps its version: %s", error)
+            log.warning("the fleet keeps its version of %r: %s", champion.name, error)
+
+    async def load_now(self) -> None:
+        """Load the version that the fleet serves, on this replica only, or a copy of another replica.
+
+        Raises:
+            ModelNotFoundError, ModelRefusedError, RegistryUnavailableError: The version cannot be loaded, and no copy.
+        """
+        try:
+            await self._load_fleet_version()
+        except MantaError:
+            if not await self._serve_copy():
+                raise
 
     async def on_alias_seen(self, reading: AliasReading) -> None:
         """Handle what a replica learned when it read the alias.
@@ -197,7 +212,7 @@ class AliasFollower:
             return []
         return [report for report in reports if report.info.replica != self._replica.name and report.info.version]
 
-    async def _end_expired_loads(self) -> None:
+    async def end_expired_loads(self) -> None:
         """End claims of loads whose replica is dead or stops, so that what they have prepared is dropped."""
         if self._replica.holder in (None, self._replica.running_load):
             return

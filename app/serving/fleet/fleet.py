@@ -52,12 +52,13 @@ class Fleet:
         self._check_model_name(version)
         return version, await self.move(version, promote=True)
 
-    async def move(self, version: ModelVersion, *, promote: bool) -> list[ReplicaInfo]:
+    async def move(self, version: ModelVersion, *, promote: bool, is_for_holders: bool = False) -> list[ReplicaInfo]:
         """Serve a version on every replica, or change nothing. Cancelling the caller does not stop the load.
 
         Args:
             version: The version to serve.
             promote: See `Load`.
+            is_for_holders: See `LoadId`.
 
         Raises:
             AliasMovedError, LoadInProgressError, ModelNotFoundError, ModelRefusedError, RegistryUnavailableError,
@@ -65,7 +66,7 @@ class Fleet:
         """
         if self.replica.running_load is not None:
             raise in_progress(self.replica.running_load)
-        load = Load(version, replica=self.replica, group=self.group, promote=promote)
+        load = Load(version, replica=self.replica, group=self.group, promote=promote, is_for_holders=is_for_holders)
         self.replica.running_load = load.id
         task = asyncio.create_task(load.run())
         self._tasks.add(task)

@@ -57,10 +57,14 @@ class Load:
         group: All replicas.
         promote: Whether to move the alias `champion` to the version, after all replicas are ready and before they swap.
             If False, the alias names the version already.
+        is_for_holders: See `LoadId`.
     """
 
-    def __init__(self, version: ModelVersion, *, replica: Replica, group: ReplicaGroup, promote: bool) -> None:
-        self.id = LoadId(uuid=uuid.uuid4().hex, label=f"{version.name} version {version.version}")
+    def __init__(
+        self, version: ModelVersion, *, replica: Replica, group: ReplicaGroup, promote: bool, is_for_holders: bool
+    ) -> None:
+        label = f"{version.name} version {version.version}"
+        self.id = LoadId(uuid=uuid.uuid4().hex, label=label, is_for_holders=is_for_holders)
         self._version = version
         self._replica = replica
         self._group = group
@@ -164,7 +168,8 @@ class Load:
         while True:
             answers = await self._group.broadcast(FleetMember.commit, timeout_s, self.id, self._version, generation)
             infos = sorted((report.info for report in self._check(answers)), key=lambda info: info.replica)
-            swapped = [info for info in infos if info.version == str(self._version.version)]
+            accepted = {str(self._version.version), None} if self.id.is_for_holders else {str(self._version.version)}
+            swapped = [info for info in infos if info.version in accepted]
             running = max(len(infos), await self._group.count_running())
             if 0 < len(swapped) >= running:
                 return infos

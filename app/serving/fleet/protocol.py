@@ -8,9 +8,9 @@ ignores a swap with a lower generation than its own, so a slow load never undoes
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from mlflow.entities.model_registry import ModelVersion
 
@@ -29,6 +29,8 @@ class LoadId:
     uuid: str
     label: str
     """The model version that is being loaded, for messages."""
+    is_for_holders: bool = False
+    """Whether replicas that hold no version of the model stay without one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,38 @@ class AliasReading:
     """Why the alias could not be read; empty if it was read."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class CatalogReading:
+    """What a replica learned when it read which models the service serves."""
+
+    champions: Mapping[str, str | None] | None
+    """Number of the champion by the name of each model, None for a model without a champion, as it was read
+    last. None if they were never read."""
+    trouble: str
+    """Why the models could not be read; empty if they were read."""
+    answer_s: float
+    """Seconds that MLflow took for its answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldModel:
+    """A model as one replica holds it."""
+
+    name: str
+    version: str | None
+    """Number of the version that serves; None if the replica holds none at present."""
+    size_bytes: int
+    is_loading: bool
+    is_pinned: bool
+    """Whether the version was asked for by its number."""
+    last_used_s: float | None
+    """Seconds since 1970 of the last request; None without one."""
+    requests: int
+    """Requests since the replica started."""
+    refused: str | None
+    """The version that was refused since the last swap, and the reason."""
+
+
 class FleetMember(ABC):
     """The methods that replicas call on each other. Each is described where it is implemented."""
 
@@ -123,6 +157,18 @@ class FleetMember(ABC):
     @abstractmethod
     async def on_alias_seen(self, reading: AliasReading) -> None:
         """See `app.serving.fleet.alias_follower.AliasFollower.on_alias_seen`."""
+
+    @abstractmethod
+    async def on_model(self, model: str, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - as `method`
+        """Call one of the methods above for a model of the catalog; see `app.serving.catalog.catalog.Catalog`."""
+
+    @abstractmethod
+    async def on_catalog_read(self, reading: CatalogReading) -> list[HeldModel]:
+        """See `app.serving.catalog.catalog.Catalog.on_catalog_read`."""
+
+    @abstractmethod
+    async def held_models(self) -> list[HeldModel]:
+        """Return the models that this replica holds."""
 
 
 class Loader(Protocol):

@@ -14,6 +14,7 @@ from app import names
 from app.errors import MantaError, ModelRefusedError, NoModelError, PlatformError
 from app.models.registry import Registry
 from app.serving.fleet.protocol import Claim, Failure, Loader, LoadId, Refusal, Report
+from app.serving.loading.child import unexpected
 from app.serving.loading.served_model import FilesLocation, PackedModel, ServedModel
 from app.serving.schemas import ReplicaInfo
 
@@ -133,14 +134,13 @@ class Replica:
         call `app.serving.fleet.load` has decided which of several concurrent loads wins.
         `location` is where the replica that runs the load holds the files of the version.
 
-        Returns:
-            What this replica serves. Or why the version cannot serve here. Or the claim of the other load.
+        Returns: what this replica serves, or why the version cannot serve here, or the claim of the other load.
         """
         if self._holder != load:
             if self._preparing is not None or self._prepared is not None or self._replaced is not None:
                 return self._claim()
             self._holder = load
-        if self._prepared is not None:
+        if self._prepared is not None or (load.is_for_holders and self._served is None):
             return self.report
         task = self._preparing = asyncio.create_task(self._prepare(version, location))
         try:
@@ -158,21 +158,21 @@ class Replica:
         return self.report
 
     async def commit(self, load: LoadId, version: ModelVersion, generation: int) -> Report | Claim | Failure:
-        """Serve the prepared version. A replica that has prepared nothing for this load loads the version now.
+        """Serve the prepared version, and return as `prepare`. A replica that has prepared nothing loads it now.
 
         Args:
             load: The load that swaps.
             version: Its version.
             generation: Generation of the swap. A replica with a higher generation ignores the call.
-
-        Returns:
-            As `prepare`.
         """
         if self._holder not in (None, load):
             return self._claim()
         if generation < self.generation:
             return self.report
         self._holder = load
+        if load.is_for_holders and self._served is None:
+            self.generation = generation  # drops what this replica loads for a request meanwhile
+            return self.report
         if self._replaced is None:
             self._replaced = (self._served,)
         if self._prepared is not None:
@@ -215,6 +215,10 @@ class Replica:
                 self._preparing.cancel()
         if refusal is not None:
             self._record_refusal(refusal.version, refusal.reason)
+
+    def unload(self) -> None:
+        """Serve no version any more, and keep the generation."""
+        self._served = None
 
     async def share(self, replica: str) -> PackedModel | Failure | None:
         """Pack the version that this replica serves, for a replica that cannot get it from MLflow.
@@ -270,14 +274,10 @@ class Replica:
             raise
         except Exception as error:
             log.exception("version %s of %r failed", version.version, version.name)
-            raise ModelRefusedError(
-                f"{version.name} version {version.version} failed: {type(error).__name__}: {error}",
-                next_step="See this replica's log.",
-            ) from error
+            raise unexpected(error, label=f"{version.name} version {version.version}") from error
 
     def _record_refusal(self, version: str, reason: str) -> None:
-        is_repeated = self.refusal is not None and self.refusal.version == version
-        attempts = self.refusal.attempts + 1 if self.refusal is not None and is_repeated else 1
+        attempts = self.refusal.attempts + 1 if self.refusal and self.refusal.version == version else 1
         self.refusal = Refusal(version=version, reason=reason, refused_at_s=time.monotonic(), attempts=attempts)
         self._on_refusal(version)
         log.error("version %s of %r cannot serve: %s", version, self.model_name, reason)

@@ -78,6 +78,8 @@ class Outcome(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     digest: str = ""
+    memory_bytes: int = 0
+    """Memory that the model took in this process, at least 0. It counts only for models whose library predicts."""
     error: Literal["", "ModelNotFoundError", "ModelRefusedError", "RegistryUnavailableError"] = ""
     detail: str = ""
     allowed: str = ""
@@ -96,7 +98,7 @@ def run(folder: Path) -> None:
     memory_bytes = limits.usable_memory_bytes()
     limits.limit_memory(memory_bytes)
     try:
-        outcome = Outcome(digest=_try(folder, request) if request.is_prepared else _load(folder, request))
+        outcome = _try(folder, request) if request.is_prepared else _load(folder, request)
     except MantaError as error:
         outcome = _outcome(error)
     except MemoryError:
@@ -117,8 +119,8 @@ def unexpected(error: BaseException, *, label: str) -> ModelRefusedError:
     )
 
 
-def _load(folder: Path, request: LoadRequest) -> str:
-    """Prepare the files, and return their digest."""
+def _load(folder: Path, request: LoadRequest) -> Outcome:
+    """Prepare the files."""
     version = ModelVersion(
         name=request.name,
         version=request.version,
@@ -132,14 +134,16 @@ def _load(folder: Path, request: LoadRequest) -> str:
     download.mkdir()
     prepared.mkdir()
     version_files.download(download)
+    before_bytes = limits.resident_bytes()
     stored = artifact.read(download, label=request.label)
     signed_pickle.check_name(stored.storage, request.name, label=request.label)
     estimator = prove(stored, label=request.label)
+    memory_bytes = max(0, limits.resident_bytes() - before_bytes)
     flat = _flatten(stored, estimator, request.label)
     manifest = Manifest.describe(version, stored, estimator, flat=flat)
     files.write(prepared, manifest, flat, artifact.find_estimator(download, label=request.label))
     shutil.rmtree(download)
-    return files.digest(prepared)
+    return Outcome(digest=files.digest(prepared), memory_bytes=memory_bytes)
 
 
 def _flatten(stored: Artifact, estimator: Estimator, label: str) -> FlatModel | None:
@@ -155,14 +159,16 @@ def _flatten(stored: Artifact, estimator: Estimator, label: str) -> FlatModel | 
     return keep_if_exact(flat, estimator, stored.example_rows, label=label)
 
 
-def _try(folder: Path, request: LoadRequest) -> str:
-    """Let an estimator from prepared files predict its example, and return the digest of the files."""
+def _try(folder: Path, request: LoadRequest) -> Outcome:
+    """Let an estimator from prepared files predict its example."""
     prepared = folder / PREPARED
     manifest = files.read_manifest(prepared)
     signed_pickle.check_name(manifest.storage(), request.name, label=request.label)
+    before_bytes = limits.resident_bytes()
     model = artifact.load_estimator(prepared / files.ESTIMATOR, request.label, manifest.storage())
     prove(manifest.artifact(model), label=request.label)
-    return files.digest(prepared)
+    memory_bytes = max(0, limits.resident_bytes() - before_bytes)
+    return Outcome(digest=files.digest(prepared), memory_bytes=memory_bytes)
 
 
 def _outcome(error: MantaError) -> Outcome:

@@ -29,6 +29,16 @@ NO_LIMIT: Final = 2**60
 MIB: Final = 2**20
 
 
+def resident_bytes() -> int:
+    """Return the memory in bytes that this process has in use."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def total_memory_bytes() -> int:
+    """Return the memory in bytes of this container, or of the machine if the container has no limit."""
+    return min([int(psutil.virtual_memory().total), *(limit for limit, _ in _cgroup_figures())])
+
+
 def usable_memory_bytes() -> int:
     """Return the memory in bytes that a load may use now, at least 0."""
     machine = psutil.virtual_memory()

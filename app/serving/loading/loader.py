@@ -65,12 +65,15 @@ class ModelLoader:
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         self._processes = ForkServerProcess(self._folder)
 
-    async def prepare(self, version: ModelVersion, location: FilesLocation | None = None) -> ServedModel:
+    async def prepare(
+        self, version: ModelVersion, location: FilesLocation | None = None, *, is_mapped: bool = False
+    ) -> ServedModel:
         """Download, check and compile a version, unless another replica on this node has done it.
 
         Args:
             version: The version.
             location: Where another replica holds the version's files after the checks, perhaps on another node.
+            is_mapped: See `app.serving.loading.arrays.read_array`.
 
         Raises:
             ModelRefusedError: The version cannot serve here. The message says why.
@@ -79,13 +82,12 @@ class ModelLoader:
         """
         request = LoadRequest.for_version(version, mlflow_uri=self._mlflow_uri)
 
-        async def provide(folder: Path) -> str:
+        async def provide(folder: Path) -> Outcome:
             if location is not None and await asyncio.to_thread(_link, location, folder, request.label):
-                await self._try(folder, location.digest, request.label)
-                return location.digest
+                return await self._try(folder, location.digest, request.label)
             return await self._run_child(folder, request)
 
-        return await self._load(provide, version, label=request.label)
+        return await self._load(provide, version, label=request.label, is_mapped=is_mapped)
 
     async def keep(self, model: ServedModel) -> None:
         """Keep a copy of a version on this node, and delete the copy of any other version.
@@ -102,12 +104,11 @@ class ModelLoader:
     async def last_kept(self) -> ServedModel | None:
         """Prepare the copy on this node; None if there is no copy or if it cannot serve, which is logged."""
 
-        async def fetch(folder: Path) -> str:
+        async def fetch(folder: Path) -> Outcome:
             digest = await asyncio.to_thread(self._store.fetch, folder / child.PREPARED)
             if digest is None:
                 raise _NoCopyError
-            await self._try(folder, digest, label)
-            return digest
+            return await self._try(folder, digest, label)
 
         label = "the copy on this node"
         try:
@@ -134,20 +135,19 @@ class ModelLoader:
         content = await asyncio.to_thread(packing.pack, model.files.folder, label=label)
         return PackedModel(version=model.version, digest=model.files.digest, content=content)
 
-    async def unpack(self, packed: PackedModel) -> ServedModel:
+    async def unpack(self, packed: PackedModel, *, is_mapped: bool = False) -> ServedModel:
         """Prepare a version that another replica has packed.
 
         Raises:
             ModelRefusedError: The content differs from its digest, or the version cannot serve here.
         """
 
-        async def write(folder: Path) -> str:
+        async def write(folder: Path) -> Outcome:
             await asyncio.to_thread(packing.unpack, packed.content, folder / child.PREPARED)
-            await self._try(folder, packed.digest, label)
-            return packed.digest
+            return await self._try(folder, packed.digest, label)
 
         label = _label(packed.version)
-        return await self._load(write, packed.version, label=label)
+        return await self._load(write, packed.version, label=label, is_mapped=is_mapped)
 
     async def close(self) -> None:
         """End the processes of this loader, and delete the files of its models."""
@@ -156,7 +156,12 @@ class ModelLoader:
         os.close(self._lock)
 
     async def _load(
-        self, provide: Callable[[Path], Awaitable[str]], version: ModelVersion | None, *, label: str
+        self,
+        provide: Callable[[Path], Awaitable[Outcome]],
+        version: ModelVersion | None,
+        *,
+        label: str,
+        is_mapped: bool = False,
     ) -> ServedModel:
         """Read a model whose prepared files `provide` writes into the folder of the load.
 
@@ -164,13 +169,14 @@ class ModelLoader:
             provide: Writes the files, and returns the digest that they must have.
             version: The version; None if only the files say which one it is.
             label: Name of the version in error messages.
+            is_mapped: See `app.serving.loading.arrays.read_array`.
         """
         start_s = time.perf_counter()
         folder = Path(tempfile.mkdtemp(prefix="load-", dir=self._folder))
         try:
             async with asyncio.timeout(self.timeout_s):
-                digest = await provide(folder)
-                model = await asyncio.to_thread(_read, folder, digest, version, label, start_s)
+                outcome = await provide(folder)
+                model = await asyncio.to_thread(_read, folder, outcome, version, label, start_s, is_mapped=is_mapped)
         except TimeoutError as error:
             raise ModelRefusedError(
                 f"{label} was not ready after {self.timeout_s:g} s.",
@@ -187,16 +193,17 @@ class ModelLoader:
             log.warning("%s was not compared with recorded predictions: %s", _label(model.version), model.self_test)
         return model
 
-    async def _try(self, folder: Path, digest: str, label: str) -> None:
+    async def _try(self, folder: Path, digest: str, label: str) -> Outcome:
         """Let a child try an estimator before this replica reads it. Trees are only read as arrays."""
         manifest = await asyncio.to_thread(reader.read_manifest, folder / child.PREPARED, digest, label=label)
         if manifest.trees is None:
             version = manifest.model_version()
             request = LoadRequest.for_version(version, mlflow_uri=self._mlflow_uri, is_prepared=True)
-            await self._run_child(folder, request)
+            return Outcome(digest=digest, memory_bytes=(await self._run_child(folder, request)).memory_bytes)
+        return Outcome(digest=digest)
 
-    async def _run_child(self, folder: Path, request: LoadRequest) -> str:
-        """Run a child for a load, and return the digest of the prepared files."""
+    async def _run_child(self, folder: Path, request: LoadRequest) -> Outcome:
+        """Run a child for a load, and return its outcome, which is no error."""
         try:
             (folder / child.REQUEST).write_text(request.model_dump_json())
             status = await self._processes.run(folder)
@@ -213,23 +220,28 @@ class ModelLoader:
         finally:
             _log_output(folder, request.label)
         outcome.raise_error()
-        return outcome.digest
+        return outcome
 
 
-def _read(folder: Path, digest: str, version: ModelVersion | None, label: str, start_s: float) -> ServedModel:
+def _read(
+    folder: Path, outcome: Outcome, version: ModelVersion | None, label: str, start_s: float, *, is_mapped: bool
+) -> ServedModel:
     """Read the prepared files into this process, and move them out of the folder of the load."""
-    manifest, predictor = reader.read(folder / child.PREPARED, digest, label=label)
+    manifest, predictor = reader.read(folder / child.PREPARED, outcome.digest, label=label, is_mapped=is_mapped)
     stored_version = manifest.model_version()
     if version is not None and (version.name, str(version.version)) != (stored_version.name, stored_version.version):
         raise ModelRefusedError(f"The files are of {_label(stored_version)} instead of {label}.")
     kept = (folder / child.PREPARED).rename(folder.with_name(f"model-{folder.name}"))
+    files_bytes = sum(path.stat().st_size for path in kept.iterdir())
     return ServedModel(
         version=version or stored_version,
         predictor=predictor,
         example=manifest.example(),
         self_test=manifest.self_test,
         loaded_in_ms=round((time.perf_counter() - start_s) * 1000, 1),
-        files=PreparedFiles(folder=kept, digest=digest),
+        files=PreparedFiles(folder=kept, digest=outcome.digest),
+        # The files of trees are their arrays. Any other model takes more memory than its file, or less.
+        size_bytes=files_bytes if predictor.flat is not None else max(files_bytes, outcome.memory_bytes),
     )
 
 

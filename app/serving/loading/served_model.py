@@ -54,6 +54,8 @@ class ServedModel:
     """Duration of download, checks and compilation."""
     files: PreparedFiles | None
     """What another replica needs to serve the same version; None for a model that was not loaded from files."""
+    size_bytes: int = 0
+    """Memory of the model: that of its arrays, or what its library took when a child process loaded it."""
 
     @cached_property
     def row_schema(self) -> RowSchema:

@@ -42,7 +42,7 @@ def write(folder: Path, flat: FlatModel) -> None:
     np.save(folder / BASELINE, flat.baseline, allow_pickle=False)
 
 
-def read(folder: Path, sums: TreeSums, *, width: int, outputs: int) -> FlatModel:
+def read(folder: Path, sums: TreeSums, *, width: int, outputs: int, is_mapped: bool = False) -> FlatModel:
     """Read the arrays of a model.
 
     Args:
@@ -50,13 +50,15 @@ def read(folder: Path, sums: TreeSums, *, width: int, outputs: int) -> FlatModel
         sums: The description of the model.
         width: Number of columns.
         outputs: Number of sums of a row.
+        is_mapped: See `read_array`.
 
     Raises:
         ValueError: An array is damaged, does not fit the others, or has an index outside another array.
         OSError: A file cannot be read.
     """
     arrays = {
-        name: read_array(folder / f"{name}.npy", formats, dimensions) for name, (formats, dimensions) in ARRAYS.items()
+        name: read_array(folder / f"{name}.npy", formats, dimensions, is_mapped=is_mapped)
+        for name, (formats, dimensions) in ARRAYS.items()
     }
     baseline = read_array(folder / BASELINE, FLOATS, 1)
     trees = FlatTrees(**arrays)

@@ -32,6 +32,9 @@ predictions, so this limit is out of reach: the limits above apply first."""
 RETRY_AFTER_S: Final = 1
 """Value of the header `Retry-After` of an answer with 503 from an overloaded replica."""
 
+LOADING_RETRY_AFTER_S: Final = 5
+"""Value of the header `Retry-After` of an answer with 503 while a model is being loaded."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RequestLimits:

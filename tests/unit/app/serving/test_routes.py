@@ -36,7 +36,12 @@ def run_scenario(
         registry = FakeRegistry()
         member = FakeReplicaGroup().add(registry)
         app = routes.create_api(
-            member.fleet, member.follower, limits=RequestLimits(rows=10, body_bytes=1000), access=access
+            member.fleet,
+            member.follower,
+            member.catalog,
+            member.catalog_follower,
+            limits=RequestLimits(rows=10, body_bytes=1000),
+            access=access,
         )
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         headers = {"Authorization": "Bearer new"}
@@ -84,7 +89,12 @@ def test_a_client_that_disconnects_while_it_sends_the_body_causes_no_exception(a
 
     member = FakeReplicaGroup().add(FakeRegistry())
     app = routes.create_api(
-        member.fleet, member.follower, limits=RequestLimits(rows=10, body_bytes=1000), access=access
+        member.fleet,
+        member.follower,
+        member.catalog,
+        member.catalog_follower,
+        limits=RequestLimits(rows=10, body_bytes=1000),
+        access=access,
     )
     asyncio.run(app(scope, receive, send))
 
@@ -94,7 +104,12 @@ def test_a_client_that_disconnects_while_it_sends_the_body_causes_no_exception(a
 def test_the_route_of_predictions_is_the_first() -> None:
     member = FakeReplicaGroup().add(FakeRegistry())
     app = routes.create_api(
-        member.fleet, member.follower, limits=RequestLimits(rows=10, body_bytes=1000), access=ACCESS
+        member.fleet,
+        member.follower,
+        member.catalog,
+        member.catalog_follower,
+        limits=RequestLimits(rows=10, body_bytes=1000),
+        access=ACCESS,
     )
 
     assert getattr(app.routes[0], "path", "") == "/predict"

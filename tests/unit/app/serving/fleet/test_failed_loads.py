@@ -64,7 +64,7 @@ def test_an_unexpected_exception_is_a_refusal_with_its_name() -> None:
         group, _, members = await fleet_of(2)
         members[1].loader.error = KeyError("pickled_model")
 
-        with pytest.raises(ModelRefusedError, match=r"m version 2 failed: KeyError: 'pickled_model'"):
+        with pytest.raises(ModelRefusedError, match=r"m version 2 cannot be loaded: KeyError: 'pickled_model'"):
             await members[0].fleet.load(LoadRequest(version="2"))
 
         assert group.versions() == ["1"] * 2

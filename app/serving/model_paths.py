@@ -1,0 +1,170 @@
+"""The paths of the models by name: their list, the description of one, its predictions, loads and end.
+
+The default model has these paths too, under its name.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import Request
+from fastapi.params import Depends as Dependency
+
+from app.errors import PlatformError
+from app.serving import model_status, openapi, schemas
+from app.serving.access import AccessRules
+from app.serving.api import Api
+from app.serving.catalog.catalog import Catalog
+from app.serving.catalog.catalog_follower import CatalogFollower
+from app.serving.catalog.models import DESCRIBE
+from app.serving.fleet.fleet import Fleet
+from app.serving.fleet.load import ANSWER_TIMEOUT_S
+from app.serving.fleet.protocol import FleetMember, HeldModel
+from app.serving.model_status import Description
+from app.serving.requests import body
+from app.serving.requests.deadlines import Deadlines
+from app.serving.requests.limits import RequestLimits
+from app.serving.schemas import LoadResponse, ModelList, ModelStatus, ModelSummary, NamedLoadRequest
+
+MODELS: Final = "/models"
+MODEL: Final = "/models/{name}"
+
+LOAD_FORM: Final = '{"version": string} or {"alias": string}, or no body'
+"""The forms of a load request, for error messages."""
+
+
+def install(
+    api: Api,
+    fleet: Fleet,
+    catalog: Catalog,
+    follower: CatalogFollower,
+    *,
+    limits: RequestLimits,
+    access: AccessRules,
+    token_check: Sequence[Dependency],
+) -> None:
+    """Add the paths to an API.
+
+    Args:
+        api: The API.
+        fleet: Loads the default model.
+        catalog: The models by name.
+        follower: Loads the other models.
+        limits: What the replica accepts.
+        access: Whether a request is shown examples.
+        token_check: What checks the token of a request that changes something.
+    """
+    deadlines = Deadlines(limits.body_timeout_s)
+
+    @api.get(MODELS)
+    async def models() -> ModelList:
+        """List the models of the service: state, version, memory, last use and requests of each."""
+        return ModelList(
+            models=[_default_summary(catalog), *_summaries(catalog, await _held(catalog))],
+            memory_limit_bytes=catalog.budget.limit_bytes,
+            trouble=catalog.trouble or None,
+            timestamp=schemas.now(),
+        )
+
+    @api.get(MODEL, responses=openapi.MODEL_PROBLEMS)
+    async def model(request: Request, name: str) -> ModelStatus:
+        """Describe a model, and what each replica serves. A model that is not in memory has no columns here."""
+        if name == catalog.default.name:
+            served = catalog.default.served
+            description = model_status.describe(served) if served else model_status.NOT_LOADED
+            replicas = await fleet.report()
+        else:
+            catalog.require_name(name)
+            description = await _describe(catalog, name)
+            replicas = await catalog.model(name).fleet.report()
+        if not access.shows_examples_to(request.headers, name):
+            description = model_status.without_example(description)
+        return model_status.status(description, replicas, mlflow_uri=catalog.registry.uri)
+
+    @api.post(openapi.NAMED_LOAD, dependencies=token_check, responses=openapi.LOAD_PROBLEMS)
+    async def load(request: Request, name: str) -> LoadResponse:
+        """Serve a version of a model on every replica and make it the champion. If a replica refuses, nothing changes.
+
+        A model that the service did not serve gets the tag `manta.serve` in MLflow: the service serves it from now on.
+        """
+        content, _ = await body.read(request, max_bytes=limits.control_body_bytes, deadlines=deadlines)
+        message = body.parse(NamedLoadRequest, content, form=LOAD_FORM) if content else NamedLoadRequest()
+        load_request = message.with_name(name)
+        is_default = name == catalog.default.name
+        version, replicas = await (fleet.load(load_request) if is_default else follower.load(name, load_request))
+        return LoadResponse(
+            model_loaded=True,
+            model_info=model_status.model_info(version),
+            mlflow_uri=catalog.registry.uri,
+            timestamp=schemas.now(),
+            replicas=replicas,
+        )
+
+    @api.delete(MODEL, status_code=HTTPStatus.NO_CONTENT, dependencies=token_check, responses=openapi.WITHDRAW_PROBLEMS)
+    async def withdraw(name: str) -> None:
+        """Stop to serve a model: its tag `manta.serve` in MLflow is deleted, and its memory is free again."""
+        await follower.withdraw(name)
+
+
+async def _held(catalog: Catalog) -> list[HeldModel]:
+    """Return the models that every replica holds, or only those of this replica if not all replicas answer."""
+    try:
+        answers = await catalog.group.broadcast(FleetMember.held_models, ANSWER_TIMEOUT_S)
+    except PlatformError:
+        return catalog.held_models()
+    return [model for answer in answers for model in answer]
+
+
+async def _describe(catalog: Catalog, name: str) -> Description:
+    """Describe a model by a replica that holds it."""
+    model = catalog.model(name)
+    if model.served is not None:
+        return model_status.describe(model.served)
+    try:
+        answers = await catalog.group.broadcast(FleetMember.on_model, ANSWER_TIMEOUT_S, name, DESCRIBE, ())
+    except PlatformError:
+        return model_status.NOT_LOADED
+    return next((answer for answer in answers if answer is not None), model_status.NOT_LOADED)
+
+
+def _default_summary(catalog: Catalog) -> ModelSummary:
+    replica = catalog.default.replica
+    served = replica.served
+    return ModelSummary(
+        name=catalog.default.name,
+        is_default=True,
+        state="loaded" if served else "not loaded",
+        version=replica.served_version,
+        champion=replica.served_version,
+        size_bytes=served.size_bytes if served else 0,
+        replicas=1 if served else 0,
+        last_used=None,
+        requests=None,
+        refused=replica.info.refused,
+    )
+
+
+def _summaries(catalog: Catalog, held: Sequence[HeldModel]) -> Iterable[ModelSummary]:
+    """Yield the other models in the order of their names. Figures are sums over the replicas."""
+    by_name: dict[str, list[HeldModel]] = {}
+    for model in held:
+        by_name.setdefault(model.name, []).append(model)
+    for name, champion in sorted((catalog.champions or {}).items()):
+        entries = by_name.get(name, [])
+        holders = [entry for entry in entries if entry.version is not None]
+        champions = [entry for entry in holders if not entry.is_pinned]
+        used_s = max((entry.last_used_s for entry in entries if entry.last_used_s is not None), default=None)
+        state = "loaded" if holders else "loading" if any(entry.is_loading for entry in entries) else "not loaded"
+        yield ModelSummary(
+            name=name,
+            is_default=False,
+            state=state,
+            version=champions[0].version if champions else None,
+            champion=champion,
+            size_bytes=sum(entry.size_bytes for entry in entries),
+            replicas=len(champions),
+            last_used=None if used_s is None else datetime.fromtimestamp(used_s, UTC),
+            requests=sum(entry.requests for entry in entries),
+            refused=next((entry.refused for entry in entries if entry.refused), None),
+        )
