@@ -5,7 +5,6 @@ The default model has these paths too, under its name.
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Final
 
 from fastapi import Request
@@ -25,7 +24,7 @@ from app.serving.model_status import Description
 from app.serving.requests import body
 from app.serving.requests.deadlines import Deadlines
 from app.serving.requests.limits import RequestLimits
-from app.serving.schemas import LoadResponse, ModelList, ModelStatus, ModelSummary, NamedLoadRequest
+from app.serving.schemas import LoadResponse, ModelList, ModelStatus, ModelSummary, NamedLoadRequest, Withdrawal
 
 MODELS: Final = "/models"
 MODEL: Final = "/models/{name}"
@@ -101,10 +100,11 @@ def install(
             replicas=replicas,
         )
 
-    @api.delete(MODEL, status_code=HTTPStatus.NO_CONTENT, dependencies=token_check, responses=openapi.WITHDRAW_PROBLEMS)
-    async def withdraw(name: str) -> None:
+    @api.delete(MODEL, dependencies=token_check, responses=openapi.WITHDRAW_PROBLEMS)
+    async def withdraw(name: str) -> Withdrawal:
         """Stop to serve a model: its tag `manta.serve` in MLflow is deleted, and its memory is free again."""
         await follower.withdraw(name)
+        return Withdrawal(name=name, is_served=False)
 
 
 async def _held(catalog: Catalog) -> list[HeldModel]:

@@ -187,6 +187,13 @@ class ModelList(Message):
     timestamp: datetime
 
 
+class Withdrawal(Message):
+    """A model that the service does not serve any more."""
+
+    name: str
+    is_served: bool
+
+
 class PredictRequest(Message):
     """Rows by position: each row is a list of finite numbers, one for each column of the model."""
 

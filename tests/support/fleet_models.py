@@ -53,12 +53,18 @@ def fitted_forest(
     return RandomForestClassifier(n_estimators=trees, max_depth=4, random_state=seed).fit(rows, labels)
 
 
-def register(url: str, model: BaseEstimator, rows: pd.DataFrame = ROWS, labels: pd.Series = LABELS) -> str:
+def register(
+    url: str,
+    model: BaseEstimator,
+    rows: pd.DataFrame = ROWS,
+    labels: pd.Series = LABELS,
+    name: str = names.MODEL_NAME,
+) -> str:
     """Log a fitted model as training does, register it, and return the number of the version."""
     registry = Registry(Settings(mlflow_tracking_uri=url))
     with registry.run("fleet", tags={}):
         uri = artifact.log(model, example=rows.head(4), labels=labels.head(4))
-        return str(registry.register(names.MODEL_NAME, model_uri=uri, description="", tags={}).version)
+        return str(registry.register(name, model_uri=uri, description="", tags={}).version)
 
 
 def register_all(url: str) -> Versions:
@@ -83,11 +89,11 @@ def register_all(url: str) -> Versions:
     )
 
 
-def register_inconsistent(url: str) -> str:
+def register_inconsistent(url: str, name: str = names.MODEL_NAME) -> str:
     """Register a forest with the predictions of another forest."""
     model, other_probabilities = fitted_forest(3), fitted_forest(4).predict_proba(ROWS.head(4))
     with mock.patch.object(RandomForestClassifier, "predict_proba", return_value=other_probabilities):
-        return register(url, model)
+        return register(url, model, name=name)
 
 
 def register_in_subprocess(url: str) -> Versions:

@@ -25,6 +25,8 @@ SERVE_TOKENS = ("new-token", "old-token")
 WEBHOOK_SECRET = "webhook-secret"  # noqa: S105 - of a local server that runs only during the tests
 HOOKS_FOLDER_VARIABLE = "FLEET_TEST_FOLDER"
 """Environment variable: folder of the files with which a test pauses a replica or makes it refuse."""
+MODELS_MEMORY = 100_000
+"""Bytes of one replica for models beside the default model: room for about ten small forests."""
 START_TIMEOUT_S = 240.0
 
 
@@ -250,6 +252,7 @@ def create_cluster(folder: Path, ports: list[int]) -> Cluster:
         "MLFLOW_TRACKING_URI": mlflow_url,
         "MANTA_SERVE_TOKENS": ",".join(SERVE_TOKENS),
         "MANTA_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "MANTA_MODELS_MEMORY": str(MODELS_MEMORY),
         "MANTA_MODEL_CACHE": str(folder / "models"),
         HOOKS_FOLDER_VARIABLE: str(hooks),
     }

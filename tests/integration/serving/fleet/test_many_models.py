@@ -120,7 +120,7 @@ def test_a_named_version_answers_beside_the_champion(cluster: Cluster, models: M
     ]
 
     assert [answer["model_version"] for answer in answers] == ["1", "2"]
-    expected = [sum(rows, []) for rows in models.answers[name]]
+    expected = [[value for row in rows for value in row] for rows in models.answers[name]]
     assert [answer["outputs"][1]["data"] for answer in answers] == expected
     assert str(client_of(cluster).get_model_version_by_alias(name, names.CHAMPION).version) == "1"
 

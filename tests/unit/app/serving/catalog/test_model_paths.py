@@ -104,7 +104,7 @@ def test_a_load_and_the_end_of_a_model_need_the_token() -> None:
 
         assert [answer.status_code for answer in refused] == [401, 401]
         assert (loaded.status_code, loaded.json()["model_info"]["version"]) == (200, "4")
-        assert ended.status_code == 204
+        assert ended.json() == {"name": "b", "is_served": False}
         assert registry.champions == {"a": "4"}
 
     run(scenario, GUARDED)
