@@ -48,8 +48,8 @@ class PredictToken(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     token: Annotated[SecretStr, Field(min_length=1)]
-    models: tuple[str, ...] = ()
-    """Registered models that the token is accepted for. Empty: all models of the service."""
+    model: str = ""
+    """Registered model that the token is accepted for. Empty: all models of the service."""
 
 
 class Settings(BaseSettings):
@@ -113,11 +113,11 @@ class Settings(BaseSettings):
         alias="MANTA_PREDICT_NEEDS_TOKEN",
         description="Whether `/predict` requires one of the bearer tokens too.",
     )
-    predict_tokens: tuple[PredictToken, ...] = Field(
+    predict_tokens: Annotated[tuple[PredictToken, ...], NoDecode] = Field(
         default=(),
         alias="MANTA_PREDICT_TOKENS",
-        description="Further bearer tokens that only predictions accept, as JSON: "
-        '`[{"token": "...", "models": ["a"]}]`. Without `models`, a token is accepted for all models.',
+        description="Further bearer tokens that only predictions accept, separated by commas: `TOKEN` for all models, "
+        "`MODEL:TOKEN` for one model.",
     )
     show_examples: bool = Field(
         default=True,
@@ -181,6 +181,14 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("predict_tokens", mode="before")
+    @classmethod
+    def _split_predict_tokens(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        parts = [part.strip().rpartition(":") for part in value.split(",") if part.strip()]
+        return tuple({"model": model, "token": token} for model, _, token in parts)
 
     @model_validator(mode="after")
     def _token_is_set(self) -> Self:

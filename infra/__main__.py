@@ -238,6 +238,7 @@ def _ray_service_args(
         connections=stack.connections,
         app=stack.app,
         credentials=stack.credentials,
+        catalog=stack.catalog,
         identity=stack.identity,
         images=stack.images,
         image=image.reference,

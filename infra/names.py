@@ -47,6 +47,8 @@ RAY_SECRET_KEY: Final = "auth_token"  # noqa: S105
 """KubeRay prescribes this key: it reads the token from it in the Secret of `authOptions.secretName`."""
 SERVE_SECRET: Final = "serve-auth"  # noqa: S105
 SERVE_SECRET_KEY: Final = "tokens"  # noqa: S105
+PREDICT_TOKENS_KEY: Final = "predict-tokens"
+"""Key of `SERVE_SECRET` with the tokens for predictions."""
 WEBHOOK_SECRET_KEY: Final = "webhook"  # noqa: S105
 MODEL_SECRET: Final = "model-auth"  # noqa: S105
 MODEL_SECRET_KEY: Final = "key"  # noqa: S105

@@ -12,6 +12,7 @@ from app.cli.service.load import load
 from app.cli.service.models import models
 from app.cli.service.predict import predict
 from app.cli.service.rollback import rollback
+from app.cli.service.serve import serve
 from app.cli.service.status import status
 from app.cli.stack import dev, forward
 from app.cli.stack.doctor.command import doctor
@@ -43,6 +44,7 @@ cli.command(rich_help_panel="Training")(reproduce.reproduce)
 cli.command(rich_help_panel="Training")(register.register)
 cli.command(rich_help_panel="Serving")(load)
 cli.command(rich_help_panel="Serving")(predict)
+cli.command(rich_help_panel="Serving")(serve)
 cli.command(rich_help_panel="Serving")(status)
 cli.command(rich_help_panel="Serving")(models)
 cli.command(rich_help_panel="Serving")(rollback)

@@ -61,7 +61,7 @@ class AccessRules:
         if not self.predict_needs_token:
             return True
         scheme, token = get_authorization_scheme_param(headers.get("authorization"))
-        allowed = [other.token for other in self.predict_tokens if not other.models or model in other.models]
+        allowed = [other.token for other in self.predict_tokens if other.model in ("", model)]
         return scheme.lower() == "bearer" and _is_accepted(token, [*self.tokens, *allowed])
 
 

@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 
 from infra.config import checks, identity_checks, sharing_options
 from infra.config.access_options import AccessOptions
+from infra.config import catalog_checks, checks, identity_checks
+from infra.config.catalog_options import CatalogOptions
 from infra.config.connection_options import ConnectionOptions
 from infra.config.credential_options import CredentialOptions
 from infra.config.identity_options import IdentityOptions
@@ -61,6 +63,7 @@ class Settings(BaseModel):
     identity: IdentityOptions
     credentials: CredentialOptions
     sharing: SharingOptions
+    catalog: CatalogOptions
 
 
 def load() -> Settings:
@@ -113,6 +116,7 @@ def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambd
             ),
             *sharing_options.problems(settings.sharing, namespace=settings.cluster.namespace, charts=settings.charts),
             *identity_checks.problems(settings.identity, cluster=settings.cluster, storage=settings.storage),
+            *catalog_checks.problems(settings.catalog, size=settings.size, credentials=settings.credentials),
         ]
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)

@@ -28,6 +28,9 @@ def json_server(answers: Mapping[str, Answer]) -> Iterator[str]:
         def do_GET(self) -> None:
             self._answer({})
 
+        def do_DELETE(self) -> None:
+            self._answer({})
+
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["Content-Length"] or 0))
             self._answer(json.loads(content) if content else {})

@@ -47,7 +47,7 @@ def load(
     typer.echo(f"{model['name']} version {model['version']} serves on {len(response['replicas'])} replica(s).")
 
 
-def load_with_retries(endpoints: Endpoints, selection: dict[str, str]) -> JsonObject:
+def load_with_retries(endpoints: Endpoints, selection: dict[str, str], *, path: str = LOAD_PATH) -> JsonObject:
     """Send a load, and repeat it while another load is in progress.
 
     After a training, the service loads the new champion by itself, maybe at the same time.
@@ -59,9 +59,9 @@ def load_with_retries(endpoints: Endpoints, selection: dict[str, str]) -> JsonOb
     """
     for attempt in range(RETRIES):
         try:
-            return call(endpoints, "POST", LOAD_PATH, body=selection)
+            return call(endpoints, "POST", path, body=selection)
         except LoadInProgressError as error:
             if not attempt:
                 typer.echo(f"{error.detail} Waiting for it ...", err=True)
             time.sleep(RETRY_PAUSE_S)
-    return call(endpoints, "POST", LOAD_PATH, body=selection)
+    return call(endpoints, "POST", path, body=selection)

@@ -65,4 +65,17 @@ def _service_status(endpoints: Endpoints) -> JsonObject:
     except (ApiError, PlatformError) as error:
         return {"url": endpoints.api_url, "is_up": False, "detail": str(error)}
     detail = f"version {response['model_info']['version']}" if response["model_loaded"] else "no model loaded"
-    return {"url": endpoints.api_url, "is_up": True, "detail": detail}
+    return {"url": endpoints.api_url, "is_up": True, "detail": detail + _further_models(endpoints)}
+
+
+def _further_models(endpoints: Endpoints) -> str:
+    """Say how many models the service serves beside its default model; empty if none."""
+    try:
+        models = call(endpoints, "GET", "/models")["models"][1:]
+    except (ApiError, PlatformError):  # a service of an older release has no list
+        return ""
+    if not models:
+        return ""
+    loaded = sum(model["state"] == "loaded" for model in models)
+    refused = sum(model["refused"] is not None for model in models)
+    return f"; {len(models)} further models, {loaded} loaded" + (f", {refused} refused" if refused else "")

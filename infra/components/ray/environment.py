@@ -9,8 +9,11 @@ from pulumi_kubernetes import core
 
 from infra import names
 from infra.components.ray import haproxy_errors
+from infra.components.ray.serve_config import replicas_per_worker
+from infra.config import quantities
+from infra.config.catalog_options import DEFAULT_SHARE, CatalogOptions
 from infra.config.credential_options import CredentialOptions
-from infra.config.options import AppOptions
+from infra.config.options import AppOptions, SizeOptions
 from infra.credentials import from_secret
 
 MAX_PROXY_THREADS: Final = 4
@@ -20,8 +23,9 @@ MAX_PROXY_THREADS: Final = 4
 def environment(
     app: AppOptions,
     credentials: CredentialOptions,
+    catalog: CatalogOptions,
     *,
-    cpus: int,
+    size: SizeOptions,
     tracking_uri: pulumi.Input[str],
     mlflow_secret: pulumi.Input[str],
     proxy: Mapping[str, str],
@@ -31,7 +35,8 @@ def environment(
     Args:
         app: The registered model, the default data set, whether example rows are shown, and whether models are signed.
         credentials: Whether predictions need a token, and whether MLflow calls a webhook.
-        cpus: CPUs of a worker.
+        catalog: The models beside the default model, and the tokens for predictions.
+        size: CPUs and memory of a worker.
         tracking_uri: Address of MLflow inside the cluster.
         mlflow_secret: Secret with the MLflow user of the pods.
         proxy: Environment variables of a proxy.
@@ -41,6 +46,8 @@ def environment(
         "MANTA_MODEL_NAME": app.model_name,
         "MANTA_DATASET": app.dataset,
         "MANTA_SHOW_EXAMPLES": str(app.show_examples).lower(),
+        "MANTA_MODELS": ",".join(catalog.models),
+        "MANTA_MODELS_MEMORY": str(_models_memory_bytes(catalog, size)),
         "MANTA_PREDICT_NEEDS_TOKEN": str(credentials.predict_needs_token).lower(),
         "HOME": "/tmp",  # noqa: S108  (the only folder that the image's user may write to)
         "RAY_AUTH_MODE": "token",
@@ -49,7 +56,7 @@ def environment(
         # which needs a quarter of a response's time to read the line.
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         # More threads than CPUs only take turns.
-        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(MAX_PROXY_THREADS, cpus)),
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(MAX_PROXY_THREADS, size.cpus)),
         # HAProxy sends one line per request to this address, where nothing listens: one of a million is enough.
         "RAY_SERVE_HAPROXY_LOG_TARGET": "127.0.0.1:514 sample 1:1000000",
         # uvloop accepts one connection per iteration, so 256 new connections wait for seconds. asyncio accepts all.
@@ -70,6 +77,8 @@ def environment(
     }
     if credentials.webhook_secret.get_secret_value():
         secret_keys["MANTA_WEBHOOK_SECRET"] = (names.SERVE_SECRET, names.WEBHOOK_SECRET_KEY)
+    if catalog.predict_tokens.get_secret_value():
+        secret_keys["MANTA_PREDICT_TOKENS"] = (names.SERVE_SECRET, names.PREDICT_TOKENS_KEY)
     if app.allow_pickle:
         secret_keys["MANTA_MODEL_KEY"] = (names.MODEL_SECRET, names.MODEL_SECRET_KEY)
     return [
@@ -79,3 +88,10 @@ def environment(
             for name, (secret, key) in sorted(secret_keys.items(), key=itemgetter(0))
         ),
     ]
+
+
+def _models_memory_bytes(catalog: CatalogOptions, size: SizeOptions) -> int:
+    """Bytes of one replica for models beside the default model."""
+    if catalog.models_memory:
+        return int(quantities.value(catalog.models_memory))
+    return int(quantities.value(size.memory) / replicas_per_worker(size) / DEFAULT_SHARE)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pulumi
 
 from infra import labels, names
+from infra.config.catalog_options import CatalogOptions
 from infra.config.credential_options import CredentialOptions
 from infra.config.options import NO_SECRET, AppOptions
 from infra.credentials import SecretReference, kubernetes_secret, secret_value
@@ -40,6 +41,7 @@ def register(
     namespace: pulumi.Input[str],
     app: AppOptions,
     credentials: CredentialOptions,
+    catalog: CatalogOptions,
     opts: pulumi.ResourceOptions,
 ) -> RaySecrets:
     """Register the Secrets.
@@ -49,6 +51,7 @@ def register(
         namespace: Namespace of the Secrets.
         app: Tokens of the configuration, and whether models are signed.
         credentials: Further credentials of the service.
+        catalog: Tokens for predictions.
         opts: Options of the Pulumi resources.
     """
     ray_token = secret_value(f"{name}-ray-token", app.ray_token, opts)
@@ -59,6 +62,8 @@ def register(
     }
     if webhook := credentials.webhook_secret.get_secret_value():
         serve[names.WEBHOOK_SECRET_KEY] = webhook
+    if tokens := catalog.predict_tokens.get_secret_value():
+        serve[names.PREDICT_TOKENS_KEY] = tokens
     others: dict[str, Mapping[str, pulumi.Input[str]]] = {names.SERVE_SECRET: serve}
     if app.allow_pickle:
         others[names.MODEL_SECRET] = {names.MODEL_SECRET_KEY: secret_value(f"{name}-model-key", NO_SECRET, opts)}

@@ -27,6 +27,7 @@ from infra.components.ray.environment import environment
 from infra.components.ray.ray_secrets import RaySecrets
 from infra.components.ray.spec_args import RayServiceSpecArgs
 from infra.components.redis import Redis
+from infra.config.catalog_options import CatalogOptions
 from infra.config.connection_options import ConnectionOptions
 from infra.config.credential_options import CredentialOptions
 from infra.config.identity_options import IdentityOptions
@@ -66,6 +67,7 @@ class RayServiceArgs:
     connections: ConnectionOptions
     app: AppOptions
     credentials: CredentialOptions
+    catalog: CatalogOptions
     identity: IdentityOptions
     images: ImageOptions
     image: pulumi.Input[str]
@@ -99,7 +101,7 @@ class RayService(pulumi.ComponentResource):
     def __init__(self, name: str, args: RayServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:RayService", name, None, opts)
         child_opts = pulumi.ResourceOptions(parent=self)
-        secrets = ray_secrets.register(name, args.namespace, args.app, args.credentials, child_opts)
+        secrets = ray_secrets.register(name, args.namespace, args.app, args.credentials, args.catalog, child_opts)
         self.ray_token, self.serve_token, self.ray_secret = secrets.ray_token, secrets.serve_token, secrets.ray.name
         accounts = [
             core.v1.ServiceAccount(
@@ -198,7 +200,8 @@ def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
         environment=environment(
             args.app,
             args.credentials,
-            cpus=args.size.cpus,
+            args.catalog,
+            size=args.size,
             tracking_uri=args.mlflow.tracking_uri,
             mlflow_secret=args.mlflow.client.name,
             proxy=args.proxy.environment(),

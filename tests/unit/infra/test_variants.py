@@ -44,6 +44,15 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "oci charts": ("dev", OCI_CHARTS),
     "other names": ("dev", {**OTHER_NAMES}),
     "removed crds": ("dev", {"removeCrds": True}),
+    "listed models": (
+        "prod",
+        {
+            "models": ["churn", "fraud"],
+            "modelsMemory": "512Mi",
+            "predictNeedsToken": True,
+            "predictTokens": "churn:supplied-churn-token,supplied-predict-token",
+        },
+    ),
     "retraining": ("prod", {"trainSchedule": "@daily", "trainOptions": "--trees 200"}),
     "a shared operator": (
         "prod",

@@ -21,7 +21,7 @@ LIMITED = AccessRules(
     predict_needs_token=True,
     show_examples=True,
     webhook_secret=None,
-    predict_tokens=[PredictToken(token=SecretStr("any")), PredictToken(token=SecretStr("only-a"), models=("a",))],
+    predict_tokens=[PredictToken(token=SecretStr("any")), PredictToken(token=SecretStr("only-a"), model="a")],
 )
 
 Scenario = Callable[[httpx.AsyncClient, FakeRegistry, Member], Awaitable[None]]
