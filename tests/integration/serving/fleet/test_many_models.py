@@ -14,7 +14,7 @@ from tests.support.fleet_models import REQUEST_ROWS
 from tests.support.json_object import JsonObject
 from tests.support.many_models import BROKEN, LARGE, ManyModels
 from tests.support.ray_cluster import MODELS_MEMORY, SERVE_TOKENS, Cluster
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_for, wait_until
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
 
@@ -49,7 +49,14 @@ def summaries(cluster: Cluster) -> dict[str, JsonObject]:
 
 
 def predict(cluster: Cluster, name: str) -> httpx.Response:
-    return httpx.post(f"{cluster.api_url}/models/{name}/predict", json={"features": REQUEST_ROWS}, timeout=60)
+    """Ask for predictions, as a client that repeats a request if the model is being loaded."""
+    url, message = f"{cluster.api_url}/models/{name}/predict", {"features": REQUEST_ROWS}
+
+    def answer() -> httpx.Response | None:
+        response = httpx.post(url, json=message, timeout=60)
+        return None if "retry-after" in response.headers else response
+
+    return wait_for(f"an answer of {name}", answer, timeout_s=90, interval_s=0.2)
 
 
 def probabilities(cluster: Cluster, name: str) -> list[list[float]]:

@@ -9,18 +9,14 @@ from tests.support.json_object import JsonObject
 from tests.support.json_server import Answer, json_server
 
 LOADED = {"model_info": {"name": "churn", "version": "7"}, "replicas": [{}, {}]}
-MODEL = {
-    "is_default": False,
-    "state": "loaded",
-    "version": "7",
-    "champion": "7",
-    "size_bytes": 3 * 2**20,
-    "replicas": 2,
-}
-MODEL |= {"last_used": "2026-01-31T12:30:00Z", "requests": 41, "refused": None}
+MODEL: JsonObject = {"is_default": False, "state": "loaded", "version": "7", "champion": "7", "size_bytes": 3 * 2**20}
+MODEL |= {"replicas": 2, "last_used": "2026-01-31T12:30:00Z", "requests": 41, "refused": None}
 DEFAULT = MODEL | {"name": "main", "is_default": True, "last_used": None, "requests": None}
-MODELS = {"models": [DEFAULT, MODEL | {"name": "churn"}, MODEL | {"name": "late", "state": "not loaded"}]}
-MODELS |= {"memory_limit_bytes": 2**30, "trouble": None}
+MODELS: JsonObject = {
+    "models": [DEFAULT, MODEL | {"name": "churn"}, MODEL | {"name": "late", "state": "not loaded"}],
+    "memory_limit_bytes": 2**30,
+    "trouble": None,
+}
 
 
 def run(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Answer], *arguments: str) -> str:

@@ -148,7 +148,9 @@ def test_a_fixed_number_of_workers_has_no_autoscaler(program: Program) -> None:
     assert "autoscalerOptions" not in spec
 
 
-def test_cpus_changes_only_the_cpus_of_the_workers_and_the_number_of_replicas(program: Program) -> None:
+def test_cpus_changes_only_the_cpus_of_the_workers_and_the_number_of_replicas_with_their_memory(
+    program: Program,
+) -> None:
     default, changed = service(program, "prod").inputs, service(program, "prod", cpus=8).inputs
 
     container = changed["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
@@ -162,6 +164,11 @@ def test_cpus_changes_only_the_cpus_of_the_workers_and_the_number_of_replicas(pr
     ):
         assert doubled in changed["spec"]["serveConfigV2"]
         changed["spec"]["serveConfigV2"] = changed["spec"]["serveConfigV2"].replace(doubled, number)
+    memory = {"name": "MANTA_MODELS_MEMORY", "value": str(2**30)}
+    assert memory in container["env"]
+    for other in (*containers(changed["spec"]["rayClusterConfig"]), *containers(default["spec"]["rayClusterConfig"])):
+        [variable] = [variable for variable in other["env"] if variable["name"] == memory["name"]]
+        other["env"].remove(variable)
     assert changed == default
 
 
