@@ -196,12 +196,13 @@ class Cluster:
         return {"Authorization": f"Bearer {RAY_TOKEN}"}
 
 
-def create_cluster(folder: Path, ports: list[int]) -> Cluster:
+def create_cluster(folder: Path, ports: list[int], *, models_memory: int = MODELS_MEMORY) -> Cluster:
     """Describe a cluster that is not started yet.
 
     Args:
         folder: Folder of the cluster's state. Its path must be short, because Ray puts sockets into it.
         ports: Nine free ports.
+        models_memory: Bytes of one replica for models beside the default model.
     """
     mlflow_port, dashboard, agent, client, gcs, serve_port, metrics, proxy_metrics, proxy_stats = ports
     hooks = folder / "hooks"
@@ -252,7 +253,7 @@ def create_cluster(folder: Path, ports: list[int]) -> Cluster:
         "MLFLOW_TRACKING_URI": mlflow_url,
         "MANTA_SERVE_TOKENS": ",".join(SERVE_TOKENS),
         "MANTA_WEBHOOK_SECRET": WEBHOOK_SECRET,
-        "MANTA_MODELS_MEMORY": str(MODELS_MEMORY),
+        "MANTA_MODELS_MEMORY": str(models_memory),
         "MANTA_MODEL_CACHE": str(folder / "models"),
         HOOKS_FOLDER_VARIABLE: str(hooks),
     }
