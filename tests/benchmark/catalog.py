@@ -214,8 +214,8 @@ def _page(figures: JsonObject) -> str:
     protocol_rows = [[name, value] for name, value in figures["protocols"].items()]
     setting = (
         f"{figures['models']:,} registered forests of {TREES} trees, and one replica with room for {figures['room']} "
-        f"({figures['limit_bytes'] / MIB:.1f} MiB). One model is asked {RATE:g} times a second. {CLIENTS} clients ask for "
-        "the other models in random order."
+        f"({figures['limit_bytes'] / MIB:.1f} MiB). One model is asked {RATE:g} times a second. {CLIENTS} clients ask "
+        "for the other models in random order."
     )
     answers = (
         f"- {visits['answers_per_second']:g} answers of other models a second, of which "

@@ -1,8 +1,6 @@
-"""The models beside the default model: their first request, their memory, their champions, and what is refused."""
+"""The models beside the default model: their first request, their champions, and what is refused."""
 
 import asyncio
-import gc
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -11,52 +9,12 @@ from app.errors import (
     ModelNotFoundError,
     ModelRefusedError,
     NoModelError,
-    OverloadedError,
 )
 from app.serving.catalog import models
 from app.serving.schemas import LoadRequest
+from tests.support.catalog import CHAMPIONS, run, version_of, versions
 from tests.support.fake_fleet import FakeReplicaGroup, Member, until
 from tests.support.fake_models import MODEL, MODEL_BYTES, FakeRegistry
-
-CHAMPIONS: dict[str, str | None] = {"a": "1", "b": "1", "c": "1", "none": None}
-
-
-def run(
-    scenario: Callable[[FakeReplicaGroup, FakeRegistry, list[Member]], Awaitable[None]],
-    *,
-    replicas: int = 1,
-    room: int = 10,
-    listed: tuple[str, ...] = (),
-) -> None:
-    """Run a scenario with a fleet that serves the default model and knows the models of `CHAMPIONS`.
-
-    Args:
-        scenario: The scenario.
-        replicas: Number of replicas.
-        room: Models that fit the memory of a replica.
-        listed: The models that the stack lists.
-    """
-
-    async def start() -> None:
-        group, registry = FakeReplicaGroup(memory_bytes=room * MODEL_BYTES, listed=listed), FakeRegistry()
-        members = [group.add(registry) for _ in range(replicas)]
-        await members[0].fleet.load(LoadRequest(version="1"))
-        registry.champions = dict(CHAMPIONS)
-        await members[0].catalog_follower.poll()
-        await scenario(group, registry, members)
-
-    asyncio.run(start())
-
-
-async def version_of(member: Member, name: str, version: str | None = None) -> str:
-    served = await member.catalog.source(name, version).require()
-    assert served.version.name == name
-    return str(served.version.version)
-
-
-def versions(members: list[Member], name: str) -> list[str | None]:
-    """The version of a model that each replica holds."""
-    return [next((one.version for one in member.catalog.held_models() if one.name == name), None) for member in members]
 
 
 def test_many_first_requests_load_a_model_once() -> None:
@@ -89,49 +47,6 @@ def test_a_first_request_gets_503_if_the_load_takes_too_long_and_the_load_goes_o
         member.loader.gate.set()
         await until(lambda: versions(members, "a") == ["1"])
         assert member.loader.prepared.count("1") == 2
-
-    run(scenario)
-
-
-def test_the_model_that_was_used_least_recently_is_put_out_and_the_default_model_never() -> None:
-    async def scenario(_: FakeReplicaGroup, __: FakeRegistry, members: list[Member]) -> None:
-        [member] = members
-        for name in ("a", "b", "a", "c"):
-            await version_of(member, name)
-
-        assert [versions(members, name) for name in "abc"] == [["1"], [None], ["1"]]
-        assert member.catalog.budget.held_bytes == 2 * MODEL_BYTES
-        assert member.replica.served_version == "1"
-
-    run(scenario, room=2)
-
-
-def test_the_memory_of_a_model_that_was_put_out_counts_until_its_requests_have_ended() -> None:
-    async def scenario(_: FakeReplicaGroup, __: FakeRegistry, members: list[Member]) -> None:
-        [member] = members
-        in_use = await member.catalog.source("a").require()
-
-        with pytest.raises(OverloadedError, match="other models of this replica are in use"):
-            await version_of(member, "b")
-
-        del in_use
-        gc.collect()
-        assert await version_of(member, "b") == "1"
-        assert member.catalog.budget.held_bytes == MODEL_BYTES
-
-    run(scenario, room=1)
-
-
-def test_a_model_larger_than_the_memory_is_refused_with_both_figures_and_puts_out_nothing() -> None:
-    async def scenario(_: FakeReplicaGroup, __: FakeRegistry, members: list[Member]) -> None:
-        [member] = members
-        await version_of(member, "a")
-        member.loader.sizes["b"] = 3 * 2**20
-
-        with pytest.raises(ModelRefusedError, match=r"b version 1 needs 3\.0 MiB of memory, but .* has 0\.0 MiB"):
-            await version_of(member, "b")
-
-        assert versions(members, "a") == ["1"]
 
     run(scenario)
 
@@ -257,18 +172,6 @@ def test_a_version_by_number_answers_without_touching_the_champion() -> None:
         assert member.loader.prepared.count("5") == 1
 
     run(scenario)
-
-
-def test_versions_by_number_are_put_out_like_models() -> None:
-    async def scenario(_: FakeReplicaGroup, __: FakeRegistry, members: list[Member]) -> None:
-        [member] = members
-        for number in ("5", "6", "7"):
-            await version_of(member, "a", number)
-
-        assert member.catalog.budget.held_bytes == 2 * MODEL_BYTES
-        assert sorted(str(one.version) for one in member.catalog.held_models() if one.is_pinned) == ["6", "7"]
-
-    run(scenario, room=2)
 
 
 @pytest.mark.parametrize("version", ["0", "-1", "x", "1.0", "9" * 20, "../1"])
