@@ -12,9 +12,8 @@ import pulumi.runtime
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from infra.config import checks, identity_checks, sharing_options
+from infra.config import catalog_checks, checks, identity_checks, sharing_options
 from infra.config.access_options import AccessOptions
-from infra.config import catalog_checks, checks, identity_checks
 from infra.config.catalog_options import CatalogOptions
 from infra.config.connection_options import ConnectionOptions
 from infra.config.credential_options import CredentialOptions
