@@ -65,7 +65,7 @@ LOAD_PROBLEMS: Final = _problems(
 )
 
 
-MODEL_PROBLEMS: Final = _problems(errors.ModelNotFoundError, errors.NoModelError)
+MODEL_PROBLEMS: Final = _problems(errors.ModelNotFoundError, errors.ModelLoadingError)
 
 NAMED_PREDICT_PROBLEMS: Final = _problems(
     *BODY_PROBLEMS,
@@ -84,7 +84,7 @@ WITHDRAW_PROBLEMS: Final = _problems(
     errors.ModelNotFoundError,
     errors.ModelRefusedError,
     errors.RegistryUnavailableError,
-    errors.NoModelError,
+    errors.ModelLoadingError,
 )
 
 WEBHOOK_PROBLEMS: Final = _problems(

@@ -67,7 +67,7 @@ def create_api(
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await follower.start()
-        catalog_follower.start()
+        await catalog_follower.start()
         yield
         await catalog_follower.stop()
         await follower.stop()

@@ -14,7 +14,7 @@ from typing import Any, Final
 from mlflow.entities.model_registry import ModelVersion
 
 from app import names
-from app.errors import ModelNotFoundError, ModelRefusedError, NoModelError
+from app.errors import ModelLoadingError, ModelNotFoundError, ModelRefusedError
 from app.models.registry import Registry
 from app.serving.catalog.budget import MemoryBudget
 from app.serving.catalog.default_model import DefaultModel
@@ -76,7 +76,7 @@ class Catalog:
 
         Raises:
             ModelNotFoundError: The service does not serve the model.
-            NoModelError: MLflow has not answered yet which models the service serves.
+            ModelLoadingError: MLflow has not answered yet which models the service serves.
         """
         if name is None or name == self.default.name:
             model: DefaultModel | ChampionModel = self.default
@@ -105,12 +105,12 @@ class Catalog:
 
         Raises:
             ModelNotFoundError: It does not.
-            NoModelError: MLflow has not answered yet which models the service serves.
+            ModelLoadingError: MLflow has not answered yet which models the service serves.
         """
         if self.champions is None:
-            raise NoModelError(
+            raise ModelLoadingError(
                 f"Which models the service serves is not known yet. {self.trouble}".strip(),
-                next_step="Check that MLflow answers, and send the request again.",
+                next_step="Send the request again after the time in the header Retry-After. Check that MLflow answers.",
             )
         if name not in self.champions:
             raise ModelNotFoundError(
@@ -161,7 +161,7 @@ class Catalog:
 
         Raises:
             ModelRefusedError: It is the default model, or the stack lists the models of the service.
-            ModelNotFoundError, NoModelError: See `require_name`.
+            ModelNotFoundError, ModelLoadingError: See `require_name`.
         """
         if name == self.default.name:
             raise ModelRefusedError(

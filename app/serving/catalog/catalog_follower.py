@@ -25,6 +25,9 @@ log = logging.getLogger(names.SERVING_LOG)
 POLL_INTERVAL_S: Final = (2.0, 3.5)
 """Range of the pause between two reads, as for the default model."""
 
+FIRST_READ_TIMEOUT_S: Final = 10.0
+"""How long a replica that starts waits for the first read."""
+
 PAUSE_FACTOR: Final = 10.0
 """The pause is at least this many times as long as MLflow took for its answer, which it does for many models."""
 
@@ -43,8 +46,12 @@ class CatalogFollower:
         self._polling: asyncio.Task[None] | None = None
         self._moves: set[asyncio.Task[None]] = set()
 
-    def start(self) -> None:
-        """Start reading. The first read is at once."""
+    async def start(self) -> None:
+        """Read the models once, for at most `FIRST_READ_TIMEOUT_S`, and then again and again."""
+        try:
+            await asyncio.wait_for(self.poll(), FIRST_READ_TIMEOUT_S)
+        except Exception:  # a replica without these models still serves the default model
+            log.exception("the first read of the models of the service failed")
         self._polling = asyncio.create_task(self._poll_forever())
 
     async def stop(self) -> None:
@@ -98,12 +105,16 @@ class CatalogFollower:
         self._next_poll_s = time.monotonic() + pause_s
 
     async def _broadcast(self, reading: CatalogReading) -> list[HeldModel]:
-        """Tell every replica what was read, and return the models that they hold."""
+        """Tell every replica what was read, and return the models that they hold.
+
+        A replica that starts is not among those that Serve knows.
+        """
+        own = await self.on_catalog_read(reading)
         try:
             answers = await self._catalog.group.broadcast(FleetMember.on_catalog_read, ANSWER_TIMEOUT_S, reading)
         except PlatformError as error:
             log.warning("%s", error)
-            return await self.on_catalog_read(reading)
+            return own
         return [model for answer in answers for model in answer]
 
     def _move_to_champions(self, champions: dict[str, str | None], held: Collection[HeldModel]) -> None:

@@ -211,7 +211,7 @@ def test_before_mlflow_has_answered_a_model_by_name_gets_503() -> None:
     async def scenario(group: FakeReplicaGroup, registry: FakeRegistry, _: list[Member]) -> None:
         new = group.add(registry)
 
-        with pytest.raises(NoModelError, match="not known yet"):
+        with pytest.raises(ModelLoadingError, match="not known yet"):
             new.catalog.source("a")
 
     run(scenario)
