@@ -7,7 +7,7 @@ import httpx
 
 from app.cli.json_object import JsonObject
 from app.cli.stack import pending_cluster
-from app.cli.stack.doctor import dependencies
+from app.cli.stack.doctor import dependencies, served_models
 from app.cli.stack.doctor.checks import CheckResult, Status, pass_or_fail
 from app.cli.stack.outputs import StackOutputs
 from app.cli.stack.programs import Kubectl, ProgramError
@@ -43,6 +43,7 @@ def run_checks(outputs: StackOutputs) -> Iterator[CheckResult]:
     yield _check_address("Ray", outputs.ray_dashboard_url)
     yield _check_address("MLflow", outputs.mlflow_url)
     yield _check_address("Serve", outputs.serve_url)
+    yield from served_models.run_checks(outputs.serve_url)
 
 
 def _check_pods(part: str, namespace: str, pods: list[JsonObject]) -> CheckResult:
