@@ -130,6 +130,8 @@ def test_a_named_version_answers_beside_the_champion(cluster: Cluster, models: M
     expected = [[value for row in rows for value in row] for rows in models.answers[name]]
     assert [answer["outputs"][1]["data"] for answer in answers] == expected
     assert str(client_of(cluster).get_model_version_by_alias(name, names.CHAMPION).version) == "1"
+    missing = httpx.post(f"{cluster.api_url}/v2/models/{name}/versions/99/infer", json={"inputs": [tensor]}, timeout=60)
+    assert (missing.status_code, list(missing.json())) == (404, ["error"])
 
 
 def test_a_model_that_loses_its_tag_is_not_served_any_more(cluster: Cluster, models: ManyModels) -> None:
