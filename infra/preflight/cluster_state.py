@@ -77,9 +77,9 @@ ClusterReader: TypeAlias = Callable[[Reader, Wanted], ClusterState]
 def _read(options: Sequence[str], wanted: Wanted) -> ClusterState:
     errors: list[str] = []
 
-    def get(*arguments: str) -> Any:  # noqa: ANN401 - any JSON
+    def get(*arguments: str) -> str | None:
         try:
-            return json.loads(_kubectl(*options, "get", *arguments) or '{"items": []}')
+            return _kubectl(*options, "get", "--ignore-not-found", *arguments)
         except ClusterReadError as error:
             errors.append(str(error))
             return None
@@ -87,20 +87,21 @@ def _read(options: Sequence[str], wanted: Wanted) -> ClusterState:
     version = get("--raw", "/version")
     if version is None:
         return ClusterState(errors=errors)  # each further request would wait for the same answer
-    objects = get("namespace", *wanted.namespaces, "--ignore-not-found", "-o", "json")
+    namespaces = get("namespace", *wanted.namespaces, "-o", "json")
     operators = get("deployments.apps", "--all-namespaces", "-l", OPERATOR_SELECTOR, "-o", "json")
-    crds = get("customresourcedefinitions", *CRD_NAMES, "--ignore-not-found", "-o", "json")
-    existing = {
-        namespace: get("secret", *secrets, "-n", namespace, "--ignore-not-found", "-o", "json")
-        for namespace, secrets in wanted.secrets.items()
-        if secrets
-    }
+    crds = get("customresourcedefinitions", *CRD_NAMES, "-o", "json")
+    # Names only: the check needs no content of a Secret.
+    secrets = {name: get("secret", *names, "-n", name, "-o", "name") for name, names in wanted.secrets.items() if names}
     return ClusterState(
-        version=version["gitVersion"],
-        namespaces=_by_name(objects),
+        version=json.loads(version)["gitVersion"],
+        namespaces=None if namespaces is None else _by_name(namespaces),
         operators=None if operators is None else _items(operators),
-        crds=_by_name(crds),
-        secrets={name: [_name(item) for item in _items(items)] for name, items in existing.items() if items},
+        crds=None if crds is None else _by_name(crds),
+        secrets={
+            name: [line.removeprefix("secret/") for line in lines.split()]
+            for name, lines in secrets.items()
+            if lines is not None
+        },
         errors=errors,
     )
 
@@ -118,14 +119,11 @@ def _kubectl(*arguments: str) -> str:
         raise ClusterReadError(f"kubectl did not answer in {2 * TIMEOUT_S} s") from error
 
 
-def _items(document: KubernetesObject) -> list[KubernetesObject]:
-    """Objects of a list. kubectl prints one object by itself."""
+def _items(text: str) -> list[KubernetesObject]:
+    """Objects that kubectl printed: a list, one object by itself, or nothing."""
+    document = json.loads(text) if text else {"items": []}
     return list(document["items"]) if "items" in document else [document]
 
 
-def _by_name(document: KubernetesObject | None) -> dict[str, KubernetesObject] | None:
-    return None if document is None else {_name(item): item for item in _items(document)}
-
-
-def _name(item: KubernetesObject) -> str:
-    return str(item["metadata"]["name"])
+def _by_name(text: str) -> dict[str, KubernetesObject]:
+    return {str(item["metadata"]["name"]): item for item in _items(text)}

@@ -13,12 +13,16 @@ CHANGES: dict[str, object] = {
 }
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_every_registered_kind_of_object_may_be_edited(program: Program, stack: str) -> None:
-    record = program.deploy(stack, **CHANGES)
+GATEWAY: dict[str, object] = {"access": "gateway", "host": "manta.example.com", "gateway": "infra/public"}
+
+
+@pytest.mark.parametrize(("stack", "access"), [("dev", {}), ("prod", {}), ("dev", GATEWAY)])
+def test_every_registered_kind_of_object_may_be_edited(program: Program, stack: str, access: dict[str, object]) -> None:
+    changes = CHANGES | access
+    record = program.deploy(stack, **changes)
     editable = {
         (right.resource, right.namespace)
-        for right in rights.required_rights(text_of(stack, CHANGES))
+        for right in rights.required_rights(text_of(stack, changes))
         if set(rights.EDIT) <= set(right.verbs)
     }
 

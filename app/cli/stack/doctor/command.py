@@ -1,6 +1,7 @@
 """`manta doctor`: checks the machine, the cluster and the stack."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated
 
@@ -47,7 +48,10 @@ def check_rights(stack: str) -> list[CheckResult]:
         configuration = read_configuration(stack)
     except StackError as error:
         return [CheckResult("stack", Status.WRONG, error.detail, error.next_step)]
-    return list(rights_checks.run_checks(configuration, Kubectl(configuration["context"])))
+    context = configuration.get("context", "")
+    with suppress(StackError):  # a stack that is up knows the cluster of `clusterStack` too
+        context = context or read_outputs(stack).context
+    return list(rights_checks.run_checks(configuration, Kubectl(context)))
 
 
 def run_checks(stack: str) -> list[CheckResult]:

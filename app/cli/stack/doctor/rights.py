@@ -45,6 +45,8 @@ WORKLOADS: Final = {
     "rayjobs.ray.io": (*READ, "delete"),
 }
 """Further rights in the namespace of the workloads."""
+ROUTES: Final = {"ingress": "ingresses.networking.k8s.io", "gateway": "httproutes.gateway.networking.k8s.io"}
+"""Objects that lead to the services, by `access`."""
 ROLES: Final = {"roles.rbac.authorization.k8s.io": GRANT, "rolebindings.rbac.authorization.k8s.io": EDIT}
 """Rights to install the operator, whose role covers the namespace of the workloads."""
 
@@ -75,8 +77,8 @@ def required_rights(configuration: Mapping[str, str]) -> list[Right]:
     kinds = BOTH | WORKLOADS
     if configuration["networkPolicies"] == "true":
         kinds |= {"networkpolicies.networking.k8s.io": EDIT}
-    if configuration["access"] == "ingress":
-        kinds |= {"ingresses.networking.k8s.io": EDIT}
+    if route := ROUTES.get(configuration["access"]):
+        kinds |= {route: EDIT}
     if configuration["trainSchedule"]:
         kinds |= {"cronjobs.batch": EDIT}
     rights = _rights(kinds | (ROLES if is_installed else {}), workloads)

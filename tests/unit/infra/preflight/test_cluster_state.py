@@ -10,11 +10,11 @@ from infra.preflight.cluster_state import Reader, Wanted
 KUBECTL = """#!/bin/sh
 echo "$*" >> {log}
 case "$*" in
-    *"get --raw /version"*) echo '{{"gitVersion": "v1.34.4"}}' ;;
-    *"get namespace"*) echo '{{"kind": "Namespace", "metadata": {{"name": "manta"}}}}' ;;
-    *"get deployments.apps"*) echo 'Error from server (Forbidden): no rights' >&2; exit 1 ;;
-    *"get customresourcedefinitions"*) ;;
-    *"get secret"*) echo '{{"items": [{{"metadata": {{"name": "login"}}}}]}}' ;;
+    *"--raw /version"*) echo '{{"gitVersion": "v1.34.4"}}' ;;
+    *" namespace "*) echo '{{"kind": "Namespace", "metadata": {{"name": "manta"}}}}' ;;
+    *" deployments.apps "*) echo 'Error from server (Forbidden): no rights' >&2; exit 1 ;;
+    *" customresourcedefinitions "*) ;;
+    *" secret "*) echo secret/login ;;
 esac
 """
 WANTED = Wanted(namespaces=["manta", "manta-operator"], secrets={"manta": ["login", "other"], "manta-operator": []})
