@@ -15,6 +15,7 @@ from app.cli.service.rollback import rollback
 from app.cli.service.serve import serve
 from app.cli.service.status import status
 from app.cli.stack import dev, forward
+from app.cli.stack.backup.command import backup, restore
 from app.cli.stack.doctor.command import doctor
 from app.command import run_command
 
@@ -51,6 +52,8 @@ cli.command(rich_help_panel="Serving")(rollback)
 cli.command(rich_help_panel="Pulumi stack")(forward.forward)
 cli.command(rich_help_panel="Pulumi stack")(doctor)
 cli.command(rich_help_panel="Pulumi stack")(dev.dev)
+cli.command(rich_help_panel="Pulumi stack")(backup)
+cli.command(rich_help_panel="Pulumi stack")(restore)
 
 
 def main() -> None:
