@@ -8,8 +8,9 @@ import pulumi
 
 from infra import labels, names
 from infra.config.sharing_options import SharingOptions
-from infra.preflight import versions
+from infra.preflight import named_objects, versions
 from infra.preflight.cluster_state import ClusterState, KubernetesObject
+from infra.preflight.named_objects import NamedObject
 
 MIN_KUBERNETES: Final = (1, 27)
 """The first version with `unhealthyPodEvictionPolicy` of budgets and `timeZone` of CronJobs, which the stack uses."""
@@ -29,6 +30,8 @@ class Expectations:
     sharing: SharingOptions
     secrets: Mapping[str, Sequence[str]]
     """Names of the existing Secrets that the configuration names, by namespace."""
+    objects: Sequence[NamedObject] = ()
+    """Further objects that the configuration names."""
 
     @property
     def operator_namespace(self) -> str:
@@ -83,6 +86,7 @@ def check_crds(specs: Mapping[str, Mapping[str, Any]], state: ClusterState, *, v
 
 def _problems(state: ClusterState, expected: Expectations) -> Iterator[str]:
     yield from _version(state)
+    yield from named_objects.problems(expected.objects, state)
     if state.operators is not None:
         yield from _operators(state.operators, expected)
     if state.namespaces is not None:

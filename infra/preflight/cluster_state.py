@@ -36,6 +36,8 @@ class ClusterState:
     secrets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Names of the existing Secrets among those that were asked for, by namespace. A namespace that could not be read
     is absent."""
+    objects: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Names of the existing objects among those asked for, by kind. A kind that could not be read is absent."""
     errors: Sequence[str] = ()
     """Why objects could not be read."""
 
@@ -48,6 +50,8 @@ class Wanted:
     """Names of the stack's namespaces."""
     secrets: Mapping[str, Sequence[str]]
     """Names of Secrets, by namespace."""
+    objects: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Names of objects of the whole cluster, by kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +96,7 @@ def _read(options: Sequence[str], wanted: Wanted) -> ClusterState:
     crds = get("customresourcedefinitions", *CRD_NAMES, "-o", "json")
     # Names only: the check needs no content of a Secret.
     secrets = {name: get("secret", *names, "-n", name, "-o", "name") for name, names in wanted.secrets.items() if names}
+    objects = {kind: get(kind, *names, "-o", "name") for kind, names in wanted.objects.items()}
     return ClusterState(
         version=json.loads(version)["gitVersion"],
         namespaces=None if namespaces is None else _by_name(namespaces),
@@ -100,6 +105,11 @@ def _read(options: Sequence[str], wanted: Wanted) -> ClusterState:
         secrets={
             name: [line.removeprefix("secret/") for line in lines.split()]
             for name, lines in secrets.items()
+            if lines is not None
+        },
+        objects={
+            kind: [line.partition("/")[2] for line in lines.split()]
+            for kind, lines in objects.items()
             if lines is not None
         },
         errors=errors,

@@ -1,7 +1,7 @@
 """Checks the cluster of a stack: what its configuration expects, against what the cluster has."""
 
 from infra.config.settings import Settings
-from infra.preflight import checks
+from infra.preflight import checks, named_objects
 from infra.preflight.checks import Expectations
 from infra.preflight.cluster_state import ClusterReader, ClusterState, Reader, Wanted
 
@@ -14,9 +14,17 @@ def run(stack: Settings, read_cluster: ClusterReader) -> ClusterState:
     """
     if stack.cluster.cluster_stack:
         return ClusterState()
-    expected = Expectations(namespace=stack.cluster.namespace, sharing=stack.sharing, secrets=_named_secrets(stack))
+    expected = Expectations(
+        namespace=stack.cluster.namespace,
+        sharing=stack.sharing,
+        secrets=_named_secrets(stack),
+        objects=named_objects.named_objects(stack),
+    )
     reader = Reader(context=stack.cluster.context, kubeconfig=stack.cluster.kubeconfig.get_secret_value())
-    state = read_cluster(reader, Wanted(namespaces=expected.namespaces, secrets=expected.secrets))
+    wanted = Wanted(
+        namespaces=expected.namespaces, secrets=expected.secrets, objects=named_objects.by_kind(expected.objects)
+    )
+    state = read_cluster(reader, wanted)
     checks.check(state, expected)
     return state
 
