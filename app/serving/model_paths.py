@@ -3,6 +3,7 @@
 The default model has these paths too, under its name.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -10,7 +11,8 @@ from typing import Final
 from fastapi import Request
 from fastapi.params import Depends as Dependency
 
-from app.errors import PlatformError
+from app import names
+from app.errors import ModelNotFoundError, PlatformError
 from app.serving import model_status, openapi, schemas
 from app.serving.access import AccessRules
 from app.serving.api import Api
@@ -24,6 +26,7 @@ from app.serving.model_status import Description
 from app.serving.requests import body
 from app.serving.requests.deadlines import Deadlines
 from app.serving.requests.limits import RequestLimits
+from app.serving.requests.row_errors import shortened
 from app.serving.schemas import LoadResponse, ModelList, ModelStatus, ModelSummary, NamedLoadRequest, Withdrawal
 
 MODELS: Final = "/models"
@@ -89,7 +92,7 @@ def install(
         """
         content, _ = await body.read(request, max_bytes=limits.control_body_bytes, deadlines=deadlines)
         message = body.parse(NamedLoadRequest, content, form=LOAD_FORM) if content else NamedLoadRequest()
-        load_request = message.with_name(name)
+        load_request = message.with_name(_checked_name(name))
         is_default = name == catalog.default.name
         version, replicas = await (fleet.load(load_request) if is_default else follower.load(name, load_request))
         return LoadResponse(
@@ -105,6 +108,21 @@ def install(
         """Stop to serve a model: its tag `manta.serve` in MLflow is deleted, and its memory is free again."""
         await follower.withdraw(name)
         return Withdrawal(name=name, is_served=False)
+
+
+def _checked_name(name: str) -> str:
+    """Return a name that MLflow can look up.
+
+    Raises:
+        ModelNotFoundError: No registered model can have the name.
+    """
+    if re.fullmatch(names.MODEL_NAME_PATTERN, name) is None:
+        raise ModelNotFoundError(
+            f"{shortened(name)!r} is no name of a registered model.",
+            allowed="names without / : and quotes",
+            next_step="See MLflow's page for all registered models.",
+        )
+    return name
 
 
 async def _held(catalog: Catalog) -> list[HeldModel]:

@@ -105,11 +105,16 @@ BODY_STATUSES: Final = (
 
 NOT_FOUND: Final = _answers((404, "The service does not serve the model", INFERENCE_ERROR))
 
-MODEL_PROBLEMS: Final = NOT_FOUND | _answers((503, "No version serves", INFERENCE_ERROR))
+MODEL_PROBLEMS: Final = NOT_FOUND | _answers(
+    (401, "The token is missing or not accepted", INFERENCE_ERROR),
+    (409, "The model was refused", INFERENCE_ERROR),
+    (503, "No version serves, or the replica is overloaded", INFERENCE_ERROR),
+)
 
 INFERENCE_ANSWERS: Final = (
     _answers((200, "The outputs", INFERENCE_RESPONSE), *((*answer, INFERENCE_ERROR) for answer in BODY_STATUSES))
-    | NOT_FOUND
+    | MODEL_PROBLEMS
+    | _answers((502, "MLflow does not answer, so that the model cannot be loaded", INFERENCE_ERROR))
 )
 
 INVOCATION_ANSWERS: Final = _answers(

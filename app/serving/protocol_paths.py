@@ -5,11 +5,12 @@ from importlib.metadata import version as installed_version
 from typing import Any, Final
 
 import mlflow.version
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from app.errors import MantaError
 from app.serving import protocol_openapi
+from app.serving.access import AccessRules
 from app.serving.api import Api
 from app.serving.catalog.catalog import Catalog
 from app.serving.protocols import mlflow_scoring, open_inference
@@ -21,13 +22,18 @@ SERVER: Final = {"name": "manta", "extensions": ["binary_tensor_data"]}
 READY: Final = "ready"
 
 
-def install(api: Api, catalog: Catalog) -> None:
-    """Add the paths to an API."""
-    _add_open_inference(api, catalog)
+def install(api: Api, catalog: Catalog, access: AccessRules) -> None:
+    """Add the paths to an API.
+
+    A description of a model may load the model, so that it needs the token that predictions need.
+    """
+    _add_open_inference(api, catalog, access)
     _add_mlflow(api, catalog)
 
 
-def _add_open_inference(api: Api, catalog: Catalog) -> None:
+def _add_open_inference(api: Api, catalog: Catalog, access: AccessRules) -> None:
+    security = access.prediction_security
+
     @api.get(ROOT)
     async def server_metadata() -> dict[str, Any]:
         """Return name, version and extensions of the server in the Open Inference Protocol."""
@@ -44,26 +50,36 @@ def _add_open_inference(api: Api, catalog: Catalog) -> None:
         is_ready = catalog.default.served is not None
         return JSONResponse({READY: is_ready}, HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE)
 
-    @api.get(f"{ROOT}/models/{{name}}", responses=protocol_openapi.MODEL_PROBLEMS)
-    async def model_metadata(name: str) -> dict[str, Any]:
+    @api.get(f"{ROOT}/models/{{name}}", responses=protocol_openapi.MODEL_PROBLEMS, dependencies=security)
+    async def model_metadata(request: Request, name: str) -> dict[str, Any]:
         """Return inputs and outputs of a model."""
+        access.check_prediction(request.headers, name)
         served = await catalog.source(name).require()
         return open_inference.metadata(served, [str(served.version.version)])
 
-    @api.get(f"{ROOT}/models/{{name}}/versions/{{version}}", responses=protocol_openapi.MODEL_PROBLEMS)
-    async def version_metadata(name: str, version: str) -> dict[str, Any]:
+    @api.get(
+        f"{ROOT}/models/{{name}}/versions/{{version}}", responses=protocol_openapi.MODEL_PROBLEMS, dependencies=security
+    )
+    async def version_metadata(request: Request, name: str, version: str) -> dict[str, Any]:
         """Return inputs and outputs of a version of a model."""
+        access.check_prediction(request.headers, name)
         served = await catalog.source(name, version).require()
         return open_inference.metadata(served, [version])
 
-    @api.get(f"{ROOT}/models/{{name}}/ready", responses=protocol_openapi.MODEL_PROBLEMS)
-    async def model_ready(name: str) -> Response:
+    @api.get(f"{ROOT}/models/{{name}}/ready", responses=protocol_openapi.MODEL_PROBLEMS, dependencies=security)
+    async def model_ready(request: Request, name: str) -> Response:
         """Return whether a model answers."""
+        access.check_prediction(request.headers, name)
         return await _readiness(catalog, name, None)
 
-    @api.get(f"{ROOT}/models/{{name}}/versions/{{version}}/ready", responses=protocol_openapi.MODEL_PROBLEMS)
-    async def version_ready(name: str, version: str) -> Response:
+    @api.get(
+        f"{ROOT}/models/{{name}}/versions/{{version}}/ready",
+        responses=protocol_openapi.MODEL_PROBLEMS,
+        dependencies=security,
+    )
+    async def version_ready(request: Request, name: str, version: str) -> Response:
         """Return whether a version of a model answers."""
+        access.check_prediction(request.headers, name)
         return await _readiness(catalog, name, version)
 
 

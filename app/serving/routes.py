@@ -92,7 +92,7 @@ def create_api(
     if access.webhook_secret is not None:
         _add_webhook(api, follower, limits=limits, secret=access.webhook_secret)
     model_paths.install(api, fleet, catalog, catalog_follower, limits=limits, access=access, token_check=token_check)
-    protocol_paths.install(api, catalog)
+    protocol_paths.install(api, catalog, access)
     # Serve's metrics search the routes of each request in order, so the most frequent one comes first.
     api.router.routes.sort(key=lambda route: getattr(route, "path", "") != prediction_paths.PREDICT)
     return api

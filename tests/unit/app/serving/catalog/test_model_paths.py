@@ -129,6 +129,7 @@ def test_a_load_of_the_default_model_by_its_name_is_a_load_of_the_service() -> N
         ("DELETE", f"/models/{MODEL}", None, 409),
         ("POST", "/models/a%2Fb/predict", ROW, 404),
         ("POST", "/models/%2e%2e/predict", ROW, 404),
+        ("POST", "/models/a' OR name != '/load", None, 404),
         ("POST", "/models/a/load", {"version": "x"}, 422),
         ("POST", "/models/a/load", {"name": "b"}, 422),
         ("POST", "/models/a/load", {"version": "1", "alias": "champion"}, 422),
@@ -175,8 +176,10 @@ def test_a_token_for_predictions_is_accepted_for_its_models_only(token: str, sta
         paths = ["/predict", "/models/a/predict", "/models/b/predict"]
 
         answers = [await client.post(path, json=ROW, headers=headers) for path in paths]
+        metadata = [await client.get(f"/v2/models/{name}/ready", headers=headers) for name in (MODEL, "a", "b")]
         load = await client.post("/models/a/load", json={"version": "1"}, headers=headers)
 
         assert [*(answer.status_code for answer in answers), load.status_code] == statuses
+        assert [answer.status_code for answer in metadata] == statuses[:3]
 
     run(scenario, LIMITED)
