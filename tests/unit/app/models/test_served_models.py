@@ -1,0 +1,50 @@
+"""Reading the models of the service and their champions from MLflow."""
+
+import pytest
+
+from app.errors import RegistryUnavailableError
+from app.models.registry import Registry
+from app.settings import Settings
+from tests.support.json_object import JsonObject
+from tests.support.json_server import Answer, json_server
+
+SEARCH = "GET /api/2.0/mlflow/registered-models/search"
+GET = "GET /api/2.0/mlflow/registered-models/get"
+
+
+def read(answers: dict[str, Answer], *listed: str) -> dict[str, str | None]:
+    with json_server(answers) as url:
+        return Registry(Settings(mlflow_tracking_uri=url)).served_models(listed)
+
+
+def model(name: str, **aliases: str) -> JsonObject:
+    entries = [{"alias": alias, "version": version} for alias, version in aliases.items()]
+    return {"name": name, "tags": [], "creation_timestamp": 0} | ({"aliases": entries} if entries else {})
+
+
+def test_all_pages_of_the_tagged_models_are_read() -> None:
+    pages: list[JsonObject] = [
+        {"registered_models": [model("a", champion="3", shadow="4"), model("b")], "next_page_token": "next"},
+        {"registered_models": [model("c", shadow="1")]},
+    ]
+
+    assert read({SEARCH: lambda _: pages.pop(0)}) == {"a": "3", "b": None, "c": None}
+    assert read({SEARCH: lambda _: {}}) == {}
+
+
+def test_listed_models_are_read_by_name_and_one_that_does_not_exist_has_no_champion() -> None:
+    missing = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such model"}
+    answers: list[JsonObject | tuple[int, JsonObject]] = [
+        {"registered_model": model("a", champion="3")},
+        (404, missing),
+    ]
+
+    assert read({GET: lambda _: answers.pop(0)}, "a", "b") == {"a": "3", "b": None}
+
+
+@pytest.mark.parametrize("listed", [(), ("a",)])
+def test_an_error_of_mlflow_is_an_unavailable_registry(listed: tuple[str, ...]) -> None:
+    error: tuple[int, JsonObject] = (403, {"error_code": "PERMISSION_DENIED", "message": "not allowed"})
+
+    with pytest.raises(RegistryUnavailableError, match="not allowed"):
+        read({SEARCH: lambda _: error, GET: lambda _: error}, *listed)
