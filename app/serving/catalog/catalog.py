@@ -142,8 +142,8 @@ class Catalog:
                 yield model.served
 
     def held_models(self) -> list[HeldModel]:
-        """Describe the models that this replica has been asked for, except for the default model."""
-        return [model.describe() for model in self._lazy_models()]
+        """Describe the models that this replica holds, loads or was asked for, except for the default model."""
+        return [model.describe() for model in self._lazy_models() if model.served or model.is_busy or model.requests]
 
     async def load(self, name: str, request: LoadRequest) -> tuple[ModelVersion, list[ReplicaInfo]]:
         """Serve a version of a model on every replica and make it the champion; see `Fleet.load`.
