@@ -71,6 +71,7 @@ bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; half an hour
 	$(BIN)/python -m tests.benchmark.serving
 	$(BIN)/python -m tests.benchmark.swap
 	$(BIN)/python -m tests.benchmark.submission
+	$(BIN)/python -m tests.benchmark.catalog
 	$(BIN)/python -m tests.benchmark.training
 
 docs: .venv/.dev ## write docs/reference from the code: configuration, command line, HTTP API

@@ -114,7 +114,8 @@ def _register(cluster: Cluster, count: int) -> list[str]:
     for index, name in enumerate(models):
         client.create_registered_model(name, tags={SERVE_TAG: "true"})
         source = sources[index % FORESTS]
-        client.create_model_version(name, str(source.source), run_id=source.run_id)
+        model_id = str(source.source).removeprefix("models:/")
+        client.create_model_version(name, str(source.source), run_id=source.run_id, model_id=model_id)
         client.set_registered_model_alias(name, names.CHAMPION, "1")
     return models
 
