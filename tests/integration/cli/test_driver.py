@@ -103,7 +103,7 @@ def test_a_driver_and_a_task_fit_beside_a_replica_on_a_worker_with_one_cpu(endpo
 
     job, lines = asyncio.run(train(endpoints))
 
-    assert any("1500 trees fitted" in line for line in lines), "\n".join(lines)
+    assert any("with 1500 trees: fitted" in line for line in lines), "\n".join(lines)
     job.check()
     [worker] = [node for node in read_nodes(endpoints) if not node["is_head_node"]]
     assert get(endpoints, f"/api/jobs/{job.id}")["driver_node_id"] == worker["node_id"]
