@@ -37,12 +37,14 @@ class Process:
     argv: list[str]
     environment: dict[str, str]
     log: Path
+    folder: Path = ROOT
+    """Working directory."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.argv, cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                self.argv, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
 
     def stop(self) -> None:

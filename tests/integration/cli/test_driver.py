@@ -53,7 +53,8 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     shared = [str(BIN / "ray"), "start", "--block", "--node-ip-address=127.0.0.1"]
     ports = ["--min-worker-port=0", "--max-worker-port=0"]
     processes = {
-        name: Process([*shared, *ports, *flags], environment, folder / f"{name}.log") for name, flags in nodes.items()
+        name: Process([*shared, *ports, *flags], environment, folder / f"{name}.log", folder=folder)
+        for name, flags in nodes.items()
     }
     ray = Endpoints(ray_url=f"http://127.0.0.1:{dashboard}", ray_token=RAY_TOKEN)
     try:
