@@ -122,6 +122,12 @@ def prove(artifact: Artifact, *, label: str) -> Estimator:
     if estimator.has_classes and not all(isinstance(labels, np.ndarray) and labels.ndim == 1 for labels in lists):
         raise ModelRefusedError(f"{label} is a classifier without a list of classes.", next_step=RETRAIN)
     if not len(artifact.example):
+        if artifact.example_predictions:
+            raise ModelRefusedError(
+                f"{label} has an input example without rows, but {len(artifact.example_predictions)} predictions for it.",
+                allowed="an input example with a row for each prediction, or neither",
+                next_step=RETRAIN,
+            )
         return _without_example(estimator)
     try:
         answers = estimator.predict(artifact.example_rows)

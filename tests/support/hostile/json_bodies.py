@@ -103,7 +103,9 @@ BODIES: Final = (
     Body(name="named rows with text", content=repeated('{"length":"","width":"","height":""}', before='{"rows":[')),
     Body(name="named rows with other columns", content=_many_keys('{"rows":[{', "1", "}]}")),
     Body(
-        name="named rows with the same column again", content=repeated('"length":1', before='{"rows":[{', after="}]}")
+        name="named rows with the same column again",
+        content=repeated('"length":1', before='{"rows":[{', after="}]}"),
+        statuses=VALID_OR_INVALID,  # the last value counts, and the forest takes missing columns
     ),
     Body(name="rows that are too short", content=repeated("[1,2]")),
     Body(name="rows that are too long", content=repeated("[1,2,3,4]")),
@@ -145,7 +147,7 @@ BODIES: Final = (
     Body(name="no content type", content=VALID_ROWS, content_type=None),
     Body(name="content type of 4 kB", content=VALID_ROWS, content_type="application/" + "j" * 4000),
     Body(name="form", content=stretched("features=", "1&features="), content_type="application/x-www-form-urlencoded"),
-    Body(name="chunked", content=repeated("[null,1,1]"), is_chunked=True),
+    Body(name="chunked", content=repeated("[[],1,1]"), is_chunked=True),
     Body(
         name="twice as large as the limit",
         content=lambda size: VALID_ROWS(size) + b" " * size,
