@@ -124,7 +124,7 @@ def prove(artifact: Artifact, *, label: str) -> Estimator:
     if not len(artifact.example):
         if artifact.example_predictions:
             raise ModelRefusedError(
-                f"{label} has an input example without rows, but {len(artifact.example_predictions)} predictions for it.",
+                f"{label} has {len(artifact.example_predictions)} predictions for an input example without rows.",
                 allowed="an input example with a row for each prediction, or neither",
                 next_step=RETRAIN,
             )
