@@ -7,6 +7,20 @@ from pathlib import Path
 import httpx
 
 SCHEMATHESIS = """
+# Too many rows are 413, as too many bytes are.
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429, "5xx"]
+
+# The path of any model cannot say which columns a model has.
+[[operations]]
+include-path-regex = "/models/.name./predict$"
+checks.positive_data_acceptance.enabled = false
+
+# Starlette names the methods of one of the two routes of this path in `Allow`.
+[[operations]]
+include-path-regex = "/models/.name.$"
+checks.allow_header_conformance.enabled = false
+
 # A schema cannot say that a tensor has as many values as its shape says.
 [[operations]]
 include-path-regex = "/infer$"

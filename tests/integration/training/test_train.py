@@ -65,7 +65,7 @@ def test_a_version_is_registered_with_signature_and_example(
     assert version.run_id == wine["run_id"]
     # The champion needs other columns, so the two models cannot be compared.
     assert version.tags["gate"] == wine["gate"] == "failed"
-    assert "takes columns that these rows do not have" in wine["reason"]
+    assert "so the two cannot be compared" in wine["reason"]
     assert "wine" in str(version.description)
     assert info.signature.inputs.input_names()[0] == "alcohol"
     assert info.saved_input_example_info is not None
@@ -99,7 +99,7 @@ def test_a_file_in_the_working_directory_is_trained_on(local: LocalFolder, regis
     [
         (["--data", "bad.csv", "--target", "sold"], "not numbers: city"),
         (["--data", "nowhere.csv", "--target", "sold"], "cannot be read"),
-        (["--dataset", "iris"], "no bundled data set 'iris'"),
+        (["--dataset", "irises"], "no bundled data set 'irises'"),
     ],
 )
 def test_a_job_with_unusable_data_fails_and_registers_no_version(
