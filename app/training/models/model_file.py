@@ -62,7 +62,8 @@ class FileDefinition:
         self._space: SearchSpace = {}
         if (space := getattr(module, SPACE_NAME, None)) is not None:
             self._space = read_space(space, source=f"{SPACE_NAME} in {path.name}")
-            check_space(self._space, self._parameters)
+            if self.function_name in ("build", "fit"):  # the space of a file with further functions is for these
+                check_space(self._space, self._parameters)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Send the place of the file to a worker, instead of what was imported."""
