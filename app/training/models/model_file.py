@@ -62,7 +62,7 @@ class FileDefinition:
         self._space: SearchSpace = {}
         if (space := getattr(module, SPACE_NAME, None)) is not None:
             self._space = read_space(space, source=f"{SPACE_NAME} in {path.name}")
-            if self.function_name in ("build", "fit"):  # the space of a file with further functions is for these
+            if self.function_name in DEFAULT_FUNCTIONS:  # another function may have other parameters
                 check_space(self._space, self._parameters)
 
     def __reduce__(self) -> tuple[object, ...]:
