@@ -43,11 +43,13 @@ def check_storable(model: BaseEstimator, *, owner: str) -> None:
 
 def skops_fault(model: BaseEstimator) -> str:
     """Return why a skops file cannot hold a model; empty if it can."""
+    trusted = [*TRUSTED_TYPES, *boosters.trusted_types()]
     try:
         content = skops.io.dumps(model)
-        untrusted = set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED_TYPES) - set(boosters.trusted_types())
+        untrusted = set(skops.io.get_untrusted_types(data=content)).difference(trusted)
         if not untrusted:
             check_nodes(io.BytesIO(content))
+            skops.io.loads(content, trusted=trusted)
     except UntrustedTypesFoundException as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - skops raises many types for objects that it cannot store
@@ -63,10 +65,10 @@ def _step(model: BaseEstimator, type_name: str) -> str:
     steps = [
         name
         for name, part in model.get_params(deep=True).items()
-        if type_name in {_qualified_name(part), _qualified_name(type(part))}
+        if type_name in {_full_name(part), _full_name(type(part))}
     ]
     return f" (step {steps[-1].replace('__', ' > ')})" if steps else ""
 
 
-def _qualified_name(part: object) -> str:
-    return f"{getattr(part, '__module__', '')}.{getattr(part, '__qualname__', '')}"
+def _full_name(part: object) -> str:
+    return f"{getattr(part, '__module__', '')}.{getattr(part, '__name__', '')}"

@@ -8,9 +8,10 @@ import pandas as pd
 from sklearn.base import BaseEstimator, is_classifier
 
 from app.errors import ModelRefusedError
+from app.models.formats.storable import check_storable
 from app.training.data.dataset import Rows
 from app.training.evaluation.predictions import as_served
-from app.training.models import column_faults, storable
+from app.training.models import column_faults
 from app.training.models.code_errors import ModelCodeError, summarize
 from app.training.models.definition import ModelDefinition
 from app.training.models.parameters import ParameterValues
@@ -54,7 +55,10 @@ def check(definition: ModelDefinition, rows: Rows, values: ParameterValues, *, s
                 model = _fit(definition, sample, values, seed=seed)
             except ModelCodeError as error:
                 raise _with_advice(error, sample.features) from error.__cause__
-    storable.check(model, owner=definition.label)
+    try:
+        check_storable(model, owner=definition.label)
+    except ModelRefusedError as error:
+        raise ModelCodeError(error.detail, allowed=error.allowed, next_step=error.next_step) from error
     return model
 
 
