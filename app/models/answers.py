@@ -26,7 +26,7 @@ class Answers:
     """Shape (rows,) or (rows, outputs), float64: the standard deviation of each prediction."""
 
     @property
-    def given(self) -> dict[str, Values]:
+    def by_name(self) -> dict[str, Values]:
         """The answers that the model gives, by name."""
         return {name: value for name in NAMES if (value := getattr(self, name)) is not None}
 
@@ -44,18 +44,18 @@ class Answers:
         # The type of an answer depends on its name.
         taken: dict[str, Any] = {
             name: tuple(array[is_taken] for array in value) if isinstance(value, tuple) else value[is_taken]
-            for name, value in self.given.items()
+            for name, value in self.by_name.items()
         }
         return type(self)(**taken)
 
     def equal(self, other: Self) -> bool:
         """Whether every answer is the same to the bit."""
-        return self.given.keys() == other.given.keys() and all(
+        return self.by_name.keys() == other.by_name.keys() and all(
             np.array_equal(left, right) for left, right in zip(self._arrays(), other._arrays(), strict=False)
         )
 
     def _arrays(self) -> list[np.ndarray]:
-        return [array for value in self.given.values() for array in (value if isinstance(value, tuple) else (value,))]
+        return [array for value in self.by_name.values() for array in (value if isinstance(value, tuple) else (value,))]
 
 
 NAMES: Final = tuple(field.name for field in fields(Answers))

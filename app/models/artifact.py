@@ -178,8 +178,8 @@ def find_estimator(folder: Path, *, label: str) -> Path:
 
 def _find_estimator(folder: Path, mlflow_model: Model, label: str) -> StoredModel:
     flavor = mlflow_model.flavors.get("sklearn", {})
-    if not flavor and (found := table.find_file(mlflow_model.flavors)):
-        name, storage = found
+    if not flavor and (name_and_storage := table.find_file(mlflow_model.flavors)):
+        name, storage = name_and_storage
         return StoredModel(path=_inside(folder, name, label), storage=storage)
     _check_flavor(flavor, label)
     return StoredModel(path=_inside(folder, flavor["pickled_model"], label))

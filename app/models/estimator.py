@@ -74,7 +74,7 @@ class Estimator:
             answers: Its answers for some rows; None if no row is known.
         """
         if answers is not None:
-            return tuple(answers.given)
+            return tuple(answers.by_name)
         probabilities = "output_probabilities" if self.output_classes else "probabilities"
         given = {probabilities: self.gives_probabilities, "decision": self.gives_decision, "std": self.gives_std}
         return ("predictions", *(name for name, is_given in given.items() if is_given))

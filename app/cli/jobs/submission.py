@@ -143,7 +143,7 @@ def _with_data_of_job(options: TrainOptions, working_dir: WorkingDir | None, fol
             location = replace(location, path=str((folder / location.path).absolute()))
         return options.model_copy(update={"data": str(location)})
     file, function = split_location(options.data)
-    path = _path_of_job(Path(file), working_dir, folder, or_else=" or a URL")
+    path = _path_of_job(Path(file), working_dir, folder, alternatives=" or a URL")
     return options.model_copy(update={"data": f"{path}:{function}" if function else path})
 
 
@@ -156,14 +156,14 @@ def _with_model_of_job(options: TrainOptions, working_dir: WorkingDir | None, fo
     return options.model_copy(update={"model": f"{path}:{function}" if function else path})
 
 
-def _path_of_job(file: Path, working_dir: WorkingDir | None, folder: Path, *, or_else: str = "") -> str:
+def _path_of_job(file: Path, working_dir: WorkingDir | None, folder: Path, *, alternatives: str = "") -> str:
     """Return the path of a local file for the job: absolute on this machine, else relative to the working directory.
 
     Args:
         file: The file, absolute or relative to `folder`.
         working_dir: The packed working directory; None if the job sees the files of this machine.
         folder: The working directory.
-        or_else: What can be given instead of a file, for the error.
+        alternatives: Other sources that are allowed, as the end of the sentence in the error.
 
     Raises:
         DataError: The file is not part of the packed working directory.
@@ -178,8 +178,8 @@ def _path_of_job(file: Path, working_dir: WorkingDir | None, folder: Path, *, or
         reason = f"is excluded by {IGNORE_FILE} or .gitignore" if is_inside else "is not in the working directory"
         raise DataError(
             f"{file} {reason}, so the cluster cannot read it." if path.exists() else f"{file} does not exist.",
-            allowed=f"a file in the working directory that is not excluded{or_else and ',' + or_else}",
+            allowed=f"a file in the working directory that is not excluded{alternatives and ',' + alternatives}",
             next_step="Move the file, or add the last line `!PATH` to the ignore file"
-            + (", or give a URL." if or_else else "."),
+            + (", or give a URL." if alternatives else "."),
         )
     return relative_path

@@ -134,7 +134,7 @@ def _head_bytes(request: Request, content: bytes | bytearray) -> int:
 
 def _write(inference: InferenceRequest, answers: Answers, served: ServedModel) -> Response:
     """Write the outputs that a request asks for, or all outputs."""
-    outputs = dict(_named_outputs(answers.given))
+    outputs = dict(_named_outputs(answers.by_name))
     asked = inference.outputs or [tensors.RequestedOutput(name) for name in outputs]
     heads: list[bytes] = []
     binaries: list[bytes] = []

@@ -27,7 +27,7 @@ def encode(answers: Answers, version: str) -> bytes:
             model does not give is left out.
         version: Number of the model version.
     """
-    lists = {"predictions": answers.predictions, "probabilities": None} | answers.given
+    lists = {"predictions": answers.predictions, "probabilities": None} | answers.by_name
     if sum(map(_size, lists.values())) > VALUES_OF_PART:
         return b"".join(_encoded_parts(lists, version))
     content = {name: None if values is None else _to_list(values) for name, values in lists.items()}

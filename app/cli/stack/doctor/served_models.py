@@ -13,7 +13,7 @@ CHECK: Final = "models"
 
 
 def run_checks(serve_url: str) -> Iterator[CheckResult]:
-    """Check that MLflow told the service its models, and that none of them was refused.
+    """Check that the service has read its models from MLflow and has refused none of them.
 
     Nothing is checked if the service does not answer, or belongs to an older release. Another check says so.
 
