@@ -51,7 +51,7 @@ class Wanted:
     secrets: Mapping[str, Sequence[str]]
     """Names of Secrets, by namespace."""
     objects: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Names of objects of the whole cluster, by kind."""
+    """Names of objects by kind. The name of an object in a namespace is NAMESPACE/NAME."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,7 @@ def _read(options: Sequence[str], wanted: Wanted) -> ClusterState:
     crds = get("customresourcedefinitions", *CRD_NAMES, "-o", "json")
     # Names only: the check needs no content of a Secret.
     secrets = {name: get("secret", *names, "-n", name, "-o", "name") for name, names in wanted.secrets.items() if names}
-    objects = {kind: get(kind, *names, "-o", "name") for kind, names in wanted.objects.items()}
+    objects = {kind: _existing(get, kind, names) for kind, names in wanted.objects.items()}
     return ClusterState(
         version=json.loads(version)["gitVersion"],
         namespaces=None if namespaces is None else _by_name(namespaces),
@@ -107,13 +107,22 @@ def _read(options: Sequence[str], wanted: Wanted) -> ClusterState:
             for name, lines in secrets.items()
             if lines is not None
         },
-        objects={
-            kind: [line.partition("/")[2] for line in lines.split()]
-            for kind, lines in objects.items()
-            if lines is not None
-        },
+        objects={kind: names for kind, names in objects.items() if names is not None},
         errors=errors,
     )
+
+
+def _existing(get: Callable[..., str | None], kind: str, names: Sequence[str]) -> list[str] | None:
+    """Names of the existing objects among those asked for, or None if they could not be read."""
+    existing = []
+    for namespace in sorted({name.rpartition("/")[0] for name in names}):
+        prefix = f"{namespace}/" if namespace else ""
+        inside = [name.removeprefix(prefix) for name in names if name.rpartition("/")[0] == namespace]
+        lines = get(kind, *inside, *(["-n", namespace] if namespace else []), "-o", "name")
+        if lines is None:
+            return None
+        existing += [prefix + line.partition("/")[2] for line in lines.split()]
+    return existing
 
 
 def _kubectl(*arguments: str) -> str:

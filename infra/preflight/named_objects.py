@@ -1,4 +1,4 @@
-"""Objects of the whole cluster that the configuration names: classes, and the Gateway API."""
+"""Objects that the configuration names: classes, and the Gateway with its API."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ class NamedObject:
     kind: str
     """Plural of the kind, as kubectl takes it."""
     name: str
+    """NAMESPACE/NAME of an object in a namespace."""
     key: str
     """Key of the configuration."""
     command: str
@@ -39,6 +40,8 @@ def named_objects(stack: Settings) -> list[NamedObject]:
         name = "httproutes.gateway.networking.k8s.io"
         command = "install the Gateway API, or: pulumi config set access ingress"
         objects.append(NamedObject(kind="customresourcedefinitions", name=name, key="access", command=command))
+        kind, command = "gateways.gateway.networking.k8s.io", "pulumi config set gateway NAMESPACE/NAME"
+        objects.append(NamedObject(kind=kind, name=stack.access.gateway, key="gateway", command=command))
     return [entry for entry in objects if entry.name]
 
 

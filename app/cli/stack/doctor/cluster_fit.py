@@ -1,4 +1,4 @@
-"""Checks of `manta doctor` whether a cluster fits the stack: its version, other KubeRay operators, and CRDs.
+"""Checks of `manta doctor` whether a cluster fits the stack: its version, other KubeRay operators, CRDs, the Gateway.
 
 `pulumi up` refuses the same clusters (`infra/preflight`). `app` must not import `infra`; a test compares the two.
 """
@@ -15,6 +15,7 @@ MIN_KUBERNETES: Final = (1, 27)
 """The first version with `unhealthyPodEvictionPolicy` of budgets and `timeZone` of CronJobs, which the stack uses."""
 OPERATOR_SELECTOR: Final = "app.kubernetes.io/name in (kuberay-operator, kuberay)"
 OPERATOR: Final = "kuberay-operator"
+GATEWAYS: Final = "gateways.gateway.networking.k8s.io"
 CRDS: Final = ("rayclusters.ray.io", "rayservices.ray.io")
 
 
@@ -43,6 +44,32 @@ def run_checks(configuration: Mapping[str, str], kubectl: Kubectl, *, version: s
         next_step = "Install the CRDs with the operator of the cluster, or: pulumi config set installCrds true"
         detail = f"missing: {', '.join(missing)}" if missing else "exist"
         yield pass_or_fail("kuberay crds", detail, next_step, has_passed=not missing)
+    if configuration.get("access") == "gateway":
+        yield check_gateway(configuration, kubectl)
+
+
+def check_gateway(configuration: Mapping[str, str], kubectl: Kubectl) -> CheckResult:
+    """Check that the Gateway exists, and that one of its HTTPS listeners admits the HTTPRoutes of the stack."""
+    next_step = "pulumi config set gateway NAMESPACE/NAME"
+    gateway_namespace, _, name = configuration["gateway"].partition("/")
+    try:
+        gateways = kubectl.items(GATEWAYS, "-n", gateway_namespace)
+    except ProgramError as error:
+        return CheckResult("gateway", Status.WRONG, str(error), f"Install the Gateway API, or: {next_step}")
+    gateway = next((item for item in gateways if item["metadata"]["name"] == name), None)
+    if gateway is None:
+        return CheckResult("gateway", Status.WRONG, f"{configuration['gateway']} does not exist", next_step)
+    # The default of `from` is `Same`. Only the Gateway's controller evaluates a selector.
+    admitted = ("All", "Selector", *(["Same"] if gateway_namespace == configuration["namespace"] else []))
+    listeners = [
+        listener
+        for listener in gateway["spec"]["listeners"]
+        if listener["protocol"] == "HTTPS"
+        and listener.get("allowedRoutes", {}).get("namespaces", {}).get("from", "Same") in admitted
+    ]
+    detail = f"{len(listeners)} HTTPS listeners of {configuration['gateway']} admit {configuration['namespace']}"
+    next_step = "Add an HTTPS listener with `allowedRoutes.namespaces.from: All` or a selector to the Gateway."
+    return pass_or_fail("gateway", detail, next_step, has_passed=bool(listeners))
 
 
 def operator_namespace(configuration: Mapping[str, str]) -> str:

@@ -45,6 +45,12 @@ def message(objects: dict[str, list[str]], **changes: object) -> str:
         ),
         (INGRESS, {"ingressclasses": []}, "ingressClass is traefik", "pulumi config set ingressClass NAME"),
         (GATEWAY, {"customresourcedefinitions": []}, "httproutes.gateway", "install the Gateway API"),
+        (
+            GATEWAY,
+            {"gateways.gateway.networking.k8s.io": []},
+            "gateway is infra/public, and the cluster has no such object",
+            "pulumi config set gateway NAMESPACE/NAME",
+        ),
     ],
 )
 def test_a_missing_object_is_refused_with_its_key_and_the_command_that_corrects_it(
@@ -76,6 +82,7 @@ def test_kubectl_is_asked_for_the_named_objects_only(tmp_path: Path, monkeypatch
 case "$*" in
     */version*) echo '{"gitVersion": "v1.34.4"}' ;;
     *storageclasses*) echo "storageclass.storage.k8s.io/$(echo "$*" | grep -o fast)" ;;
+    *"gateways public -n infra "*) echo gateway.gateway.networking.k8s.io/public ;;
     *-o*json*) echo '{"items": []}' ;;
 esac
 """
@@ -84,7 +91,7 @@ esac
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.defpath}")
 
     state = Reader(context="minikube").read(
-        Wanted(namespaces=["manta"], secrets={}, objects={"storageclasses": ["fast"]})
+        Wanted(namespaces=["manta"], secrets={}, objects={"storageclasses": ["fast"], "gateways": ["infra/public"]})
     )
 
-    assert state.objects == {"storageclasses": ["fast"]}
+    assert state.objects == {"storageclasses": ["fast"], "gateways": ["infra/public"]}

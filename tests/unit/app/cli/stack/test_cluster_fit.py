@@ -71,3 +71,29 @@ def test_a_namespace_of_others_must_exist_and_may_enforce_any_level() -> None:
 
     assert missing.next_step == "kubectl create namespace manta"
     assert present.status is Status.OK
+
+
+def gateway(protocol: str = "HTTPS", admitted: str = "All") -> JsonObject:
+    listener = {"protocol": protocol, "allowedRoutes": {"namespaces": {"from": admitted}}}
+    return {"metadata": {"name": "public"}, "spec": {"listeners": [listener]}}
+
+
+@pytest.mark.parametrize(
+    ("gateways", "status", "detail"),
+    [
+        ([gateway()], Status.OK, "1 HTTPS listeners of infra/public admit manta"),
+        ([gateway(admitted="Selector")], Status.OK, "1 HTTPS listeners"),
+        ([gateway(admitted="Same")], Status.WRONG, "0 HTTPS listeners"),
+        ([gateway("HTTP")], Status.WRONG, "0 HTTPS listeners"),
+        ([{"metadata": {"name": "other"}}], Status.WRONG, "infra/public does not exist"),
+    ],
+)
+def test_the_gateway_must_exist_and_admit_the_routes_of_the_stack(
+    gateways: list[JsonObject], status: Status, detail: str
+) -> None:
+    config = CONFIG | {"access": "gateway", "gateway": "infra/public"}
+
+    result = results(FakeKubectl(gateways=gateways), config)["gateway"]
+
+    assert result.status is status
+    assert detail in result.detail
