@@ -166,6 +166,14 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
                 "--no-promote", help="Register the version, but do not change the champion.", rich_help_panel=GATE_PANEL
             ),
         ] = False,
+        no_reference: Annotated[  # noqa: FBT002 - a flag on the command line
+            bool,
+            typer.Option(
+                "--no-reference",
+                help="Store no sample of the rows with the version, so that manta drift cannot judge it.",
+                rich_help_panel=DATA_PANEL,
+            ),
+        ] = False,
         force: Annotated[  # noqa: FBT002 - a flag on the command line
             bool,
             typer.Option("--force", help="Promote the version even if the gate fails.", rich_help_panel=GATE_PANEL),

@@ -31,7 +31,9 @@ from app.training.evaluation.baseline import Baseline
 from app.training.evaluation.gate_decision import GateConfig, HeldOutRows
 from app.training.evaluation.metrics import check_margin, check_metric, choose_metric
 from app.training.evaluation.predictions import gives_probabilities
-from app.training.registration import FittedModel, TrainingResult
+from app.training.fitted_model import FittedModel
+from app.training.reference import FeatureSample
+from app.training.registration import TrainingResult
 
 PICKLE_ENDINGS: Final = (".pkl", ".pickle", ".joblib")
 """Endings of files whose format runs code when it is read."""
@@ -53,6 +55,7 @@ class RegisterOptions:
     """None for the default of the task."""
     margin: float = 0.0
     promote: bool = True
+    reference: bool = True
     force: bool = False
 
 
@@ -102,6 +105,7 @@ def register(options: RegisterOptions, settings: Settings) -> TrainingResult:
         tags=tags,
         params={"dataset": dataset.name},
         fit_s=0.0,
+        sample=FeatureSample.of(rows.features, source="held_out") if options.reference else None,
     )
     with registry.run(settings.experiment, tags=tags) as run_id:
         return registration.register(fitted, registry, model_name=settings.model_name, run_id=run_id)

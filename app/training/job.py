@@ -33,13 +33,15 @@ from app.training.evaluation.baseline import Baseline
 from app.training.evaluation.gate_decision import GateConfig, HeldOutRows
 from app.training.evaluation.metrics import check_margin, check_metric, choose_metric
 from app.training.evaluation.predictions import gives_probabilities
+from app.training.fitted_model import FittedModel
 from app.training.inputs import Inputs, read_inputs
 from app.training.models import trial_fit
 from app.training.models.estimators import task_of
 from app.training.models.parameters import to_json
 from app.training.options import DEFAULT_FOLDS, TrainOptions
 from app.training.ray_cluster import RayWorkers
-from app.training.registration import FittedModel, TrainingResult
+from app.training.reference import FeatureSample
+from app.training.registration import TrainingResult
 
 log = logging.getLogger("manta.train")
 
@@ -168,6 +170,7 @@ def _fit(
         params=inputs.parameters
         | {"dataset": inputs.dataset.name, "test_size": options.test_size, "seed": options.seed},
         fit_s=fit_s,
+        sample=None if options.no_reference else FeatureSample.of(split.train.features, source="training"),
     )
 
 

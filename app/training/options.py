@@ -67,6 +67,7 @@ class TrainOptions(BaseModel):
     metric: str | None = None
     margin: float = 0.0
     no_promote: bool = False
+    no_reference: bool = False
     force: bool = False
     trials: int | None = None
     folds: int | None = None

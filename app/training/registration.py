@@ -15,57 +15,27 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import mlflow
-import skops.io
 import typer
-from sklearn.base import BaseEstimator
 
 from app.command import run_command, single_command_app
-from app.errors import DataError, ModelNotFoundError
+from app.errors import ModelNotFoundError
 from app.models import artifact
 from app.models.registry import HELD_OUT_TAG, Registry
-from app.models.trusted_types import TRUSTED_TYPES
 from app.models.version_choice import GATE_TAG, PROMOTE_TAG
+from app.records import reference as reference_files
 from app.settings import Settings, settings
-from app.training import run_tags
-from app.training.data.stored_rows import read_rows, write_rows
+from app.training import reference, run_tags
 from app.training.evaluation import report
-from app.training.evaluation.baseline import Baseline
-from app.training.evaluation.gate_decision import GateConfig, GateDecision, HeldOutRows
+from app.training.evaluation.gate_decision import GateDecision
 from app.training.evaluation.predictions import Predictions, predict
 from app.training.evaluation.promotion_gate import judge
+from app.training.fitted_model import FittedModel, restore, save
 from app.training.models.fingerprint import model_fingerprint
-from app.training.models.parameters import ParameterValues
 
 log = logging.getLogger("manta.train")
 
 EXAMPLE_ROWS: Final = 5
 """Held-out rows that are stored with the model, with their labels, and checked at each load."""
-
-MODEL_FILE: Final = "model.skops"
-ROWS_FILE: Final = "held_out.parquet"
-RECORD_FILE: Final = "record.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FittedModel:
-    """A fitted model, and everything that the gate and the registry need."""
-
-    model: BaseEstimator
-    """A classifier or regressor, or a pipeline that ends in one."""
-    held_out: HeldOutRows
-    gate: GateConfig
-    promote: bool
-    """Whether the alias `champion` moves if the model passes the gate."""
-    dataset: str
-    """Name of the data set."""
-    description: str
-    """The model in a few words: the beginning of the version's description."""
-    tags: dict[str, str]
-    """Tags of the run."""
-    params: ParameterValues
-    """MLflow parameters of the run: those of the model, and the data set, test size and seed."""
-    fit_s: float
-    """Duration of the fit, in seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +81,10 @@ def register(fitted: FittedModel, registry: Registry, *, model_name: str, run_id
     model_uri = artifact.log(
         model, example=rows.features.head(EXAMPLE_ROWS), labels=rows.target.head(EXAMPLE_ROWS), name=model_name
     )
+    reference_tags = {}
+    if fitted.sample is not None:
+        built = reference.build(fitted.sample, model, predicted, rows, fitted.gate)
+        reference_tags[reference_files.REFERENCE_TAG] = reference_files.log(built)
     decision = _judge_against_current_champion(fitted, predicted, registry, model_name)
     tags = {GATE_TAG: decision.verdict, run_tags.MODEL_FINGERPRINT: fingerprint} | decision.tags()
     mlflow.log_metrics(decision.metrics())
@@ -121,6 +95,7 @@ def register(fitted: FittedModel, registry: Registry, *, model_name: str, run_id
         description=f"{fitted.description} on {fitted.dataset}: "
         f"{fitted.gate.metric} {decision.challenger_score:.4f} on {len(rows)} held-out rows.",
         tags=tags
+        | reference_tags
         | {
             run_tags.DATA_FINGERPRINT: fitted.tags[run_tags.DATA_FINGERPRINT],
             HELD_OUT_TAG: fitted.held_out.split_description,
@@ -149,64 +124,6 @@ def register(fitted: FittedModel, registry: Registry, *, model_name: str, run_id
         fingerprint=fingerprint,
         fit_s=round(fitted.fit_s, 3),
     )
-
-
-def save(fitted: FittedModel, *, run_id: str, folder: Path) -> None:
-    """Write a model into an existing folder, with everything that `restore` needs."""
-    rows = fitted.held_out.rows
-    skops.io.dump(fitted.model, folder / MODEL_FILE)
-    write_rows(rows, folder / ROWS_FILE)
-    record = {
-        "run_id": run_id,
-        "columns": list(rows.features.columns),
-        "baseline": asdict(fitted.held_out.baseline),
-        "how": fitted.held_out.split_description,
-        "terms": asdict(fitted.gate),
-        "promote": fitted.promote,
-        "dataset": fitted.dataset,
-        "description": fitted.description,
-        "tags": fitted.tags,
-        "params": fitted.params,
-        "fit_s": fitted.fit_s,
-    }
-    (folder / RECORD_FILE).write_text(json.dumps(record, default=str))
-
-
-def restore(folder: Path) -> tuple[FittedModel, str]:
-    """Read a model that `save` wrote, without running code from the folder.
-
-    Returns:
-        The model, and the id of its run.
-
-    Raises:
-        DataError: The folder does not contain a saved model.
-    """
-    try:
-        record = json.loads((folder / RECORD_FILE).read_text())
-        rows = read_rows(folder / ROWS_FILE, record["columns"])
-        model = skops.io.load(folder / MODEL_FILE, trusted=TRUSTED_TYPES)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{folder} does not contain a model that training saved: {error}",
-            next_step="Give the folder that the training job printed.",
-        ) from error
-    held_out = HeldOutRows(
-        rows=rows,
-        baseline=Baseline(**record["baseline"]),
-        split_description=record["how"],
-    )
-    fitted = FittedModel(
-        model=model,
-        held_out=held_out,
-        gate=GateConfig(**record["terms"]),
-        promote=record["promote"],
-        dataset=record["dataset"],
-        description=record["description"],
-        tags=record["tags"],
-        params=record["params"],
-        fit_s=record["fit_s"],
-    )
-    return fitted, record["run_id"]
 
 
 def save_for_later(fitted: FittedModel, *, run_id: str, settings: Settings) -> str:

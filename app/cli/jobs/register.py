@@ -38,6 +38,13 @@ def register(
     no_promote: Annotated[
         bool, typer.Option("--no-promote", help="Register the version, but do not change the champion.")
     ] = False,
+    no_reference: Annotated[
+        bool,
+        typer.Option(
+            "--no-reference",
+            help="Store no sample of the rows with the version, so that manta drift cannot judge it.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Promote the version even if the gate fails.")] = False,
     stack: PlatformOption = "",
 ) -> None:
@@ -59,6 +66,7 @@ def register(
         metric=metric or None,
         margin=margin,
         promote=not no_promote,
+        reference=not no_reference,
         force=force,
     )
     platform = destination.find(settings(), "mlflow", stack=stack)

@@ -9,12 +9,13 @@ from sklearn.ensemble import RandomForestClassifier
 
 from app.errors import DataError
 from app.settings import Settings
-from app.training import registration
+from app.training import fitted_model, registration
 from app.training.data.dataset import Rows
 from app.training.evaluation.baseline import Baseline
 from app.training.evaluation.gate_decision import GateConfig, HeldOutRows
+from app.training.fitted_model import FittedModel
 from app.training.models.fingerprint import model_fingerprint
-from app.training.registration import FittedModel
+from app.training.reference import FeatureSample
 
 FEATURES = pd.DataFrame(np.random.default_rng(1).normal(size=(40, 2)), columns=["a b", "labels"], index=range(5, 45))
 
@@ -34,6 +35,7 @@ def fitted_forest(target: pd.Series, rows: Rows | None = None) -> FittedModel:
         tags={"data.fingerprint": "f"},
         params={"n_estimators": 5, "max_depth": None},
         fit_s=1.5,
+        sample=FeatureSample.of(FEATURES, source="training"),
     )
 
 
@@ -43,8 +45,8 @@ def test_a_saved_forest_is_restored_unchanged(tmp_path: Path, labels: tuple[str 
     target = target.astype(object) if isinstance(labels[0], str) else target
     forest = fitted_forest(target)
 
-    registration.save(forest, run_id="r", folder=tmp_path)
-    restored, run_id = registration.restore(tmp_path)
+    fitted_model.save(forest, run_id="r", folder=tmp_path)
+    restored, run_id = fitted_model.restore(tmp_path)
 
     assert run_id == "r"
     assert model_fingerprint(restored.model) == model_fingerprint(forest.model)
@@ -54,6 +56,7 @@ def test_a_saved_forest_is_restored_unchanged(tmp_path: Path, labels: tuple[str 
     assert restored.held_out.split_description == forest.held_out.split_description
     other_fields = ("gate", "promote", "dataset", "tags", "params", "fit_s")
     assert [getattr(restored, name) for name in other_fields] == [getattr(forest, name) for name in other_fields]
+    assert restored.sample == forest.sample
 
 
 def test_groups_times_and_weights_are_restored_with_the_rows(tmp_path: Path) -> None:
@@ -66,8 +69,8 @@ def test_groups_times_and_weights_are_restored_with_the_rows(tmp_path: Path) -> 
         weights=pd.Series(np.linspace(1, 2, 40), index=index),
     )
 
-    registration.save(fitted_forest(target, rows), run_id="r", folder=tmp_path)
-    restored = registration.restore(tmp_path)[0].held_out.rows
+    fitted_model.save(fitted_forest(target, rows), run_id="r", folder=tmp_path)
+    restored = fitted_model.restore(tmp_path)[0].held_out.rows
 
     assert restored.groups is not None
     assert restored.times is not None
@@ -79,7 +82,7 @@ def test_groups_times_and_weights_are_restored_with_the_rows(tmp_path: Path) -> 
 
 def test_a_folder_without_a_saved_forest_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not contain a model that training saved"):
-        registration.restore(tmp_path)
+        fitted_model.restore(tmp_path)
 
 
 def test_a_forest_that_cannot_be_saved_for_later_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
