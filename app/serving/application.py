@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from mlflow.entities.model_registry import ModelVersion
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
+from ray.serve import metrics
 from ray.serve.schema import LoggingConfig
 
 from app import names
@@ -38,6 +39,8 @@ from app.serving.fleet.replica_group import ServeReplicaGroup
 from app.serving.loading.limits import total_memory_bytes
 from app.serving.loading.loader import LOAD_TIMEOUT_S, ModelLoader
 from app.serving.loading.served_model import FilesLocation, PackedModel
+from app.serving.measures.exporter import MeasuresExporter
+from app.serving.measures.tally import TallySnapshot
 from app.serving.metrics import ReplicaMetrics
 from app.serving.requests.limits import MAX_BODY_BYTES, MAX_ONGOING_REQUESTS, MAX_ROWS, RequestLimits
 from app.settings import settings
@@ -85,7 +88,7 @@ class ModelServer(FleetMember):
         logging.getLogger(names.SERVING_LOG).setLevel(logging.INFO)
         self._args = args
         context = serve.get_replica_context()
-        metrics = ReplicaMetrics()
+        replica_metrics = ReplicaMetrics()
         config = settings()
         registry = Registry(config)
         loader = ModelLoader(
@@ -96,8 +99,8 @@ class ModelServer(FleetMember):
             loader,
             model_name=args.model_name,
             name=context.replica_id.unique_id,
-            on_swap=metrics.record_swap,
-            on_refusal=metrics.record_refusal,
+            on_swap=replica_metrics.record_swap,
+            on_refusal=replica_metrics.record_refusal,
         )
         group = ServeReplicaGroup(context.app_name, names.DEPLOYMENT)
         self._fleet = Fleet(self._replica, group)
@@ -130,6 +133,7 @@ class ModelServer(FleetMember):
                 webhook_secret=config.webhook_secret,
             ),
             threads=max(1, int(resources.get("CPU", 1))),
+            exporter=MeasuresExporter(self._catalog.measures, counter=metrics.Counter, gauge=metrics.Gauge),
         )
 
     async def claim(self, load: LoadId | None) -> Claim:
@@ -177,6 +181,10 @@ class ModelServer(FleetMember):
     async def held_models(self) -> list[HeldModel]:
         """See `Catalog.held_models`."""
         return self._catalog.held_models()
+
+    async def measures(self, model: str) -> list[TallySnapshot]:
+        """See `Measures.snapshots`."""
+        return self._catalog.measures.snapshots(model)
 
 
 def build(args: ServeArgs) -> serve.Application:

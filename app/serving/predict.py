@@ -6,17 +6,22 @@ API, and `app.serving.error_responses` the form of its errors.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import Final, ParamSpec, TypeVar
 
 import numpy as np
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from app.errors import FeaturesError
+from app.errors import FeaturesError, MantaError
 from app.models.answers import Answers
 from app.serving.loading.served_model import ServedModel
+from app.serving.measures.answer_bins import AnswerBins
+from app.serving.measures.measures import Measures
+from app.serving.measures.tally import Answered
 from app.serving.protocols.wire import Exchange, ModelSource, Wire
 from app.serving.requests import body
 from app.serving.requests.admission import BodyCharge, ByteBudget, Places
@@ -39,10 +44,12 @@ class PredictionHandler:
         limits: What the replica accepts.
         threads: Number of large batches that run at the same time, and of large JSON bodies that are read at the same
             time. Small batches run on the event loop.
+        measures: Counts what each version does.
     """
 
-    def __init__(self, *, limits: RequestLimits, threads: int) -> None:
+    def __init__(self, *, limits: RequestLimits, threads: int, measures: Measures) -> None:
         self._limits = limits
+        self._measures = measures
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="predict")
         self._readers = JsonReaders(processes=threads)
         self._deadlines = Deadlines(limits.body_timeout_s)
@@ -63,6 +70,7 @@ class PredictionHandler:
             MantaError: The body cannot be used, no model is served, or the replica is overloaded.
         """
         charge = BodyCharge(self.budget)
+        served = None
         try:
             content, content_type = await body.read(
                 request,
@@ -72,19 +80,30 @@ class PredictionHandler:
                 charge=charge,
             )
             served = await model.require()
+            tally = self._measures.tally(served, model.role)
             exchange = wire.begin(request, content, content_type, served)
             if len(content) > SMALL_BODY_BYTES:
                 async with self.places:
                     rows = await self._read_large(content, exchange, served)
                     del content
-                    return await self._in_thread(_answer, served, rows, exchange)
-            rows = exchange.read(content, schema=served.row_schema, max_rows=self._limits.rows)
-            if served.predictor.tree_walks(len(rows)) <= MAX_INLINE_TREE_WALKS:
-                return _answer(served, rows, exchange)
-            async with self.places:
-                return await self._in_thread(_answer, served, rows, exchange)
+                    response, answered = await self._in_thread(_answer, served, rows, exchange, tally.bins)
+            else:
+                rows = exchange.read(content, schema=served.row_schema, max_rows=self._limits.rows)
+                if served.predictor.tree_walks(len(rows)) <= MAX_INLINE_TREE_WALKS:
+                    response, answered = _answer(served, rows, exchange, tally.bins)
+                else:
+                    async with self.places:
+                        response, answered = await self._in_thread(_answer, served, rows, exchange, tally.bins)
+            tally.add(answered)
+        except Exception as error:
+            tally = (
+                self._measures.tally(served, model.role) if served else self._measures.unserved(model.name, model.role)
+            )
+            tally.add_error(is_of_client=_is_of_client(error))
+            raise
         finally:
             charge.release()
+        return response
 
     async def close(self) -> None:
         """End the processes that read large bodies."""
@@ -100,9 +119,22 @@ class PredictionHandler:
         return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: function(*args, **kwargs))
 
 
-def _answer(served: ServedModel, rows: np.ndarray, exchange: Exchange) -> Response:
-    """Predict rows and write the answer."""
-    return exchange.write(_predict(served, rows), served)
+def _answer(
+    served: ServedModel, rows: np.ndarray, exchange: Exchange, bins: AnswerBins | None
+) -> tuple[Response, Answered]:
+    """Predict rows, write the answer, and measure both."""
+    start_s = time.perf_counter()
+    answers = _predict(served, rows)
+    response = exchange.write(answers, served)
+    seconds = time.perf_counter() - start_s
+    return response, Answered(len(rows), seconds, None if bins is None else bins.count(answers.predictions))
+
+
+def _is_of_client(error: Exception) -> bool:
+    """Whether the client has to correct a request that failed."""
+    if isinstance(error, MantaError):
+        return error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(error, ClientDisconnect)
 
 
 def _predict(served: ServedModel, rows: np.ndarray) -> Answers:

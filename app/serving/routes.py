@@ -4,6 +4,7 @@ The messages are in `app.serving.schemas`, the responses to errors in `app.servi
 document is completed in `app.serving.openapi`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from pydantic import SecretStr
 from app.serving import (
     docs_pages,
     error_responses,
+    measure_paths,
     model_paths,
     model_status,
     openapi,
@@ -30,6 +32,7 @@ from app.serving.catalog.catalog import Catalog
 from app.serving.catalog.catalog_follower import CatalogFollower
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
+from app.serving.measures.exporter import MeasuresExporter
 from app.serving.predict import PredictionHandler
 from app.serving.prediction_paths import Predictions
 from app.serving.requests import body
@@ -50,6 +53,7 @@ def create_api(
     limits: RequestLimits,
     access: AccessRules,
     threads: int = 1,
+    exporter: MeasuresExporter | None = None,
 ) -> FastAPI:
     """Build the API of one replica.
 
@@ -61,14 +65,18 @@ def create_api(
         limits: What the replica accepts.
         access: What a request must contain to be accepted.
         threads: Number of large batches, and of large JSON bodies, that are handled at the same time.
+        exporter: Exports the measures while the API runs; None for no export.
     """
-    handler = PredictionHandler(limits=limits, threads=threads)
+    handler = PredictionHandler(limits=limits, threads=threads, measures=catalog.measures)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await follower.start()
         await catalog_follower.start()
+        export = asyncio.create_task(exporter.run_forever()) if exporter else None
         yield
+        if export is not None:
+            export.cancel()
         await catalog_follower.stop()
         await follower.stop()
         await handler.close()
@@ -92,6 +100,7 @@ def create_api(
     if access.webhook_secret is not None:
         _add_webhook(api, follower, limits=limits, secret=access.webhook_secret)
     model_paths.install(api, fleet, catalog, catalog_follower, limits=limits, access=access, token_check=token_check)
+    measure_paths.install(api, catalog)
     protocol_paths.install(api, catalog, access)
     # Serve's metrics search the routes of each request in order, so the most frequent one comes first.
     api.router.routes.sort(key=lambda route: getattr(route, "path", "") != prediction_paths.PREDICT)

@@ -28,6 +28,7 @@ from app.serving.fleet.protocol import (
 )
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import FilesLocation, PackedModel
+from app.serving.measures.tally import TallySnapshot
 from app.serving.schemas import LoadRequest
 from tests.support.fake_models import MODEL, MODEL_BYTES, FakeLoader, FakeRegistry
 
@@ -87,6 +88,9 @@ class Member(FleetMember):
 
     async def held_models(self) -> list[HeldModel]:
         return self.catalog.held_models()
+
+    async def measures(self, model: str) -> list[TallySnapshot]:
+        return self.catalog.measures.snapshots(model)
 
 
 @dataclass

@@ -23,7 +23,7 @@ def status(
     stack: PlatformOption = "",
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> None:
-    """Show whether Ray, MLflow and the service are up, and which version is loaded.
+    """Show whether Ray, MLflow and the service are up, which version is loaded, and what each version has answered.
 
     The exit code is 1 if a part is down.
 
@@ -42,6 +42,7 @@ def status(
         for name, part in parts.items():
             table.add_row(name, part["url"], "up" if part["is_up"] else "down", part["detail"])
         console.print(table)
+        _print_measures(parts["serve"].get("measures", []))
     if not all(part["is_up"] for part in parts.values()):
         raise typer.Exit(1)
 
@@ -65,7 +66,36 @@ def _service_status(endpoints: Endpoints) -> JsonObject:
     except (ApiError, PlatformError) as error:
         return {"url": endpoints.api_url, "is_up": False, "detail": str(error)}
     detail = f"version {response['model_info']['version']}" if response["model_loaded"] else "no model loaded"
-    return {"url": endpoints.api_url, "is_up": True, "detail": detail + _further_models(endpoints)}
+    return {
+        "url": endpoints.api_url,
+        "is_up": True,
+        "detail": detail + _further_models(endpoints),
+        "measures": _measures(endpoints),
+    }
+
+
+def _measures(endpoints: Endpoints) -> list[JsonObject]:
+    """Return the measures of the default model by version and role; empty for a service of an older release."""
+    try:
+        measures: list[JsonObject] = call(endpoints, "GET", "/model/measures")["measures"]
+    except (ApiError, PlatformError):
+        return []
+    return measures
+
+
+def _print_measures(measures: list[JsonObject]) -> None:
+    """Print what each version of the default model has answered since the replicas started."""
+    if not measures:
+        return
+    table = Table("version", "role", "requests", "rows", "client errors", "errors", "p50 ms", "p95 ms", "answers")
+    for one in measures:
+        answers = one["answers"] or one["answer_quantiles"] or {}
+        table.add_row(
+            *(str(one[key]) for key in ("version", "role", "requests", "rows", "client_errors", "errors")),
+            *("" if one[key] is None else f"{one[key]:g}" for key in ("p50_ms", "p95_ms")),
+            ", ".join(f"{name}: {count:g}" for name, count in answers.items()),
+        )
+    console.print(table)
 
 
 def _further_models(endpoints: Endpoints) -> str:

@@ -22,6 +22,7 @@ from app.serving.catalog.model_loader import LoadSlots, MappingLoader
 from app.serving.catalog.models import ChampionModel, LazyModel, PinnedVersion
 from app.serving.fleet.protocol import CatalogReading, HeldModel, ReplicaGroup
 from app.serving.loading.served_model import ServedModel
+from app.serving.measures.measures import Measures
 from app.serving.protocols.wire import ModelSource
 from app.serving.requests.row_errors import shortened
 from app.serving.schemas import LoadRequest, ReplicaInfo
@@ -62,6 +63,8 @@ class Catalog:
         """Number of the champion by the name of each model beside the default model; None until they were read."""
         self.trouble = ""
         """Why the models could not be read last time; empty if they were read."""
+        self.measures = Measures()
+        """What the versions of all models do on this replica."""
         self.budget = MemoryBudget(memory_bytes, self._put_out)
         self._slots = LoadSlots(loader, self.budget)
         self._models: dict[str, ChampionModel] = {}

@@ -3,6 +3,7 @@
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import ServedModel
+from app.serving.measures import measures
 
 
 class DefaultModel:
@@ -16,6 +17,8 @@ class DefaultModel:
     def __init__(self, replica: Replica, follower: AliasFollower) -> None:
         self.replica = replica
         self.follower = follower
+
+    role = measures.CHAMPION
 
     @property
     def name(self) -> str:

@@ -17,6 +17,7 @@ from app.serving.fleet.fleet import Fleet
 from app.serving.fleet.protocol import HeldModel, ReplicaGroup
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import ServedModel
+from app.serving.measures import measures
 from app.serving.requests.limits import MAX_QUEUED_PREDICTIONS
 
 FIRST_REQUEST_TIMEOUT_S: Final = 10.0
@@ -37,6 +38,8 @@ REPLICA_METHODS: Final = frozenset({"claim", "prepare", "commit", "roll_back", "
 
 class LazyModel(ABC):
     """A model that the first request loads, once however many requests ask."""
+
+    role = measures.CHAMPION
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -221,6 +224,8 @@ class PinnedVersion(LazyModel):
         slots: What the models of this replica share when they load.
         forget: Called when the version is not in memory any more.
     """
+
+    role = measures.PINNED
 
     def __init__(
         self, name: str, version: str, *, registry: Registry, slots: LoadSlots, forget: Callable[[], object]

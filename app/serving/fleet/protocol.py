@@ -16,6 +16,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from app.errors import MantaError
 from app.serving.loading.served_model import FilesLocation, PackedModel, ServedModel
+from app.serving.measures.tally import TallySnapshot
 from app.serving.schemas import ReplicaInfo
 
 Args = ParamSpec("Args")
@@ -169,6 +170,10 @@ class FleetMember(ABC):
     @abstractmethod
     async def held_models(self) -> list[HeldModel]:
         """Return the models that this replica holds."""
+
+    @abstractmethod
+    async def measures(self, model: str) -> list[TallySnapshot]:
+        """Return what the versions of a model did on this replica."""
 
 
 class Loader(Protocol):

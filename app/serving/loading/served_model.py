@@ -58,6 +58,11 @@ class ServedModel:
     """Memory of the model: that of its arrays, or what its library took when a child process loaded it."""
 
     @cached_property
+    def key(self) -> tuple[str, str]:
+        """Name of the registered model, and number of the version."""
+        return self.version.name, str(self.version.version)
+
+    @cached_property
     def row_schema(self) -> RowSchema:
         """The model's columns, for the readers of request bodies."""
         return row_schema(self.predictor.columns)

@@ -49,6 +49,14 @@ class Wire:
 class ModelSource(Protocol):
     """Gives the version that answers a request."""
 
+    @property
+    def name(self) -> str:
+        """Name of the registered model."""
+
+    @property
+    def role(self) -> str:
+        """Role of the version; see `app.serving.measures.tally.Role`."""
+
     async def require(self) -> ServedModel:
         """Return the version, after a load if necessary.
 

@@ -1,0 +1,61 @@
+"""The tallies of one replica, by model, version and role."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final
+
+from app.serving.loading.served_model import ServedModel
+from app.serving.measures.answer_bins import AnswerBins, bins_of
+from app.serving.measures.tally import NO_VERSION, Role, Tally, TallySnapshot
+
+CHAMPION: Final = "champion"
+CHALLENGER: Final = "challenger"
+PINNED: Final = "pinned"
+
+MAX_TALLIES: Final = 500
+"""Tallies of one replica, at most 20 kB each. Beyond that, the one that was used least recently is dropped."""
+
+
+class Measures:
+    """The tallies of one replica."""
+
+    def __init__(self) -> None:
+        self._tallies: OrderedDict[Role, Tally] = OrderedDict()
+
+    def tally(self, served: ServedModel, role: str) -> Tally:
+        """Return the tally of a version in a role.
+
+        Args:
+            served: The version.
+            role: `CHAMPION`, `CHALLENGER` or `PINNED`.
+        """
+        key = Role(*served.key, role)
+        tally = self._tallies.get(key)
+        if tally is None:
+            return self._create(key, bins_of(served.predictor))
+        self._tallies.move_to_end(key)
+        return tally
+
+    def unserved(self, model: str, role: str) -> Tally:
+        """Return the tally of requests that failed before a version was known.
+
+        Args:
+            model: Name of the registered model.
+            role: `CHAMPION` or `PINNED`.
+        """
+        key = Role(model, NO_VERSION, role)
+        return self._tallies.get(key) or self._create(key, None)
+
+    def all(self) -> Iterable[Tally]:
+        """Return all tallies."""
+        return self._tallies.values()
+
+    def snapshots(self, model: str) -> list[TallySnapshot]:
+        """Copy the tallies of a model."""
+        return [tally.snapshot() for tally in self._tallies.values() if tally.role.model == model]
+
+    def _create(self, key: Role, bins: AnswerBins | None) -> Tally:
+        tally = self._tallies[key] = Tally(key, bins)
+        if len(self._tallies) > MAX_TALLIES:
+            self._tallies.popitem(last=False)
+        return tally
