@@ -63,14 +63,16 @@ def _page(results: list[JsonObject]) -> str:
         "requests until then, median",
     )
     shares = ", ".join(f"{share:.0%}" for share in SHARES)
-    return f"""# How often a rollout goes back, and how soon
-
-`python -m tests.benchmark.rollout`: {ROLLOUTS:,} simulated rollouts for each row of the table, with steps of {shares}, judged
-after every bad request by the test of the service (e-value of at least {LIMIT:g}). The simulation has one kind of bad requests;
-the test allows for three. Requests are those of both sides. An equal challenger may go back in at most 5 % of the rollouts.
-
-{report.markdown_table(header, rows)}
-"""
+    return "\n".join(
+        (
+            "# How often a rollout goes back, and how soon\n",
+            f"`python -m tests.benchmark.rollout`: {ROLLOUTS:,} simulated rollouts for each row of the table, with",
+            f"steps of {shares}, judged after every bad request by the test of the service (e-value of at least {LIMIT:g}).",
+            "Bad requests are of one kind; the test allows for three. Requests are those of both sides. Of equal",
+            "challengers, at most 5 % may go back.\n",
+            report.markdown_table(header, rows) + "\n",
+        )
+    )
 
 
 if __name__ == "__main__":

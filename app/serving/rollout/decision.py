@@ -12,9 +12,9 @@ over a uniform θ between w and 1 is the e-value, a Beta(1, 1) mixture cut to θ
       = B(1+k, 1+n-k) (1 - I_w(1+k, 1+n-k)) / ((1-w) w^k (1-w)^(n-k))
 
 where B is the beta function and I the regularised incomplete beta function. For a true chance of at most w, each event
-multiplies the ratio by at most 1 in expectation: the ratio is linear and increasing in the true chance, and 1 at w. So e
-is a nonnegative supermartingale that starts at 1. By Ville's inequality it ever reaches `LIMIT` with a probability of
-at most 1 / `LIMIT`, however often one looks.
+multiplies the ratio by at most 1 in expectation: the ratio is linear and increasing in the true chance, and 1 at w.
+So e is a nonnegative supermartingale that starts at 1. By Ville's inequality it ever reaches `LIMIT` with a probability
+of at most 1 / `LIMIT`, however often one looks.
 
 **Several steps** have different shares; the product of their e-values is again such a supermartingale. **Several
 kinds** of bad events are judged together by the mean of their e-values, which is one too, so the chance of a false

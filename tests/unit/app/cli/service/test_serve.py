@@ -77,10 +77,25 @@ def test_models_prints_what_the_service_serves_as_json(monkeypatch: pytest.Monke
     assert json.loads(output) == MODELS
 
 
+def test_status_shows_what_each_version_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    measures = {"version": "7", "role": "champion", "requests": 12, "rows": 345, "client_errors": 0, "errors": 1}
+    measures |= {"p50_ms": 0.5, "p95_ms": None, "answers": {"no": 300, "yes": 45}, "answer_quantiles": None}
+    answers: dict[str, Answer] = {
+        "GET /fastapi_app/model": lambda _: {"model_loaded": True, "model_info": {"version": "7"}},
+        "GET /fastapi_app/models": lambda _: MODELS,
+        "GET /fastapi_app/model/measures": lambda _: {"measures": [measures]},
+    }
+
+    output = run(monkeypatch, answers, "status")
+
+    assert all(text in output for text in ("champion", "345", "0.5", "no: 300, yes: 45"))
+
+
 def test_status_counts_the_further_models(monkeypatch: pytest.MonkeyPatch) -> None:
     answers: dict[str, Answer] = {
         "GET /fastapi_app/model": lambda _: {"model_loaded": True, "model_info": {"version": "7"}},
         "GET /fastapi_app/models": lambda _: MODELS,
+        "GET /fastapi_app/model/measures": lambda _: {"measures": []},
     }
 
     output = run(monkeypatch, answers, "status", "--json")
