@@ -67,7 +67,8 @@ def _page(results: list[JsonObject]) -> str:
         (
             "# How often a rollout goes back, and how soon\n",
             f"`python -m tests.benchmark.rollout`: {ROLLOUTS:,} simulated rollouts for each row of the table, with",
-            f"steps of {shares}, judged after every bad request by the test of the service (e-value of at least {LIMIT:g}).",
+            f"steps of {shares}, judged after every bad request by the service's own test",
+            f"(e-value of at least {LIMIT:g}).",
             "Bad requests are of one kind; the test allows for three. Requests are those of both sides. Of equal",
             "challengers, at most 5 % may go back.\n",
             report.markdown_table(header, rows) + "\n",
