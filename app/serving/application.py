@@ -179,8 +179,8 @@ class ModelServer(FleetMember):
         return await self._catalog_follower.on_catalog_read(reading)
 
     async def held_models(self) -> list[HeldModel]:
-        """See `Catalog.held_models`."""
-        return self._catalog.held_models()
+        """See `Catalog.all_held_models`."""
+        return self._catalog.all_held_models()
 
     async def measures(self, model: str) -> list[TallySnapshot]:
         """See `Measures.snapshots`."""

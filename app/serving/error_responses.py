@@ -5,12 +5,14 @@ answer with an RFC 9457 problem document.
 """
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Route
 
 from app.errors import BodyTimeoutError, MantaError, ModelLoadingError, OverloadedError, UnauthorizedError
 from app.serving.protocols import mlflow_scoring, open_inference
@@ -47,6 +49,8 @@ def install(api: FastAPI) -> None:
         detail = f"{request.method} {request.url.path}: {error.detail}."
         next_step = "See /docs for the paths and their methods."
         headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_methods(api, request))
         write = _protocol_error(request)
         if write is not None:
             unknown = MantaError(detail, next_step=next_step)
@@ -69,6 +73,14 @@ def install(api: FastAPI) -> None:
     async def defect(request: Request, _: Exception) -> Response:
         """Answer an unexpected exception. Starlette raises it again, so the replica's log has the traceback."""
         return defect_response(request)
+
+
+def _methods(api: FastAPI, request: Request) -> list[str]:
+    """Return the methods of a path. Starlette names those of one route only, and a path may have several."""
+    routes = [
+        route for route in api.routes if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE
+    ]
+    return sorted({method for route in routes for method in route.methods or ()})
 
 
 def error_response(request: Request, error: MantaError) -> Response:

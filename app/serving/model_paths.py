@@ -3,12 +3,13 @@
 The default model has these paths too, under its name.
 """
 
+import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.params import Depends as Dependency
 
 from app import names
@@ -59,15 +60,12 @@ def install(
     """
     deadlines = Deadlines(limits.body_timeout_s)
 
-    @api.get(MODELS)
-    async def models() -> ModelList:
+    @api.get(MODELS, response_model=ModelList)
+    async def models() -> Response:
         """List the models of the service: state, version, memory, last use and requests of each."""
-        return ModelList(
-            models=[_default_summary(catalog), *_summaries(catalog, await _held(catalog))],
-            memory_limit_bytes=catalog.budget.limit_bytes,
-            trouble=catalog.trouble or None,
-            timestamp=schemas.now(),
-        )
+        held = await _held(catalog)
+        # There may be thousands of models. Predictions do not wait for their list.
+        return Response(await asyncio.to_thread(_list_models, catalog, held), media_type=body.JSON)
 
     @api.get(MODEL, responses=openapi.MODEL_PROBLEMS)
     async def model(request: Request, name: str) -> ModelStatus:
@@ -130,7 +128,7 @@ async def _held(catalog: Catalog) -> list[HeldModel]:
     try:
         answers = await catalog.group.broadcast(FleetMember.held_models, ANSWER_TIMEOUT_S)
     except PlatformError:
-        return catalog.held_models()
+        return catalog.all_held_models()
     return [model for answer in answers for model in answer]
 
 
@@ -146,43 +144,42 @@ async def _describe(catalog: Catalog, name: str) -> Description:
     return next((answer for answer in answers if answer is not None), model_status.NOT_LOADED)
 
 
-def _default_summary(catalog: Catalog) -> ModelSummary:
-    replica = catalog.default.replica
-    served = replica.served
-    return ModelSummary(
-        name=catalog.default.name,
-        is_default=True,
-        state="loaded" if served else "not loaded",
-        version=replica.served_version,
-        champion=replica.served_version,
-        size_bytes=served.size_bytes if served else 0,
-        replicas=1 if served else 0,
-        last_used=None,
-        requests=None,
-        refused=replica.info.refused,
-    )
-
-
-def _summaries(catalog: Catalog, held: Sequence[HeldModel]) -> Iterable[ModelSummary]:
-    """Yield the other models in the order of their names. Figures are sums over the replicas."""
+def _list_models(catalog: Catalog, held: Sequence[HeldModel]) -> bytes:
+    """Write a `ModelList` as JSON, in parts, so that Python's lock is free in between."""
+    champions = {catalog.default.name: catalog.default.replica.served_version}
+    champions |= dict(sorted((catalog.champions or {}).items()))
     by_name: dict[str, list[HeldModel]] = {}
     for model in held:
         by_name.setdefault(model.name, []).append(model)
-    for name, champion in sorted((catalog.champions or {}).items()):
-        entries = by_name.get(name, [])
-        holders = [entry for entry in entries if entry.version is not None]
-        champions = [entry for entry in holders if not entry.is_pinned]
-        used_s = max((entry.last_used_s for entry in entries if entry.last_used_s is not None), default=None)
-        state = "loaded" if holders else "loading" if any(entry.is_loading for entry in entries) else "not loaded"
-        yield ModelSummary(
-            name=name,
-            is_default=False,
-            state=state,
-            version=champions[0].version if champions else None,
-            champion=champion,
-            size_bytes=sum(entry.size_bytes for entry in entries),
-            replicas=len(champions),
-            last_used=None if used_s is None else datetime.fromtimestamp(used_s, UTC),
-            requests=sum(entry.requests for entry in entries),
-            refused=next((entry.refused for entry in entries if entry.refused), None),
-        )
+    frame = ModelList(
+        models=[],
+        memory_limit_bytes=catalog.budget.limit_bytes,
+        trouble=catalog.trouble or None,
+        timestamp=schemas.now(),
+    )
+    summaries = (
+        _summary(name, champion, by_name.get(name, []), is_default=name == catalog.default.name)
+        for name, champion in champions.items()
+    )
+    listed = ",".join(summary.model_dump_json() for summary in summaries)
+    return frame.model_dump_json().replace('"models":[]', f'"models":[{listed}]', 1).encode()
+
+
+def _summary(name: str, champion: str | None, entries: Sequence[HeldModel], *, is_default: bool) -> ModelSummary:
+    """Describe a model by what each replica holds of it. Figures are sums over the replicas."""
+    holders = [entry for entry in entries if entry.version is not None]
+    champions = [entry for entry in holders if not entry.is_pinned]
+    used_s = max((entry.last_used_s for entry in entries if entry.last_used_s is not None), default=None)
+    state = "loaded" if holders else "loading" if any(entry.is_loading for entry in entries) else "not loaded"
+    return ModelSummary(
+        name=name,
+        is_default=is_default,
+        state=state,
+        version=champions[0].version if champions else None,
+        champion=champion,
+        size_bytes=sum(entry.size_bytes for entry in entries),
+        replicas=len(champions),
+        last_used=None if used_s is None else datetime.fromtimestamp(used_s, UTC),
+        requests=sum(entry.requests for entry in entries),
+        refused=next((entry.refused for entry in entries if entry.refused), None),
+    )

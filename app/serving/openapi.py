@@ -1,5 +1,6 @@
 """The OpenAPI document of a replica: forms, limits and examples of requests to the model that it serves."""
 
+import weakref
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
@@ -120,14 +121,17 @@ def install(api: FastAPI, catalog: Catalog, *, limits: RequestLimits, access: Ac
         limits: What the replica accepts.
         access: Whether a request is shown examples.
     """
-    documents: dict[bool, tuple[list[ServedModel | None], JsonSchema]] = {}
+    # A document must not keep the models that it describes in memory.
+    documents: dict[bool, tuple[list[weakref.ref[ServedModel]], JsonSchema]] = {}
 
     def openapi(*, with_examples: bool = True) -> JsonSchema:
-        models = [catalog.default.served, *catalog.served()]
-        known, document = documents.get(with_examples, ([], {}))
+        default = catalog.default.served
+        models = [*([default] if default else []), *catalog.served()]
+        references, document = documents.get(with_examples, ([], {}))
+        known = [reference() for reference in references]
         if list(map(id, known)) != list(map(id, models)) or not document:
-            document = _document(api, models, limits, with_examples=with_examples)
-            documents[with_examples] = (models, document)
+            document = _document(api, default, models, limits, with_examples=with_examples)
+            documents[with_examples] = (list(map(weakref.ref, models)), document)
         return document
 
     @api.get(PATH, include_in_schema=False)
@@ -143,17 +147,22 @@ def install(api: FastAPI, catalog: Catalog, *, limits: RequestLimits, access: Ac
 
 
 def _document(
-    api: FastAPI, models: Sequence[ServedModel | None], limits: RequestLimits, *, with_examples: bool
+    api: FastAPI,
+    served: ServedModel | None,
+    models: Sequence[ServedModel],
+    limits: RequestLimits,
+    *,
+    with_examples: bool,
 ) -> JsonSchema:
     """Build the OpenAPI document.
 
     Args:
         api: The API.
-        models: The default model, if it is loaded, and the other models that this replica holds.
+        served: The default model; None before its first load.
+        models: All models that this replica holds.
         limits: What the replica accepts.
         with_examples: Whether the document contains rows of the model's input example.
     """
-    served, *others = models
     schema = get_openapi(title=api.title, version=api.version, summary=api.summary, routes=api.routes)
     paths = schema["paths"]
     _drop_validation_errors(schema)
@@ -164,7 +173,7 @@ def _document(
     paths[NAMED_LOAD]["post"]["requestBody"] = _json_body(
         NamedLoadRequest.model_json_schema(), examples=[], required=False
     )
-    _describe_models(paths, served, [model for model in others if model is not None], limits, with_examples)
+    _describe_models(paths, models, limits, with_examples)
     if served:
         _keep_given_answers(schema["components"]["schemas"][PredictResponse.__name__], served.predictor.answers)
     paths["/model/load"]["post"]["requestBody"] = _json_body(
@@ -187,15 +196,14 @@ def _drop_validation_errors(schema: JsonSchema) -> None:
 
 def _describe_models(
     paths: JsonSchema,
-    default: ServedModel | None,
-    others: Sequence[ServedModel],
+    models: Sequence[ServedModel],
     limits: RequestLimits,
     with_examples: bool,  # noqa: FBT001 - passed on from `_document`
 ) -> None:
     """Describe the predictions of each model, with its own columns and example."""
     generic = paths[NAMED_PREDICT]["post"]
     generic["requestBody"] = _json_body(predict_schema(columns=None, rows=limits.rows), examples=[], required=True)
-    for model in [*([default] if default else []), *others]:
+    for model in models:
         name = model.version.name
         operation = {key: value for key, value in generic.items() if key != "parameters"}
         operation["operationId"] = f"predict_{name}"

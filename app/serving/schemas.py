@@ -167,11 +167,11 @@ class ModelSummary(Message):
     size_bytes: int
     """Memory of the model on all replicas, with versions that were asked for by number."""
     replicas: int
-    """Number of replicas that hold the model. For the default model, this replica only."""
+    """Number of replicas that hold the model."""
     last_used: datetime | None
-    """Time of the last request; null without one, and for the default model."""
-    requests: int | None
-    """Requests since the replicas started; null for the default model."""
+    """Time of the last request; null without one."""
+    requests: int
+    """Requests since the replicas started."""
     refused: str | None
     """The version that was refused since the last swap, and the reason."""
 

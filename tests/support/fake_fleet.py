@@ -87,7 +87,7 @@ class Member(FleetMember):
         return await self.catalog_follower.on_catalog_read(reading)
 
     async def held_models(self) -> list[HeldModel]:
-        return self.catalog.held_models()
+        return self.catalog.all_held_models()
 
     async def measures(self, model: str) -> list[TallySnapshot]:
         return self.catalog.measures.snapshots(model)

@@ -31,7 +31,8 @@ class MemoryBudget:
 
         Args:
             model: The model.
-            replaced_bytes: Bytes of the version that the model is about to replace, which do not count.
+            replaced_bytes: Bytes of the version that the model is about to replace. They do not count if the two
+                versions do not fit together.
 
         Raises:
             ModelRefusedError: The model is larger than all models together may be.
@@ -44,7 +45,7 @@ class MemoryBudget:
                 f"{self.limit_bytes / MIB:,.1f} MiB for all models beside the default model.",
                 next_step="Raise modelsMemory of the stack (MANTA_MODELS_MEMORY), or make it the default model.",
             )
-        while self.held_bytes - replaced_bytes + size > self.limit_bytes and self._put_out():
+        while self.held_bytes + size > self.limit_bytes and self._put_out():
             pass
         if self.held_bytes - replaced_bytes + size > self.limit_bytes:
             raise OverloadedError(

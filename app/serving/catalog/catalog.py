@@ -8,6 +8,7 @@ from MLflow which models there are.
 import logging
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -61,6 +62,8 @@ class Catalog:
         self.listed = listed
         self.champions: dict[str, str | None] | None = None
         """Number of the champion by the name of each model beside the default model; None until they were read."""
+        self.generation = 0
+        """See `CatalogReading.generation`."""
         self.trouble = ""
         """Why the models could not be read last time; empty if they were read."""
         self.measures = Measures()
@@ -71,7 +74,7 @@ class Catalog:
         self._pinned: dict[tuple[str, str], PinnedVersion] = {}
 
     def source(self, name: str | None = None, version: str | None = None) -> ModelSource:
-        """Return what answers for a model.
+        """Return what answers for a model. Nothing is loaded and nothing is kept before a version is required.
 
         Args:
             name: Name of the registered model; None for the default model.
@@ -81,18 +84,23 @@ class Catalog:
             ModelNotFoundError: The service does not serve the model.
             ModelLoadingError: MLflow has not answered yet which models the service serves.
         """
-        if name is None or name == self.default.name:
-            model: DefaultModel | ChampionModel = self.default
-        else:
+        name = name or self.default.name
+        if name != self.default.name:
             self.require_name(name)
-            model = self.model(name)
+        elif version is None:
+            return self.default
+        if version is not None and not VERSION.fullmatch(version):
+            raise ModelNotFoundError(
+                f"There is no version {shortened(version)!r} of {name!r}.", allowed="a positive number"
+            )
+        return _NamedSource(self, name, version)
+
+    def find(self, name: str, version: str | None) -> DefaultModel | LazyModel:
+        """Return a model that `source` has accepted. It is not in memory before its first request or load."""
+        model = self.default if name == self.default.name else self.model(name)
         if version is None or (model.served is not None and str(model.served.version.version) == version):
             return model
-        if not VERSION.fullmatch(version):
-            raise ModelNotFoundError(
-                f"There is no version {shortened(version)!r} of {model.name!r}.", allowed="a positive number"
-            )
-        key = (model.name, version)
+        key = (name, version)
         if key not in self._pinned:
             self._pinned[key] = PinnedVersion(
                 model.name,
@@ -101,6 +109,7 @@ class Catalog:
                 slots=self._slots,
                 forget=partial(self._pinned.pop, key, None),
             )
+            self._pinned[key].is_known = True
         return self._pinned[key]
 
     def require_name(self, name: str) -> None:
@@ -132,11 +141,12 @@ class Catalog:
                 group=self.group,
                 replica_name=self.default.replica.name,
             )
+            self._models[name].is_known = name in (self.champions or {})
         return self._models[name]
 
-    def existing(self, name: str) -> ChampionModel | None:
-        """Return a model that this replica has been asked for."""
-        return self._models.get(name)
+    def held_by_loads(self) -> list[ChampionModel]:
+        """Return the models that a load of the fleet holds on this replica."""
+        return [model for model in self._models.values() if model.replica.holder is not None]
 
     def served(self) -> Iterator[ServedModel]:
         """Yield the champions beside the default model that are in memory."""
@@ -148,6 +158,10 @@ class Catalog:
         """Describe the models that this replica holds, loads or was asked for, except for the default model."""
         return [model.describe() for model in self._lazy_models() if model.served or model.is_busy or model.requests]
 
+    def all_held_models(self) -> list[HeldModel]:
+        """Describe the default model, and the models of `held_models`."""
+        return [self.default.describe(), *self.held_models()]
+
     async def load(self, name: str, request: LoadRequest) -> tuple[ModelVersion, list[ReplicaInfo]]:
         """Serve a version of a model on every replica and make it the champion; see `Fleet.load`.
 
@@ -157,7 +171,7 @@ class Catalog:
         """
         if self.listed and name not in self.listed:
             raise self._listed_error(name)
-        return await self.model(name).fleet.load(request.model_copy(update={"name": name}))
+        return await self.model(name).load(request.model_copy(update={"name": name}))
 
     def refuse_stop(self, name: str) -> None:
         """Check that the service can stop to serve a model.
@@ -185,17 +199,32 @@ class Catalog:
         Returns:
             See `held_models`.
         """
-        self.trouble = reading.trouble
+        if self.is_outdated(reading):
+            return self.held_models()
+        self.generation, self.trouble = reading.generation, reading.trouble
         if not reading.trouble or self.champions is None:
             self.champions = None if reading.champions is None else dict(reading.champions)
         if self.champions is not None:
-            known = self.champions.keys() | {self.default.name}
-            for model in list(self._lazy_models()):
-                if model.name not in known and not model.is_busy:
-                    model.unload()
-                    self._models.pop(model.name, None)
-                    log.info("%r is not served any more", model.name)
+            self._drop_unknown(self.champions.keys() | {self.default.name})
         return self.held_models()
+
+    def is_outdated(self, reading: CatalogReading) -> bool:
+        """Whether a reading began before a change of the models that this replica knows of."""
+        return reading.generation < self.generation
+
+    def _drop_unknown(self, known: Collection[str]) -> None:
+        """Drop the models that the service does not serve any more.
+
+        A model that a load by name has just put into memory is not among the known models before it has its tag.
+        """
+        for model in list(self._lazy_models()):
+            if model.name in known:
+                model.is_known = True
+            elif not model.is_busy and (model.is_known or model.served is None):
+                model.unload()
+                if self._models.get(model.name) is model:
+                    del self._models[model.name]
+                log.info("%r is not served any more", model.name)
 
     async def stop(self) -> None:
         """End the loads that this replica runs."""
@@ -222,3 +251,16 @@ class Catalog:
             allowed=", ".join(self.listed),
             next_step="Change the key `models` of the stack (MANTA_MODELS).",
         )
+
+
+@dataclass(frozen=True)
+class _NamedSource:
+    """Finds a model when it is required: the models may have changed while the body of the request arrived."""
+
+    catalog: Catalog
+    name: str
+    version: str | None
+
+    async def require(self) -> ServedModel:
+        """See `ModelSource.require`."""
+        return await self.catalog.find(self.name, self.version).require()

@@ -64,22 +64,29 @@ class CatalogFollower:
     async def poll(self) -> None:
         """Read the models, tell the other replicas, and move those that hold an old champion."""
         self._postpone(self._answer_s)
-        start_s = time.monotonic()
+        start_s, generation = time.monotonic(), self._catalog.generation
         try:
             champions = await asyncio.to_thread(self._catalog.registry.served_models, self._catalog.listed)
         except RegistryUnavailableError as error:
             log.warning("the models of the service cannot be read: %s", error)
-            await self._broadcast(CatalogReading(champions=self._catalog.champions, trouble=str(error), answer_s=0.0))
+            await self._broadcast(
+                CatalogReading(
+                    champions=self._catalog.champions, trouble=str(error), answer_s=0.0, generation=generation
+                )
+            )
             return
         answer_s = time.monotonic() - start_s
         champions.pop(self._catalog.default.name, None)
-        held = await self._broadcast(CatalogReading(champions=champions, trouble="", answer_s=answer_s))
+        held = await self._broadcast(
+            CatalogReading(champions=champions, trouble="", answer_s=answer_s, generation=generation)
+        )
         await self._end_expired_loads()
         self._move_to_champions(champions, held)
 
     async def on_catalog_read(self, reading: CatalogReading) -> list[HeldModel]:
         """Take over what a replica read, and wait with the next read; see `Catalog.on_catalog_read`."""
-        self._postpone(reading.answer_s)
+        if not self._catalog.is_outdated(reading):
+            self._postpone(reading.answer_s)
         return await self._catalog.on_catalog_read(reading)
 
     async def load(self, name: str, request: LoadRequest) -> tuple[ModelVersion, list[ReplicaInfo]]:
@@ -90,13 +97,18 @@ class CatalogFollower:
         version, replicas = await self._catalog.load(name, request)
         if name not in (self._catalog.champions or {}):
             await asyncio.to_thread(self._catalog.registry.mark_served, name, is_served=True)
-        await self.poll()
+        await self._read_change()
         return version, replicas
 
     async def withdraw(self, name: str) -> None:
         """Stop to serve a model on every replica, and delete its tag in MLflow; see `Catalog.refuse_stop`."""
         self._catalog.refuse_stop(name)
         await asyncio.to_thread(self._catalog.registry.mark_served, name, is_served=False)
+        await self._read_change()
+
+    async def _read_change(self) -> None:
+        """Read the models after this replica has changed them. No replica takes over an older reading afterwards."""
+        self._catalog.generation += 1
         await self.poll()
 
     def _postpone(self, answer_s: float) -> None:
@@ -140,10 +152,8 @@ class CatalogFollower:
             log.warning("%r keeps its version: %s", name, error)
 
     async def _end_expired_loads(self) -> None:
-        for name in list(self._catalog.champions or {}):
-            model = self._catalog.existing(name)
-            if model is not None and model.replica.holder is not None:
-                await model.follower.end_expired_loads()
+        for model in self._catalog.held_by_loads():
+            await model.follower.end_expired_loads()
 
     async def _poll_forever(self) -> None:
         while True:

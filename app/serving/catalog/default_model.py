@@ -1,6 +1,9 @@
 """The model that answers requests without a model's name."""
 
+import time
+
 from app.serving.fleet.alias_follower import AliasFollower
+from app.serving.fleet.protocol import HeldModel
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import ServedModel
 from app.serving.measures import measures
@@ -17,6 +20,10 @@ class DefaultModel:
     def __init__(self, replica: Replica, follower: AliasFollower) -> None:
         self.replica = replica
         self.follower = follower
+        self.requests = 0
+        """Requests since the replica started."""
+        self.last_used_s: float | None = None
+        """Seconds since 1970 of the last request; None without one."""
 
     role = measures.CHAMPION
 
@@ -32,5 +39,21 @@ class DefaultModel:
 
     async def require(self) -> ServedModel:
         """See `ModelSource.require`."""
+        self.requests += 1
+        self.last_used_s = time.time()
         await self.follower.check_before_first_request()
         return self.replica.require_served()
+
+    def describe(self) -> HeldModel:
+        """Describe the model as this replica holds it."""
+        served = self.served
+        return HeldModel(
+            name=self.name,
+            version=self.replica.served_version,
+            size_bytes=served.size_bytes if served else 0,
+            is_loading=False,
+            is_pinned=False,
+            last_used_s=self.last_used_s,
+            requests=self.requests,
+            refused=self.replica.info.refused,
+        )

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final
 
+from mlflow.entities.model_registry import ModelVersion
+
 from app.errors import ModelLoadingError, ModelRefusedError, NoModelError, OverloadedError
 from app.models.registry import Registry
 from app.serving import model_status
@@ -19,6 +21,7 @@ from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import ServedModel
 from app.serving.measures import measures
 from app.serving.requests.limits import MAX_QUEUED_PREDICTIONS
+from app.serving.schemas import LoadRequest, ReplicaInfo
 
 FIRST_REQUEST_TIMEOUT_S: Final = 10.0
 """How long a request waits for the load of its model."""
@@ -49,6 +52,8 @@ class LazyModel(ABC):
         """Seconds since 1970 of the last request; None without one."""
         self.order = 0.0
         """Time of the last request or load on the monotonic clock: the model with the lowest is put out first."""
+        self.is_known = False
+        """Whether the service has served the model since this replica holds it."""
         self._loading: asyncio.Task[ServedModel] | None = None
         self._waiting = 0
 
@@ -166,6 +171,8 @@ class ChampionModel(LazyModel):
         )
         self.fleet = Fleet(self.replica, ModelGroup(group, name))
         self.follower = AliasFollower(self.fleet)
+        self._commands = 0
+        """Loads by name that this replica runs or is about to run."""
 
     @property
     def served(self) -> ServedModel | None:
@@ -175,7 +182,9 @@ class ChampionModel(LazyModel):
     @property
     def is_busy(self) -> bool:
         """See `LazyModel.is_busy`."""
-        return super().is_busy or self.replica.holder is not None
+        replica = self.replica
+        is_loading = replica.holder is not None or replica.running_load is not None
+        return super().is_busy or is_loading or self._commands > 0
 
     @property
     def refused(self) -> str | None:
@@ -186,6 +195,14 @@ class ChampionModel(LazyModel):
         """See `LazyModel.unload`."""
         self.replica.unload()
         self._loader.serving_bytes = 0
+
+    async def load(self, request: LoadRequest) -> tuple[ModelVersion, list[ReplicaInfo]]:
+        """See `Fleet.load`."""
+        self._commands += 1
+        try:
+            return await self.fleet.load(request)
+        finally:
+            self._commands -= 1
 
     async def call(self, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - the type depends on the method
         """Call a method of a fleet's member for this model; see `FleetMember`."""

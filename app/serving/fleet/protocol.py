@@ -101,6 +101,9 @@ class CatalogReading:
     """Why the models could not be read; empty if they were read."""
     answer_s: float
     """Seconds that MLflow took for its answer."""
+    generation: int
+    """Changes of the models by name that the replica knew of when it began to read. A replica that knows of more
+    ignores the reading, which may lack the last change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +172,7 @@ class FleetMember(ABC):
 
     @abstractmethod
     async def held_models(self) -> list[HeldModel]:
-        """Return the models that this replica holds."""
+        """See `app.serving.catalog.catalog.Catalog.all_held_models`."""
 
     @abstractmethod
     async def measures(self, model: str) -> list[TallySnapshot]:
