@@ -125,12 +125,10 @@ def install(api: FastAPI, catalog: Catalog, *, limits: RequestLimits, access: Ac
     documents: dict[bool, tuple[list[weakref.ref[ServedModel]], JsonSchema]] = {}
 
     def openapi(*, with_examples: bool = True) -> JsonSchema:
-        default = catalog.default.served
-        models = [*([default] if default else []), *catalog.served()]
+        models = _models(catalog)
         references, document = documents.get(with_examples, ([], {}))
-        known = [reference() for reference in references]
-        if list(map(id, known)) != list(map(id, models)) or not document:
-            document = _document(api, default, models, limits, with_examples=with_examples)
+        if [id(reference()) for reference in references] != list(map(id, models)) or not document:
+            document = _document(api, catalog, limits, with_examples=with_examples)
             documents[with_examples] = (list(map(weakref.ref, models)), document)
         return document
 
@@ -146,23 +144,22 @@ def install(api: FastAPI, catalog: Catalog, *, limits: RequestLimits, access: Ac
     api.openapi = openapi  # type: ignore[method-assign]
 
 
-def _document(
-    api: FastAPI,
-    served: ServedModel | None,
-    models: Sequence[ServedModel],
-    limits: RequestLimits,
-    *,
-    with_examples: bool,
-) -> JsonSchema:
+def _models(catalog: Catalog) -> list[ServedModel]:
+    """Return the models that the replica holds, the default model first if it is loaded."""
+    default = catalog.default.served
+    return [*([default] if default else []), *catalog.served()]
+
+
+def _document(api: FastAPI, catalog: Catalog, limits: RequestLimits, *, with_examples: bool) -> JsonSchema:
     """Build the OpenAPI document.
 
     Args:
         api: The API.
-        served: The default model; None before its first load.
-        models: All models that this replica holds.
+        catalog: The models that the document describes.
         limits: What the replica accepts.
         with_examples: Whether the document contains rows of the model's input example.
     """
+    served = catalog.default.served
     schema = get_openapi(title=api.title, version=api.version, summary=api.summary, routes=api.routes)
     paths = schema["paths"]
     _drop_validation_errors(schema)
@@ -173,7 +170,7 @@ def _document(
     paths[NAMED_LOAD]["post"]["requestBody"] = _json_body(
         NamedLoadRequest.model_json_schema(), examples=[], required=False
     )
-    _describe_models(paths, models, limits, with_examples)
+    _describe_models(paths, _models(catalog), limits, with_examples=with_examples)
     if served:
         _keep_given_answers(schema["components"]["schemas"][PredictResponse.__name__], served.predictor.answers)
     paths["/model/load"]["post"]["requestBody"] = _json_body(
@@ -195,10 +192,7 @@ def _drop_validation_errors(schema: JsonSchema) -> None:
 
 
 def _describe_models(
-    paths: JsonSchema,
-    models: Sequence[ServedModel],
-    limits: RequestLimits,
-    with_examples: bool,  # noqa: FBT001 - passed on from `_document`
+    paths: JsonSchema, models: Sequence[ServedModel], limits: RequestLimits, *, with_examples: bool
 ) -> None:
     """Describe the predictions of each model, with its own columns and example."""
     generic = paths[NAMED_PREDICT]["post"]

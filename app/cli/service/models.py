@@ -72,7 +72,7 @@ def _print_served(stack: str, *, as_json: bool) -> None:
             model["champion"] or "none",
             str(model["replicas"]),
             f"{model['size_bytes'] / MIB:,.1f}",
-            "" if model["requests"] is None else str(model["requests"]),
+            str(model["requests"]),
             (model["last_used"] or "")[:19],
             model["refused"] or "",
         )

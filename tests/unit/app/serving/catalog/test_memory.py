@@ -8,6 +8,7 @@ from app.errors import (
     ModelRefusedError,
     OverloadedError,
 )
+from app.serving.schemas import LoadRequest
 from tests.support.catalog import run, version_of, versions
 from tests.support.fake_fleet import FakeReplicaGroup, Member
 from tests.support.fake_models import MODEL_BYTES, FakeRegistry
@@ -66,3 +67,29 @@ def test_versions_by_number_are_put_out_like_models() -> None:
         assert sorted(str(one.version) for one in member.catalog.held_models() if one.is_pinned) == ["6", "7"]
 
     run(scenario, room=2)
+
+
+def test_another_version_of_a_model_puts_out_other_models_rather_than_exceed_the_memory() -> None:
+    async def scenario(_: FakeReplicaGroup, __: FakeRegistry, members: list[Member]) -> None:
+        [member] = members
+        for name in ("b", "a"):
+            await version_of(member, name)
+
+        await member.catalog_follower.load("a", LoadRequest(version="2"))
+
+        assert [versions(members, name) for name in "ab"] == [["2"], [None]]
+
+    run(scenario, room=2)
+
+
+def test_another_version_of_a_model_is_loaded_even_if_both_versions_do_not_fit() -> None:
+    async def scenario(_: FakeReplicaGroup, __: FakeRegistry, members: list[Member]) -> None:
+        [member] = members
+        await version_of(member, "a")
+
+        await member.catalog_follower.load("a", LoadRequest(version="2"))
+
+        assert versions(members, "a") == ["2"]
+        assert member.catalog.budget.held_bytes == MODEL_BYTES
+
+    run(scenario, room=1)

@@ -1,15 +1,21 @@
 """The HTTP paths of the models by name."""
 
 import asyncio
+import copy
+import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.serving import routes
+from app.serving import model_paths, routes
 from app.serving.access import AccessRules
 from app.serving.requests.limits import RequestLimits
+from app.serving.schemas import ModelSummary
 from app.settings import PredictToken
 from tests.support.fake_fleet import FakeReplicaGroup, Member
 from tests.support.fake_models import MODEL, MODEL_BYTES, FakeRegistry
@@ -69,11 +75,13 @@ def test_a_model_answers_by_its_name_in_every_protocol() -> None:
 def test_the_list_says_what_each_model_does() -> None:
     async def scenario(client: httpx.AsyncClient, _: FakeRegistry, __: Member) -> None:
         await client.post("/models/a/predict", json=ROW)
+        await client.post("/predict", json=ROW)
 
         content = (await client.get("/models")).json()
 
         default, a, b = content["models"]
         assert (default["name"], default["is_default"], default["state"]) == (MODEL, True, "loaded")
+        assert (default["replicas"], default["requests"]) == (1, 1)
         assert (a["state"], a["version"], a["size_bytes"], a["requests"]) == ("loaded", "1", MODEL_BYTES, 1)
         assert a["last_used"]
         assert (b["name"], b["state"], b["champion"], b["version"]) == ("b", "not loaded", "2", None)
@@ -134,6 +142,12 @@ def test_a_load_of_the_default_model_by_its_name_is_a_load_of_the_service() -> N
         ("POST", "/models/a/load", {"name": "b"}, 422),
         ("POST", "/models/a/load", {"version": "1", "alias": "champion"}, 422),
         ("POST", "/models/a/predict", {"features": [[1.0, 2.0]]}, 422),
+        ("GET", "/models/%2e%2e%2fmodel", None, 404),
+        ("GET", "/models/a%00", None, 404),
+        ("POST", "/models/..%5ca/load", None, 404),
+        ("POST", "/models/a%0a/load", None, 404),
+        ("DELETE", "/models/%2fetc%2fpasswd", None, 404),
+        ("PUT", "/models/a", None, 405),
     ],
 )
 def test_an_invalid_request_gets_a_problem_document(method: str, path: str, content: object, status: int) -> None:
@@ -183,3 +197,71 @@ def test_a_token_for_predictions_is_accepted_for_its_models_only(token: str, sta
         assert [answer.status_code for answer in metadata] == statuses[:3]
 
     run(scenario, LIMITED)
+
+
+def test_an_openapi_document_keeps_no_model_in_memory() -> None:
+    async def scenario(client: httpx.AsyncClient, _: FakeRegistry, member: Member) -> None:
+        await client.post("/models/a/predict", json=ROW)
+        await client.get("/openapi.json")
+
+        await client.delete("/models/a")
+
+        assert member.catalog.budget.held_bytes == 0
+        assert "/models/a/predict" not in (await client.get("/openapi.json")).json()["paths"]
+
+    run(scenario)
+
+
+def test_predictions_do_not_wait_for_the_list_of_a_thousand_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    summarize = model_paths._summary
+
+    def observe(name: str, *args: Any, **kwargs: Any) -> ModelSummary:  # noqa: ANN401 - passed on unchanged
+        threads.append(threading.current_thread())
+        return summarize(name, *args, **kwargs)
+
+    monkeypatch.setattr(model_paths, "_summary", observe)
+
+    async def scenario(client: httpx.AsyncClient, registry: FakeRegistry, member: Member) -> None:
+        registry.champions = {f"model-{index:04}": "1" for index in range(1000)}
+        await member.catalog_follower.poll()
+
+        models = (await client.get("/models")).json()["models"]
+
+        assert [model["name"] for model in models] == [MODEL, *registry.champions]
+        assert len(threads) == 1001
+        assert threading.main_thread() not in threads
+
+    run(scenario)
+
+
+def test_a_wrong_method_gets_all_methods_of_the_path() -> None:
+    async def scenario(client: httpx.AsyncClient, _: FakeRegistry, __: Member) -> None:
+        answers = [await client.patch(path) for path in ("/models/a", "/models/a/predict", "/v2/models/a/infer")]
+
+        assert [answer.status_code for answer in answers] == [405, 405, 405]
+        assert [answer.headers["allow"] for answer in answers] == ["DELETE, GET", "POST", "POST"]
+
+    run(scenario)
+
+
+def test_a_model_that_crashes_gets_errors_of_each_protocol_and_harms_no_other() -> None:
+    tensor = {"name": "a", "shape": [1, 1], "datatype": "FP64", "data": [1.0]}
+
+    async def scenario(client: httpx.AsyncClient, _: FakeRegistry, member: Member) -> None:
+        await client.post("/models/a/predict", json=ROW)
+        model = member.catalog.model("a").served
+        assert model is not None
+        broken = copy.copy(model.predictor)
+        object.__setattr__(broken, "predict", mock.Mock(side_effect=RuntimeError("a defect of the model")))
+        member.catalog.model("a").replica._served = replace(model, predictor=broken)
+
+        problem = await client.post("/models/a/predict", json=ROW)
+        error = await client.post("/v2/models/a/infer", json={"inputs": [tensor]})
+
+        assert (problem.status_code, problem.headers["content-type"]) == (500, "application/problem+json")
+        assert (error.status_code, list(error.json())) == (500, ["error"])
+        assert (await client.post("/models/b/predict", json=ROW)).status_code == 200
+        assert (await client.post("/predict", json=ROW)).status_code == 200
+
+    run(scenario)
