@@ -1,12 +1,14 @@
 """Many registered forests behind one replica that has room for few: `python -m tests.benchmark.catalog`.
 
 One model is asked at a constant rate, alone and while clients ask for the other models in random order. A request that
-gets 503 with `Retry-After` is repeated, as a client does; every other failure counts as lost.
+gets 503 with `Retry-After` is repeated, as a client does; every other failure counts as lost. Afterwards the same rows
+are sent in each protocol, and to MLServer, whose answers must be the same to the last bit.
 """
 
 import argparse
 import json
 import random
+import statistics
 import tempfile
 import threading
 import time
@@ -17,28 +19,24 @@ from typing import Final
 
 import httpx
 import psutil
-from mlflow import MlflowClient
 
 from app import names
 from app.cli.ports import free_ports
 from app.models import served_models
-from app.models.served_models import SERVE_TAG
 from app.serving.loading.limits import MIB
-from tests.benchmark import load, report
+from tests.benchmark import load, registered_forests, report
+from tests.benchmark.servers import mlserver
 from tests.support import fleet_models
 from tests.support.fleet_models import REQUEST_ROWS, fitted_forest
 from tests.support.json_object import JsonObject
 from tests.support.ray_cluster import Cluster, create_cluster
 from tests.support.waiting import wait_until
 
-FORESTS: Final = 10
-"""Different forests. The registered models share their files, so that a thousand models are registered in a minute."""
-TREES: Final = 100
 RATE: Final = 50.0
 """Requests per second for the model that is always loaded."""
 CLIENTS: Final = 2
 """Clients that ask for the other models."""
-WATCH_INTERVAL_S: Final = 5.0
+WATCH_INTERVAL_S: Final = 1.0
 """Pause between two looks at the memory."""
 ROUNDS: Final = 5
 PROTOCOL_REQUESTS: Final = 400
@@ -54,7 +52,11 @@ class Visits:
     """Requests that got 503 with `Retry-After`."""
     lost: list[str] = field(default_factory=list)
     most_bytes: int = 0
-    """Most bytes of all models together, of all samples."""
+    """Most bytes of all models together, of all looks."""
+    most_models: int = 0
+    """Most models in memory."""
+    most_growth_bytes: int = 0
+    """Largest growth of the resident memory of the replica, with the arrays that it maps from files."""
 
 
 def main() -> None:
@@ -74,9 +76,9 @@ def main() -> None:
         stack.callback(cluster.ray.stop)
         cluster.start_ray()
         cluster.start_mlflow()
-        models = _register(cluster, options.models)
+        models = registered_forests.register(cluster, Path(folder) / "mlflow.db", options.models)
         start_s = time.perf_counter()
-        assert len(served_models.read_tagged(cluster.mlflow_url)) == options.models
+        assert len(served_models.read_tagged(cluster.mlflow_url)) == options.models + 1
         poll_s = time.perf_counter() - start_s
         cluster.scale(1, settings={"import_path": names.IMPORT_PATH})
         cluster.wait_for_replicas(1)
@@ -88,9 +90,10 @@ def main() -> None:
             "model_bytes": size,
             "limit_bytes": _models(cluster)["memory_limit_bytes"],
             "poll_s": round(poll_s, 3),
-            **_measure(cluster, models, options.seconds),
+            **_measure(cluster, Path(folder), models, options.seconds),
             "protocols": _measure_protocols(cluster),
         }
+        _compare_with_mlserver(cluster, Path(folder))
     page = _page(figures)
     print(page)  # noqa: T201 - the result
     if not options.quick:
@@ -99,25 +102,8 @@ def main() -> None:
 
 def _model_bytes() -> int:
     """Bytes of the arrays of one forest, with a margin for its description."""
-    nodes = sum(tree.tree_.node_count for tree in fitted_forest(1, trees=TREES).estimators_)
+    nodes = sum(tree.tree_.node_count for tree in fitted_forest(1, trees=registered_forests.TREES).estimators_)
     return int(nodes) * 29 + 8192
-
-
-def _register(cluster: Cluster, count: int) -> list[str]:
-    """Register the default model and the other models, with champions and tags."""
-    client = MlflowClient(tracking_uri=cluster.mlflow_url, registry_uri=cluster.mlflow_url)
-    for seed in range(FORESTS):
-        fleet_models.register(cluster.mlflow_url, fitted_forest(seed, trees=TREES))
-    client.set_registered_model_alias(names.MODEL_NAME, names.CHAMPION, "1")
-    sources = [client.get_model_version(names.MODEL_NAME, str(index + 1)) for index in range(FORESTS)]
-    models = [f"model-{index:04}" for index in range(count)]
-    for index, name in enumerate(models):
-        client.create_registered_model(name, tags={SERVE_TAG: "true"})
-        source = sources[index % FORESTS]
-        model_id = str(source.source).removeprefix("models:/")
-        client.create_model_version(name, str(source.source), run_id=source.run_id, model_id=model_id)
-        client.set_registered_model_alias(name, names.CHAMPION, "1")
-    return models
 
 
 def _models(cluster: Cluster) -> JsonObject:
@@ -125,20 +111,19 @@ def _models(cluster: Cluster) -> JsonObject:
     return content
 
 
-def _measure(cluster: Cluster, models: list[str], seconds: float) -> JsonObject:
+def _measure(cluster: Cluster, folder: Path, models: list[str], seconds: float) -> JsonObject:
     body = json.dumps({"features": REQUEST_ROWS[:1]}).encode()
     url = f"{cluster.api_url}/models/{models[0]}/predict"
     wait_until(lambda: httpx.post(url, content=body, headers=JSON, timeout=60).is_success, what="the first model")
     [replica] = cluster.replicas()
     process = psutil.Process(replica["pid"])
-    before_bytes = process.memory_info().rss
     load.run_at_rate(url, body, rate=RATE, seconds=5)
     quiet = load.run_at_rate(url, body, rate=RATE, seconds=seconds)
-    visits, end = Visits(), threading.Event()
+    visits, end, loads_before = Visits(), threading.Event(), _count_loads(folder)
     clients = [
         threading.Thread(target=_visit, args=(cluster, models[1:], visits, end, seed)) for seed in range(CLIENTS)
     ]
-    clients.append(threading.Thread(target=_watch, args=(cluster, visits, end)))
+    clients.append(threading.Thread(target=_watch, args=(cluster, process, visits, end)))
     for client in clients:
         client.start()
     busy = load.run_at_rate(url, body, rate=RATE, seconds=seconds)
@@ -150,13 +135,14 @@ def _measure(cluster: Cluster, models: list[str], seconds: float) -> JsonObject:
         "busy": busy.rounded(),
         "visits": {
             "answers": visits.answers,
-            "answers_per_second": round(visits.answers / seconds, 2),
+            "loads_per_second": round((_count_loads(folder) - loads_before) / seconds, 2),
             "repeated": visits.repeated,
             "lost": len(visits.lost),
             "most_bytes": visits.most_bytes,
+            "most_models": visits.most_models,
+            "most_growth_bytes": visits.most_growth_bytes,
             "reasons": visits.lost[:3],
         },
-        "replica_growth_bytes": process.memory_info().rss - before_bytes,
     }
 
 
@@ -179,31 +165,71 @@ def _visit(cluster: Cluster, models: list[str], visits: Visits, end: threading.E
                 visits.lost.append(response.text)
 
 
-def _watch(cluster: Cluster, visits: Visits, end: threading.Event) -> None:
-    """Look at the memory of all models every few seconds. The list of all models is a request like others."""
+def _watch(cluster: Cluster, process: psutil.Process, visits: Visits, end: threading.Event) -> None:
+    """Look at the memory again and again. The list of all models is a request like others."""
+    before_bytes = process.memory_info().rss
     while not end.wait(WATCH_INTERVAL_S):
-        held = sum(model["size_bytes"] for model in _models(cluster)["models"] if not model["is_default"])
-        visits.most_bytes = max(visits.most_bytes, held)
+        held = [model["size_bytes"] for model in _models(cluster)["models"] if not model["is_default"]]
+        visits.most_bytes = max(visits.most_bytes, sum(held))
+        visits.most_models = max(visits.most_models, sum(size > 0 for size in held))
+        visits.most_growth_bytes = max(visits.most_growth_bytes, process.memory_info().rss - before_bytes)
 
 
-def _measure_protocols(cluster: Cluster) -> JsonObject:
-    """Median time of one request of each protocol for the default model, in microseconds, on one connection."""
+def _count_loads(folder: Path) -> int:
+    """Count the loads in the logs of the replica."""
+    logs = (folder / "r" / "session_latest" / "logs" / "serve").glob("replica_*.log")
+    return sum(log.read_text(errors="replace").count(" version 1 serves") for log in logs)
+
+
+def _measure_protocols(cluster: Cluster) -> dict[str, list[float]]:
+    """Median time of one request for the default model in each round, in microseconds, by protocol."""
     row = REQUEST_ROWS[:1]
-    tensor = {"name": "rows", "shape": [1, len(row[0])], "datatype": "FP64", "data": row[0]}
     requests = {
         "/predict": ("/predict", {"features": row}),
-        "Open Inference Protocol": (f"/v2/models/{names.MODEL_NAME}/infer", {"inputs": [tensor]}),
+        "Open Inference Protocol": (INFER, _inference(row)),
         "MLflow": ("/invocations", {"inputs": row}),
     }
-    times_us: dict[str, list[float]] = {name: [] for name in requests}
+    medians_us: dict[str, list[float]] = {name: [] for name in requests}
     with httpx.Client(base_url=cluster.api_url, timeout=60) as client:
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS + 1):
             for name, (path, message) in requests.items():
-                for _request in range(PROTOCOL_REQUESTS):
+                times_us = []
+                for _ in range(PROTOCOL_REQUESTS):
                     start_s = time.perf_counter()
                     client.post(path, json=message).raise_for_status()
-                    times_us[name].append(1e6 * (time.perf_counter() - start_s))
-    return {name: round(sorted(values)[len(values) // 2]) for name, values in times_us.items()}
+                    times_us.append(1e6 * (time.perf_counter() - start_s))
+                if number:
+                    medians_us[name].append(round(statistics.median(times_us), 1))
+    return medians_us
+
+
+INFER: Final = f"/v2/models/{names.MODEL_NAME}/infer"
+
+
+def _inference(rows: list[list[float]]) -> JsonObject:
+    values = [value for row in rows for value in row]
+    return {"inputs": [{"name": "rows", "shape": [len(rows), len(rows[0])], "datatype": "FP64", "data": values}]}
+
+
+def _compare_with_mlserver(cluster: Cluster, folder: Path) -> None:
+    """Send the same request to MLServer.
+
+    Raises:
+        SystemExit: The outputs differ.
+    """
+    asked = _inference(fleet_models.ROWS.to_numpy().tolist()) | {
+        "outputs": [{"name": "predict"}, {"name": "predict_proba"}]
+    }
+    server_folder = folder / "mlserver"
+    server_folder.mkdir()
+    with mlserver(server_folder, fitted_forest(0, trees=registered_forests.TREES)) as server:
+        answers = [
+            httpx.post(url, json=asked, timeout=60).raise_for_status().json()
+            for url in (cluster.api_url + INFER, server.url)
+        ]
+    ours, theirs = ({output["name"]: output["data"] for output in answer["outputs"]} for answer in answers)
+    if ours != theirs:
+        raise SystemExit("MLServer gives other answers.")
 
 
 def _page(figures: JsonObject) -> str:
@@ -211,21 +237,23 @@ def _page(figures: JsonObject) -> str:
         [name, f"{result['p50_ms']:.2f}", f"{result['p99_ms']:.2f}", result["failed"]]
         for name, result in (("alone", figures["quiet"]), ("while other models come and go", figures["busy"]))
     ]
-    visits = figures["visits"]
-    protocol_rows = [[name, value] for name, value in figures["protocols"].items()]
+    visits, protocols = figures["visits"], figures["protocols"]
+    protocol_rows = [
+        [name, round(statistics.median(times_us)), f"{report.median_ratio(times_us, protocols['/predict'])}x"]
+        for name, times_us in protocols.items()
+    ]
     setting = (
-        f"{figures['models']:,} registered forests of {TREES} trees, and one replica with room for {figures['room']} "
-        f"({figures['limit_bytes'] / MIB:.1f} MiB). One model is asked {RATE:g} times a second. {CLIENTS} clients ask "
-        "for the other models in random order."
+        f"{figures['models']:,} registered forests of {registered_forests.TREES} trees, and one replica with room for "
+        f"{figures['room']} ({figures['limit_bytes'] / MIB:.1f} MiB). One model is asked {RATE:g} times a second. "
+        f"{CLIENTS} clients ask for the other models in random order."
     )
     answers = (
-        f"- {visits['answers_per_second']:g} answers of other models a second, of which "
-        f"{100 * (1 - figures['room'] / figures['models']):.0f} % need a load. {visits['lost']} requests of "
-        f"{visits['answers']:,} were lost, and {visits['repeated']} were repeated after 503."
+        f"- {visits['answers']:,} requests for other models, and {visits['loads_per_second']:g} loads a second. "
+        f"{visits['lost']} requests were lost, and {visits['repeated']} were repeated after 503."
     )
     memory = (
-        f"- The models took at most {visits['most_bytes'] / MIB:.1f} MiB at any look. The replica grew by "
-        f"{figures['replica_growth_bytes'] / MIB:.0f} MiB."
+        f"- At most {visits['most_models']} models and {visits['most_bytes'] / MIB:.1f} MiB of models were in memory "
+        f"at any look, one a second. The replica grew by at most {visits['most_growth_bytes'] / MIB:.1f} MiB."
     )
     lines = [
         "# Many models behind one service",
@@ -236,7 +264,8 @@ def _page(figures: JsonObject) -> str:
             [answers, memory, f"- MLflow takes {figures['poll_s']:g} s for the one request that reads all champions."]
         ),
         "One row on one connection, default model:",
-        report.markdown_table(("protocol", "median time of a request, µs"), protocol_rows),
+        report.markdown_table(("protocol", "median time of a request, µs", "by that of /predict"), protocol_rows),
+        f"For {len(fleet_models.ROWS)} rows MLServer gave the same labels and probabilities to the last bit.",
     ]
     return "\n\n".join(lines) + "\n"
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.lifecycle import platform
+from tests.e2e.lifecycle import models_by_name, platform
 from tests.support import tools
 from tests.support.live_stack import LiveStack
+from tests.support.many_models import ManyModels
 from tests.support.tools import Tools
 
 STACK = "e2e"
@@ -60,6 +61,12 @@ def stack(machine: Tools, request: pytest.FixtureRequest) -> Iterator[LiveStack]
         else:
             live_stack.destroy()
             shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def models(stack: LiveStack) -> ManyModels:
+    """Models beside the default model, one of them broken."""
+    return models_by_name.register(stack)
 
 
 @pytest.hookimpl(wrapper=True)

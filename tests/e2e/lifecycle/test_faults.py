@@ -1,12 +1,13 @@
-"""Interrupted updates, the update or destroy that follows, and the loss of one of two workers."""
+"""Interrupted updates, the update or destroy that follows, models by name, and the loss of one of two workers."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.lifecycle import platform
+from tests.e2e.lifecycle import models_by_name, platform
 from tests.e2e.lifecycle.platform import DESTROY_S, RECOVERY_S, Figure
 from tests.support.live_stack import LiveStack
+from tests.support.many_models import ManyModels
 from tests.support.tools import Tools
 from tests.support.waiting import wait_for
 
@@ -32,8 +33,14 @@ def test_up_after_an_interrupted_first_up_ends_with_two_workers(
     assert len({replica["replica"] for replica in replicas}) == 2
 
 
+def test_three_models_on_two_replicas_serve_what_they_should(stack: LiveStack, models: ManyModels) -> None:
+    models_by_name.assert_answers(stack, models)
+
+    assert platform.predict(stack)["predictions"]
+
+
 def test_a_killed_worker_fails_only_the_requests_that_it_was_processing(
-    stack: LiveStack, machine: Tools, figure: Figure
+    stack: LiveStack, machine: Tools, models: ManyModels, figure: Figure
 ) -> None:
     with platform.prediction_traffic(stack) as traffic:
         recovered_s = platform.kill_pod(machine, stack, "worker", timeout_s=RECOVERY_S)
@@ -44,6 +51,7 @@ def test_a_killed_worker_fails_only_the_requests_that_it_was_processing(
     )
     assert traffic.failed <= LOST_SHARE * traffic.sent
     assert platform.predict(stack)["predictions"]
+    models_by_name.assert_answers(stack, models)
 
 
 def test_destroy_after_an_interrupted_update_leaves_nothing(stack: LiveStack, machine: Tools, figure: Figure) -> None:

@@ -15,7 +15,7 @@ from app.models.registry import Registry
 from app.serving.requests.limits import MAX_BODY_BYTES
 from app.settings import settings
 from infra.names import MODEL_SECRET, MODEL_SECRET_KEY
-from tests.e2e.lifecycle import platform
+from tests.e2e.lifecycle import models_by_name, platform
 from tests.e2e.lifecycle.platform import DESTROY_S, RECOVERY_S, Figure
 from tests.support import own_model_cases, registered_versions
 from tests.support.hostile import json_bodies, npy_bodies
@@ -23,6 +23,7 @@ from tests.support.hostile.exchange import Target, send_at_once
 from tests.support.hostile.honest_client import HonestClient
 from tests.support.live_stack import LiveStack
 from tests.support.local import clean_environment
+from tests.support.many_models import ManyModels
 from tests.support.own_model_cases import CASES, OWN_CLASS, Case
 from tests.support.tools import Tools
 from tests.support.waiting import wait_for
@@ -212,6 +213,10 @@ def test_a_failed_image_build_stops_the_update_and_changes_no_pod(
     assert {part: set(platform.pods(machine, stack, part)) for part in platform.SELECTORS} == pods_before
 
 
+def test_models_by_name_answer_beside_the_default_model(stack: LiveStack, models: ManyModels) -> None:
+    models_by_name.assert_answers(stack, models)
+
+
 def test_no_request_fails_while_the_workers_are_resized(stack: LiveStack, machine: Tools, figure: Figure) -> None:
     resize = machine.resize or {"cpus": int(str(stack.config.get("cpus", 1))) + 1}
     stack.configure(**resize)
@@ -230,6 +235,10 @@ def test_no_request_fails_while_the_workers_are_resized(stack: LiveStack, machin
     expected = {{"cpus": "cpu"}.get(key, key): str(value) for key, value in resize.items()}
     assert any(expected.items() <= limit.items() for limit in limits)
     assert traffic.failed == 0
+
+
+def test_models_by_name_answer_after_an_upgrade(stack: LiveStack, models: ManyModels) -> None:
+    models_by_name.assert_answers(stack, models)
 
 
 def test_destroy_leaves_nothing_but_the_crds(stack: LiveStack, machine: Tools, figure: Figure) -> None:
