@@ -8,7 +8,7 @@ from MLflow which models there are.
 import logging
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from app.serving.catalog.model_loader import LoadSlots, MappingLoader
 from app.serving.catalog.models import ChampionModel, LazyModel, PinnedVersion
 from app.serving.fleet.protocol import CatalogReading, HeldModel, ReplicaGroup
 from app.serving.loading.served_model import ServedModel
+from app.serving.measures import measures
 from app.serving.measures.measures import Measures
 from app.serving.protocols.wire import ModelSource
 from app.serving.requests.row_errors import shortened
@@ -253,14 +254,20 @@ class Catalog:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _NamedSource:
     """Finds a model when it is required: the models may have changed while the body of the request arrived."""
 
     catalog: Catalog
     name: str
     version: str | None
+    role: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.role = measures.CHAMPION if self.version is None else measures.PINNED
 
     async def require(self) -> ServedModel:
         """See `ModelSource.require`."""
-        return await self.catalog.find(self.name, self.version).require()
+        model = self.catalog.find(self.name, self.version)
+        self.role = model.role
+        return await model.require()
