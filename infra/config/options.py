@@ -50,6 +50,13 @@ class NestedOptions(BaseModel):
 class ClusterOptions(OptionGroup):
     """The cluster that the stack deploys to."""
 
+    profile: Literal["none", "laptop", "small", "production"] = Field(
+        "none",
+        examples=["small"],
+        description="Other defaults for a kind of stack: `laptop` for Minikube, `small` for a cloud cluster without "
+        "other services, `production` for one with Postgres, an object store and an Ingress. A key that the stack sets "
+        "keeps its value.",
+    )
     target: Literal["minikube", "cloud"] = Field(
         "minikube",
         description=(

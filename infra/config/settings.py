@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, get_origin
@@ -12,7 +12,7 @@ import pulumi.runtime
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from infra.config import catalog_checks, checks, identity_checks, sharing_options
+from infra.config import catalog_checks, checks, identity_checks, profiles, sharing_options
 from infra.config.access_options import AccessOptions
 from infra.config.catalog_options import CatalogOptions
 from infra.config.connection_options import ConnectionOptions
@@ -72,21 +72,32 @@ def load() -> Settings:
         SettingsError: See `parse`.
     """
     raw = pulumi.runtime.config.CONFIG.get() | pulumi.runtime.config.get_config_env()
-    return parse(raw, is_encrypted=pulumi.runtime.config.is_config_secret)
+    folder = pulumi.runtime.settings.get_root_directory()
+    file = Path(folder) / f"Pulumi.{pulumi.get_stack()}.yaml" if folder else None
+    set_keys = profiles.keys_of_file(file, PROJECT) if file else None
+    return parse(raw, is_encrypted=pulumi.runtime.config.is_config_secret, set_keys=set_keys)
 
 
-def parse(raw: Mapping[str, str], *, is_encrypted: Callable[[str], bool] = lambda _key: True) -> Settings:
+def parse(
+    raw: Mapping[str, str],
+    *,
+    is_encrypted: Callable[[str], bool] = lambda _key: True,
+    set_keys: Collection[str] | None = None,
+) -> Settings:
     """Check the configuration of a stack.
 
     Args:
         raw: The values by key. The keys of this project begin with its name and a colon; other keys are ignored.
         is_encrypted: Whether the stack's file holds the value of a key in encrypted form.
+        set_keys: Keys that the stack's file sets, without the prefix; None means all. A key with another value than its
+            default counts as set in any case.
 
     Raises:
         SettingsError: A key is unknown, a value is not allowed or contradicts another, or a secret is not encrypted.
     """
     values = {key.removeprefix(f"{PROJECT}:"): text for key, text in raw.items() if key.startswith(f"{PROJECT}:")}
     fields = keys()
+    values = profiles.apply(values, values if set_keys is None else {*set_keys, *_changed_keys(values)})
     problems = [_unknown_key(key) for key in values if key not in fields]
     # `secret: true` in Pulumi.yaml allows no default, and without a default every stack would have to set the key.
     problems += [
@@ -128,10 +139,23 @@ def keys() -> dict[str, FieldInfo]:
     return {key: field for _, group in _groups() for key, field in _fields(group)}
 
 
+def default_text(field: FieldInfo) -> str:
+    """The default of a key, as Pulumi passes it to the program."""
+    value = field.get_default(call_default_factory=True)
+    return value.get_secret_value() if isinstance(value, SecretStr) else profiles.text(value)
+
+
 def kubeconfig_files() -> list[Path]:
     """The kubeconfig files that kubectl reads, in its order."""
     paths = [path for path in os.environ.get("KUBECONFIG", "").split(os.pathsep) if path]
     return [Path(path) for path in paths] or [Path.home() / ".kube" / "config"]
+
+
+def _changed_keys(values: Mapping[str, str]) -> set[str]:
+    """Keys whose value is not the default, among those that a profile may set."""
+    fields = keys()
+    profile = profiles.profiles().get(values.get(profiles.KEY, ""), {})
+    return {key for key in profile if values.get(key, default_text(fields[key])) != default_text(fields[key])}
 
 
 def _groups() -> Iterator[tuple[str, type[OptionGroup]]]:

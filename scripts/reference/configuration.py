@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from infra.config import settings
+from infra.config import profiles, settings
 from scripts.reference.json_schema import Schema
 from scripts.reference.markdown import code, code_list, interval, table
 from scripts.reference.markdown import page as markdown_page
@@ -22,6 +22,10 @@ Each key belongs to the selected Pulumi stack. `pulumi config set KEY VALUE` set
 restores the default. The next `pulumi up` applies the change. Set a secret with `pulumi config set --secret KEY`, which
 asks for the value: `pulumi up` refuses a secret that is not encrypted in the file of the stack. `pulumi up` checks
 every value before it changes the cluster, and names the command that corrects a wrong value."""
+
+PROFILES: Final = """\
+`pulumi config set profile small` replaces these defaults. A key in the stack's file keeps its value, also where this is
+the default. Without a value here, a profile leaves the default."""
 
 LISTS: Final = "Set an item of an array or an object by its path:"
 
@@ -40,7 +44,16 @@ def page() -> str:
     declarations = yaml.safe_load(PULUMI_YAML.read_text(encoding="utf-8"))["config"]
     for title, keys in groups():
         blocks += [f"## {title}", table(HEADER, [_row(key, declarations[key]) for key in keys])]
+    blocks += ["## Values of the profiles", PROFILES, _profiles()]
     return markdown_page("Configuration", source="Pulumi.yaml and the models in infra/", blocks=blocks)
+
+
+def _profiles() -> str:
+    """A table of the keys that a profile sets, with the value of each profile."""
+    values = profiles.profiles()
+    keys = [key for key in list(settings.keys()) if any(key in profile for profile in values.values())]
+    rows = [(f"`{key}`", *(code(profile.get(key, "")) for profile in values.values())) for key in keys]
+    return table(("Key", *(f"`{name}`" for name in values)), rows)
 
 
 def groups() -> Iterator[tuple[str, list[str]]]:

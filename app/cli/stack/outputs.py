@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -9,7 +11,7 @@ from pydantic.alias_generators import to_camel
 
 from app import names
 from app.cli.json_object import JsonObject
-from app.cli.stack import kubeconfig
+from app.cli.stack import kubeconfig, profile
 from app.errors import MantaError
 
 HIDDEN: Final = "[secret]"
@@ -96,11 +98,15 @@ def read_configuration(stack: str = "") -> dict[str, str]:
         StackError: `pulumi` is not installed, or there is no such stack.
     """
     configuration = _run_pulumi("config", "--json", *_stack_option(stack))
-    return {
+    values = {
         key.removeprefix(PREFIX): str(entry["value"])
         for key, entry in configuration.items()
         if key.startswith(PREFIX) and "value" in entry
     }
+    if values.get(profile.KEY, profile.NONE) == profile.NONE:
+        return values
+    name = stack or _pulumi_output("stack", "--show-name").strip()
+    return profile.apply(values, Path.cwd(), name.rpartition("/")[2])
 
 
 def _stack_option(stack: str) -> list[str]:
@@ -113,10 +119,22 @@ def _run_pulumi(*arguments: str) -> JsonObject:
     Raises:
         StackError: `pulumi` is not installed, failed, did not end in time, or printed no JSON.
     """
+    try:
+        document: JsonObject = json.loads(_pulumi_output(*arguments))
+    except json.JSONDecodeError as error:
+        raise _failure(arguments, error) from error
+    return document
+
+
+def _pulumi_output(*arguments: str) -> str:
+    """Run a `pulumi` command and return its output.
+
+    Raises:
+        StackError: `pulumi` is not installed, failed, or did not end in time.
+    """
     command = ["pulumi", "--non-interactive", *arguments]
     try:
-        process = subprocess.run(command, capture_output=True, text=True, timeout=PULUMI_TIMEOUT_S, check=True)
-        document: JsonObject = json.loads(process.stdout)
+        return subprocess.run(command, capture_output=True, text=True, timeout=PULUMI_TIMEOUT_S, check=True).stdout
     except FileNotFoundError as error:
         raise StackError(
             "`pulumi` is not on PATH.", next_step="Install it: https://www.pulumi.com/docs/install/."
@@ -124,8 +142,10 @@ def _run_pulumi(*arguments: str) -> JsonObject:
     except subprocess.CalledProcessError as error:
         message = error.stderr.strip().removeprefix("error: ")
         raise StackError(message, next_step="Select a stack with `pulumi stack select NAME`.") from error
-    except (subprocess.TimeoutExpired, json.JSONDecodeError) as error:
-        raise StackError(
-            f"`{' '.join(command)}` failed: {error}", next_step="Run this command yourself to see why."
-        ) from error
-    return document
+    except subprocess.TimeoutExpired as error:
+        raise _failure(arguments, error) from error
+
+
+def _failure(arguments: Sequence[str], error: Exception) -> StackError:
+    command = " ".join(["pulumi", "--non-interactive", *arguments])
+    return StackError(f"`{command}` failed: {error}", next_step="Run this command yourself to see why.")

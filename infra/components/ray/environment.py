@@ -82,7 +82,8 @@ def environment(
     if app.allow_pickle:
         secret_keys["MANTA_MODEL_KEY"] = (names.MODEL_SECRET, names.MODEL_SECRET_KEY)
     return [
-        *(core.v1.EnvVarArgs(name=name, value=value) for name, value in sorted(values.items())),
+        # KubeRay writes the spec back without empty values, which the next `pulumi up` would set again.
+        *(core.v1.EnvVarArgs(name=name, value=value) for name, value in sorted(values.items()) if value != ""),
         *(
             core.v1.EnvVarArgs(name=name, value_from=from_secret(secret, key))
             for name, (secret, key) in sorted(secret_keys.items(), key=itemgetter(0))

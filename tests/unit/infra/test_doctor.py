@@ -5,13 +5,14 @@ from decimal import Decimal
 
 import pytest
 
+from app.cli.stack import profile
 from app.cli.stack.doctor import cluster_fit, preflight
 from infra import names
 from infra.config import settings
 from infra.preflight import checks, cluster_state
 from tests.support.json_object import JsonObject
 from tests.support.kubernetes_objects import operator
-from tests.support.program import Program, config
+from tests.support.program import PROJECT, Program, config
 
 
 def requests(container: JsonObject) -> dict[str, Decimal]:
@@ -29,10 +30,10 @@ def text(value: object) -> str:
 
 
 def text_of(stack: str, changes: dict[str, object]) -> dict[str, str]:
-    """Configuration including defaults, as Pulumi prints it."""
+    """Configuration including defaults and the profile, as `manta doctor` reads it."""
     configured = {key.removeprefix("manta:"): value for key, value in config(stack, changes).items()}
     defaults = {key: text(field.get_default(call_default_factory=True)) for key, field in settings.keys().items()}
-    return defaults | configured
+    return profile.apply(defaults | configured, PROJECT, stack)
 
 
 GROUPS: list[JsonObject] = [{"name": "gpu", "cpus": 3, "memory": "5Gi", "minWorkers": 2, "maxWorkers": 2}]

@@ -49,7 +49,11 @@ def declared() -> dict[str, JsonObject]:
 def rows() -> list[list[str]]:
     """The rows of all tables in the generated reference, as cells."""
     page = (PROJECT / "docs" / "reference" / "configuration.md").read_text()
-    return [re.split(r"(?<!\\) \| ", line[2:-2]) for line in page.splitlines() if line.startswith("| `")]
+    return [
+        re.split(r"(?<!\\) \| ", line[2:-2])
+        for line in page.partition("## Values of the profiles")[0].splitlines()
+        if line.startswith("| `")
+    ]
 
 
 def test_pulumi_yaml_declares_exactly_the_keys_of_the_settings() -> None:

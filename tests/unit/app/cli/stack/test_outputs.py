@@ -74,3 +74,22 @@ def test_configuration_is_read_without_secrets_and_without_the_prefix(pulumi: Pa
     (pulumi / "answer").write_text(json.dumps(entries))
 
     assert read_configuration() == {"cpus": "2"}
+
+
+def test_the_profile_replaces_the_defaults_of_keys_that_the_stack_does_not_set(
+    pulumi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"profile": "production", "cpus": "1", "minWorkers": "1", "maxWorkers": "20"}
+    (pulumi / "answer").write_text(json.dumps({f"manta:{key}": {"value": value} for key, value in values.items()}))
+    project = pulumi / "project"
+    (project / "infra" / "config").mkdir(parents=True)
+    profiles = {"production": {"cpus": 4, "minWorkers": 2, "maxWorkers": 10}}
+    (project / "infra" / "config" / "profiles.yaml").write_text(json.dumps(profiles))
+    declarations = {"cpus": {"default": 1}, "minWorkers": {"default": 1}, "maxWorkers": {"default": 2}}
+    (project / "Pulumi.yaml").write_text(json.dumps({"config": declarations}))
+    (project / "Pulumi.prod.yaml").write_text("config:\n  manta:minWorkers: 1\n")
+    monkeypatch.chdir(project / "infra")
+
+    configuration = read_configuration("prod")
+
+    assert configuration == values | {"cpus": "4"}

@@ -57,6 +57,14 @@ def test_quantities_have_the_form_in_which_the_operator_stores_them(
     assert amounts == [quantities.canonical(str(amount)) for amount in amounts]
 
 
+def test_no_variable_has_an_empty_value_which_kuberay_would_delete(program: Program) -> None:
+    spec = cluster(program, scheduling={"all": {"env": {"EMPTY": ""}}})
+
+    variables = [variable for container in containers(spec) for variable in container["env"]]
+    assert {"name": "EMPTY"} in variables
+    assert [variable for variable in variables if variable.get("value") == ""] == []
+
+
 def test_an_update_may_overwrite_fields_that_the_operator_wrote(program: Program) -> None:
     assert service(program).inputs["metadata"]["annotations"]["pulumi.com/patchForce"] == "true"
 
