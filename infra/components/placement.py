@@ -63,7 +63,8 @@ def chart_values(placement: Placement) -> dict[str, object]:
 def environment(placement: Placement, base: Sequence[core.v1.EnvVarArgs] = ()) -> list[core.v1.EnvVarArgs]:
     """Environment variables of a container: those of the stack, replaced and extended by those of `scheduling`."""
     kept = [variable for variable in base if variable.name not in placement.env]
-    return [*kept, *(core.v1.EnvVarArgs(name=name, value=value or None) for name, value in sorted(placement.env.items()))]
+    more = [core.v1.EnvVarArgs(name=name, value=value or None) for name, value in sorted(placement.env.items())]
+    return [*kept, *more]
 
 
 def ephemeral_storage(placement: Placement) -> dict[str, str]:
