@@ -4,7 +4,7 @@ MLflow's client would take a second of processor time for the answer about a tho
 predicts.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -55,7 +55,36 @@ def read_tagged(uri: str) -> dict[str, str | None]:
     Raises:
         MlflowException, OSError: MLflow does not answer.
     """
-    query = {"filter": f"tags.`{SERVE_TAG}` = 'true'", "max_results": str(PAGE_SIZE)}
+    return _search(uri, f"tags.`{SERVE_TAG}` = 'true'")
+
+
+def read_listed(uri: str, listed: Collection[str]) -> dict[str, str | None]:
+    """Read the champions of some models by their names: one request for each thousand models.
+
+    A MLflow that cannot search for several names gets one request for each name.
+
+    Args:
+        uri: URL of MLflow.
+        listed: Names that match `app.names.MODEL_NAME_PATTERN`, so that they hold no quotes.
+
+    Returns:
+        Number of the champion by the name of the model; None for a model without a champion, or that does not exist.
+
+    Raises:
+        MlflowException, OSError: MLflow does not answer.
+    """
+    quoted = ", ".join(f"'{name}'" for name in listed)
+    try:
+        found = _search(uri, f"name IN ({quoted})")
+    except MlflowException as error:
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise
+        return {name: _read_one(uri, name) for name in listed}
+    return {name: found.get(name) for name in listed}
+
+
+def _search(uri: str, condition: str) -> dict[str, str | None]:
+    query = {"filter": condition, "max_results": str(PAGE_SIZE)}
     champions: dict[str, str | None] = {}
     while True:
         page = msgspec.json.decode(_get(uri, "/search", query), type=_Page)
@@ -65,23 +94,13 @@ def read_tagged(uri: str) -> dict[str, str | None]:
         query["page_token"] = page.next_page_token
 
 
-def read_listed(uri: str, listed: Iterable[str]) -> dict[str, str | None]:
-    """Read the champions of some models by their names: one request for each. A model that does not exist has none.
-
-    Raises:
-        MlflowException, OSError: MLflow does not answer.
-    """
-    champions: dict[str, str | None] = {}
-    for name in listed:
-        try:
-            model = msgspec.json.decode(_get(uri, "/get", {"name": name}), type=_Answer).registered_model
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            champions[name] = None
-        else:
-            champions[name] = model.champion
-    return champions
+def _read_one(uri: str, name: str) -> str | None:
+    try:
+        return msgspec.json.decode(_get(uri, "/get", {"name": name}), type=_Answer).registered_model.champion
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
 
 
 def _get(uri: str, path: str, query: dict[str, str]) -> bytes:

@@ -5,7 +5,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from app.errors import PlatformError
-from app.serving import openapi, schemas
+from app.serving import problem_openapi, schemas
 from app.serving.catalog.catalog import Catalog
 from app.serving.fleet.load import ANSWER_TIMEOUT_S
 from app.serving.fleet.protocol import FleetMember
@@ -24,7 +24,7 @@ def install(api: FastAPI, catalog: Catalog) -> None:
         """Return requests, rows, errors, latencies and answers of the default model, by version and role."""
         return await _read(catalog, catalog.default.name)
 
-    @api.get(NAMED_MEASURES, responses=openapi.MODEL_PROBLEMS)
+    @api.get(NAMED_MEASURES, responses=problem_openapi.MODEL_PROBLEMS)
     async def named_measures(name: str) -> ModelMeasures:
         """Return requests, rows, errors, latencies and answers of a model, by version and role."""
         if name != catalog.default.name:

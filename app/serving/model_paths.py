@@ -14,7 +14,7 @@ from fastapi.params import Depends as Dependency
 
 from app import names
 from app.errors import ModelNotFoundError, PlatformError
-from app.serving import model_status, openapi, schemas
+from app.serving import model_status, openapi, problem_openapi, schemas
 from app.serving.access import AccessRules
 from app.serving.api import Api
 from app.serving.catalog.catalog import Catalog
@@ -67,7 +67,7 @@ def install(
         # There may be thousands of models. Predictions do not wait for their list.
         return Response(await asyncio.to_thread(_list_models, catalog, held), media_type=body.JSON)
 
-    @api.get(MODEL, responses=openapi.MODEL_PROBLEMS)
+    @api.get(MODEL, responses=problem_openapi.MODEL_PROBLEMS)
     async def model(request: Request, name: str) -> ModelStatus:
         """Describe a model, and what each replica serves. A model that is not in memory has no columns here."""
         if name == catalog.default.name:
@@ -82,7 +82,7 @@ def install(
             description = model_status.without_example(description)
         return model_status.status(description, replicas, mlflow_uri=catalog.registry.uri)
 
-    @api.post(openapi.NAMED_LOAD, dependencies=token_check, responses=openapi.LOAD_PROBLEMS)
+    @api.post(openapi.NAMED_LOAD, dependencies=token_check, responses=problem_openapi.LOAD_PROBLEMS)
     async def load(request: Request, name: str) -> LoadResponse:
         """Serve a version of a model on every replica and make it the champion. If a replica refuses, nothing changes.
 
@@ -101,7 +101,7 @@ def install(
             replicas=replicas,
         )
 
-    @api.delete(MODEL, dependencies=token_check, responses=openapi.WITHDRAW_PROBLEMS)
+    @api.delete(MODEL, dependencies=token_check, responses=problem_openapi.WITHDRAW_PROBLEMS)
     async def withdraw(name: str) -> Withdrawal:
         """Stop to serve a model: its tag `manta.serve` in MLflow is deleted, and its memory is free again."""
         await follower.withdraw(name)

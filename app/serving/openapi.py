@@ -1,7 +1,8 @@
 """The OpenAPI document of a replica: forms, limits and examples of requests to the model that it serves."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
@@ -11,7 +12,6 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from mlflow.types import DataType
 
-from app import errors
 from app.models.signature import Column, Columns
 from app.serving import protocol_openapi
 from app.serving.access import AccessRules
@@ -21,76 +21,13 @@ from app.serving.protocol_openapi import JsonSchema
 from app.serving.protocols import mlflow_scoring, open_inference
 from app.serving.requests.limits import RequestLimits
 from app.serving.requests.row_errors import MAX_FLOAT32
-from app.serving.schemas import LoadRequest, NamedLoadRequest, PredictRequest, PredictResponse, PredictRows, Problem
+from app.serving.schemas import LoadRequest, NamedLoadRequest, PredictRequest, PredictResponse, PredictRows
 
 NAMED_PREDICT: Final = "/models/{name}/predict"
 NAMED_LOAD: Final = "/models/{name}/load"
 
 PATH: Final = "/openapi.json"
 """Path of the document."""
-
-
-def _problems(*error_classes: type[errors.MantaError]) -> dict[int | str, JsonSchema]:
-    """Build the value of FastAPI's `responses` for some errors: a problem document for each status."""
-    titles: dict[int, list[str]] = {}
-    for error_class in error_classes:
-        titles.setdefault(error_class.status, []).append(error_class.title)
-    return {
-        status: {"description": " or ".join(names), "content": {"application/problem+json": {"schema": PROBLEM}}}
-        for status, names in titles.items()
-    }
-
-
-PROBLEM: Final = Problem.model_json_schema()
-
-BODY_PROBLEMS: Final = (
-    errors.BodyTimeoutError,
-    errors.TooLargeError,
-    errors.MediaTypeError,
-    errors.InvalidBodyError,
-)
-
-PREDICT_PROBLEMS: Final = _problems(
-    *BODY_PROBLEMS, errors.FeaturesError, errors.UnauthorizedError, errors.NoModelError, errors.OverloadedError
-)
-
-LOAD_PROBLEMS: Final = _problems(
-    *BODY_PROBLEMS,
-    errors.UnauthorizedError,
-    errors.ModelNotFoundError,
-    errors.ModelRefusedError,
-    errors.LoadInProgressError,
-    errors.AliasMovedError,
-    errors.RegistryUnavailableError,
-    errors.PlatformError,
-)
-
-
-MODEL_PROBLEMS: Final = _problems(errors.ModelNotFoundError, errors.ModelLoadingError)
-
-NAMED_PREDICT_PROBLEMS: Final = _problems(
-    *BODY_PROBLEMS,
-    errors.FeaturesError,
-    errors.UnauthorizedError,
-    errors.ModelNotFoundError,
-    errors.ModelRefusedError,
-    errors.RegistryUnavailableError,
-    errors.NoModelError,
-    errors.ModelLoadingError,
-    errors.OverloadedError,
-)
-
-WITHDRAW_PROBLEMS: Final = _problems(
-    errors.UnauthorizedError,
-    errors.ModelNotFoundError,
-    errors.ModelRefusedError,
-    errors.RegistryUnavailableError,
-    errors.ModelLoadingError,
-)
-
-WEBHOOK_PROBLEMS: Final = _problems(
-    errors.UnauthorizedError, errors.BodyTimeoutError, errors.TooLargeError, errors.MediaTypeError
-)
 
 
 WHOLE_NUMBER: Final = {"type": "integer", "minimum": -MAX_FLOAT32, "maximum": MAX_FLOAT32}
@@ -122,23 +59,23 @@ def install(api: FastAPI, catalog: Catalog, *, limits: RequestLimits, access: Ac
         access: Whether a request is shown examples.
     """
     # A document must not keep the models that it describes in memory.
-    documents: dict[bool, tuple[list[weakref.ref[ServedModel]], JsonSchema]] = {}
+    described: list[weakref.ref[ServedModel]] = []
+    documents: dict[frozenset[str], JsonSchema] = {}
 
-    def openapi(*, with_examples: bool = True) -> JsonSchema:
+    def openapi(shows_examples_of: Callable[[str], bool] = lambda _: True) -> JsonSchema:
         models = _models(catalog)
-        references, document = documents.get(with_examples, ([], {}))
-        if [id(reference()) for reference in references] != list(map(id, models)) or not document:
-            document = _document(api, catalog, limits, with_examples=with_examples)
-            documents[with_examples] = (list(map(weakref.ref, models)), document)
-        return document
+        if [id(reference()) for reference in described] != list(map(id, models)):
+            described[:] = map(weakref.ref, models)
+            documents.clear()
+        shown = frozenset(name for name, _ in (model.key for model in models) if shows_examples_of(name))
+        if shown not in documents:
+            documents[shown] = _document(api, catalog, limits, shown)
+        return documents[shown]
 
     @api.get(PATH, include_in_schema=False)
     async def openapi_json(request: Request) -> JSONResponse:
         servers = [{"url": request.scope.get("root_path", "")}]
-        return JSONResponse(
-            openapi(with_examples=access.shows_examples_to(request.headers, catalog.default.name))
-            | {"servers": servers}
-        )
+        return JSONResponse(openapi(partial(access.shows_examples_to, request.headers)) | {"servers": servers})
 
     # FastAPI's documentation replaces the method in the same way.
     api.openapi = openapi  # type: ignore[method-assign]
@@ -150,27 +87,27 @@ def _models(catalog: Catalog) -> list[ServedModel]:
     return [*([default] if default else []), *catalog.served()]
 
 
-def _document(api: FastAPI, catalog: Catalog, limits: RequestLimits, *, with_examples: bool) -> JsonSchema:
+def _document(api: FastAPI, catalog: Catalog, limits: RequestLimits, shown: Collection[str]) -> JsonSchema:
     """Build the OpenAPI document.
 
     Args:
         api: The API.
         catalog: The models that the document describes.
         limits: What the replica accepts.
-        with_examples: Whether the document contains rows of the model's input example.
+        shown: Names of the models of which the document contains rows of the input example.
     """
     served = catalog.default.served
     schema = get_openapi(title=api.title, version=api.version, summary=api.summary, routes=api.routes)
     paths = schema["paths"]
     _drop_validation_errors(schema)
     body_schema = predict_schema(columns=served.predictor.columns if served else None, rows=limits.rows)
-    examples = _examples(served) if served and with_examples else []
+    examples = _examples(served) if served and served.version.name in shown else []
     paths["/predict"]["post"]["requestBody"] = _json_body(body_schema, examples=examples, required=True)
     _describe_protocols(paths, served, body_schema, examples)
     paths[NAMED_LOAD]["post"]["requestBody"] = _json_body(
         NamedLoadRequest.model_json_schema(), examples=[], required=False
     )
-    _describe_models(paths, _models(catalog), limits, with_examples=with_examples)
+    _describe_models(paths, _models(catalog), limits, shown)
     if served:
         _keep_given_answers(schema["components"]["schemas"][PredictResponse.__name__], served.predictor.answers)
     paths["/model/load"]["post"]["requestBody"] = _json_body(
@@ -192,7 +129,7 @@ def _drop_validation_errors(schema: JsonSchema) -> None:
 
 
 def _describe_models(
-    paths: JsonSchema, models: Sequence[ServedModel], limits: RequestLimits, *, with_examples: bool
+    paths: JsonSchema, models: Sequence[ServedModel], limits: RequestLimits, shown: Collection[str]
 ) -> None:
     """Describe the predictions of each model, with its own columns and example."""
     generic = paths[NAMED_PREDICT]["post"]
@@ -204,7 +141,7 @@ def _describe_models(
         operation["summary"] = f"Predict {name}"
         operation["requestBody"] = _json_body(
             predict_schema(columns=model.predictor.columns, rows=limits.rows),
-            examples=_examples(model) if with_examples else [],
+            examples=_examples(model) if name in shown else [],
             required=True,
         )
         paths[NAMED_PREDICT.format(name=quote(name, safe=""))] = {"post": operation}

@@ -9,7 +9,7 @@ from typing import Final
 
 from fastapi import Request, Response
 
-from app.serving import openapi, protocol_openapi
+from app.serving import openapi, problem_openapi, protocol_openapi
 from app.serving.access import AccessRules
 from app.serving.api import Api
 from app.serving.catalog.catalog import Catalog
@@ -58,7 +58,9 @@ def install(api: Api, predictions: Predictions) -> None:
     """Add the paths to an API."""
     security = predictions.access.prediction_security
 
-    @api.post(PREDICT, response_model=PredictResponse, responses=openapi.PREDICT_PROBLEMS, dependencies=security)
+    @api.post(
+        PREDICT, response_model=PredictResponse, responses=problem_openapi.PREDICT_PROBLEMS, dependencies=security
+    )
     async def predict(request: Request) -> Response:
         """Predict rows. A classifier that gives probabilities returns them too.
 
@@ -70,7 +72,7 @@ def install(api: Api, predictions: Predictions) -> None:
     @api.post(
         openapi.NAMED_PREDICT,
         response_model=PredictResponse,
-        responses=openapi.NAMED_PREDICT_PROBLEMS,
+        responses=problem_openapi.NAMED_PREDICT_PROBLEMS,
         dependencies=security,
     )
     async def predict_with_model(request: Request, name: str) -> Response:

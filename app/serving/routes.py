@@ -22,6 +22,7 @@ from app.serving import (
     model_status,
     openapi,
     prediction_paths,
+    problem_openapi,
     protocol_paths,
     schemas,
     webhook,
@@ -111,7 +112,7 @@ def _add_load(api: FastAPI, fleet: Fleet, *, limits: RequestLimits, token_check:
     """Add the path that loads a version."""
     deadlines = Deadlines(limits.body_timeout_s)
 
-    @api.post("/model/load", dependencies=token_check, responses=openapi.LOAD_PROBLEMS)
+    @api.post("/model/load", dependencies=token_check, responses=problem_openapi.LOAD_PROBLEMS)
     async def load(request: Request) -> LoadResponse:
         """Serve a version on every replica and make it the champion. If a replica refuses it, nothing changes."""
         content, _ = await body.read(request, max_bytes=limits.control_body_bytes, deadlines=deadlines)
@@ -149,7 +150,7 @@ def _add_webhook(api: FastAPI, follower: AliasFollower, *, limits: RequestLimits
     """Add the path of MLflow's webhook, which makes the fleet read the alias at once."""
     deadlines = Deadlines(limits.body_timeout_s)
 
-    @api.post("/model/webhook", status_code=HTTPStatus.ACCEPTED, responses=openapi.WEBHOOK_PROBLEMS)
+    @api.post("/model/webhook", status_code=HTTPStatus.ACCEPTED, responses=problem_openapi.WEBHOOK_PROBLEMS)
     async def on_webhook(request: Request, tasks: BackgroundTasks) -> None:
         """Receive MLflow's alias webhook. The fleet reads the alias at once; the content of the event is not used."""
         content, _ = await body.read(request, max_bytes=limits.control_body_bytes, deadlines=deadlines)

@@ -32,14 +32,21 @@ def test_all_pages_of_the_tagged_models_are_read() -> None:
     assert read({SEARCH: lambda _: {}}) == {}
 
 
-def test_listed_models_are_read_by_name_and_one_that_does_not_exist_has_no_champion() -> None:
-    missing = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such model"}
+def test_listed_models_are_read_by_one_request_and_one_that_does_not_exist_has_no_champion() -> None:
+    answers: list[JsonObject] = [{"registered_models": [model("a", champion="3")]}]
+
+    assert read({SEARCH: lambda _: answers.pop(0)}, "a", "b") == {"a": "3", "b": None}
+
+
+def test_an_older_mlflow_that_cannot_search_for_several_names_is_asked_for_each() -> None:
+    refused: tuple[int, JsonObject] = (400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "Invalid comparator"})
+    missing: JsonObject = {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such model"}
     answers: list[JsonObject | tuple[int, JsonObject]] = [
         {"registered_model": model("a", champion="3")},
         (404, missing),
     ]
 
-    assert read({GET: lambda _: answers.pop(0)}, "a", "b") == {"a": "3", "b": None}
+    assert read({SEARCH: lambda _: refused, GET: lambda _: answers.pop(0)}, "a", "b") == {"a": "3", "b": None}
 
 
 @pytest.mark.parametrize("listed", [(), ("a",)])

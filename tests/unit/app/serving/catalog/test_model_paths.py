@@ -27,7 +27,11 @@ LIMITED = AccessRules(
     predict_needs_token=True,
     show_examples=True,
     webhook_secret=None,
-    predict_tokens=[PredictToken(token=SecretStr("any")), PredictToken(token=SecretStr("only-a"), model="a")],
+    predict_tokens=[
+        PredictToken(token=SecretStr("any")),
+        PredictToken(token=SecretStr("only-a"), model="a"),
+        PredictToken(token=SecretStr("only-default"), model=MODEL),
+    ],
 )
 
 Scenario = Callable[[httpx.AsyncClient, FakeRegistry, Member], Awaitable[None]]
@@ -265,3 +269,24 @@ def test_a_model_that_crashes_gets_errors_of_each_protocol_and_harms_no_other() 
         assert (await client.post("/predict", json=ROW)).status_code == 200
 
     run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"), [("only-a", {"a"}), ("only-default", {MODEL}), ("any", {MODEL, "a", "b"}), ("", set())]
+)
+def test_the_openapi_document_shows_examples_of_the_models_that_a_token_is_accepted_for(
+    token: str, shown: set[str]
+) -> None:
+    async def scenario(client: httpx.AsyncClient, _: FakeRegistry, __: Member) -> None:
+        for name in ("a", "b"):
+            await client.post(f"/models/{name}/predict", json=ROW, headers=TOKEN)
+        await client.get("/openapi.json", headers=TOKEN)
+
+        paths = (await client.get("/openapi.json", headers={"authorization": f"Bearer {token}"})).json()["paths"]
+
+        bodies = {name: paths[f"/models/{name}/predict"]["post"]["requestBody"] for name in (MODEL, "a", "b")}
+        assert {name for name, body in bodies.items() if body["content"]["application/json"]["examples"]} == shown
+        default = paths["/predict"]["post"]["requestBody"]["content"]["application/json"]
+        assert bool(default["examples"]) == (MODEL in shown)
+
+    run(scenario, LIMITED)

@@ -1,0 +1,70 @@
+"""The problem documents of each path in the OpenAPI document. `app.serving.protocol_openapi` has other protocols."""
+
+from typing import Final
+
+from app import errors
+from app.serving.protocol_openapi import JsonSchema
+from app.serving.schemas import Problem
+
+
+def _problems(*error_classes: type[errors.MantaError]) -> dict[int | str, JsonSchema]:
+    """Build the value of FastAPI's `responses` for some errors: a problem document for each status."""
+    titles: dict[int, list[str]] = {}
+    for error_class in error_classes:
+        titles.setdefault(error_class.status, []).append(error_class.title)
+    return {
+        status: {"description": " or ".join(names), "content": {"application/problem+json": {"schema": PROBLEM}}}
+        for status, names in titles.items()
+    }
+
+
+PROBLEM: Final = Problem.model_json_schema()
+
+BODY_PROBLEMS: Final = (
+    errors.BodyTimeoutError,
+    errors.TooLargeError,
+    errors.MediaTypeError,
+    errors.InvalidBodyError,
+)
+
+PREDICT_PROBLEMS: Final = _problems(
+    *BODY_PROBLEMS, errors.FeaturesError, errors.UnauthorizedError, errors.NoModelError, errors.OverloadedError
+)
+
+LOAD_PROBLEMS: Final = _problems(
+    *BODY_PROBLEMS,
+    errors.UnauthorizedError,
+    errors.ModelNotFoundError,
+    errors.ModelRefusedError,
+    errors.LoadInProgressError,
+    errors.AliasMovedError,
+    errors.RegistryUnavailableError,
+    errors.PlatformError,
+)
+
+
+MODEL_PROBLEMS: Final = _problems(errors.ModelNotFoundError, errors.ModelLoadingError)
+
+NAMED_PREDICT_PROBLEMS: Final = _problems(
+    *BODY_PROBLEMS,
+    errors.FeaturesError,
+    errors.UnauthorizedError,
+    errors.ModelNotFoundError,
+    errors.ModelRefusedError,
+    errors.RegistryUnavailableError,
+    errors.NoModelError,
+    errors.ModelLoadingError,
+    errors.OverloadedError,
+)
+
+WITHDRAW_PROBLEMS: Final = _problems(
+    errors.UnauthorizedError,
+    errors.ModelNotFoundError,
+    errors.ModelRefusedError,
+    errors.RegistryUnavailableError,
+    errors.ModelLoadingError,
+)
+
+WEBHOOK_PROBLEMS: Final = _problems(
+    errors.UnauthorizedError, errors.BodyTimeoutError, errors.TooLargeError, errors.MediaTypeError
+)
