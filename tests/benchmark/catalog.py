@@ -14,6 +14,7 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -90,7 +91,7 @@ def main() -> None:
             "model_bytes": size,
             "limit_bytes": _models(cluster)["memory_limit_bytes"],
             "poll_s": round(poll_s, 3),
-            **_measure(cluster, Path(folder), models, options.seconds),
+            **_measure(cluster, Path(folder), models, options.room, options.seconds),
             "protocols": _measure_protocols(cluster),
         }
         _compare_with_mlserver(cluster, Path(folder))
@@ -111,14 +112,16 @@ def _models(cluster: Cluster) -> JsonObject:
     return content
 
 
-def _measure(cluster: Cluster, folder: Path, models: list[str], seconds: float) -> JsonObject:
+def _measure(cluster: Cluster, folder: Path, models: list[str], room: int, seconds: float) -> JsonObject:
     body = json.dumps({"features": REQUEST_ROWS[:1]}).encode()
     url = f"{cluster.api_url}/models/{models[0]}/predict"
-    wait_until(lambda: httpx.post(url, content=body, headers=JSON, timeout=60).is_success, what="the first model")
+    wait_until(lambda: _is_answering(cluster, models[0]), what="the first model")
     [replica] = cluster.replicas()
     process = psutil.Process(replica["pid"])
     load.run_at_rate(url, body, rate=RATE, seconds=5)
     quiet = load.run_at_rate(url, body, rate=RATE, seconds=seconds)
+    for name in models[1:room]:
+        wait_until(partial(_is_answering, cluster, name), what=name)
     visits, end, loads_before = Visits(), threading.Event(), _count_loads(folder)
     clients = [
         threading.Thread(target=_visit, args=(cluster, models[1:], visits, end, seed)) for seed in range(CLIENTS)
@@ -146,9 +149,6 @@ def _measure(cluster: Cluster, folder: Path, models: list[str], seconds: float) 
     }
 
 
-JSON: Final = {"content-type": "application/json"}
-
-
 def _visit(cluster: Cluster, models: list[str], visits: Visits, end: threading.Event, seed: int) -> None:
     """Ask for models in random order until the end."""
     choice = random.Random(seed)  # noqa: S311 - not used for security
@@ -163,6 +163,11 @@ def _visit(cluster: Cluster, models: list[str], visits: Visits, end: threading.E
             visits.answers += 1
             if not response.is_success:
                 visits.lost.append(response.text)
+
+
+def _is_answering(cluster: Cluster, name: str) -> bool:
+    message = {"features": REQUEST_ROWS[:1]}
+    return httpx.post(f"{cluster.api_url}/models/{name}/predict", json=message, timeout=60).is_success
 
 
 def _watch(cluster: Cluster, process: psutil.Process, visits: Visits, end: threading.Event) -> None:
