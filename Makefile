@@ -78,7 +78,7 @@ bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; half an hour
 docs: .venv/.dev ## write docs/reference from the code: configuration, command line, HTTP API
 	$(BIN)/python -m scripts.reference
 
-screenshots: .venv/.dev ## take the screenshots of docs/tutorial.md from the platform that runs in this folder (needs Chromium)
+screenshots: .venv/.dev ## take the screenshots of the docs from the platform that runs in this folder (needs Chromium)
 	$(BIN)/python -m scripts.screenshots
 
 lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 takes newer versions)

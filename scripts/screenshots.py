@@ -1,4 +1,4 @@
-"""`make screenshots`: takes the screenshots of docs/tutorial.md from the platform that runs in this folder.
+"""`make screenshots`: takes the screenshots of the documentation from the platform that runs in this folder.
 
 First follow the tutorial up to the step "Search for better parameters": the screenshots show the run, the jobs and the
 model of the tutorial. The browser is the system's Chromium, or the program that `CHROMIUM` names.
@@ -80,11 +80,20 @@ def api_page(page: Page, platform: Endpoints) -> None:
     route.evaluate("element => element.scrollIntoView()")
 
 
+def service_page(page: Page, platform: Endpoints) -> None:
+    """Open the page of the service, and predict the row of its form."""
+    page.goto(f"{platform.api_url}/")
+    page.get_by_text("Held-out row 1").wait_for()
+    page.get_by_role("button", name="Predict").click()
+    page.locator("#answer strong").wait_for()
+
+
 SCREENSHOTS: Final[dict[str, OpenPage]] = {
     "mlflow-run.png": mlflow_run,
     "mlflow-plot.png": mlflow_plot,
     "ray-jobs.png": ray_jobs,
     "api-docs.png": api_page,
+    "page.png": service_page,
 }
 """The page of each screenshot, by file name."""
 

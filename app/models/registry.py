@@ -17,7 +17,7 @@ from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 
 from app import names
 from app.errors import ModelNotFoundError
-from app.models import artifact, registry_errors, served_models
+from app.models import artifact, recent_versions, registry_errors, served_models
 from app.models.version_choice import GATE_TAG, PASSED, PROMOTED_AT_TAG, ROLLED_BACK_TAG, choose
 from app.models.version_files import VersionFiles
 from app.settings import Settings
@@ -103,6 +103,15 @@ class Registry:
         """
         with self._errors(f"There is no version {version.version} of {version.name!r}."):
             return dict(self._client.get_model_version(version.name, version.version).tags)
+
+    def recent_versions(self, name: str, count: int) -> list[recent_versions.RecentVersion]:
+        """Read the newest versions of a model, newest first.
+
+        Raises:
+            ModelNotFoundError, RegistryUnavailableError: See `find`.
+        """
+        with self._errors(f"There is no registered model {name!r}.", next_step=_versions_hint(name)):
+            return recent_versions.read(self._client, name, count)
 
     def fetch(self, version: ModelVersion) -> artifact.Artifact:
         """Download a version and read it without running code from its files.

@@ -27,6 +27,9 @@ ROLLED_BACK_TAG: Final = "manta.rolled_back"
 VERDICT_TAG: Final = "gate.verdict"
 """Tag that every training writes. A version that a person registered and tagged lacks it."""
 
+REASON_TAG: Final = "gate.reason"
+"""Tag of a model version: what the gate compared, in sentences."""
+
 
 class TaggedVersion(Protocol):
     """A version of a registered model. MLflow's class fits, but takes 1.5 s to import."""
@@ -69,3 +72,9 @@ def _qualifies(tags: Mapping[str, str], *, has_champion: bool) -> bool:
     # The version is newer than the champion. If it was the champion before, somebody moved the alias back.
     # Earlier releases wrote no `PROMOTE_TAG`. They promoted every version that passed, except with `--no-promote`.
     return PROMOTED_AT_TAG not in tags and (PROMOTE_TAG in tags or VERDICT_TAG not in tags)
+
+
+def metric_of(tags: Mapping[str, str]) -> str:
+    """Return name and value of the metric that the gate compared; empty if no gate judged the version."""
+    name, score = tags.get("gate.metric"), tags.get("gate.challenger_score")
+    return f"{name} {float(score):.4f}" if name and score else ""

@@ -22,17 +22,17 @@ def install(api: FastAPI, catalog: Catalog) -> None:
     @api.get(MEASURES)
     async def measures() -> ModelMeasures:
         """Return requests, rows, errors, latencies and answers of the default model, by version and role."""
-        return await _read(catalog, catalog.default.name)
+        return await read(catalog, catalog.default.name)
 
     @api.get(NAMED_MEASURES, responses=problem_openapi.MODEL_PROBLEMS)
     async def named_measures(name: str) -> ModelMeasures:
         """Return requests, rows, errors, latencies and answers of a model, by version and role."""
         if name != catalog.default.name:
             catalog.require_name(name)
-        return await _read(catalog, name)
+        return await read(catalog, name)
 
 
-async def _read(catalog: Catalog, name: str) -> ModelMeasures:
+async def read(catalog: Catalog, name: str) -> ModelMeasures:
     """Add the measures of all replicas, or return those of this replica if not all replicas answer."""
     try:
         answers = await catalog.group.broadcast(FleetMember.measures, ANSWER_TIMEOUT_S, name)

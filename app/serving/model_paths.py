@@ -144,13 +144,41 @@ async def _describe(catalog: Catalog, name: str) -> Description:
     return next((answer for answer in answers if answer is not None), model_status.NOT_LOADED)
 
 
-def _list_models(catalog: Catalog, held: Sequence[HeldModel]) -> bytes:
-    """Write a `ModelList` as JSON, in parts, so that Python's lock is free in between."""
-    champions = {catalog.default.name: catalog.default.replica.served_version}
-    champions |= dict(sorted((catalog.champions or {}).items()))
+async def list_last_used(catalog: Catalog, count: int) -> list[ModelSummary]:
+    """Describe the default model, and after it the other models that were used last.
+
+    Args:
+        catalog: The models by name.
+        count: Maximum number of models.
+    """
+    champions, by_name = _champions(catalog), _by_name(await _held(catalog))
+
+    def order(name: str) -> tuple[bool, float, str]:
+        return name != catalog.default.name, -max((e.last_used_s or 0 for e in by_name.get(name, [])), default=0), name
+
+    return [
+        _summary(name, champions[name], by_name.get(name, []), is_default=name == catalog.default.name)
+        for name in sorted(champions, key=order)[:count]
+    ]
+
+
+def _champions(catalog: Catalog) -> dict[str, str | None]:
+    """Return the champions of all models by name: the default model first, then the others by name."""
+    others = dict(sorted((catalog.champions or {}).items()))
+    return {catalog.default.name: catalog.default.replica.served_version} | others
+
+
+def _by_name(held: Sequence[HeldModel]) -> dict[str, list[HeldModel]]:
     by_name: dict[str, list[HeldModel]] = {}
     for model in held:
         by_name.setdefault(model.name, []).append(model)
+    return by_name
+
+
+def _list_models(catalog: Catalog, held: Sequence[HeldModel]) -> bytes:
+    """Write a `ModelList` as JSON, in parts, so that Python's lock is free in between."""
+    champions = _champions(catalog)
+    by_name = _by_name(held)
     frame = ModelList(
         models=[],
         memory_limit_bytes=catalog.budget.limit_bytes,

@@ -43,6 +43,8 @@ LOAD_PROBLEMS: Final = _problems(
 )
 
 
+VERSIONS_PROBLEMS: Final = _problems(errors.ModelNotFoundError, errors.RegistryUnavailableError)
+
 MODEL_PROBLEMS: Final = _problems(errors.ModelNotFoundError, errors.ModelLoadingError)
 
 NAMED_PREDICT_PROBLEMS: Final = _problems(

@@ -34,6 +34,7 @@ from app.serving.catalog.catalog_follower import CatalogFollower
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
 from app.serving.measures.exporter import MeasuresExporter
+from app.serving.page import routes as page_routes
 from app.serving.predict import PredictionHandler
 from app.serving.prediction_paths import Predictions
 from app.serving.requests import body
@@ -103,6 +104,7 @@ def create_api(
     model_paths.install(api, fleet, catalog, catalog_follower, limits=limits, access=access, token_check=token_check)
     measure_paths.install(api, catalog)
     protocol_paths.install(api, catalog, access)
+    page_routes.install(api, fleet, follower, catalog, access)
     # Serve's metrics search the routes of each request in order, so the most frequent one comes first.
     api.router.routes.sort(key=lambda route: getattr(route, "path", "") != prediction_paths.PREDICT)
     return api

@@ -151,6 +151,36 @@ class ModelStatus(Message):
     replicas: list[ReplicaInfo]
 
 
+class VersionSummary(Message):
+    """One version of a registered model."""
+
+    version: str
+    """Number of the version."""
+    created: datetime
+    """When it was registered."""
+    description: str
+    aliases: list[str]
+    """MLflow's aliases of the version. `champion` names the version that serves."""
+    gate: str
+    """Verdict of the gate: `passed`, `failed` or `forced`; empty if no gate judged the version."""
+    reason: str
+    """What the gate compared, in sentences; empty if no gate judged the version."""
+    metric: str
+    """Name and value of the metric that the gate compared; empty if no gate judged the version."""
+    was_rolled_back: bool
+    """Whether an older version replaced it while it was the champion."""
+
+
+class VersionList(Message):
+    """The newest versions of the default model, newest first."""
+
+    name: str
+    """Name of the registered model."""
+    versions: list[VersionSummary]
+    timestamp: datetime
+    """When MLflow was asked."""
+
+
 class ModelSummary(Message):
     """One model of the service. Figures are sums over the replicas."""
 

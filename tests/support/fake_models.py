@@ -10,6 +10,7 @@ from sklearn.linear_model import LinearRegression
 from app.errors import ModelNotFoundError, ModelRefusedError, RegistryUnavailableError
 from app.models.artifact import Artifact
 from app.models.predictor import compile_model
+from app.models.recent_versions import RecentVersion
 from app.models.registry import Registry
 from app.models.signature import Column, Columns
 from app.serving.loading.served_model import FilesLocation, PackedModel, PreparedFiles, ServedModel
@@ -47,6 +48,8 @@ class FakeRegistry(Registry):
         """The champions of the models beside the default model, by name. They are the tagged models."""
         self.reads = 0
         """How often all models were read."""
+        self.versions: list[RecentVersion] = []
+        """The versions that MLflow's page would list, newest first."""
 
     def find(self, name: str, *, version: str | None = None, alias: str | None = None) -> ModelVersion:
         self._require_up()
@@ -59,6 +62,12 @@ class FakeRegistry(Registry):
         self._require_up()
         self.reads += 1
         return {name: self.champions.get(name) for name in listed} if listed else dict(self.champions)
+
+    def recent_versions(self, name: str, count: int) -> list[RecentVersion]:
+        self._require_up()
+        if not self.versions:
+            raise ModelNotFoundError(f"There is no registered model {name!r}.")
+        return self.versions[:count]
 
     def mark_served(self, name: str, *, is_served: bool) -> None:
         self._require_up()

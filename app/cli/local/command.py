@@ -249,7 +249,7 @@ def _print_next_steps(endpoints: Endpoints, state: Path, request: JsonObject | N
         "",
         f"Ray      {endpoints.ray_url}   (its token is in {token_file})",
         f"MLflow   {endpoints.mlflow_url}",
-        f"Serve    {endpoints.api_url}/docs",
+        f"Serve    {endpoints.api_url}/",
         "",
         *next_steps,
         "",

@@ -12,7 +12,7 @@ from app import names
 from app.cli.endpoints import Endpoints
 from app.cli.json_object import JsonObject
 from app.errors import ModelNotFoundError, PlatformError
-from app.models.version_choice import GATE_TAG, PASSED, PROMOTE_TAG, PROMOTED_AT_TAG, ROLLED_BACK_TAG
+from app.models.version_choice import GATE_TAG, PASSED, PROMOTE_TAG, PROMOTED_AT_TAG, ROLLED_BACK_TAG, metric_of
 
 API: Final = "/api/2.0/mlflow"
 
@@ -42,8 +42,7 @@ class Version:
     @property
     def metric(self) -> str:
         """Name and value of the metric that the gate compared; empty if no gate judged the version."""
-        name, score = self.tags.get("gate.metric"), self.tags.get("gate.challenger_score")
-        return f"{name} {float(score):.4f}" if name and score else ""
+        return metric_of(self.tags)
 
     @property
     def promoted_at_ms(self) -> int:

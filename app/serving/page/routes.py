@@ -1,0 +1,98 @@
+"""The page `/` of the service, its fragment that browsers ask for every few seconds, and `GET /model/versions`.
+
+The page needs no session and keeps nothing: any replica answers any of its requests. All addresses in it are relative,
+so it works below every path prefix.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.staticfiles import StaticFiles
+
+from app.errors import ModelNotFoundError, RegistryUnavailableError
+from app.serving import measure_paths, model_status, problem_openapi
+from app.serving.access import AccessRules
+from app.serving.catalog.catalog import Catalog
+from app.serving.fleet.alias_follower import AliasFollower
+from app.serving.fleet.fleet import Fleet
+from app.serving.model_paths import list_last_used
+from app.serving.page import view
+from app.serving.page.versions import NewestVersions
+from app.serving.schemas import VersionList
+
+FOLDER: Final = Path(__file__).parent
+
+MAX_MODELS: Final = 20
+"""Models that the page lists. `GET /models` lists all."""
+
+HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+"""The browser loads nothing from elsewhere, and runs no script that a name or a description might contain."""
+
+
+def install(api: FastAPI, fleet: Fleet, follower: AliasFollower, catalog: Catalog, access: AccessRules) -> None:
+    """Add the page to an API.
+
+    Args:
+        api: The API.
+        fleet: What every replica serves.
+        follower: Why the champion cannot be looked up at present.
+        catalog: The models by name.
+        access: Which requests require a token.
+    """
+    templates = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    templates.filters |= view.FILTERS
+    versions = NewestVersions(fleet.replica.registry, catalog.default.name)
+    api.mount("/page/files", StaticFiles(directory=FOLDER / "files"))
+
+    @api.get("/model/versions", responses=problem_openapi.VERSIONS_PROBLEMS)
+    async def model_versions() -> VersionList:
+        """List the newest versions of the default model: gate, metric and aliases of each."""
+        return await versions.read()
+
+    async def state() -> view.State:
+        served = fleet.replica.served
+        description = model_status.describe(served) if served else model_status.NOT_LOADED
+        version_list, trouble = None, ""
+        try:
+            version_list = await versions.read()
+        except ModelNotFoundError:
+            pass
+        except RegistryUnavailableError as error:
+            trouble = str(error)
+        return view.State(
+            status=model_status.status(
+                model_status.without_example(description),
+                await fleet.report(),
+                mlflow_uri=fleet.replica.registry.uri,
+            ),
+            name=catalog.default.name,
+            measures=(await measure_paths.read(catalog, catalog.default.name)).measures,
+            models=await list_last_used(catalog, MAX_MODELS),
+            model_count=1 + len(catalog.champions or {}),
+            memory_limit_bytes=catalog.budget.limit_bytes,
+            versions=version_list.versions if version_list else [],
+            trouble=trouble or follower.trouble or catalog.trouble,
+            load_needs_token=bool(access.tokens),
+            predict_needs_token=access.predict_needs_token,
+        )
+
+    @api.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        if not request.scope["path"].endswith("/"):
+            return RedirectResponse(f"{request.scope['path'].rpartition('/')[2]}/")
+        return HTMLResponse(templates.get_template("page.html").render(state=await state()), headers=HEADERS)
+
+    @api.get("/page/state", include_in_schema=False)
+    async def fragment() -> Response:
+        return HTMLResponse(templates.get_template("state.html").render(state=await state()), headers=HEADERS)
