@@ -61,7 +61,7 @@ def read_tagged(uri: str) -> dict[str, str | None]:
 def read_listed(uri: str, listed: Collection[str]) -> dict[str, str | None]:
     """Read the champions of some models by their names: one request for each thousand models.
 
-    A MLflow that cannot search for several names gets one request for each name.
+    An MLflow that cannot search for several names gets one request for each name.
 
     Args:
         uri: URL of MLflow.

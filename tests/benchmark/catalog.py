@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -120,8 +121,8 @@ def _measure(cluster: Cluster, folder: Path, models: list[str], room: int, secon
     process = psutil.Process(replica["pid"])
     load.run_at_rate(url, body, rate=RATE, seconds=5)
     quiet = load.run_at_rate(url, body, rate=RATE, seconds=seconds)
-    for name in models[1:room]:
-        wait_until(partial(_is_answering, cluster, name), what=name)
+    with ThreadPoolExecutor(CLIENTS) as fillers:
+        list(fillers.map(lambda name: wait_until(partial(_is_answering, cluster, name), what=name), models[1:room]))
     visits, end, loads_before = Visits(), threading.Event(), _count_loads(folder)
     clients = [
         threading.Thread(target=_visit, args=(cluster, models[1:], visits, end, seed)) for seed in range(CLIENTS)

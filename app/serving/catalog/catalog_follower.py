@@ -108,7 +108,8 @@ class CatalogFollower:
 
     async def _read_change(self) -> None:
         """Read the models after this replica has changed them. No replica takes over an older reading afterwards."""
-        self._catalog.generation += 1
+        # A replica that has just started may not know the generation of the others. The clock is ahead of all of them.
+        self._catalog.generation = max(self._catalog.generation + 1, time.time_ns())
         await self.poll()
 
     def _postpone(self, answer_s: float) -> None:

@@ -102,8 +102,8 @@ class CatalogReading:
     answer_s: float
     """Seconds that MLflow took for its answer."""
     generation: int
-    """Changes of the models by name that the replica knew of when it began to read. A replica that knows of more
-    ignores the reading, which may lack the last change."""
+    """The last change of the models by name that the replica knew of when it began to read, in nanoseconds since 1970.
+    A replica that knows of a later change ignores the reading, which may lack that change."""
 
 
 @dataclass(frozen=True, kw_only=True)

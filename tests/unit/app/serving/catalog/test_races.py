@@ -56,6 +56,20 @@ def test_a_replica_that_missed_a_change_learns_it_with_the_next_reading() -> Non
     run(scenario, replicas=2)
 
 
+def test_a_change_by_a_replica_that_has_just_started_reaches_all_replicas_at_once() -> None:
+    async def scenario(group: FakeReplicaGroup, registry: FakeRegistry, members: list[Member]) -> None:
+        for name in ("b", "c"):
+            await members[0].catalog_follower.withdraw(name)
+        new = group.add(registry)
+        await new.catalog_follower.poll()
+
+        await new.catalog_follower.withdraw("a")
+
+        assert ["a" in (member.catalog.champions or {}) for member in (*members, new)] == [False, False]
+
+    run(scenario)
+
+
 def test_a_reading_before_a_loaded_model_has_its_tag_leaves_the_model_in_memory() -> None:
     async def scenario(_: FakeReplicaGroup, __: FakeRegistry, members: list[Member]) -> None:
         await members[0].catalog.load("new", LoadRequest(version="1"))
