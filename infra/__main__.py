@@ -41,14 +41,13 @@ def main(stack: Settings, root: Path = ROOT, read_cluster: ClusterReader = Reade
     connection = cluster.connect(stack.cluster, after=[ray_image, mlflow_image])
     in_cluster = pulumi.ResourceOptions(providers=[connection.provider])
 
-    namespaces = Namespaces(
-        "namespaces",
-        _namespaces_args(stack),
-        pulumi.ResourceOptions(providers=[connection.namespace_provider]),
-    )
+    in_namespaces = pulumi.ResourceOptions(providers=[connection.namespace_provider])
+    namespaces = Namespaces("namespaces", _namespaces_args(stack), in_namespaces)
     workloads = namespaces.workloads
     policies = NetworkPolicies("network-policies", _network_policies_args(stack, namespaces, api_port), in_cluster)
-    operator = KuberayOperator("kuberay-operator", _operator_args(stack, namespaces, state, root), in_cluster)
+    operator = KuberayOperator(
+        "kuberay-operator", _operator_args(stack, namespaces, state, connection, root), in_cluster
+    )
     redis = Redis("redis", _redis_args(stack, workloads), in_cluster)
     authorities = CertificateAuthorities(
         "certificate-authorities",
@@ -145,14 +144,13 @@ def _network_policies_args(stack: Settings, namespaces: Namespaces, api_port: in
     )
     return NetworkPoliciesArgs(
         flows=network_flows.flows(flow_args) if stack.network.network_policies else [],
-        namespaces={
-            namespace: namespaces.workloads,
-            operator_namespace: namespaces.operator,
-        },
+        namespaces={namespace: namespaces.workloads, operator_namespace: namespaces.operator},
     )
 
 
-def _operator_args(stack: Settings, namespaces: Namespaces, state: ClusterState, root: Path) -> KuberayOperatorArgs:
+def _operator_args(
+    stack: Settings, namespaces: Namespaces, state: ClusterState, connection: ClusterConnection, root: Path
+) -> KuberayOperatorArgs:
     return KuberayOperatorArgs(
         namespace=namespaces.operator,
         watched_namespace=namespaces.workloads,
@@ -164,6 +162,8 @@ def _operator_args(stack: Settings, namespaces: Namespaces, state: ClusterState,
         install_crds=stack.sharing.install_crds,
         cluster=state,
         remove_crds=stack.charts.remove_crds,
+        context=connection.context,
+        kubeconfig=connection.kubeconfig,
     )
 
 

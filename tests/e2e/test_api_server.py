@@ -5,8 +5,7 @@ import pytest
 from tests.support.engine import Record
 from tests.support.json_object import JsonObject
 from tests.support.kubernetes import Api
-
-CRD = "CustomResourceDefinition"
+from tests.support.program import Program
 
 
 def pod(name: str, namespace: str, template: JsonObject) -> JsonObject:
@@ -17,14 +16,14 @@ def pod(name: str, namespace: str, template: JsonObject) -> JsonObject:
 
 
 def test_every_object_is_accepted_without_a_warning(api: Api, record: Record) -> None:
-    objects = [resource.inputs for resource in record.objects() if resource.inputs["kind"] != CRD]
+    objects = [resource.inputs for resource in record.objects()]
 
     assert len(objects) >= 15
     assert api.problems(objects) == []
 
 
-def test_the_crds_are_accepted_over_existing_crds(api: Api, record: Record) -> None:
-    crds = [resource.inputs for resource in record.objects() if resource.inputs["kind"] == CRD]
+def test_the_crds_are_accepted_over_existing_crds(api: Api, program: Program, record: Record) -> None:
+    crds = program.crds(record)
 
     assert len(crds) == 4
     assert api.problems(crds) == []

@@ -134,6 +134,13 @@ class Program:
             self._records[key] = engine.run(self._main, config=values, secret_keys=secret, answer=self._answer)
         return self._records[key]
 
+    def crds(self, record: engine.Record) -> list[JsonObject]:
+        """The CRDs that the command of a record applies."""
+        command = record.resource("command:local:Command", "kuberay-operator-crds")
+        document = json.loads((self.root / command.inputs["environment"]["MANTA_CRDS"]).read_text())
+        items: list[JsonObject] = document["items"]
+        return items
+
     def _main(self) -> None:
         main(settings.load(), self.root, lambda _reader, _wanted: self.cluster)
 

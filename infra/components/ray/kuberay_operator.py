@@ -5,22 +5,19 @@ from pathlib import Path
 from typing import Final
 
 import pulumi
-import pulumi_kubernetes as kubernetes
-from pulumi_kubernetes import meta
 from pulumi_kubernetes.helm.v3 import Release
 
 from infra import charts, names
-from infra.charts import Crd
 from infra.components import placement
+from infra.components.ray import operator_crds
+from infra.components.ray.operator_crds import OperatorCrdsArgs
 from infra.config.chart import Chart
 from infra.config.image_options import ImageOptions
 from infra.config.scheduling import Placement
 from infra.images import references
 from infra.preflight import checks
 from infra.preflight.cluster_state import ClusterState
-from infra.preflight.versions import VERSION_ANNOTATION
 
-PATCH_FORCE: Final = "pulumi.com/patchForce"
 TIMEOUT_S: Final = 300
 USER: Final = 65532
 """UID of the image's user. The image sets a named user; `runAsNonRoot` needs a numeric UID."""
@@ -45,6 +42,9 @@ class KuberayOperatorArgs:
     """The CRDs and the operators that the cluster has before this update."""
     remove_crds: bool
     """Whether a destroy deletes the CRDs, and with them every Ray cluster in the Kubernetes cluster."""
+    context: pulumi.Input[str]
+    kubeconfig: pulumi.Input[str] | None
+    """Content of a kubeconfig; None means the kubeconfig files that kubectl reads."""
 
 
 class KuberayOperator(pulumi.ComponentResource):
@@ -52,12 +52,12 @@ class KuberayOperator(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: KuberayOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:KuberayOperator", name, None, opts)
-        crds = self._register_crds(name, args) if args.install_crds else []
+        crds = [self._register_crds(name, args)] if args.install_crds else []
         if args.install:
             self._install(name, args, crds)
         self.register_outputs({})
 
-    def _register_crds(self, name: str, args: KuberayOperatorArgs) -> list[pulumi.Resource]:
+    def _register_crds(self, name: str, args: KuberayOperatorArgs) -> pulumi.Resource:
         """Register the CRDs of the chart.
 
         Raises:
@@ -66,8 +66,15 @@ class KuberayOperator(pulumi.ComponentResource):
         crds = charts.crds(args.chart, root=args.root, opts=pulumi.InvokeOptions(parent=self))
         version = charts.version(args.chart, root=args.root)
         checks.check_crds({crd.name: crd.spec for crd in crds}, args.cluster, version=version)
-        opts = pulumi.ResourceOptions(parent=self, retain_on_delete=not args.remove_crds)
-        return [_register_crd(name, crd, version, opts) for crd in crds]
+        crds_args = OperatorCrdsArgs(
+            crds=crds,
+            version=version,
+            root=args.root,
+            remove=args.remove_crds,
+            context=args.context,
+            kubeconfig=args.kubeconfig,
+        )
+        return operator_crds.register(f"{name}-crds", crds_args, pulumi.ResourceOptions(parent=self))
 
     def _install(self, name: str, args: KuberayOperatorArgs, after: list[pulumi.Resource]) -> None:
         Release(
@@ -81,17 +88,6 @@ class KuberayOperator(pulumi.ComponentResource):
             timeout=TIMEOUT_S,
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
-
-
-def _register_crd(name: str, crd: Crd, version: str, opts: pulumi.ResourceOptions) -> pulumi.Resource:
-    """Register one CRD, and take over the fields that another owner applied before."""
-    annotations = {**crd.annotations, VERSION_ANNOTATION: version, PATCH_FORCE: "true"}
-    return kubernetes.apiextensions.v1.CustomResourceDefinition(
-        f"{name}-crd-{crd.name}",
-        metadata=meta.v1.ObjectMetaArgs(name=crd.name, annotations=annotations),
-        spec=crd.spec,
-        opts=opts,
-    )
 
 
 def values(images: ImageOptions, place: Placement, *, watched_namespace: pulumi.Input[str]) -> dict[str, object]:

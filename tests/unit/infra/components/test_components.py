@@ -8,7 +8,8 @@ from infra.config.vocabulary import SECRET_MIN_LENGTH
 from tests.support.engine import object_name
 from tests.support.program import CRDS, Program, crd
 
-CRD = "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition"
+COMMAND = "command:local:Command"
+CRDS_COMMAND = "kuberay-operator-crds"
 RELEASE = "kubernetes:helm.sh/v3:Release"
 STATEFUL_SET = "kubernetes:apps/v1:StatefulSet"
 INGRESS = "kubernetes:networking.k8s.io/v1:Ingress"
@@ -24,20 +25,23 @@ def test_both_namespaces_enforce_pod_security_restricted(program: Program) -> No
 
 
 def test_every_crd_of_the_chart_is_applied_and_outlives_a_destroy(program: Program) -> None:
-    crds = program.deploy().of_type(CRD)
+    record = program.deploy()
 
-    assert {object_name(resource) for resource in crds} == set(CRDS)
-    assert all(resource.retain_on_delete for resource in crds)
-
-
-def test_with_remove_crds_a_destroy_deletes_the_crds(program: Program) -> None:
-    assert not any(resource.retain_on_delete for resource in program.deploy(removeCrds=True).of_type(CRD))
+    command = record.resource(COMMAND, CRDS_COMMAND).inputs
+    assert [item["metadata"]["name"] for item in program.crds(record)] == sorted(CRDS)
+    assert command["environment"]["MANTA_CRD_NAMES"].split() == sorted(CRDS)
+    assert "delete" not in command
 
 
-def test_only_crds_outlive_a_destroy(program: Program) -> None:
-    retained = {resource.type for resource in program.deploy("prod").resources.values() if resource.retain_on_delete}
+def test_with_remove_crds_only_a_destroy_deletes_the_crds(program: Program) -> None:
+    command = program.deploy(removeCrds=True).resource(COMMAND, CRDS_COMMAND).inputs
 
-    assert retained == {CRD}
+    assert "kubectl delete customresourcedefinitions" in command["delete"]
+    assert "triggers" not in command  # a trigger replaces the command, and a replacement would delete the CRDs
+
+
+def test_no_resource_outlives_a_destroy(program: Program) -> None:
+    assert [resource.name for resource in program.deploy("prod").resources.values() if resource.retain_on_delete] == []
 
 
 def test_the_program_adopts_existing_objects_except_namespaces(program: Program) -> None:
@@ -48,16 +52,12 @@ def test_the_program_adopts_existing_objects_except_namespaces(program: Program)
         for resource in record.of_type("pulumi:providers:kubernetes")
     }
     assert adopts == {"cluster": "true", "cluster-namespaces": "false"}
-    for resource in record.of_type(CRD):
-        assert resource.inputs["metadata"]["annotations"]["pulumi.com/patchForce"] == "true"
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
-def test_every_object_that_the_program_may_adopt_is_a_crd_or_in_the_stacks_namespaces(
-    program: Program, stack: str
-) -> None:
+def test_every_object_that_the_program_may_adopt_is_in_the_stacks_namespaces(program: Program, stack: str) -> None:
     for resource in program.deploy(stack).objects():
-        if resource.type not in {CRD, "kubernetes:core/v1:Namespace"}:
+        if resource.type != "kubernetes:core/v1:Namespace":
             assert resource.inputs["metadata"]["namespace"] in {"manta", "manta-operator"}, resource.name
 
 
@@ -65,9 +65,11 @@ def test_a_newer_chart_upgrades_the_crds(program: Program) -> None:
     for name in CRDS:
         program.write(f"newer/crds/{name}.yaml", yaml.safe_dump(crd(name, version="2")))
 
-    crds = program.deploy(kuberayChart="./newer").of_type(CRD)
+    record, older = program.deploy(kuberayChart="./newer"), program.deploy()
 
-    assert {resource.inputs["metadata"]["annotations"]["chart-version"] for resource in crds} == {"2"}
+    assert {item["metadata"]["annotations"]["chart-version"] for item in program.crds(record)} == {"2"}
+    command, older_command = (run.resource(COMMAND, CRDS_COMMAND).inputs for run in (record, older))
+    assert command["environment"]["MANTA_CRDS"] != older_command["environment"]["MANTA_CRDS"]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_pulumis_provider_pulls_the_crds_of_a_remote_chart(
     ((kind, arguments),) = record.calls
     assert kind == "kubernetes:helm:template"
     assert yaml.safe_load(arguments["jsonOpts"]) == options | {"version": "1.7.1", "release_name": "crds"}
-    assert {object_name(resource) for resource in record.of_type(CRD)} == set(CRDS)
+    assert {item["metadata"]["name"] for item in program.crds(record)} == set(CRDS)
 
 
 def test_the_error_for_a_missing_chart_names_the_command_that_downloads_it(program: Program) -> None:

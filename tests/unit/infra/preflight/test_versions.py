@@ -71,5 +71,5 @@ def test_the_program_refuses_older_crds_and_marks_its_own_with_their_version(
     with pytest.raises(PreflightError, match=r"KubeRay 1\.9\.0, and the chart of this stack is of 1\.7\.0"):
         program.deploy(cpus=6)
 
-    for resource in plain.of_type("kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinition"):
-        assert resource.inputs["metadata"]["annotations"][versions.VERSION_ANNOTATION] == "1.7.0"
+    for item in program.crds(plain):
+        assert item["metadata"]["annotations"][versions.VERSION_ANNOTATION] == "1.7.0"
