@@ -150,6 +150,13 @@ class AliasMovedError(MantaError):
     title = "Alias moved"
 
 
+class RolloutError(MantaError):
+    """A rollout cannot begin, or there is none to end."""
+
+    status = 409
+    title = "Rollout not possible"
+
+
 class NoModelError(MantaError):
     """A prediction was requested before any model version was loaded."""
 

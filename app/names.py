@@ -32,6 +32,12 @@ MODEL_NAME: Final = "RandomForestClassifierModel"
 CHAMPION: Final = "champion"
 """MLflow alias of the model version that serves."""
 
+CHALLENGER: Final = "challenger"
+"""MLflow alias of the model version that takes a share of the traffic."""
+
+PREVIOUS: Final = "previous"
+"""MLflow alias of the champion before the last rollout."""
+
 SERVING_LOG: Final = "ray.serve.manta"
 """Name of the logger of all serving code. It is a child of Ray Serve's logger."""
 

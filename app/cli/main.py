@@ -12,6 +12,7 @@ from app.cli.service.load import load
 from app.cli.service.models import models
 from app.cli.service.predict import predict
 from app.cli.service.rollback import rollback
+from app.cli.service.rollout import rollout
 from app.cli.service.serve import serve
 from app.cli.service.status import status
 from app.cli.stack import dev, forward
@@ -49,6 +50,7 @@ cli.command(rich_help_panel="Serving")(serve)
 cli.command(rich_help_panel="Serving")(status)
 cli.command(rich_help_panel="Serving")(models)
 cli.command(rich_help_panel="Serving")(rollback)
+cli.add_typer(rollout, name="rollout", rich_help_panel="Serving")
 cli.command(rich_help_panel="Pulumi stack")(forward.forward)
 cli.command(rich_help_panel="Pulumi stack")(doctor)
 cli.command(rich_help_panel="Pulumi stack")(dev.dev)

@@ -16,6 +16,7 @@ from ray.serve.schema import LoggingConfig
 
 from app import names
 from app.models.registry import Registry
+from app.models.rollout_records import RolloutRecords
 from app.serving import routes
 from app.serving.access import AccessRules
 from app.serving.catalog.catalog import Catalog
@@ -43,6 +44,11 @@ from app.serving.measures.exporter import MeasuresExporter
 from app.serving.measures.tally import TallySnapshot
 from app.serving.metrics import ReplicaMetrics
 from app.serving.requests.limits import MAX_BODY_BYTES, MAX_ONGOING_REQUESTS, MAX_ROWS, RequestLimits
+from app.serving.rollout.challenger import Challenger, WarmLoader
+from app.serving.rollout.member import RolloutMember, RolloutReport
+from app.serving.rollout.policy import RolloutState
+from app.serving.rollout.rollout_follower import RolloutFollower
+from app.serving.rollout.rollouts import Rollouts
 from app.settings import settings
 
 GRACEFUL_SHUTDOWN_TIMEOUT_S: Final = 60
@@ -94,9 +100,10 @@ class ModelServer(FleetMember):
         loader = ModelLoader(
             mlflow_uri=config.mlflow_tracking_uri, model_cache=config.model_cache, timeout_s=args.load_timeout_s
         )
+        warm_loader = WarmLoader(loader)
         self._replica = Replica(
             registry,
-            loader,
+            warm_loader,
             model_name=args.model_name,
             name=context.replica_id.unique_id,
             on_swap=replica_metrics.record_swap,
@@ -105,8 +112,15 @@ class ModelServer(FleetMember):
         group = ServeReplicaGroup(context.app_name, names.DEPLOYMENT)
         self._fleet = Fleet(self._replica, group)
         self._follower = AliasFollower(self._fleet)
+        self._rollout_follower = RolloutFollower(
+            Rollouts(
+                self._fleet,
+                RolloutMember(self._replica, Challenger(self._replica, group), warm_loader),
+                RolloutRecords(config.mlflow_tracking_uri, args.model_name),
+            )
+        )
         self._catalog = Catalog(
-            DefaultModel(self._replica, self._follower),
+            DefaultModel(self._replica, self._follower, self._rollout_follower.rollouts.member),
             registry=registry,
             loader=loader,
             group=group,
@@ -124,6 +138,7 @@ class ModelServer(FleetMember):
             self._follower,
             self._catalog,
             self._catalog_follower,
+            self._rollout_follower,
             limits=RequestLimits(rows=self._args.max_rows, body_bytes=self._args.max_body_bytes),
             access=AccessRules(
                 tokens=config.serve_tokens,
@@ -181,6 +196,19 @@ class ModelServer(FleetMember):
     async def held_models(self) -> list[HeldModel]:
         """See `Catalog.all_held_models`."""
         return self._catalog.all_held_models()
+
+    async def on_challenger(self, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - as `method`
+        """See `Challenger.call`."""
+        return await self._rollout_follower.rollouts.member.challenger.call(method, args)
+
+    async def on_rollout(self, state: RolloutState | None) -> RolloutReport:
+        """See `RolloutFollower.on_state`."""
+        return await self._rollout_follower.on_state(state)
+
+    async def report_rollout(self) -> RolloutReport:
+        """See `RolloutMember.report`."""
+        rollouts = self._rollout_follower.rollouts
+        return rollouts.member.report(rollouts.state)
 
     async def measures(self, model: str) -> list[TallySnapshot]:
         """See `Measures.snapshots`."""

@@ -6,9 +6,9 @@ API, and `app.serving.error_responses` the form of its errors.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from http import HTTPStatus
 from typing import Final, ParamSpec, TypeVar
 
@@ -16,19 +16,19 @@ import numpy as np
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from app.errors import FeaturesError, MantaError
-from app.models.answers import Answers
+from app.errors import MantaError
+from app.serving import model_answer
 from app.serving.loading.served_model import ServedModel
-from app.serving.measures.answer_bins import AnswerBins
 from app.serving.measures.measures import Measures
 from app.serving.measures.tally import Answered
-from app.serving.protocols.wire import Exchange, ModelSource, Wire
+from app.serving.model_source import ModelSource
+from app.serving.protocols.wire import Exchange, Wire
 from app.serving.requests import body
 from app.serving.requests.admission import BodyCharge, ByteBudget, Places
 from app.serving.requests.deadlines import Deadlines
 from app.serving.requests.json_readers import JsonReaders
 from app.serving.requests.limits import SMALL_BODY_BYTES, RequestLimits
-from app.serving.requests.row_errors import shortened
+from app.serving.rollout.trial import ChallengerTrial
 
 MAX_INLINE_TREE_WALKS: Final = 100_000
 """Walks of a row down a tree that run on the event loop: about a millisecond. Larger batches run in a thread."""
@@ -53,6 +53,7 @@ class PredictionHandler:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="predict")
         self._readers = JsonReaders(processes=threads)
         self._deadlines = Deadlines(limits.body_timeout_s)
+        self._trial = ChallengerTrial(measures, threads=threads, max_inline_walks=MAX_INLINE_TREE_WALKS)
         self.budget = ByteBudget(limits.held_bytes)
         """The bytes of larger bodies that requests hold at present."""
         self.places = Places(ongoing=limits.ongoing, queued=limits.queued)
@@ -80,30 +81,61 @@ class PredictionHandler:
                 charge=charge,
             )
             served = await model.require()
-            tally = self._measures.tally(served, model.role)
             exchange = wire.begin(request, content, content_type, served)
             if len(content) > SMALL_BODY_BYTES:
                 async with self.places:
                     rows = await self._read_large(content, exchange, served)
                     del content
-                    response, answered = await self._in_thread(_answer, served, rows, exchange, tally.bins)
-            else:
-                rows = exchange.read(content, schema=served.row_schema, max_rows=self._limits.rows)
-                if served.predictor.tree_walks(len(rows)) <= MAX_INLINE_TREE_WALKS:
-                    response, answered = _answer(served, rows, exchange, tally.bins)
-                else:
-                    async with self.places:
-                        response, answered = await self._in_thread(_answer, served, rows, exchange, tally.bins)
-            tally.add(answered)
+                    return await self._answer(request, model, served, rows, exchange, has_place=True)
+            rows = exchange.read(content, schema=served.row_schema, max_rows=self._limits.rows)
+            return await self._answer(request, model, served, rows, exchange, has_place=False)
         except Exception as error:
-            tally = (
-                self._measures.tally(served, model.role) if served else self._measures.unserved(model.name, model.role)
-            )
+            measures = self._measures
+            tally = measures.tally(served, model.role) if served else measures.unserved(model.name, model.role)
             tally.add_error(is_of_client=_is_of_client(error))
             raise
         finally:
             charge.release()
-        return response
+
+    async def _answer(
+        self,
+        request: Request,
+        model: ModelSource,
+        served: ServedModel,
+        rows: np.ndarray,
+        exchange: Exchange,
+        *,
+        has_place: bool,
+    ) -> Response:
+        """Answer with the version, or during a rollout perhaps with the challenger."""
+        split = model.split
+        if split is None:
+            return (await self._predict(served, model.role, rows, exchange, has_place=has_place))[0]
+        champion = partial(self._predict, served, model.role, rows, exchange, has_place=has_place)
+        return await self._trial.answer(split, request.headers, rows, exchange, champion)
+
+    async def _predict(
+        self, served: ServedModel, role: str, rows: np.ndarray, exchange: Exchange, *, has_place: bool
+    ) -> tuple[Response, Answered]:
+        """Predict with a version, and count what it did.
+
+        Args:
+            served: The version.
+            role: See `Role`.
+            rows: Shape (rows, columns).
+            exchange: Writes the answer.
+            has_place: Whether the request has a place and so has to run in a thread.
+        """
+        tally = self._measures.tally(served, role)
+        if has_place:
+            result = await self._in_thread(model_answer.answer, served, rows, exchange, tally.bins)
+        elif served.predictor.tree_walks(len(rows)) <= MAX_INLINE_TREE_WALKS:
+            result = model_answer.answer(served, rows, exchange, tally.bins)
+        else:
+            async with self.places:
+                result = await self._in_thread(model_answer.answer, served, rows, exchange, tally.bins)
+        tally.add(result[1])
+        return result
 
     async def close(self) -> None:
         """End the processes that read large bodies."""
@@ -119,34 +151,8 @@ class PredictionHandler:
         return await asyncio.get_running_loop().run_in_executor(self._executor, lambda: function(*args, **kwargs))
 
 
-def _answer(
-    served: ServedModel, rows: np.ndarray, exchange: Exchange, bins: AnswerBins | None
-) -> tuple[Response, Answered]:
-    """Predict rows, write the answer, and measure both."""
-    start_s = time.perf_counter()
-    answers = _predict(served, rows)
-    response = exchange.write(answers, served)
-    seconds = time.perf_counter() - start_s
-    return response, Answered(len(rows), seconds, None if bins is None else bins.count(answers.predictions))
-
-
 def _is_of_client(error: Exception) -> bool:
     """Whether the client has to correct a request that failed."""
     if isinstance(error, MantaError):
         return error.status < HTTPStatus.INTERNAL_SERVER_ERROR
     return isinstance(error, ClientDisconnect)
-
-
-def _predict(served: ServedModel, rows: np.ndarray) -> Answers:
-    """Predict rows.
-
-    Raises:
-        FeaturesError: scikit-learn refuses the values, for example a category that it does not know.
-    """
-    try:
-        return served.predictor.predict(rows)
-    except ValueError as error:
-        raise FeaturesError(
-            f"The model cannot predict these rows: {shortened(str(error))}",
-            next_step="Compare the values with those that the model was trained on.",
-        ) from error

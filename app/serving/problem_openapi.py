@@ -70,3 +70,25 @@ WITHDRAW_PROBLEMS: Final = _problems(
 WEBHOOK_PROBLEMS: Final = _problems(
     errors.UnauthorizedError, errors.BodyTimeoutError, errors.TooLargeError, errors.MediaTypeError
 )
+
+ROLLOUT_END_PROBLEMS: Final = _problems(
+    errors.UnauthorizedError,
+    errors.RolloutError,
+    errors.ModelNotFoundError,
+    errors.ModelRefusedError,
+    errors.LoadInProgressError,
+    errors.AliasMovedError,
+    errors.RegistryUnavailableError,
+    errors.PlatformError,
+)
+
+ROLLOUT_PROBLEMS: Final = _problems(
+    *BODY_PROBLEMS,
+    errors.UnauthorizedError,
+    errors.RolloutError,
+    errors.ModelNotFoundError,
+    errors.ModelRefusedError,
+    errors.LoadInProgressError,
+    errors.RegistryUnavailableError,
+    errors.PlatformError,
+)

@@ -24,6 +24,7 @@ from app.serving import (
     prediction_paths,
     problem_openapi,
     protocol_paths,
+    rollout_paths,
     schemas,
     webhook,
 )
@@ -40,6 +41,7 @@ from app.serving.prediction_paths import Predictions
 from app.serving.requests import body
 from app.serving.requests.deadlines import Deadlines
 from app.serving.requests.limits import RequestLimits
+from app.serving.rollout.rollout_follower import RolloutFollower
 from app.serving.schemas import Health, LoadRequest, LoadResponse, ModelStatus
 
 LOAD_FORM: Final = '{"name": string, "version": string} or {"name": string, "alias": string}, or no body'
@@ -51,6 +53,7 @@ def create_api(
     follower: AliasFollower,
     catalog: Catalog,
     catalog_follower: CatalogFollower,
+    rollout_follower: RolloutFollower,
     *,
     limits: RequestLimits,
     access: AccessRules,
@@ -64,6 +67,7 @@ def create_api(
         follower: Starts and stops with the API. The API answers no request before it has started.
         catalog: The models by name.
         catalog_follower: Starts and stops with the API.
+        rollout_follower: Starts and stops with the API.
         limits: What the replica accepts.
         access: What a request must contain to be accepted.
         threads: Number of large batches, and of large JSON bodies, that are handled at the same time.
@@ -75,10 +79,12 @@ def create_api(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await follower.start()
         await catalog_follower.start()
+        await rollout_follower.start()
         export = asyncio.create_task(exporter.run_forever()) if exporter else None
         yield
         if export is not None:
             export.cancel()
+        await rollout_follower.stop()
         await catalog_follower.stop()
         await follower.stop()
         await handler.close()
@@ -103,6 +109,7 @@ def create_api(
         _add_webhook(api, follower, limits=limits, secret=access.webhook_secret)
     model_paths.install(api, fleet, catalog, catalog_follower, limits=limits, access=access, token_check=token_check)
     measure_paths.install(api, catalog)
+    rollout_paths.install(api, rollout_follower.rollouts, limits=limits, token_check=token_check)
     protocol_paths.install(api, catalog, access)
     page_routes.install(api, fleet, follower, catalog, access)
     # Serve's metrics search the routes of each request in order, so the most frequent one comes first.

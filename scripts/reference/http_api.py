@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from app import errors, names
 from app.models.registry import Registry
+from app.models.rollout_records import RolloutRecords
 from app.serving import routes as app_routes
 from app.serving.access import AccessRules
 from app.serving.catalog.catalog import Catalog
@@ -23,6 +24,10 @@ from app.serving.fleet.replica import Replica
 from app.serving.loading.loader import ModelLoader
 from app.serving.requests import body
 from app.serving.requests.limits import RETRY_AFTER_S, SMALL_BODY_BYTES, RequestLimits
+from app.serving.rollout.challenger import Challenger, WarmLoader
+from app.serving.rollout.member import RolloutMember
+from app.serving.rollout.rollout_follower import RolloutFollower
+from app.serving.rollout.rollouts import Rollouts
 from app.serving.schemas import Problem
 from app.settings import Settings
 from scripts.reference.json_schema import Schema, fields
@@ -135,14 +140,14 @@ def _application() -> FastAPI:
     group = _EmptyGroup()
     fleet = Fleet(replica, group)
     follower = AliasFollower(fleet)
-    catalog = Catalog(
-        DefaultModel(replica, follower), registry=registry, loader=loader, group=group, listed=(), memory_bytes=1
-    )
+    rollout = RolloutMember(replica, Challenger(replica, group), WarmLoader(loader))
+    rollouts = Rollouts(fleet, rollout, RolloutRecords(config.mlflow_tracking_uri, names.MODEL_NAME))
+    default = DefaultModel(replica, follower, rollout)
+    catalog = Catalog(default, registry=registry, loader=loader, group=group, listed=(), memory_bytes=1)
     secret = SecretStr("secret")
     access = AccessRules(tokens=[secret], predict_needs_token=False, show_examples=True, webhook_secret=secret)
-    return app_routes.create_api(
-        fleet, follower, catalog, CatalogFollower(catalog), limits=RequestLimits(), access=access
-    )
+    followers = CatalogFollower(catalog), RolloutFollower(rollouts)
+    return app_routes.create_api(fleet, follower, catalog, *followers, limits=RequestLimits(), access=access)
 
 
 def _route_blocks(route: Schema, schemas: Schema) -> Iterator[str]:

@@ -29,8 +29,13 @@ from app.serving.fleet.protocol import (
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import FilesLocation, PackedModel
 from app.serving.measures.tally import TallySnapshot
+from app.serving.rollout.challenger import Challenger, WarmLoader
+from app.serving.rollout.member import RolloutMember, RolloutReport
+from app.serving.rollout.policy import RolloutState
+from app.serving.rollout.rollout_follower import RolloutFollower
+from app.serving.rollout.rollouts import Rollouts
 from app.serving.schemas import LoadRequest
-from tests.support.fake_models import MODEL, MODEL_BYTES, FakeLoader, FakeRegistry
+from tests.support.fake_models import MODEL, MODEL_BYTES, FakeLoader, FakeRecords, FakeRegistry
 
 
 @dataclass
@@ -43,6 +48,7 @@ class Member(FleetMember):
     follower: AliasFollower
     catalog: Catalog
     catalog_follower: CatalogFollower
+    rollout_follower: RolloutFollower
     is_lost: bool = False
     """Whether the process is dead: it neither calls nor answers, and does not count as running."""
     is_hidden: bool = False
@@ -88,6 +94,19 @@ class Member(FleetMember):
 
     async def held_models(self) -> list[HeldModel]:
         return self.catalog.all_held_models()
+
+    async def on_challenger(self, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - as `method`
+        return await self.rollouts.member.challenger.call(method, args)
+
+    async def on_rollout(self, state: RolloutState | None) -> RolloutReport:
+        return await self.rollout_follower.on_state(state)
+
+    async def report_rollout(self) -> RolloutReport:
+        return self.rollouts.member.report(self.rollouts.state)
+
+    @property
+    def rollouts(self) -> Rollouts:
+        return self.rollout_follower.rollouts
 
     async def measures(self, model: str) -> list[TallySnapshot]:
         return self.catalog.measures.snapshots(model)
@@ -157,9 +176,10 @@ class FakeReplicaGroup:
     def add(self, registry: FakeRegistry) -> Member:
         """Add a replica that is not started yet."""
         loader = FakeLoader(registry)
+        warm_loader = WarmLoader(loader)
         replica = Replica(
             registry,
-            loader,
+            warm_loader,
             model_name=MODEL,
             name=f"r{len(self.members)}",
             on_swap=lambda _: None,
@@ -168,15 +188,17 @@ class FakeReplicaGroup:
         group = GroupOfMember(self)
         fleet = Fleet(replica, group)
         follower = AliasFollower(fleet)
+        rollout = RolloutMember(replica, Challenger(replica, group), warm_loader)
+        rollout_follower = RolloutFollower(Rollouts(fleet, rollout, FakeRecords(registry)))
         catalog = Catalog(
-            DefaultModel(replica, follower),
+            DefaultModel(replica, follower, rollout),
             registry=registry,
             loader=loader,
             group=group,
             listed=self.listed,
             memory_bytes=self.memory_bytes,
         )
-        member = Member(replica, loader, fleet, follower, catalog, CatalogFollower(catalog))
+        member = Member(replica, loader, fleet, follower, catalog, CatalogFollower(catalog), rollout_follower)
         group.member = member
         self.members.append(member)
         return member

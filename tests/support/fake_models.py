@@ -1,17 +1,19 @@
 """A model registry and a loader in memory."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from sklearn.linear_model import LinearRegression
 
+from app import names
 from app.errors import ModelNotFoundError, ModelRefusedError, RegistryUnavailableError
 from app.models.artifact import Artifact
 from app.models.predictor import compile_model
 from app.models.recent_versions import RecentVersion
 from app.models.registry import Registry
+from app.models.rollout_records import RolloutReading, RolloutRecords
 from app.models.signature import Column, Columns
 from app.serving.loading.served_model import FilesLocation, PackedModel, PreparedFiles, ServedModel
 from app.serving.schemas import Example
@@ -39,6 +41,14 @@ class FakeRegistry(Registry):
     def __init__(self) -> None:
         super().__init__(Settings(mlflow_tracking_uri="http://127.0.0.1:9"))
         self.alias: str | None = None
+        self.challenger: str | None = None
+        """The version that the alias `challenger` names."""
+        self.previous: str | None = None
+        """The version that the alias `previous` names."""
+        self.rollout = ""
+        """Value of the tag of the rollout."""
+        self.version_tags: dict[str, dict[str, str]] = {}
+        """The verdicts of rollouts by version."""
         self.is_down = False
         self.refused: set[str] = set()
         """Versions that no replica can load."""
@@ -54,6 +64,8 @@ class FakeRegistry(Registry):
     def find(self, name: str, *, version: str | None = None, alias: str | None = None) -> ModelVersion:
         self._require_up()
         number = self.champions.get(name, self.alias if name == MODEL else None) if alias else version
+        if alias == names.CHALLENGER:
+            number = self.challenger
         if number is None:
             raise ModelNotFoundError("There is no such alias.")
         return ModelVersion(name=name, version=number, creation_timestamp=0)
@@ -92,9 +104,49 @@ class FakeRegistry(Registry):
         if self.alias == str(version.version):
             self.alias = champion
 
+    def record_promotion(self, version: ModelVersion) -> None:
+        del version
+        self._require_up()
+
     def _require_up(self) -> None:
         if self.is_down:
             raise RegistryUnavailableError("MLflow does not answer.")
+
+
+class FakeRecords(RolloutRecords):
+    """The records of rollouts in memory.
+
+    Args:
+        registry: Holds the aliases and the tags.
+    """
+
+    def __init__(self, registry: FakeRegistry) -> None:
+        self._registry = registry
+
+    def read(self) -> RolloutReading:
+        self._registry._require_up()
+        aliases = {names.CHAMPION: self._registry.alias, names.CHALLENGER: self._registry.challenger}
+        return RolloutReading({name: number for name, number in aliases.items() if number}, self._registry.rollout)
+
+    def write(self, content: str) -> None:
+        self._registry._require_up()
+        self._registry.rollout = content
+
+    def set_alias(self, alias: str, version: str) -> None:
+        self._registry._require_up()
+        if alias == names.CHALLENGER:
+            self._registry.challenger = version
+        else:
+            self._registry.previous = version
+
+    def delete_challenger(self, version: str) -> None:
+        self._registry._require_up()
+        if self._registry.challenger == version:
+            self._registry.challenger = None
+
+    def mark_version(self, version: str, tags: Mapping[str, str], *, is_rolled_back: bool) -> None:
+        self._registry._require_up()
+        self._registry.version_tags[version] = dict(tags) | {"is_rolled_back": str(is_rolled_back)}
 
 
 class FakeLoader:

@@ -62,7 +62,13 @@ async def replica_api(
     model = model or artifact()
     member = FakeReplicaGroup().add(FakeRegistry())
     api = routes.create_api(
-        member.fleet, member.follower, member.catalog, member.catalog_follower, limits=limits, access=access
+        member.fleet,
+        member.follower,
+        member.catalog,
+        member.catalog_follower,
+        member.rollout_follower,
+        limits=limits,
+        access=access,
     )
     async with api.router.lifespan_context(api):
         member.replica._served = ServedModel(

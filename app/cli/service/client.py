@@ -15,8 +15,8 @@ API_TIMEOUT_S: Final = 120.0
 LOAD_PATH: Final = "/model/load"
 """Path of a load of the default model."""
 
-LOADS: Final = "/load"
-"""End of the paths of loads. Their limits are those of the service, which a stack can set, so the client waits for the
+LOADS: Final = ("/load", "/rollout", "/rollout/promote")
+"""Ends of the paths of loads. Their limits are those of the service, which a stack can set, so the client waits for the
 answer."""
 
 CHECK_STATUS: Final = "The service may still process the request. Look at the version that it serves: `manta status`."
@@ -47,7 +47,7 @@ def call(endpoints: Endpoints, method: str, path: str, *, body: object = None) -
         PlatformError: Nothing answers at the address, the answer does not come, or it is not JSON.
     """
     url = endpoints.api_url + path
-    timeout = httpx.Timeout(API_TIMEOUT_S, read=None if path.endswith(LOADS) else API_TIMEOUT_S)
+    timeout = httpx.Timeout(API_TIMEOUT_S, read=None if path.endswith(LOADS) and method == "POST" else API_TIMEOUT_S)
     try:
         response = httpx.request(method, url, json=body, headers=endpoints.serve_headers, timeout=timeout)
         document: JsonObject = response.json()

@@ -25,7 +25,7 @@ from app.serving.fleet.protocol import CatalogReading, HeldModel, ReplicaGroup
 from app.serving.loading.served_model import ServedModel
 from app.serving.measures import measures
 from app.serving.measures.measures import Measures
-from app.serving.protocols.wire import ModelSource
+from app.serving.model_source import ModelSource
 from app.serving.requests.row_errors import shortened
 from app.serving.schemas import LoadRequest, ReplicaInfo
 

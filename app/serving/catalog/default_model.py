@@ -7,6 +7,8 @@ from app.serving.fleet.protocol import HeldModel
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import ServedModel
 from app.serving.measures import measures
+from app.serving.rollout.member import RolloutMember
+from app.serving.rollout.split import Split
 
 
 class DefaultModel:
@@ -15,17 +17,19 @@ class DefaultModel:
     Args:
         replica: The replica that serves.
         follower: Checks before the first answer that the replica serves the fleet's version.
+        rollout: Splits the requests during a rollout.
     """
 
-    def __init__(self, replica: Replica, follower: AliasFollower) -> None:
+    role = measures.CHAMPION
+
+    def __init__(self, replica: Replica, follower: AliasFollower, rollout: RolloutMember) -> None:
         self.replica = replica
         self.follower = follower
         self.requests = 0
         """Requests since the replica started."""
         self.last_used_s: float | None = None
         """Seconds since 1970 of the last request; None without one."""
-
-    role = measures.CHAMPION
+        self._rollout = rollout
 
     @property
     def name(self) -> str:
@@ -36,6 +40,11 @@ class DefaultModel:
     def served(self) -> ServedModel | None:
         """The version that answers; None before the first load."""
         return self.replica.served
+
+    @property
+    def split(self) -> Split | None:
+        """See `ModelSource.split`."""
+        return self._rollout.split
 
     async def require(self) -> ServedModel:
         """See `ModelSource.require`."""

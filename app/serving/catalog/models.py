@@ -43,6 +43,8 @@ class LazyModel(ABC):
     """A model that the first request loads, once however many requests ask."""
 
     role = measures.CHAMPION
+    split = None
+    """Only the default model has rollouts."""
 
     def __init__(self, name: str) -> None:
         self.name = name

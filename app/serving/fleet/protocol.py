@@ -175,6 +175,18 @@ class FleetMember(ABC):
         """See `app.serving.catalog.catalog.Catalog.all_held_models`."""
 
     @abstractmethod
+    async def on_challenger(self, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - as `method`
+        """Call one of the methods above for the challenger; see `app.serving.rollout.challenger.Challenger`."""
+
+    @abstractmethod
+    async def on_rollout(self, state: Any) -> Any:  # noqa: ANN401 - the fleet does not know rollouts
+        """See `app.serving.rollout.rollout_follower.RolloutFollower.on_state`."""
+
+    @abstractmethod
+    async def report_rollout(self) -> Any:  # noqa: ANN401 - the fleet does not know rollouts
+        """See `app.serving.rollout.member.RolloutMember.report`."""
+
+    @abstractmethod
     async def measures(self, model: str) -> list[TallySnapshot]:
         """Return what the versions of a model did on this replica."""
 

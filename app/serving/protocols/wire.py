@@ -44,22 +44,3 @@ class Wire:
     """Content types of bodies."""
     begin: Callable[[Request, bytes | bytearray, str, ServedModel], Exchange]
     """Decides from a request, its body, its content type and the version how to read and to answer the request."""
-
-
-class ModelSource(Protocol):
-    """Gives the version that answers a request."""
-
-    @property
-    def name(self) -> str:
-        """Name of the registered model."""
-
-    @property
-    def role(self) -> str:
-        """Role of the version; see `app.serving.measures.tally.Role`."""
-
-    async def require(self) -> ServedModel:
-        """Return the version, after a load if necessary.
-
-        Raises:
-            MantaError: No version can answer.
-        """

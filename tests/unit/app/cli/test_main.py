@@ -16,4 +16,4 @@ def test_tab_completes_the_commands() -> None:
 
     command = CliRunner().invoke(cli, [], prog_name="manta", env=variables)
 
-    assert command.output.split() == ["rollback"]
+    assert command.output.split() == ["rollback", "rollout"]

@@ -40,6 +40,7 @@ def run_scenario(
             member.follower,
             member.catalog,
             member.catalog_follower,
+            member.rollout_follower,
             limits=RequestLimits(rows=10, body_bytes=1000),
             access=access,
         )
@@ -93,6 +94,7 @@ def test_a_client_that_disconnects_while_it_sends_the_body_causes_no_exception(a
         member.follower,
         member.catalog,
         member.catalog_follower,
+        member.rollout_follower,
         limits=RequestLimits(rows=10, body_bytes=1000),
         access=access,
     )
@@ -108,6 +110,7 @@ def test_the_route_of_predictions_is_the_first() -> None:
         member.follower,
         member.catalog,
         member.catalog_follower,
+        member.rollout_follower,
         limits=RequestLimits(rows=10, body_bytes=1000),
         access=ACCESS,
     )

@@ -50,6 +50,7 @@ def run(scenario: Scenario, access: AccessRules = OPEN) -> None:
             member.follower,
             member.catalog,
             member.catalog_follower,
+            member.rollout_follower,
             limits=RequestLimits(),
             access=access,
         )

@@ -1,0 +1,50 @@
+"""Predicts rows with one version, writes the answer, and measures both. The event loop or a thread calls it."""
+
+import time
+
+import numpy as np
+from starlette.responses import Response
+
+from app.errors import FeaturesError
+from app.models.answers import Answers
+from app.serving.loading.served_model import ServedModel
+from app.serving.measures.answer_bins import AnswerBins
+from app.serving.measures.tally import Answered
+from app.serving.protocols.wire import Exchange
+from app.serving.requests.row_errors import shortened
+
+
+def answer(
+    served: ServedModel, rows: np.ndarray, exchange: Exchange, bins: AnswerBins | None
+) -> tuple[Response, Answered]:
+    """Predict rows, write the answer, and measure both.
+
+    Args:
+        served: The version.
+        rows: Shape (rows, columns).
+        exchange: Writes the answer.
+        bins: Counts the answers; None if they are not counted.
+
+    Raises:
+        FeaturesError: The version refuses the values.
+    """
+    start_s = time.perf_counter()
+    answers = _predict(served, rows)
+    response = exchange.write(answers, served)
+    seconds = time.perf_counter() - start_s
+    return response, Answered(len(rows), seconds, None if bins is None else bins.count(answers.predictions))
+
+
+def _predict(served: ServedModel, rows: np.ndarray) -> Answers:
+    """Predict rows.
+
+    Raises:
+        FeaturesError: scikit-learn refuses the values, for example a category that it does not know.
+    """
+    try:
+        return served.predictor.predict(rows)
+    except ValueError as error:
+        raise FeaturesError(
+            f"The model cannot predict these rows: {shortened(str(error))}",
+            next_step="Compare the values with those that the model was trained on.",
+        ) from error

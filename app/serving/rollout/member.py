@@ -1,0 +1,146 @@
+"""The part of one replica in a rollout: which versions it holds, and how it splits its requests."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from app import names
+from app.errors import MantaError
+from app.serving.fleet.replica import Replica
+from app.serving.loading.served_model import ServedModel
+from app.serving.rollout.challenger import Challenger, WarmLoader
+from app.serving.rollout.counts import RolloutCounts, merge
+from app.serving.rollout.policy import RolloutState
+from app.serving.rollout.split import Split
+
+log = logging.getLogger(names.SERVING_LOG)
+
+WARM_S: Final = 1800.0
+"""How long the champion before a rollout stays in memory, so that going back to it loads nothing."""
+
+CATCH_UP_PAUSE_S: Final = 30.0
+"""Pause before a replica that started during a rollout tries again to load the challenger."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutReport:
+    """The part of one replica."""
+
+    replica: str
+    holds_both: bool
+    """Whether the replica holds the champion and the challenger."""
+    counts: RolloutCounts | None
+    """Its counts since the rollout began; None without a rollout."""
+
+
+class RolloutMember:
+    """The part of one replica in rollouts.
+
+    Args:
+        replica: Serves the champion.
+        challenger: Holds the challenger.
+        loader: The loader of `replica`.
+    """
+
+    def __init__(self, replica: Replica, challenger: Challenger, loader: WarmLoader) -> None:
+        self.challenger = challenger
+        self._replica = replica
+        self._loader = loader
+        self._split: Split | None = None
+        self._rollout_id = ""
+        self._counts: RolloutCounts | None = None
+        self._catching_up: asyncio.Task[None] | None = None
+        self._next_catch_up_s = 0.0
+        self._warm_until_s = 0.0
+
+    @property
+    def split(self) -> Split | None:
+        """How requests are split at present. None without a rollout, and if a load has moved the champion."""
+        split = self._split
+        if split is not None and self._replica.served_version != split.state.champion:
+            return None
+        return split
+
+    async def on_state(self, state: RolloutState | None) -> RolloutReport:
+        """Take over the state of the rollout.
+
+        Args:
+            state: The running or the last rollout; None if there was none.
+        """
+        if state is None or state.verdict is not None:
+            self._end(state)
+            return RolloutReport(replica=self._replica.name, holds_both=False, counts=None)
+        if self._counts is None or self._rollout_id != state.id:
+            self._rollout_id, self._counts = state.id, RolloutCounts.empty(state.policy)
+        served = self._held(self._replica, state.champion)
+        challenger = self._held(self.challenger.replica, state.version)
+        self._loader.warm = {str(one.version.version): one for one in (served, challenger) if one is not None}
+        if challenger is None and state.step >= 0:
+            self._catch_up(state)
+        if served is None or challenger is None or state.step < 0:
+            self._split = None
+        elif self._split is None or self._split.state != state or self._split.challenger is not challenger:
+            self._split = Split(state, challenger, self._counts)
+        holds_both = served is not None and challenger is not None
+        return RolloutReport(replica=self._replica.name, holds_both=holds_both, counts=self._counts)
+
+    def report(self, state: RolloutState | None) -> RolloutReport:
+        """Describe the part of this replica without changing it.
+
+        Args:
+            state: The rollout as this replica knows it.
+        """
+        is_running = state is not None and state.verdict is None
+        holds_both = (
+            state is not None
+            and self._held(self._replica, state.champion) is not None
+            and self._held(self.challenger.replica, state.version) is not None
+        )
+        counts = self._counts if is_running else None
+        return RolloutReport(replica=self._replica.name, holds_both=is_running and holds_both, counts=counts)
+
+    def stop(self) -> None:
+        """End a load of the challenger on this replica alone."""
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+
+    def _end(self, state: RolloutState | None) -> None:
+        """Give all requests to the champion, and keep the champion before in memory for a while."""
+        if self._split is not None or self._counts is not None:
+            former = self._loader.warm.get(state.champion) if state else None
+            is_promoted = state is not None and state.verdict == "promoted"
+            self._loader.warm = {state.champion: former} if state and former and is_promoted else {}
+            self._warm_until_s = time.monotonic() + WARM_S
+        elif self._loader.warm and time.monotonic() > self._warm_until_s:
+            self._loader.warm = {}
+        self._split = self._counts = None
+        self.stop()
+        self.challenger.replica.unload()
+
+    def _catch_up(self, state: RolloutState) -> None:
+        """Load the challenger on this replica alone, because the other replicas hold it already."""
+        is_busy = self._catching_up is not None and not self._catching_up.done()
+        if is_busy or self.challenger.replica.holder is not None or time.monotonic() < self._next_catch_up_s:
+            return
+        self._next_catch_up_s = time.monotonic() + CATCH_UP_PAUSE_S
+        self._catching_up = asyncio.create_task(self._load(state.version))
+
+    async def _load(self, version: str) -> None:
+        replica = self.challenger.replica
+        try:
+            found = await asyncio.to_thread(self._replica.registry.find, self._replica.model_name, version=version)
+            await replica.load(found, replica.generation)
+        except MantaError as error:
+            log.warning("this replica cannot load the challenger: %s", error)
+
+    @staticmethod
+    def _held(replica: Replica, version: str) -> ServedModel | None:
+        return replica.served if replica.served_version == version else None
+
+
+def sum_counts(reports: list[RolloutReport]) -> RolloutCounts | None:
+    """Add the counts of all replicas; None if no replica has any."""
+    counts = [report.counts for report in reports if report.counts is not None]
+    return merge(counts) if counts else None

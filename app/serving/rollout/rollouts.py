@@ -1,0 +1,298 @@
+"""Runs rollouts: begins them, takes them from step to step, and ends them.
+
+The state is in MLflow alone: the aliases `champion` and `challenger`, and one tag of the registered model. One replica
+at a time reads it, tells the others, and takes the next step, so that any replica can go on where another one stopped.
+MLflow has no compare-and-set: every step can be taken twice with the same result.
+"""
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from typing import Final
+
+from app import names
+from app.errors import LoadInProgressError, MantaError, ModelRefusedError, PlatformError, RolloutError
+from app.models.rollout_records import RolloutReading, RolloutRecords
+from app.serving.fleet.fleet import Fleet
+from app.serving.fleet.load import ANSWER_TIMEOUT_S
+from app.serving.fleet.protocol import FleetMember
+from app.serving.rollout import stepping
+from app.serving.rollout.counts import RolloutCounts
+from app.serving.rollout.member import RolloutMember, RolloutReport, sum_counts
+from app.serving.rollout.policy import Policy, RolloutState, Verdict
+from app.serving.rollout.slowness import champion_p95
+from app.serving.rollout.stepping import Move
+
+log = logging.getLogger(names.SERVING_LOG)
+
+PREPARE_ATTEMPTS: Final = 60
+PREPARE_PAUSE_S: Final = 1.0
+"""How often, and after which pause, a rollout that begins looks whether another load has ended."""
+
+PREPARE_GRACE_S: Final = 15.0
+"""How long the alias of a rollout that begins may be missing: it is set after the tag."""
+
+MAX_REASON: Final = 1000
+"""Characters of a reason. MLflow stores at most 5,000 in a tag."""
+
+
+class Rollouts:
+    """Runs the rollouts of the default model.
+
+    Args:
+        fleet: Loads the champion.
+        member: The part of this replica.
+        records: What MLflow stores.
+    """
+
+    def __init__(self, fleet: Fleet, member: RolloutMember, records: RolloutRecords) -> None:
+        self.member = member
+        self.state: RolloutState | None = None
+        """The rollout as this replica has read or heard of it last."""
+        self.trouble = ""
+        """Why the last step was not taken; empty if it was."""
+        self.fleet = fleet
+        self._model = fleet.replica.model_name
+        self._records = records
+        self._lock = asyncio.Lock()
+
+    async def begin(self, version: str, policy: Policy) -> None:
+        """Begin a rollout, and return when every replica holds both versions.
+
+        Raises:
+            RolloutError: A rollout is running, there is no champion, or the version is the champion.
+            ModelNotFoundError: The version does not exist.
+            ModelRefusedError: A replica cannot serve the version, or it has other columns or classes.
+            LoadInProgressError, RegistryUnavailableError, PlatformError: See `Fleet.load`.
+        """
+        async with self._lock:
+            reading, state = await self._read()
+            if state is not None and state.verdict is None:
+                raise RolloutError(
+                    f"The rollout of version {state.version} is running.",
+                    next_step="Wait until it has ended, or end it: `manta rollout abort`, or DELETE /model/rollout.",
+                )
+            await asyncio.to_thread(self.fleet.replica.registry.find, self._model, version=version)
+            await self._prepare_to_end(await self._create(version, policy, reading))
+
+    async def abort(self, reason: str = "on request") -> None:
+        """End the running rollout. The champion answers all requests again.
+
+        Raises:
+            RolloutError: No rollout is running.
+            RegistryUnavailableError: MLflow does not answer.
+        """
+        async with self._lock:
+            state = await self._read_running()
+            await self._end(state, "aborted", reason)
+
+    async def promote(self) -> None:
+        """Let the version of the running rollout take all traffic at once.
+
+        Raises:
+            RolloutError: No rollout is running.
+            MantaError: See `Fleet.load`.
+        """
+        async with self._lock:
+            await self._promote(await self._read_running(), "on request")
+
+    async def on_state(self, state: RolloutState | None) -> RolloutReport:
+        """See `RolloutMember.on_state`."""
+        self.state = state
+        return await self.member.on_state(state)
+
+    async def poll(self) -> None:
+        """Read the rollout, tell the other replicas, and take the next step. A failure is logged."""
+        async with self._lock:
+            try:
+                reading, state = await self._read()
+                self.trouble = ""
+                await self._continue(reading, state)
+            except LoadInProgressError as error:
+                log.info("the rollout waits: %s", error)
+            except MantaError as error:
+                self.trouble = str(error)
+                log.warning("the rollout takes no step: %s", error)
+
+    async def _read(self) -> tuple[RolloutReading, RolloutState | None]:
+        reading = await asyncio.to_thread(self._records.read)
+        try:
+            self.state = RolloutState.model_validate_json(reading.content) if reading.content else None
+        except ValueError:
+            log.warning("the tag of the rollout was changed by hand and is not used: %s", reading.content[:200])
+            self.state = None
+        return reading, self.state
+
+    async def _read_running(self) -> RolloutState:
+        _, state = await self._read()
+        if state is None or state.verdict is not None:
+            raise RolloutError("No rollout is running.", next_step="Begin one: `manta rollout start VERSION`.")
+        return state
+
+    async def _create(self, version: str, policy: Policy, reading: RolloutReading) -> RolloutState:
+        champion = reading.aliases.get(names.CHAMPION)
+        if champion is None or self.fleet.replica.served_version != champion:
+            raise RolloutError(
+                f"{self._model!r} has no champion that serves.", next_step="Load a version first: `manta load`."
+            )
+        if champion == version:
+            raise RolloutError(
+                f"Version {version} is the champion already.", next_step="Name another version: `manta models`."
+            )
+        state = RolloutState(
+            id=uuid.uuid4().hex[:16], version=version, champion=champion, policy=policy, started_s=time.time()
+        )
+        await self._write(state)
+        await asyncio.to_thread(self._records.set_alias, names.CHALLENGER, version)
+        return state
+
+    async def _continue(self, reading: RolloutReading, state: RolloutState | None) -> None:
+        """Take the next step of a rollout, whichever replica took the last one."""
+        challenger, champion = (reading.aliases.get(alias) for alias in (names.CHALLENGER, names.CHAMPION))
+        if state is not None and state.verdict is None:
+            await self._advance(state, challenger, champion)
+        elif state is not None and not state.is_closed:
+            await self._close(state)
+        elif challenger is not None and challenger != champion:
+            log.info("the alias %r was set to version %s: a rollout begins", names.CHALLENGER, challenger)
+            await self._prepare(await self._create(challenger, Policy(), reading))
+        else:
+            await self._tell(state)
+
+    async def _advance(self, state: RolloutState, challenger: str | None, champion: str | None) -> None:
+        if champion == state.version:
+            await self._end(state, "promoted", "the alias `champion` names the version")
+        elif champion != state.champion:
+            await self._end(state, "aborted", f"the alias `champion` was moved to version {champion}")
+        elif challenger != state.version:
+            if state.step >= 0 or challenger is not None or time.time() - state.started_s > PREPARE_GRACE_S:
+                moved = f"was moved to version {challenger}" if challenger else "was deleted"
+                await self._end(state, "aborted", f"the alias `challenger` {moved}")
+        elif state.step < 0:
+            await self._prepare(state)
+        else:
+            await self._take_step(state)
+
+    async def _prepare_to_end(self, state: RolloutState) -> None:
+        """Prepare a rollout, or wait for the replica that prepares it already.
+
+        Raises:
+            MantaError: See `begin`.
+        """
+        for _ in range(PREPARE_ATTEMPTS):
+            try:
+                await self._prepare(state)
+            except LoadInProgressError:
+                await asyncio.sleep(PREPARE_PAUSE_S)
+            _, current = await self._read()
+            if current is None or current.id != state.id:
+                raise RolloutError(f"The rollout of version {state.version} was ended meanwhile.")
+            if current.verdict is not None:
+                raise RolloutError(f"The rollout of version {state.version} ended: {current.verdict}: {current.reason}")
+            if current.step >= 0:
+                return
+        await self._end(state, "aborted", "another load was in progress all the time")
+        raise LoadInProgressError("Another load was in progress all the time.", next_step="Send the request again.")
+
+    async def _prepare(self, state: RolloutState) -> None:
+        """Load the version on every replica, beside the champion, and begin the first step."""
+        try:
+            version = await asyncio.to_thread(self.fleet.replica.registry.find, self._model, version=state.version)
+            await self.member.challenger.fleet.move(version, promote=False)
+            served, challenger = self.fleet.replica.served, self.member.challenger.replica.served
+            reason = stepping.incompatibility(served, challenger) if served and challenger else ""
+            if reason:
+                raise ModelRefusedError(
+                    f"Version {state.version} cannot share the traffic: {reason}.",
+                    next_step=f"Load it for all traffic at once: `manta load --version {state.version}`.",
+                )
+        except LoadInProgressError:
+            raise  # the next poll tries again
+        except MantaError as error:
+            await self._end(state, "refused", str(error))
+            raise
+        await self._begin_step(state, 0)
+
+    async def _begin_step(self, state: RolloutState, step: int) -> None:
+        state = state.model_copy(update={"step": step, "step_began_s": time.time()})
+        await self._write(state)
+        log.info("version %s takes %g %% of the requests", state.version, 100 * state.policy.share(step))
+        await self._tell(state)
+
+    async def _take_step(self, state: RolloutState) -> None:
+        if state.slow_s is None:
+            state = await self._learn_slowness(state)
+        reports = await self._tell(state)
+        counts = sum_counts(reports)
+        if counts is None:
+            return
+        all_hold = all(report.holds_both for report in reports)
+        move = stepping.next_move(state, counts, now_s=time.time(), all_hold=all_hold)
+        if move is Move.ROLL_BACK:
+            await self._end(state, "rolled back", stepping.evidence(state, counts), counts)
+        elif move is Move.NEXT_STEP:
+            await self._begin_step(state, state.step + 1)
+        elif move is Move.END_HOLD:
+            await self._end(state, "held", stepping.differences(counts), counts)
+        elif move is Move.PROMOTE:
+            await self._promote(state, stepping.evidence(state, counts), counts)
+
+    async def _learn_slowness(self, state: RolloutState) -> RolloutState:
+        """Take the p95 of the champion as the limit beyond which a request is slow, once it is known."""
+        slow_s = await champion_p95(self.fleet.group, self._model, state.champion)
+        if slow_s is None:
+            return state
+        state = state.model_copy(update={"slow_s": slow_s})
+        await self._write(state)
+        return state
+
+    async def _promote(self, state: RolloutState, reason: str, counts: RolloutCounts | None = None) -> None:
+        version = await asyncio.to_thread(self.fleet.replica.registry.find, self._model, version=state.version)
+        await self.fleet.move(version, promote=True)
+        await asyncio.to_thread(self.fleet.replica.registry.record_promotion, version)
+        await self._end(state, "promoted", reason, counts)
+
+    async def _end(
+        self, state: RolloutState, verdict: Verdict, reason: str, counts: RolloutCounts | None = None
+    ) -> None:
+        """End a rollout: tag, replicas, verdict of the version, alias. The next poll goes on if this is interrupted."""
+        figures = stepping.figures(state, counts)
+        state = state.model_copy(update={"verdict": verdict, "reason": reason[:MAX_REASON], "figures": figures})
+        await self._write(state)
+        await self._tell(state)
+        log.warning("the rollout of version %s of %r ended: %s: %s", state.version, self._model, verdict, reason)
+        await self._close(state)
+
+    async def _close(self, state: RolloutState) -> None:
+        """Write the verdict to the version, and delete the alias. Doing it twice changes nothing."""
+        tags = {"rollout.verdict": str(state.verdict), "rollout.reason": state.reason}
+        tags |= {"rollout.champion": state.champion, **state.figures}
+        is_rolled_back = state.verdict == "rolled back"
+        await asyncio.to_thread(self._records.mark_version, state.version, tags, is_rolled_back=is_rolled_back)
+        if state.verdict == "promoted":
+            await asyncio.to_thread(self._records.set_alias, names.PREVIOUS, state.champion)
+        await asyncio.to_thread(self._records.delete_challenger, state.version)
+        await self._write(state.model_copy(update={"is_closed": True}))
+        await self._tell(self.state)
+
+    async def _write(self, state: RolloutState) -> None:
+        """Write the state, unless another replica has ended the rollout meanwhile.
+
+        Raises:
+            RolloutError: It has.
+        """
+        _, current = await self._read()
+        if current is not None and current.id == state.id and current.verdict is not None and state.verdict is None:
+            raise RolloutError(f"The rollout of version {state.version} has ended: {current.verdict}.")
+        await asyncio.to_thread(self._records.write, json.dumps(state.model_dump(mode="json")))
+        self.state = state
+
+    async def _tell(self, state: RolloutState | None) -> list[RolloutReport]:
+        """Tell every replica the state, and return their parts."""
+        try:
+            return await self.fleet.group.broadcast(FleetMember.on_rollout, ANSWER_TIMEOUT_S, state)
+        except PlatformError as error:
+            log.warning("%s", error)
+            return []

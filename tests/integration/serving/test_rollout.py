@@ -1,0 +1,76 @@
+"""Rollouts on the running platform, under traffic."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from mlflow import MlflowClient
+
+from app import names
+from tests.support import rollout_models
+from tests.support.local import LocalFolder, RunningPlatform
+from tests.support.rollout_models import UNKNOWN, Challengers
+from tests.support.traffic import PredictionTraffic
+from tests.support.waiting import wait_until
+
+RATE = 20.0
+"""Requests per second."""
+
+
+@pytest.fixture(scope="module")
+def registry(platform: RunningPlatform, local: LocalFolder) -> MlflowClient:
+    assert platform.process.poll() is None
+    return MlflowClient(tracking_uri=local.endpoints.mlflow_url)
+
+
+@pytest.fixture(scope="module")
+def challengers(registry: MlflowClient, local: LocalFolder) -> Iterator[Challengers]:
+    """Versions of the platform's model. The platform serves its own version again afterwards."""
+    champion = aliases(registry)[names.CHAMPION]
+    before = {str(version.version) for version in registry.search_model_versions(f"name='{names.MODEL_NAME}'")}
+    yield rollout_models.register_in_subprocess(local.endpoints.mlflow_url)
+    process = local.run("load", "--version", champion)
+    assert process.returncode == 0, process.stderr
+    registry.delete_registered_model_alias(names.MODEL_NAME, names.PREVIOUS)
+    for version in registry.search_model_versions(f"name='{names.MODEL_NAME}'"):
+        if str(version.version) not in before:
+            registry.delete_model_version(names.MODEL_NAME, str(version.version))
+
+
+def aliases(registry: MlflowClient) -> dict[str, str]:
+    found = registry.get_registered_model(names.MODEL_NAME).aliases
+    return {alias: str(version) for alias, version in found.items()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps", "rows", "verdict"),
+    [
+        ("raising", "20,50", "200", "rolled back"),
+        ("slow", "50", "1000", "rolled back"),
+        ("good", "20,50", "20", "promoted"),
+    ],
+)
+def test_a_rollout_ends_as_its_version_deserves_and_no_client_notices(
+    kind: str,
+    steps: str,
+    rows: str,
+    verdict: str,
+    api: httpx.Client,
+    local: LocalFolder,
+    registry: MlflowClient,
+    challengers: Challengers,
+) -> None:
+    version, champion = getattr(challengers, kind), aliases(registry)[names.CHAMPION]
+    options = ("--steps", steps, "--min-rows", rows, "--min-seconds", "1")
+
+    with PredictionTraffic(f"{api.base_url}predict", {"features": [UNKNOWN]}, rate=RATE, timeout_s=30) as traffic:
+        process = local.run("rollout", "start", version, *options)
+        assert process.returncode == 0, process.stdout + process.stderr
+        wait_until(lambda: api.get("/model/rollout").json()["rollout"]["is_closed"], what="the end", timeout_s=150)
+
+    status = local.run("rollout", "status").stdout
+    assert f"version {version} against champion {champion}: {verdict}" in status.replace("\n", " ")
+    assert traffic.failures == {}
+    moved = {names.CHAMPION: version, names.PREVIOUS: champion} if verdict == "promoted" else {names.CHAMPION: champion}
+    assert aliases(registry) == moved
+    assert registry.get_model_version(names.MODEL_NAME, version).tags["rollout.verdict"] == verdict

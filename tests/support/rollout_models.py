@@ -1,0 +1,66 @@
+"""Versions for the tests of rollouts on the platform's own model: one that raises, a slow one, and a good one.
+
+The module is run as a program in a separate process, so that the warnings of libraries do not fail a test. Its argument
+is the URL of MLflow.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from app.training.data.sources import load_bundled
+from tests.support import fleet_models
+
+DATA = load_bundled("breast-cancer").rows
+ROWS, LABELS = DATA.features.head(100), DATA.target.head(100)
+UNKNOWN = ROWS.iloc[0].to_numpy().tolist()
+UNKNOWN[0] += 0.123456789
+"""A row whose first value the version that raises does not know."""
+
+
+@dataclass(frozen=True)
+class Challengers:
+    """The numbers of the registered versions."""
+
+    raising: str
+    slow: str
+    good: str
+
+
+def register_all(url: str) -> Challengers:
+    """Register all versions."""
+    known = make_column_transformer(
+        (OneHotEncoder(sparse_output=False, handle_unknown="error"), [ROWS.columns[0]]), remainder=StandardScaler()
+    )
+    models = (
+        make_pipeline(known, LogisticRegression()),
+        make_pipeline(StandardScaler(), BaggingClassifier(LogisticRegression(), n_estimators=300, random_state=0)),
+        RandomForestClassifier(n_estimators=10, random_state=0),
+    )
+    return Challengers(*(fleet_models.register(url, model.fit(ROWS, LABELS), ROWS, LABELS) for model in models))
+
+
+def register_in_subprocess(url: str) -> Challengers:
+    """Register all versions in a separate process."""
+    process = subprocess.run(
+        [sys.executable, "-m", __name__, url],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return Challengers(**json.loads(process.stdout.splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(register_all(sys.argv[1]))))  # noqa: T201 - read by `register_in_subprocess`

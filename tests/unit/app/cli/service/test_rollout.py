@@ -1,0 +1,96 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli.main import cli
+from app.errors import ParameterError
+from tests.support.json_object import JsonObject
+from tests.support.json_server import json_server
+
+PATH = "/fastapi_app/model/rollout"
+STATE: JsonObject = {"version": "7", "champion": "6", "verdict": None, "reason": ""}
+FIGURES: JsonObject = {"share": 5.0, "version": "7", "requests": 40, "rows": 41, "errors": 3, "slow": 2, "wrong": 0}
+RUNNING: JsonObject = {
+    "rollout": STATE,
+    "share": 5.0,
+    "figures": [FIGURES],
+    "e_values": {"error": 0.5, "mean": 0.8},
+    "limit": 20.0,
+    "replicas_ready": 2,
+    "trouble": None,
+}
+ENDED = RUNNING | {"rollout": STATE | {"verdict": "rolled back", "reason": "errors: 3 of 40 requests"}, "figures": []}
+
+
+def run(monkeypatch: pytest.MonkeyPatch, route: str, answer: JsonObject, *arguments: str) -> tuple[str, JsonObject]:
+    """Run `manta rollout` against a service; return its output, and the body that was sent."""
+    bodies: list[JsonObject] = []
+
+    def handle(body: JsonObject) -> JsonObject:
+        bodies.append(body)
+        return answer
+
+    with json_server({route: handle}) as url:
+        monkeypatch.setenv("MANTA_SERVE_URL", url)
+        result = CliRunner().invoke(cli, ["rollout", *arguments], catch_exceptions=False, env={"COLUMNS": "200"})
+    return result.output, bodies[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ((), {}),
+        (("--steps", "5, 50", "--min-rows", "9"), {"steps": [5.0, 50.0], "min_rows": 9}),
+        (("--key", "X-User", "--timeout-seconds", "2"), {"key": "X-User", "timeout_seconds": 2.0}),
+    ],
+)
+def test_start_sends_only_the_options_that_were_named(
+    options: tuple[str, ...], sent: JsonObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, body = run(monkeypatch, f"POST {PATH}", RUNNING, "start", "7", *options)
+
+    assert body == {"version": "7"} | sent
+    assert "version 7 against champion 6: 5 % of the requests, 2 replicas hold both." in output
+
+
+def test_hold_is_one_step_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, sent = run(monkeypatch, f"POST {PATH}", RUNNING, "start", "7", "--hold", "50", "--min-seconds", "3600")
+
+    assert sent == {"version": "7", "steps": [50.0], "hold": True, "min_seconds": 3600.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(("--steps", "5,x"), "--steps is '5,x'"), (("--steps", "5", "--hold", "50"), "exclude each other")],
+)
+def test_options_that_make_no_sense_are_refused(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        CliRunner().invoke(cli, ["rollout", "start", "7", *arguments], catch_exceptions=False)
+
+
+def test_status_shows_figures_and_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    output, _ = run(monkeypatch, f"GET {PATH}", RUNNING, "status")
+
+    assert all(text in output for text in ("5 %", "40", "41", "mean 0.8", "goes back at a mean of 20"))
+
+
+def test_status_as_json_is_the_answer_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    output, _ = run(monkeypatch, f"GET {PATH}", RUNNING, "status", "--json")
+
+    assert json.loads(output) == RUNNING
+
+
+@pytest.mark.parametrize(("command", "route"), [("promote", f"POST {PATH}/promote"), ("abort", f"DELETE {PATH}")])
+def test_a_command_that_ends_a_rollout_shows_the_verdict(
+    command: str, route: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, _ = run(monkeypatch, route, ENDED, command)
+
+    assert output == "version 7 against champion 6: rolled back. errors: 3 of 40 requests\n"
+
+
+def test_without_a_rollout_the_status_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    output, _ = run(monkeypatch, f"GET {PATH}", RUNNING | {"rollout": None}, "status")
+
+    assert output == "There was no rollout yet.\n"
