@@ -42,7 +42,7 @@ def register_all(url: str) -> Challengers:
     )
     models = (
         make_pipeline(known, LogisticRegression()),
-        make_pipeline(StandardScaler(), BaggingClassifier(LogisticRegression(), n_estimators=300, random_state=0)),
+        make_pipeline(StandardScaler(), BaggingClassifier(LogisticRegression(), n_estimators=40, random_state=0)),
         RandomForestClassifier(n_estimators=10, random_state=0),
     )
     return Challengers(*(fleet_models.register(url, model.fit(ROWS, LABELS), ROWS, LABELS) for model in models))
