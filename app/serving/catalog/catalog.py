@@ -27,6 +27,7 @@ from app.serving.measures import measures
 from app.serving.measures.measures import Measures
 from app.serving.model_source import ModelSource
 from app.serving.requests.row_errors import shortened
+from app.serving.rollout.split import Split
 from app.serving.schemas import LoadRequest, ReplicaInfo
 
 log = logging.getLogger(names.SERVING_LOG)
@@ -262,6 +263,7 @@ class _NamedSource:
     name: str
     version: str | None
     role: str = field(init=False)
+    split: Split | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.role = measures.CHAMPION if self.version is None else measures.PINNED
@@ -270,4 +272,7 @@ class _NamedSource:
         """See `ModelSource.require`."""
         model = self.catalog.find(self.name, self.version)
         self.role = model.role
-        return await model.require()
+        served = await model.require()
+        # A request that names a version by its number gets that version.
+        self.split = model.split if self.version is None else None
+        return served

@@ -3,7 +3,7 @@ import pytest
 from app.errors import ModelRefusedError, RegistryUnavailableError, RolloutError
 from app.serving.schemas import LoadRequest
 from tests.support.fake_fleet import FakeReplicaGroup, Member
-from tests.support.fake_models import FakeRegistry
+from tests.support.fake_models import MODEL, FakeRegistry
 from tests.support.rollouts import QUICK, run, send, shares, state, verdict
 
 
@@ -216,5 +216,19 @@ def test_what_cannot_begin_or_end_says_why() -> None:
         registry.is_down = True
         with pytest.raises(RegistryUnavailableError):
             await rollouts.abort()
+
+    run(scenario)
+
+
+def test_requests_by_name_take_part_and_requests_that_name_a_version_do_not() -> None:
+    async def scenario(_: FakeReplicaGroup, __: FakeRegistry, members: list[Member]) -> None:
+        await members[0].rollouts.begin("2", QUICK)
+        catalog = members[0].catalog
+        sources = [catalog.source(), catalog.source(MODEL), catalog.source(MODEL, "1")]
+
+        for source in sources:
+            await source.require()
+
+        assert [source.split is None for source in sources] == [False, False, True]
 
     run(scenario)
