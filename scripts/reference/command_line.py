@@ -54,9 +54,13 @@ def page() -> str:
 
 
 def subcommands(group: object) -> dict[str, TyperCommand]:
-    """The commands of a Typer application, by name."""
-    commands = group.commands if isinstance(group, TyperGroup) else {}
-    return {name: command for name, command in commands.items() if isinstance(command, TyperCommand)}
+    """The commands of a Typer application, by name. The name of a command in a group begins with that of the group."""
+    found: dict[str, TyperCommand] = {}
+    for name, command in (group.commands if isinstance(group, TyperGroup) else {}).items():
+        if isinstance(command, TyperCommand):
+            found[name] = command
+        found |= {f"{name} {inner}": inner_command for inner, inner_command in subcommands(command).items()}
+    return found
 
 
 def training_job() -> TyperCommand:

@@ -1,7 +1,8 @@
 """The tallies of one replica, by model, version and role."""
 
+import weakref
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from app.serving.loading.served_model import ServedModel
@@ -21,6 +22,9 @@ class Measures:
 
     def __init__(self) -> None:
         self._tallies: OrderedDict[Role, Tally] = OrderedDict()
+        self._last: tuple[Callable[[], ServedModel | None], str, Tally] | None = None
+        """Version, role and tally of the last request. The next one is most often of the same version, which this must
+        not keep in memory."""
 
     def tally(self, served: ServedModel, role: str) -> Tally:
         """Return the tally of a version in a role.
@@ -29,11 +33,14 @@ class Measures:
             served: The version.
             role: `CHAMPION`, `CHALLENGER` or `PINNED`.
         """
+        if self._last is not None and self._last[0]() is served and self._last[1] == role:
+            return self._last[2]
         key = Role(*served.key, role)
         tally = self._tallies.get(key)
         if tally is None:
-            return self._create(key, bins_of(served.predictor))
+            tally = self._create(key, bins_of(served.predictor))
         self._tallies.move_to_end(key)
+        self._last = (weakref.ref(served), role, tally)
         return tally
 
     def unserved(self, model: str, role: str) -> Tally:
@@ -55,6 +62,7 @@ class Measures:
         return [tally.snapshot() for tally in self._tallies.values() if tally.role.model == model]
 
     def _create(self, key: Role, bins: AnswerBins | None) -> Tally:
+        self._last = None
         tally = self._tallies[key] = Tally(key, bins)
         if len(self._tallies) > MAX_TALLIES:
             self._tallies.popitem(last=False)

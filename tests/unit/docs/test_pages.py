@@ -132,10 +132,12 @@ def test_every_manta_command_takes_its_options_and_arguments(path: Path) -> None
 def faults_of_manta(words: list[str]) -> Iterator[str]:
     if words in ([], ["--help"]):
         return
-    if words[0] not in MANTA:
-        yield f"no command {words[0]}"
+    length = 1 if words[0] in MANTA else 2
+    name = " ".join(words[:length])
+    if name not in MANTA:
+        yield f"no command {name}"
         return
-    yield from faults(MANTA[words[0]], words[1:])
+    yield from faults(MANTA[name], words[length:])
 
 
 def faults(command: TyperCommand, words: list[str]) -> Iterator[str]:

@@ -1,3 +1,4 @@
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -73,3 +74,17 @@ def test_series_are_bounded_however_many_versions_a_replica_serves(series: Serie
     assert len(versions) == exporter.MAX_SERIES_GROUPS + 1
     assert series["manta_predictions", "other", "answered"] == 2 * MAX_TALLIES - exporter.MAX_SERIES_GROUPS
     assert len(list(measures.all())) == MAX_TALLIES
+
+
+def test_measures_keep_no_version_in_memory() -> None:
+    measures = Measures()
+    served = served_model("7")
+    is_gone = weakref.ref(served)
+
+    tally = measures.tally(served, "champion")
+    assert measures.tally(served, "champion") is tally
+    del served
+
+    assert is_gone() is None
+    assert measures.tally(served_model("7"), "champion") is tally
+    assert measures.tally(served_model("7"), "challenger") is not tally
