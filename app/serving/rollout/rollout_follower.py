@@ -33,7 +33,8 @@ class RolloutFollower:
         self._polling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Begin to poll."""
+        """Begin to poll. Serve does not know a replica that starts, so the first poll is not at once."""
+        self._postpone()
         self._polling = asyncio.create_task(self._poll_forever())
 
     async def stop(self) -> None:
