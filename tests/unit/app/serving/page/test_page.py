@@ -34,7 +34,13 @@ def open_empty_page(prepare: Callable[[FakeRegistry], None], *, path: str = "/")
         registry = FakeRegistry()
         member = FakeReplicaGroup().add(registry)
         api = routes.create_api(
-            member.fleet, member.follower, member.catalog, member.catalog_follower, limits=RequestLimits(), access=OPEN
+            member.fleet,
+            member.follower,
+            member.catalog,
+            member.catalog_follower,
+            member.rollout_follower,
+            limits=RequestLimits(),
+            access=OPEN,
         )
         async with api.router.lifespan_context(api), replica_api.http_client(api) as client:
             prepare(registry)
