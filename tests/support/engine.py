@@ -188,6 +188,7 @@ def _run(
     asyncio.set_event_loop(loop)  # with mocks, Pulumi binds futures to the current loop
     try:
         mocks.set_mocks(engine.mocks, project="manta", stack="test", monitor=engine, logger=logging.getLogger("engine"))
+        settings.SETTINGS.root_directory = ""  # no stack's file: every key of the configuration counts as set
         # The mocks register a stack too; the stack of the program replaces it.
         settings.set_root_resource(cast("pulumi.Resource", None))
         loop.run_until_complete(stack.run_in_stack(program))
