@@ -113,7 +113,7 @@ class RolloutMember:
             is_promoted = state is not None and state.verdict == "promoted"
             self._loader.warm = {state.champion: former} if state and former and is_promoted else {}
             self._warm_until_s = time.monotonic() + WARM_S
-        elif self._loader.warm and time.monotonic() > self._warm_until_s:
+        elif time.monotonic() > self._warm_until_s or self._replica.served_version in self._loader.warm:
             self._loader.warm = {}
         self._split = self._counts = None
         self.stop()

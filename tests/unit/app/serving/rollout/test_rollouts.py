@@ -53,6 +53,23 @@ def test_a_good_version_takes_all_traffic_and_the_old_one_stays_in_memory() -> N
     run(scenario)
 
 
+def test_the_old_version_leaves_the_memory_of_the_rollout_once_it_serves_again() -> None:
+    async def scenario(_: FakeReplicaGroup, __: FakeRegistry, members: list[Member]) -> None:
+        await members[0].rollouts.begin("2", QUICK)
+        await members[0].fleet.load(LoadRequest(version="2"))
+        await members[0].rollouts.poll()
+        await members[0].fleet.load(LoadRequest(version="1"))
+        await members[0].rollouts.poll()
+        before = [len(member.loader.prepared) for member in members]
+
+        await members[0].fleet.load(LoadRequest(version="2"))
+        await members[0].fleet.load(LoadRequest(version="1"))
+
+        assert [len(member.loader.prepared) - count for member, count in zip(members, before, strict=True)] == [2, 2]
+
+    run(scenario)
+
+
 def test_a_version_that_fails_more_often_goes_back_and_is_marked() -> None:
     async def scenario(_: FakeReplicaGroup, registry: FakeRegistry, members: list[Member]) -> None:
         await members[0].rollouts.begin("2", QUICK)
