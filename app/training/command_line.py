@@ -170,7 +170,7 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
             bool,
             typer.Option(
                 "--no-reference",
-                help="Store no sample of the rows with the version, so that manta drift cannot judge it.",
+                help="Store neither statistics nor rows of the data with the version.",
                 rich_help_panel=DATA_PANEL,
             ),
         ] = False,

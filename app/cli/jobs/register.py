@@ -42,7 +42,7 @@ def register(
         bool,
         typer.Option(
             "--no-reference",
-            help="Store no sample of the rows with the version, so that manta drift cannot judge it.",
+            help="Store neither statistics nor rows of the data with the version.",
         ),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Promote the version even if the gate fails.")] = False,
