@@ -5,10 +5,8 @@ is the URL of MLflow.
 """
 
 import json
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -24,6 +22,7 @@ from app import names
 from app.models import artifact
 from app.models.registry import Registry
 from app.settings import Settings
+from tests.support.module_process import run_module
 
 COLUMNS = ("length", "width", "height")
 ROWS = pd.DataFrame(np.random.default_rng(0).normal(size=(400, 3)), columns=list(COLUMNS))
@@ -98,16 +97,7 @@ def register_inconsistent(url: str, name: str = names.MODEL_NAME) -> str:
 
 def register_in_subprocess(url: str) -> Versions:
     """Register all versions in a separate process."""
-    process = subprocess.run(
-        [sys.executable, "-m", __name__, url],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return Versions(**json.loads(process.stdout.splitlines()[-1]))
+    return Versions(**json.loads(run_module(__name__, url)))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,7 @@
 It runs in a separate process, so that warnings of libraries do not fail a test, and prints the number of the version.
 """
 
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +11,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from tests.support import fleet_models
 from tests.support.fleet_models import COLUMNS
+from tests.support.module_process import run_module
 
 TREES = 30
 ROWS = 20_000
@@ -21,16 +20,7 @@ ROWS = 20_000
 
 def register_in_subprocess(url: str) -> str:
     """Register the forest, and return the number of its version. Its file has 83 MiB."""
-    process = subprocess.run(
-        [sys.executable, "-m", __name__, url],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return process.stdout.splitlines()[-1]
+    return run_module(__name__, url)
 
 
 def main() -> None:

@@ -5,16 +5,15 @@ arguments are the URL of MLflow and the number of models.
 """
 
 import json
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from mlflow import MlflowClient
 
 from app import names
 from app.models.served_models import SERVE_TAG
 from tests.support.fleet_models import ROWS, fitted_forest, register, register_inconsistent
+from tests.support.module_process import run_module
 
 BROKEN = "broken"
 LARGE = "large"
@@ -47,16 +46,7 @@ def register_all(url: str, count: int) -> ManyModels:
 
 def register_in_subprocess(url: str, count: int) -> ManyModels:
     """Register all models in a separate process."""
-    process = subprocess.run(
-        [sys.executable, "-m", __name__, url, str(count)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return ManyModels(**json.loads(process.stdout.splitlines()[-1]))
+    return ManyModels(**json.loads(run_module(__name__, url, str(count))))
 
 
 if __name__ == "__main__":

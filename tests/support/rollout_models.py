@@ -5,10 +5,8 @@ is the URL of MLflow.
 """
 
 import json
-import subprocess
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
@@ -18,6 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from app.training.data.sources import load_bundled
 from tests.support import fleet_models
+from tests.support.module_process import run_module
 
 DATA = load_bundled("breast-cancer").rows
 ROWS, LABELS = DATA.features.head(100), DATA.target.head(100)
@@ -50,16 +49,7 @@ def register_all(url: str) -> Challengers:
 
 def register_in_subprocess(url: str) -> Challengers:
     """Register all versions in a separate process."""
-    process = subprocess.run(
-        [sys.executable, "-m", __name__, url],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return Challengers(**json.loads(process.stdout.splitlines()[-1]))
+    return Challengers(**json.loads(run_module(__name__, url)))
 
 
 if __name__ == "__main__":
