@@ -12,11 +12,11 @@ from mlflow.entities.model_registry import ModelVersion
 from app.errors import ModelLoadingError, ModelRefusedError, NoModelError, OverloadedError
 from app.models.registry import Registry
 from app.serving import model_status
-from app.serving.catalog.model_group import ModelGroup
 from app.serving.catalog.model_loader import CatalogLoader, LoadSlots
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
-from app.serving.fleet.protocol import HeldModel, ReplicaGroup
+from app.serving.fleet.forwarding_group import ForwardingGroup
+from app.serving.fleet.protocol import FleetMember, HeldModel, ReplicaGroup
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import ServedModel
 from app.serving.measures import measures
@@ -171,7 +171,7 @@ class ChampionModel(LazyModel):
             on_swap=lambda _: None,
             on_refusal=lambda _: None,
         )
-        self.fleet = Fleet(self.replica, ModelGroup(group, name))
+        self.fleet = Fleet(self.replica, ForwardingGroup(group, FleetMember.on_model, name))
         self.follower = AliasFollower(self.fleet)
         self._commands = 0
         """Loads by name that this replica runs or is about to run."""

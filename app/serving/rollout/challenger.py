@@ -1,7 +1,6 @@
 """The challenger on every replica: it is loaded as the champion is, beside it, on all replicas or on none."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Concatenate
+from typing import Any
 
 from mlflow.entities.model_registry import ModelVersion
 
@@ -9,7 +8,8 @@ from app import names
 from app.errors import ModelNotFoundError
 from app.models.registry import Registry
 from app.serving.fleet.fleet import Fleet
-from app.serving.fleet.protocol import Answer, Args, FleetMember, Loader, ReplicaGroup
+from app.serving.fleet.forwarding_group import ForwardingGroup
+from app.serving.fleet.protocol import FleetMember, Loader, ReplicaGroup
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import FilesLocation, PackedModel, ServedModel
 
@@ -31,34 +31,6 @@ class ChallengerRegistry(Registry):
             return self._registry.find(name, alias=names.CHALLENGER)
         except ModelNotFoundError:
             return None
-
-
-class ChallengerGroup:
-    """Implements `ReplicaGroup` for the challenger: each call goes to the challenger of a replica.
-
-    Args:
-        group: The replicas.
-    """
-
-    def __init__(self, group: ReplicaGroup) -> None:
-        self._group = group
-
-    async def broadcast(
-        self,
-        method: Callable[Concatenate[FleetMember, Args], Awaitable[Answer]],
-        timeout_s: float,
-        *args: Args.args,
-        **kwargs: Args.kwargs,
-    ) -> list[Answer]:
-        """Call a method for the challenger on every live replica; see `ReplicaGroup.broadcast`. It has no keywords."""
-        if kwargs:
-            raise TypeError(f"{method.__name__} is called with keywords")
-        answers: list[Answer] = await self._group.broadcast(FleetMember.on_challenger, timeout_s, method.__name__, args)
-        return answers
-
-    async def count_running(self) -> int:
-        """See `ReplicaGroup.count_running`."""
-        return await self._group.count_running()
 
 
 class WarmLoader:
@@ -130,7 +102,7 @@ class Challenger:
             on_swap=lambda _: None,
             on_refusal=lambda _: None,
         )
-        self.fleet = Fleet(self.replica, ChallengerGroup(group))
+        self.fleet = Fleet(self.replica, ForwardingGroup(group, FleetMember.on_challenger))
 
     async def call(self, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - the type depends on the method
         """Call a method of a fleet's member for the challenger; see `FleetMember`."""
