@@ -1,4 +1,4 @@
-"""The newest versions of a registered model, as people see them: what the gate said, and which aliases name them."""
+"""The newest versions of a registered model, with their aliases and the verdict of the gate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

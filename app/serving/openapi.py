@@ -94,7 +94,7 @@ def _document(api: FastAPI, catalog: Catalog, limits: RequestLimits, shown: Coll
         api: The API.
         catalog: The models that the document describes.
         limits: What the replica accepts.
-        shown: Names of the models of which the document contains rows of the input example.
+        shown: Names of the models whose example rows the document contains.
     """
     served = catalog.default.served
     schema = get_openapi(title=api.title, version=api.version, summary=api.summary, routes=api.routes)

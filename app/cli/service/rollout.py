@@ -53,7 +53,7 @@ def start(
         float | None,
         typer.Option(
             metavar="PERCENT",
-            help="Compare the versions at this share for --min-seconds. The champion serves on afterwards.",
+            help="Compare the versions at this share for --min-seconds. Then the champion answers all requests again.",
             show_default=False,
         ),
     ] = None,

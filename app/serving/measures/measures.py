@@ -14,7 +14,8 @@ CHALLENGER: Final = "challenger"
 PINNED: Final = "pinned"
 
 MAX_TALLIES: Final = 500
-"""Tallies of one replica, at most 20 kB each. Beyond that, the one that was used least recently is dropped."""
+"""Maximum number of tallies of one replica, at most 20 kB each. A further tally replaces the one that was used least
+recently."""
 
 
 class Measures:

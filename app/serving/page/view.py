@@ -119,7 +119,7 @@ class State:
         return f"{uri.scheme}://{uri.netloc.rpartition('@')[2]}/#/models/{quote(self.name, safe='')}"
 
     def serves(self, version: VersionSummary) -> bool:
-        """Whether a version is the one that serves."""
+        """Whether a version serves."""
         return version.version == self.version
 
     def is_champion(self, version: VersionSummary) -> bool:

@@ -32,7 +32,8 @@ class Policy(Message):
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     """Time after which the champion answers in place of the version."""
     hold: bool = False
-    """Whether the share of the only step is held to compare the versions. The champion serves on afterwards."""
+    """Whether the rollout only compares the versions, at the share of its one step. Then the champion answers all
+    requests again."""
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -42,7 +43,7 @@ class Policy(Message):
             raise ValueError(f"hold needs one share, but steps are {list(self.steps)}")
         if not can_decide([share / 100 for share in self.steps], self.min_rows):
             raise ValueError(
-                f"with min_rows {self.min_rows} even a version that always fails could not be told from the champion: "
+                f"with min_rows {self.min_rows} the test cannot find even a version that always fails: "
                 "raise min_rows, or begin with a smaller share"
             )
         return self

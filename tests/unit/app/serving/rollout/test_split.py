@@ -45,7 +45,7 @@ def new_split(policy: Policy, **state: Any) -> tuple[Split, RolloutCounts]:  # n
         ({"steps": (5.0, 5.0)}, "have to ascend"),
         ({"steps": (5.0, 50.0), "hold": True}, "hold needs one share"),
         ({"min_rows": 0}, "greater than or equal to 1"),
-        ({"steps": (50.0,), "min_rows": 3}, "could not be told from the champion"),
+        ({"steps": (50.0,), "min_rows": 3}, "cannot find even a version that always fails"),
         ({"key": "x y"}, "match pattern"),
         ({"timeout_seconds": 0}, "greater than 0"),
     ],
