@@ -108,6 +108,10 @@ def test_a_model_of_a_user_is_searched_gated_loaded_and_answered_exactly(
             own_model_cases.assert_exact(case, model, api)
 
 
+def test_models_by_name_answer_beside_the_default_model(stack: LiveStack, models: ManyModels) -> None:
+    models_by_name.assert_answers(stack, models)
+
+
 def test_no_honest_request_fails_beside_hostile_bodies(stack: LiveStack, tmp_path: Path, figure: Figure) -> None:
     url, prediction = stack.outputs()["serveUrl"], platform.predict(stack)
     rows = platform.curl(f"{url}/model")["example"]["features"]
@@ -167,6 +171,48 @@ def test_no_request_fails_while_a_killed_pod_is_replaced(
     assert platform.predict(stack)["predictions"]
 
 
+def test_no_request_fails_while_the_workers_are_resized(stack: LiveStack, machine: Tools, figure: Figure) -> None:
+    resize = machine.resize or {"cpus": int(str(stack.config.get("cpus", 1))) + 1}
+    stack.configure(**resize)
+
+    with platform.prediction_traffic(stack) as traffic:
+        update = stack.up()
+
+    figure(
+        f"size {resize}: {update.duration_s:.0f} s, {traffic.failed} of {traffic.sent} failed {dict(traffic.failures)}"
+    )
+    limits = [
+        pod["spec"]["containers"][0]["resources"]["limits"]
+        for pod in platform.pods(machine, stack, "worker").values()
+        if platform.is_ready(pod)
+    ]
+    expected = {{"cpus": "cpu"}.get(key, key): str(value) for key, value in resize.items()}
+    assert any(expected.items() <= limit.items() for limit in limits)
+    assert traffic.failed == 0
+
+
+def test_models_by_name_answer_after_an_upgrade(stack: LiveStack, models: ManyModels) -> None:
+    models_by_name.assert_answers(stack, models)
+
+
+def test_a_failed_image_build_stops_the_update_and_changes_no_pod(
+    stack: LiveStack, machine: Tools, figure: Figure
+) -> None:
+    platform.wait_for_one_cluster(machine, stack)
+    pods_before = {part: set(platform.pods(machine, stack, part)) for part in platform.SELECTORS}
+    config_before = dict(stack.config)
+    stack.configure(imageBuilder="command", buildCommand="echo no such package as {image} && exit 7", cpus=2)
+    start_s = time.monotonic()
+
+    with pytest.raises(CommandError, match="no such package as"):
+        stack.up()
+
+    figure(f"broken build: {time.monotonic() - start_s:.0f} s")
+    stack.config = config_before
+    stack.configure()
+    assert {part: set(platform.pods(machine, stack, part)) for part in platform.SELECTORS} == pods_before
+
+
 def test_an_upgrade_to_another_scikit_learn_ends_after_a_training_on_the_pending_cluster(
     stack: LiveStack, machine: Tools, figure: Figure
 ) -> None:
@@ -193,52 +239,6 @@ def test_an_upgrade_to_another_scikit_learn_ends_after_a_training_on_the_pending
     assert traffic.failed == 0
     workers = [pod for pod in platform.pods(machine, stack, "worker").values() if platform.is_ready(pod)]
     assert stack.outputs()["image"] in {pod["spec"]["containers"][0]["image"] for pod in workers}
-
-
-def test_a_failed_image_build_stops_the_update_and_changes_no_pod(
-    stack: LiveStack, machine: Tools, figure: Figure
-) -> None:
-    platform.wait_for_one_cluster(machine, stack)
-    pods_before = {part: set(platform.pods(machine, stack, part)) for part in platform.SELECTORS}
-    config_before = dict(stack.config)
-    stack.configure(imageBuilder="command", buildCommand="echo no such package as {image} && exit 7", cpus=2)
-    start_s = time.monotonic()
-
-    with pytest.raises(CommandError, match="no such package as"):
-        stack.up()
-
-    figure(f"broken build: {time.monotonic() - start_s:.0f} s")
-    stack.config = config_before
-    stack.configure()
-    assert {part: set(platform.pods(machine, stack, part)) for part in platform.SELECTORS} == pods_before
-
-
-def test_models_by_name_answer_beside_the_default_model(stack: LiveStack, models: ManyModels) -> None:
-    models_by_name.assert_answers(stack, models)
-
-
-def test_no_request_fails_while_the_workers_are_resized(stack: LiveStack, machine: Tools, figure: Figure) -> None:
-    resize = machine.resize or {"cpus": int(str(stack.config.get("cpus", 1))) + 1}
-    stack.configure(**resize)
-
-    with platform.prediction_traffic(stack) as traffic:
-        update = stack.up()
-
-    figure(
-        f"size {resize}: {update.duration_s:.0f} s, {traffic.failed} of {traffic.sent} failed {dict(traffic.failures)}"
-    )
-    limits = [
-        pod["spec"]["containers"][0]["resources"]["limits"]
-        for pod in platform.pods(machine, stack, "worker").values()
-        if platform.is_ready(pod)
-    ]
-    expected = {{"cpus": "cpu"}.get(key, key): str(value) for key, value in resize.items()}
-    assert any(expected.items() <= limit.items() for limit in limits)
-    assert traffic.failed == 0
-
-
-def test_models_by_name_answer_after_an_upgrade(stack: LiveStack, models: ManyModels) -> None:
-    models_by_name.assert_answers(stack, models)
 
 
 def test_destroy_leaves_nothing_but_the_crds(stack: LiveStack, machine: Tools, figure: Figure) -> None:
