@@ -65,7 +65,8 @@ def kubernetes_secret(
         digest: `slow_checksum` for values that may be short; None means `checksum`.
         is_versioned: Whether the checksum is the end of the Secret's name. Then other content makes another Secret, and
             Pulumi deletes the old Secret at the end of the update. Until then, pods that refer to the old name keep
-            the old content, as the pods of the old Ray cluster must during an upgrade.
+            the old content, as the pods of the old Ray cluster must during an upgrade. A pod that starts afterwards
+            and still names the old Secret needs an optional reference (`from_secret`).
     """
     text: pulumi.Output[str] = pulumi.Output.unsecret(pulumi.Output.all(**content).apply(digest or checksum))
     full_name = pulumi.Output.concat(secret_name, "-", text) if is_versioned else pulumi.Output.from_input(secret_name)
@@ -115,6 +116,14 @@ def _stretch(text: str) -> str:
     return hashlib.scrypt(text.encode(), salt=b"manta", n=2**14, r=8, p=1, dklen=CHECKSUM_LENGTH // 2).hex()
 
 
-def from_secret(secret_name: pulumi.Input[str], key: str) -> core.v1.EnvVarSourceArgs:
-    """Source of an environment variable: one key of a Secret."""
-    return core.v1.EnvVarSourceArgs(secret_key_ref=core.v1.SecretKeySelectorArgs(name=secret_name, key=key))
+def from_secret(secret_name: pulumi.Input[str], key: str, *, is_optional: bool = False) -> core.v1.EnvVarSourceArgs:
+    """Source of an environment variable: one key of a Secret.
+
+    Args:
+        secret_name: Name of the Secret.
+        key: Key of the value.
+        is_optional: Whether a container without this Secret starts without the variable. Otherwise it waits for the
+            Secret.
+    """
+    selector = core.v1.SecretKeySelectorArgs(name=secret_name, key=key, optional=is_optional or None)
+    return core.v1.EnvVarSourceArgs(secret_key_ref=selector)

@@ -87,7 +87,7 @@ def _container(args: RayServiceSpecArgs) -> core.v1.ContainerArgs:
         image=args.image,
         image_pull_policy="IfNotPresent",
         command=["python", "-m", "app.dependencies"],
-        env=placement.environment(args.head, [*args.environment, *args.redis_environment, *redis]),
+        env=placement.environment(args.head, [*args.head_environment, *redis]),
         termination_message_policy="FallbackToLogsOnError",
         security_context=pod_security.container(),
         resources=core.v1.ResourceRequirementsArgs(

@@ -29,6 +29,7 @@ def environment(
     tracking_uri: pulumi.Input[str],
     mlflow_secret: pulumi.Input[str],
     proxy: Mapping[str, str],
+    are_secrets_optional: bool = False,
 ) -> list[core.v1.EnvVarArgs]:
     """Environment variables of the head and of the workers.
 
@@ -40,6 +41,7 @@ def environment(
         tracking_uri: Address of MLflow inside the cluster.
         mlflow_secret: Secret with the MLflow user of the pods.
         proxy: Environment variables of a proxy.
+        are_secrets_optional: Whether a container starts without the variables whose Secret is missing.
     """
     values = {
         "MLFLOW_TRACKING_URI": tracking_uri,
@@ -85,7 +87,7 @@ def environment(
         # KubeRay writes the spec back without empty values, which the next `pulumi up` would set again.
         *(core.v1.EnvVarArgs(name=name, value=value) for name, value in sorted(values.items()) if value != ""),
         *(
-            core.v1.EnvVarArgs(name=name, value_from=from_secret(secret, key))
+            core.v1.EnvVarArgs(name=name, value_from=from_secret(secret, key, is_optional=are_secrets_optional))
             for name, (secret, key) in sorted(secret_keys.items(), key=itemgetter(0))
         ),
     ]

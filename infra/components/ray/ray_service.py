@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -36,6 +37,7 @@ from infra.config.options import AppOptions, SizeOptions, StorageOptions
 from infra.config.proxy import ProxyOptions
 from infra.config.scheduling import SchedulingOptions
 from infra.config.worker_options import WorkerOptions
+from infra.credentials import from_secret
 from infra.images import references
 
 ANNOTATIONS: Final = {
@@ -183,6 +185,16 @@ def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
         checksums[names.REDIS_SECRET] = args.redis.secret.checksum
     if digest := certificate_authorities.digest(args.connections):
         checksums[certificate_authorities.NAME] = digest
+    variables = partial(
+        environment,
+        args.app,
+        args.credentials,
+        args.catalog,
+        size=args.size,
+        tracking_uri=args.mlflow.tracking_uri,
+        mlflow_secret=args.mlflow.client.name,
+        proxy=args.proxy.environment(),
+    )
     groups = args.workers.groups(cpus=args.size.cpus, memory=args.size.memory)
     return RayServiceSpecArgs(
         size=args.size,
@@ -194,18 +206,19 @@ def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
         redis_address=args.redis.address,
         redis_secret=args.redis.secret_name,
         redis_user=args.connections.redis_user,
-        redis_environment=redis_connection.environment(args.storage, args.connections),
         head_volumes=redis_connection.volumes(args.storage, args.connections),
         head_mounts=redis_connection.mounts(args.storage, args.connections),
-        environment=environment(
-            args.app,
-            args.credentials,
-            args.catalog,
-            size=args.size,
-            tracking_uri=args.mlflow.tracking_uri,
-            mlflow_secret=args.mlflow.client.name,
-            proxy=args.proxy.environment(),
-        ),
+        environment=variables(),
+        head_environment=[
+            # KubeRay's job that cleans up Redis after an upgrade is a copy of the old cluster's head. At that time the
+            # update may have deleted the Secrets that only the old cluster had, and the job needs none of them.
+            *variables(are_secrets_optional=True),
+            core.v1.EnvVarArgs(
+                name="RAY_AUTH_TOKEN",  # KubeRay's own variable would not be optional
+                value_from=from_secret(secrets.ray.name, names.RAY_SECRET_KEY, is_optional=True),
+            ),
+            *redis_connection.environment(args.storage, args.connections),
+        ],
         checksums=checksums,
         head=args.scheduling.of("head"),
         workers=args.scheduling.of("workers"),

@@ -73,7 +73,7 @@ def _head_group(args: RayServiceSpecArgs, policy: TargetPolicy) -> dict[str, obj
         name="ray-head",
         image=args.image,
         image_pull_policy="IfNotPresent",
-        env=placement.environment(args.head, [*args.environment, *args.redis_environment]),
+        env=placement.environment(args.head, args.head_environment),
         volume_mounts=args.head_mounts or None,
         ports=[core.v1.ContainerPortArgs(name=name, container_port=port) for name, port in HEAD_PORTS.items()],
         security_context=pod_security.container(),

@@ -48,14 +48,14 @@ class RayServiceSpecArgs:
     redis_secret: str | None
     """Name of the Secret with Redis' password; None without a password."""
     environment: Sequence[core.v1.EnvVarArgs]
-    """Environment variables of every Ray container."""
+    """Environment variables of the workers."""
+    head_environment: Sequence[core.v1.EnvVarArgs]
+    """Environment variables of the head."""
     checksums: Mapping[str, pulumi.Input[str]]
     """Digest of each Secret that the Ray containers read, by the Secret's name. A changed digest triggers an upgrade
     to a new Ray cluster."""
     redis_user: str = ""
     """Empty: Redis' user `default`."""
-    redis_environment: Sequence[core.v1.EnvVarArgs] = ()
-    """Environment variables of the head, which alone connects to Redis."""
     head_volumes: Sequence[core.v1.VolumeArgs] = ()
     head_mounts: Sequence[core.v1.VolumeMountArgs] = ()
     head: Placement = field(default_factory=Placement)

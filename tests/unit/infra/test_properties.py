@@ -57,6 +57,7 @@ def resource(stack: Settings) -> JsonObject:
             core.v1.EnvVarArgs(name="A", value="1"),
             core.v1.EnvVarArgs(name="B", value_from=from_secret("secret", "key")),
         ],
+        head_environment=[core.v1.EnvVarArgs(name="B", value_from=from_secret("secret", "key", is_optional=True))],
         checksums={"secret": "abc"},
     )
 

@@ -128,6 +128,25 @@ def test_another_ray_token_has_another_secret_so_that_the_old_cluster_of_an_upgr
         assert spec["rayClusterConfig"]["authOptions"]["secretName"] == name
 
 
+def test_kuberays_cleanup_of_redis_needs_no_secret_that_the_update_has_deleted(program: Program) -> None:
+    # The cleanup job of the old cluster is a copy of its head, and KubeRay adds Redis' password.
+    record = program.deploy(webhookSecret="a-secret-of-the-webhook", allowPickle=True)
+
+    cluster = record.resource("kubernetes:ray.io/v1:RayService").inputs["spec"]["rayClusterConfig"]
+    head, worker = (
+        {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in container["env"] if "valueFrom" in entry}
+        for group in (cluster["headGroupSpec"], cluster["workerGroupSpecs"][0])
+        for container in group["template"]["spec"]["containers"]
+    )
+    assert head.pop("RAY_AUTH_TOKEN") == {
+        "name": cluster["authOptions"]["secretName"],
+        "key": "auth_token",
+        "optional": True,
+    }
+    assert head == {name: reference | {"optional": True} for name, reference in worker.items()}
+    assert not any("optional" in reference for reference in worker.values())
+
+
 def test_the_service_accepts_the_previous_token_beside_the_new_one(program: Program) -> None:
     record = program.deploy(serveToken="the-new-serve-token", previousServeToken="the-old-serve-token")
 
