@@ -60,6 +60,11 @@ class MantaError(Exception):
         return members | self.extra
 
 
+def cause(error: Exception) -> str:
+    """Message of a library's error, for the end of a sentence: without the full stop, and never empty."""
+    return str(error).rstrip(".") or type(error).__name__
+
+
 def _rebuild(
     error_class: type[MantaError], detail: str, allowed: str, next_step: str, extra: dict[str, object]
 ) -> MantaError:

@@ -8,6 +8,7 @@ import httpx
 from pydantic import SecretStr
 
 from app.dependencies.result import CheckFailedError, Result, Status, resolve
+from app.errors import cause
 
 NAME: Final = "mlflow"
 TIMEOUT_S: Final = 15.0
@@ -36,7 +37,7 @@ def check(url: str, *, user: str, password: SecretStr, experiment: str) -> Resul
             warning = _check_artifacts(client, identifier)
         except httpx.HTTPError as error:
             raise CheckFailedError(
-                f"MLflow at {url} does not answer: {error}.", next_step=SEE_LOG, is_transient=True
+                f"MLflow at {url} does not answer: {cause(error)}.", next_step=SEE_LOG, is_transient=True
             ) from error
     detail = f"MLflow at {url} accepts the password, and its artifact store can be written and read."
     return Result(check=NAME, status=Status.WARNING if warning else Status.OK, detail=warning or detail)

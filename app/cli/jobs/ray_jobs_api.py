@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect
 
 from app.cli.endpoints import Endpoints
 from app.cli.json_object import JsonObject
-from app.errors import PlatformError
+from app.errors import PlatformError, cause
 
 REQUEST_TIMEOUT_S: Final = 60.0
 """Timeout of a request. Ray's dashboard stores an uploaded package before it answers."""
@@ -213,7 +213,7 @@ class RayJobsApi:
 
     def _connection_error(self, error: httpx.TransportError) -> UnreachableError:
         return UnreachableError(
-            f"Ray at {self._endpoints.ray_url} does not answer: {error or type(error).__name__}.",
+            f"Ray at {self._endpoints.ray_url} does not answer: {cause(error)}.",
             next_step="Start the platform with `manta local` or `pulumi up`, or name another cluster with --address.",
         )
 

@@ -7,7 +7,7 @@ import httpx
 
 from app.cli.endpoints import Endpoints
 from app.cli.json_object import JsonObject
-from app.errors import LoadInProgressError, MantaError, PlatformError
+from app.errors import LoadInProgressError, MantaError, PlatformError, cause
 
 API_TIMEOUT_S: Final = 120.0
 """Timeout of every request except a load."""
@@ -53,12 +53,12 @@ def call(endpoints: Endpoints, method: str, path: str, *, body: object = None) -
         document: JsonObject = response.json()
     except (httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError) as error:
         raise PlatformError(
-            f"The service at {url} accepted the request, but gave no answer: {error or type(error).__name__}.",
+            f"The service at {url} accepted the request, but gave no answer: {cause(error)}.",
             next_step=CHECK_STATUS,
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise PlatformError(
-            f"The service at {url} does not answer: {error or type(error).__name__}.",
+            f"The service at {url} does not answer: {cause(error)}.",
             next_step="Start the platform with `manta local` or `pulumi up`, or name another one with --stack or "
             "MANTA_SERVE_URL.",
         ) from error

@@ -11,7 +11,7 @@ import httpx
 from app import names
 from app.cli.endpoints import Endpoints
 from app.cli.json_object import JsonObject
-from app.errors import ModelNotFoundError, PlatformError
+from app.errors import ModelNotFoundError, PlatformError, cause
 from app.models.version_choice import GATE_TAG, PASSED, PROMOTE_TAG, PROMOTED_AT_TAG, ROLLED_BACK_TAG, metric_of
 
 API: Final = "/api/2.0/mlflow"
@@ -114,7 +114,7 @@ def _get(endpoints: Endpoints, path: str, query: dict[str, str], *, name: str) -
         document: JsonObject = response.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise PlatformError(
-            f"MLflow at {endpoints.mlflow_url} does not answer: {error or type(error).__name__}.",
+            f"MLflow at {endpoints.mlflow_url} does not answer: {cause(error)}.",
             next_step="Start the platform with `manta local`, or name MLflow with MLFLOW_TRACKING_URI.",
         ) from error
     if document.get("error_code") == "RESOURCE_DOES_NOT_EXIST":

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 
 import httpx
 
-from app.errors import DataError
+from app.errors import DataError, cause
 from app.training.data import dvc
 
 DOWNLOAD_TIMEOUT_S: Final = 60.0
@@ -103,7 +103,7 @@ def open_url(url: str, *, is_compressed: bool, check_head: HeadCheck) -> Iterato
                 copy_chunks(chunks, file, source=url, size_bytes=int(size) if is_known else None, check_head=check_head)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise DataError(
-                f"{url} cannot be fetched: {error}.", next_step="Check the URL, or download the file first."
+                f"{url} cannot be fetched: {cause(error)}.", next_step="Check the URL, or download the file first."
             ) from error
         file.seek(0)
         yield OpenedFile(file=file)
