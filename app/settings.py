@@ -137,6 +137,11 @@ class Settings(BaseSettings):
         description="Folder on a replica's node for the copy of the version that served last. "
         "Default: `manta/models` in the user's cache folder.",
     )
+    json_log: Path | None = Field(
+        default=None,
+        alias="MANTA_JSON_LOG",
+        description="File to which each replica appends its log as JSON lines. Default: none.",
+    )
     model_key: SecretStr | None = Field(
         default=None,
         alias="MANTA_MODEL_KEY",

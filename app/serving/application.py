@@ -12,6 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve import metrics
+from ray.serve.context import _get_serve_request_context  # Serve has no public function for it
 from ray.serve.schema import LoggingConfig
 
 from app import names
@@ -22,6 +23,7 @@ from app.serving.access import AccessRules
 from app.serving.catalog.catalog import Catalog
 from app.serving.catalog.catalog_follower import CatalogFollower
 from app.serving.catalog.default_model import DefaultModel
+from app.serving.event_log import json_lines
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
 from app.serving.fleet.protocol import (
@@ -91,11 +93,18 @@ class ModelServer(FleetMember):
     """One replica of the deployment: the HTTP API, and the methods that the other replicas call."""
 
     def __init__(self, args: ServeArgs) -> None:
-        logging.getLogger(names.SERVING_LOG).setLevel(logging.INFO)
+        log = logging.getLogger(names.SERVING_LOG)
+        log.setLevel(logging.INFO)
         self._args = args
         context = serve.get_replica_context()
         replica_metrics = ReplicaMetrics()
         config = settings()
+        json_lines.install(
+            log,
+            config.json_log,
+            replica=context.replica_id.unique_id,
+            request_id=lambda: _get_serve_request_context().request_id,
+        )
         registry = Registry(config)
         loader = ModelLoader(
             mlflow_uri=config.mlflow_tracking_uri, model_cache=config.model_cache, timeout_s=args.load_timeout_s

@@ -16,8 +16,9 @@ import numpy as np
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from app.errors import MantaError
+from app.errors import MantaError, OverloadedError
 from app.serving import model_answer
+from app.serving.event_log.drops import DropLog
 from app.serving.loading.served_model import ServedModel
 from app.serving.measures.measures import Measures
 from app.serving.measures.tally import Answered
@@ -56,6 +57,7 @@ class PredictionHandler:
         self._trial = ChallengerTrial(measures, threads=threads, max_inline_walks=MAX_INLINE_TREE_WALKS)
         self.budget = ByteBudget(limits.held_bytes)
         """The bytes of larger bodies that requests hold at present."""
+        self._drops = DropLog()
         self.places = Places(ongoing=limits.ongoing, queued=limits.queued)
         """The places of predictions outside of the event loop."""
 
@@ -93,6 +95,8 @@ class PredictionHandler:
             measures = self._measures
             tally = measures.tally(served, model.role) if served else measures.unserved(model.name, model.role)
             tally.add_error(is_of_client=_is_of_client(error))
+            if isinstance(error, OverloadedError):
+                self._drops.add(error)
             raise
         finally:
             charge.release()

@@ -230,6 +230,11 @@ class AppOptions(OptionGroup):
         description="Whether training stores models with classes of the user as pickles that it signs, and the service "
         "loads those. Loading a pickle runs code from the file.",
     )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="`json`: the replicas also write their log to the output of their pods, one JSON object a line. "
+        "`text`: they write it to Ray's log files only.",
+    )
     load_timeout_seconds: LoadSeconds = Field(
         120, description="Seconds in which a replica must have downloaded, checked and compiled a model version."
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from scripts.reference import command_line, configuration, http_api
+from scripts.reference import command_line, configuration, http_api, log_events
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -12,6 +12,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "configuration.md": configuration.page,
     "command-line.md": command_line.page,
     "http-api.md": http_api.page,
+    "log-events.md": log_events.page,
 }
 """Function that returns the text of each page, by file name."""
 

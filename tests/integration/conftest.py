@@ -19,7 +19,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> LocalFolder:
 @pytest.fixture(scope="session")
 def platform(local: LocalFolder) -> Iterator[RunningPlatform]:
     """A running `manta local` that has trained and loaded a first model."""
-    with local.run_platform() as running:
+    with local.run_platform("--log-format", "json") as running:
         yield running
 
 

@@ -20,6 +20,7 @@ from app.cli.jobs.job import Job
 from app.cli.jobs.ray_jobs_api import RayJobsApi
 from app.cli.json_object import JsonObject
 from app.cli.local import champion, haproxy
+from app.cli.local.log_format import JSON_LOG, LogFormat
 from app.cli.local.platform import Platform, Ports
 from app.cli.local.processes import Processes
 from app.cli.progress import Steps, console
@@ -52,6 +53,13 @@ def local(
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Store and load models with your own classes as signed pickles.")
     ] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(
+            metavar="text|json",
+            help=f"With json, the service also appends its log as JSON lines to logs/{JSON_LOG} in the state folder.",
+        ),
+    ] = LogFormat.TEXT,
     ray_port: Annotated[
         int, typer.Option(min=1024, max=65535, help="Port of Ray's dashboard and Jobs API.")
     ] = DEFAULTS.ray,
@@ -73,12 +81,14 @@ def local(
     options = TrainOptions(name=name or None)
     ports = Ports(ray=ray_port, mlflow=mlflow_port, serve=serve_port)
     ports.check_free()
+    logs = state / "logs"
     with lock_state_folder(state) as token, _exit_on_signals(), _scratch_folder() as scratch:
         endpoints = ports.endpoints(token, model_name=name or settings().model_name)
         with Processes(
             Platform.environment(endpoints, state=state, scratch=scratch)
-            | ({"MANTA_MODEL_KEY": model_key(state)} if allow_pickle else {}),
-            logs=state / "logs",
+            | ({"MANTA_MODEL_KEY": model_key(state)} if allow_pickle else {})
+            | log_format.environment(logs),
+            logs=logs,
             scratch=scratch,
         ) as processes:
             platform = Platform(processes, endpoints, state=state, scratch=scratch)

@@ -21,6 +21,7 @@ from app.serving.catalog.budget import MemoryBudget
 from app.serving.catalog.default_model import DefaultModel
 from app.serving.catalog.model_loader import LoadSlots, MappingLoader
 from app.serving.catalog.models import ChampionModel, LazyModel, PinnedVersion
+from app.serving.event_log import events
 from app.serving.fleet.protocol import CatalogReading, HeldModel, ReplicaGroup
 from app.serving.loading.served_model import ServedModel
 from app.serving.measures import measures
@@ -226,7 +227,8 @@ class Catalog:
                 model.unload()
                 if self._models.get(model.name) is model:
                     del self._models[model.name]
-                log.info("%r is not served any more", model.name)
+                event = events.MODEL_WITHDRAWN(model=model.name)
+                log.info("%r is not served any more", model.name, extra=event)
 
     async def stop(self) -> None:
         """End the loads that this replica runs."""
@@ -243,7 +245,7 @@ class Catalog:
         if not candidates:
             return False
         model = min(candidates, key=lambda candidate: candidate.order)
-        log.info("%r is put out of memory", model.name)
+        log.info("%r is put out of memory", model.name, extra=events.MODEL_PUT_OUT(model=model.name))
         model.unload()
         return True
 

@@ -68,7 +68,8 @@ class CatalogFollower:
         try:
             champions = await asyncio.to_thread(self._catalog.registry.served_models, self._catalog.listed)
         except RegistryUnavailableError as error:
-            log.warning("the models of the service cannot be read: %s", error)
+            if not self._catalog.trouble:
+                log.warning("the models of the service cannot be read: %s", error)
             await self._broadcast(
                 CatalogReading(
                     champions=self._catalog.champions, trouble=str(error), answer_s=0.0, generation=generation

@@ -17,6 +17,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from app import names
 from app.errors import LoadInProgressError, MantaError, ModelRefusedError, PlatformError, RegistryUnavailableError
+from app.serving.fleet import change_log
 from app.serving.fleet.fleet import Fleet
 from app.serving.fleet.load import ANSWER_TIMEOUT_S, expired_loads, release
 from app.serving.fleet.protocol import AliasReading, Failure, FleetMember, LoadId, Report
@@ -63,6 +64,7 @@ class AliasFollower:
 
         A replica is ready when it serves a version, or when it knows that there is no version to serve yet.
         """
+        model = self._replica.model_name
         while True:
             try:
                 await self._load_fleet_version()
@@ -74,10 +76,11 @@ class AliasFollower:
                 log.exception("the start failed")
                 self.trouble = f"{type(error).__name__}: {error}"
             if await self._serve_copy():
-                log.warning("this replica serves a copy of version %s: %s", self._replica.served_version, self.trouble)
+                change_log.copy_serves(model, self._replica.served_version, self.trouble)
                 break
-            log.error("%s: %s", names.NOT_READY_MESSAGE, self.trouble)
+            change_log.not_ready(model, self.trouble)
             await asyncio.sleep(_poll_interval_s())
+        change_log.started(model, self._replica.served_version)
         self._polling = asyncio.create_task(self._poll_forever())
 
     async def stop(self) -> None:
@@ -87,6 +90,7 @@ class AliasFollower:
                 task.cancel()
         await self._fleet.stop()
         await self._replica.loader.close()
+        change_log.stopped(self._replica.model_name, self._replica.served_version)
 
     async def check_before_first_request(self) -> None:
         """Before the first request is answered, check once more which version the fleet serves.
@@ -106,9 +110,10 @@ class AliasFollower:
         try:
             champion = await asyncio.to_thread(self._replica.registry.champion, self._replica.model_name)
         except RegistryUnavailableError as error:
-            log.warning("the champion cannot be looked up: %s", error)
+            change_log.alias_read(self._replica.model_name, trouble=str(error), before=self.trouble)
             await self._broadcast_alias(champion=None, trouble=str(error))
             return
+        change_log.alias_read(self._replica.model_name, trouble="", before=self.trouble)
         await self._broadcast_alias(champion=champion, trouble="")
         if champion is not None and str(champion.version) != self._replica.served_version:
             await self.follow(champion)
@@ -121,8 +126,8 @@ class AliasFollower:
             await self._fleet.move(champion, promote=False, is_for_holders=is_for_holders)
         except LoadInProgressError:
             log.info("version %s of %r: another load is in progress", champion.version, champion.name)
-        except MantaError as error:
-            log.warning("the fleet keeps its version of %r: %s", champion.name, error)
+        except MantaError:
+            log.debug("the load of version %s of %r has logged why it failed", champion.version, champion.name)
 
     async def load_now(self) -> None:
         """Load the version that the fleet serves, on this replica only, or a copy of another replica.
@@ -221,7 +226,7 @@ class AliasFollower:
             return
         await asyncio.sleep(EXPIRY_CHECK_S)
         for load in expired & await self._find_expired_loads():
-            log.warning("no replica runs the load of %s any more", load.label)
+            change_log.load_expired(load.label)
             await release(self._fleet.group, load, None)
 
     async def _find_expired_loads(self) -> set[LoadId]:
@@ -242,7 +247,7 @@ class AliasFollower:
         try:
             await self._replica.load(champion, generation)
         except MantaError as error:
-            log.warning("this replica fell behind the fleet and cannot catch up: %s", error)
+            change_log.is_behind(champion.name, self._replica.served_version, str(error))
 
     async def _broadcast_alias(self, *, champion: ModelVersion | None, trouble: str) -> None:
         reading = AliasReading(

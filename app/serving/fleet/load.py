@@ -18,6 +18,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from app import names
 from app.errors import AliasMovedError, LoadInProgressError, MantaError, ModelRefusedError, PlatformError
+from app.serving.event_log import events
 from app.serving.fleet.protocol import Claim, Failure, FleetMember, LoadId, Refusal, ReplicaGroup, Report
 from app.serving.fleet.replica import Replica
 from app.serving.schemas import ReplicaInfo
@@ -95,15 +96,39 @@ class Load:
             refusal = Refusal(
                 version=str(self._version.version), reason=str(error), refused_at_s=time.monotonic(), attempts=1
             )
+            self._log_failure(error)
+            raise
+        except MantaError as error:
+            self._log_failure(error)
             raise
         finally:
             self._replica.running_load = None
             await release(self._group, self.id, refusal)
         times_s.append(time.perf_counter())
-        durations_ms = [round(1000 * (end - start)) for start, end in pairwise(times_s)]
+        prepare_ms, swap_ms = [round(1000 * (end - start)) for start, end in pairwise(times_s)]
         message = "%s serves on %d replicas: %d ms to prepare it, %d ms to swap"
-        log.info(message, self.id.label, len(infos), *durations_ms)
+        event = events.LOAD_FINISHED(
+            model=self._version.name,
+            version=str(self._version.version),
+            role=self._replica.role,
+            replicas=len(infos),
+            prepare_ms=prepare_ms,
+            swap_ms=swap_ms,
+        )
+        log.info(message, self.id.label, len(infos), prepare_ms, swap_ms, extra=event)
         return infos
+
+    def _log_failure(self, error: MantaError) -> None:
+        if isinstance(error, LoadInProgressError):
+            return
+        event = events.LOAD_FAILED(
+            model=self._version.name,
+            version=str(self._version.version),
+            role=self._replica.role,
+            error=error.title,
+            reason=error.detail,
+        )
+        log.warning("the load of %s failed: %s", self.id.label, error.detail, extra=event)
 
     async def _claim(self) -> int:
         """Claim every replica, or raise if another load has claimed the deciding replica.

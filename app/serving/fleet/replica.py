@@ -13,6 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 from app import names
 from app.errors import MantaError, ModelRefusedError, NoModelError, PlatformError
 from app.models.registry import Registry
+from app.serving.fleet import change_log
 from app.serving.fleet.protocol import Claim, Failure, Loader, LoadId, Refusal, Report
 from app.serving.loading.child import unexpected
 from app.serving.loading.served_model import FilesLocation, PackedModel, ServedModel
@@ -55,6 +56,8 @@ class Replica:
         """The last version that was refused; None after the next swap."""
         self.generation = 0
         """Generation of the last swap; see `app.serving.fleet.protocol`."""
+        self.role = "champion"
+        """Role of the version in the traffic, for the log."""
         self._served: ServedModel | None = None
         self._holder: LoadId | None = None
         self._preparing: asyncio.Task[ServedModel] | None = None
@@ -221,11 +224,7 @@ class Replica:
         self._served = None
 
     async def share(self, replica: str) -> PackedModel | Failure | None:
-        """Pack the version that this replica serves, for a replica that cannot get it from MLflow.
-
-        Args:
-            replica: Name of the replica that is asked. Any other replica returns None.
-        """
+        """Pack the served version for a replica that cannot get it from MLflow; None if `replica` is not this one."""
         if replica != self.name or self._served is None:
             return None
         try:
@@ -280,18 +279,18 @@ class Replica:
         attempts = self.refusal.attempts + 1 if self.refusal and self.refusal.version == version else 1
         self.refusal = Refusal(version=version, reason=reason, refused_at_s=time.monotonic(), attempts=attempts)
         self._on_refusal(version)
-        log.error("version %s of %r cannot serve: %s", version, self.model_name, reason)
+        change_log.version_refused(self.model_name, self.refusal, self.role)
 
     def _swap(self, model: ServedModel, generation: int) -> None:
         """Answer with another version from the next request on. Requests in progress finish with the old version."""
-        is_other_version = self.served_version != str(model.version.version)
+        previous, number = self.served_version, str(model.version.version)
         self._served, self.generation = model, generation
         task = asyncio.create_task(self._keep_served())
         self._keeping.add(task)
         task.add_done_callback(self._keeping.discard)
-        if is_other_version:
-            self._on_swap(str(model.version.version))
-            log.info("%s version %s serves", model.version.name, model.version.version)
+        if number != previous:
+            self._on_swap(number)
+            change_log.version_serves(self.model_name, number, previous, self.role)
 
     async def _keep_served(self) -> None:
         """Keep a copy of the version that serves. Requests do not wait for it."""

@@ -102,6 +102,7 @@ class Challenger:
             on_swap=lambda _: None,
             on_refusal=lambda _: None,
         )
+        self.replica.role = names.CHALLENGER
         self.fleet = Fleet(self.replica, ForwardingGroup(group, FleetMember.on_challenger))
 
     async def call(self, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - the type depends on the method

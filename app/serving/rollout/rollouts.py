@@ -18,7 +18,7 @@ from app.models.rollout_records import RolloutReading, RolloutRecords
 from app.serving.fleet.fleet import Fleet
 from app.serving.fleet.load import ANSWER_TIMEOUT_S
 from app.serving.fleet.protocol import FleetMember
-from app.serving.rollout import stepping
+from app.serving.rollout import change_log, stepping
 from app.serving.rollout.counts import RolloutCounts
 from app.serving.rollout.member import RolloutMember, RolloutReport, sum_counts
 from app.serving.rollout.policy import Policy, RolloutState, Verdict
@@ -106,15 +106,16 @@ class Rollouts:
     async def poll(self) -> None:
         """Read the rollout, tell the other replicas, and take the next step. A failure is logged."""
         async with self._lock:
+            trouble = ""
             try:
-                reading, state = await self._read()
-                self.trouble = ""
-                await self._continue(reading, state)
+                await self._continue(*await self._read())
             except LoadInProgressError as error:
                 log.info("the rollout waits: %s", error)
             except MantaError as error:
-                self.trouble = str(error)
-                log.warning("the rollout takes no step: %s", error)
+                trouble = str(error)
+                if trouble != self.trouble:
+                    change_log.stuck(self._model, trouble)
+            self.trouble = trouble
 
     async def _read(self) -> tuple[RolloutReading, RolloutState | None]:
         reading = await asyncio.to_thread(self._records.read)
@@ -146,6 +147,7 @@ class Rollouts:
         )
         await self._write(state)
         await asyncio.to_thread(self._records.set_alias, names.CHALLENGER, version)
+        change_log.began(self._model, state)
         return state
 
     async def _continue(self, reading: RolloutReading, state: RolloutState | None) -> None:
@@ -218,7 +220,7 @@ class Rollouts:
     async def _begin_step(self, state: RolloutState, step: int) -> None:
         state = state.model_copy(update={"step": step, "step_began_s": time.time()})
         await self._write(state)
-        log.info("version %s takes %g %% of the requests", state.version, 100 * state.policy.share(step))
+        change_log.takes(self._model, state)
         await self._tell(state)
 
     async def _take_step(self, state: RolloutState) -> None:
@@ -262,7 +264,7 @@ class Rollouts:
         state = state.model_copy(update={"verdict": verdict, "reason": reason[:MAX_REASON], "figures": figures})
         await self._write(state)
         await self._tell(state)
-        log.warning("the rollout of version %s of %r ended: %s: %s", state.version, self._model, verdict, reason)
+        change_log.ended(self._model, state)
         await self._close(state)
 
     async def _close(self, state: RolloutState) -> None:

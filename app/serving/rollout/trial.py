@@ -15,6 +15,7 @@ from starlette.responses import Response
 from app import names
 from app.errors import MantaError
 from app.serving import model_answer
+from app.serving.event_log import events
 from app.serving.measures.measures import CHALLENGER as CHALLENGER_ROLE
 from app.serving.measures.measures import Measures
 from app.serving.measures.tally import Answered
@@ -133,7 +134,8 @@ class ChallengerTrial:
             self._next_log_s = time.monotonic() + LOG_INTERVAL_S
             name, version = split.challenger.key
             reason = f"no answer in {split.timeout_s:g} s" if isinstance(error, TimeoutError) else repr(error)
-            log.warning("the champion answers in place of %s version %s: %s", name, version, reason)
+            event = events.CHALLENGER_FAILED(model=name, version=version, role=CHALLENGER_ROLE, reason=reason)
+            log.warning("the champion answers in place of %s version %s: %s", name, version, reason, extra=event)
 
 
 def _is_of_request(error: Exception) -> bool:

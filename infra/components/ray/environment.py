@@ -16,6 +16,9 @@ from infra.config.credential_options import CredentialOptions
 from infra.config.options import AppOptions, SizeOptions
 from infra.credentials import from_secret
 
+CONTAINER_OUTPUT: Final = "/proc/1/fd/1"
+"""Output of the container. Ray keeps that of the replicas' processes in files."""
+
 MAX_PROXY_THREADS: Final = 4
 """Largest number of threads of a worker's HAProxy, which is Ray's default."""
 
@@ -34,7 +37,8 @@ def environment(
     """Environment variables of the head and of the workers.
 
     Args:
-        app: The registered model, the default data set, whether example rows are shown, and whether models are signed.
+        app: The registered model, the default data set, whether example rows are shown, whether models are signed, and
+            the format of the log.
         credentials: Whether predictions need a token, and whether MLflow calls a webhook.
         catalog: The models beside the default model, and the tokens for predictions.
         size: CPUs and memory of a worker.
@@ -48,6 +52,7 @@ def environment(
         "MANTA_MODEL_NAME": app.model_name,
         "MANTA_DATASET": app.dataset,
         "MANTA_SHOW_EXAMPLES": str(app.show_examples).lower(),
+        "MANTA_JSON_LOG": CONTAINER_OUTPUT if app.log_format == "json" else "",
         "MANTA_MODELS": ",".join(catalog.models),
         "MANTA_MODELS_MEMORY": str(_models_memory_bytes(catalog, size)),
         "MANTA_PREDICT_NEEDS_TOKEN": str(credentials.predict_needs_token).lower(),

@@ -237,6 +237,13 @@ def test_a_stack_can_hide_example_rows(program: Program) -> None:
         assert {"name": "MANTA_SHOW_EXAMPLES", "value": "false"} in container["env"]
 
 
+def test_the_replicas_write_json_lines_to_the_output_of_their_pod_on_request(program: Program) -> None:
+    silent, json_lines = (cluster(program, logFormat=log_format) for log_format in ("text", "json"))
+
+    assert [entry for entry in containers(silent)[1]["env"] if entry["name"] == "MANTA_JSON_LOG"] == []
+    assert {"name": "MANTA_JSON_LOG", "value": "/proc/1/fd/1"} in containers(json_lines)[1]["env"]
+
+
 def test_the_containers_get_mlflows_address_and_credentials(program: Program) -> None:
     client = object_name(program.deploy(**OTHER_NAMES).resource("kubernetes:core/v1:Secret", "mlflow-client-secret"))
     env = {entry["name"]: entry for entry in containers(cluster(program, **OTHER_NAMES))[1]["env"]}

@@ -1,0 +1,36 @@
+"""Logs how many predictions a replica refused because too many waited: one line for up to ten seconds."""
+
+import asyncio
+import logging
+from typing import Final
+
+from app import names
+from app.serving.event_log import events
+
+log = logging.getLogger(names.SERVING_LOG)
+
+INTERVAL_S: Final = 10.0
+"""Time after the first refusal until the line about all refusals since."""
+
+
+class DropLog:
+    """Counts refusals, and logs their number."""
+
+    def __init__(self) -> None:
+        self._requests = 0
+        self._reason = ""
+
+    def add(self, error: Exception) -> None:
+        """Count a refusal."""
+        if self._requests == 0:
+            asyncio.get_running_loop().call_later(INTERVAL_S, self.flush)
+        self._requests += 1
+        self._reason = str(error)
+
+    def flush(self) -> None:
+        """Log the refusals since the last line."""
+        if self._requests:
+            message = "%d predictions were refused in %g s: %s"
+            event = events.REQUESTS_DROPPED(requests=self._requests, seconds=INTERVAL_S, reason=self._reason)
+            log.warning(message, self._requests, INTERVAL_S, self._reason, extra=event)
+            self._requests = 0

@@ -1,0 +1,108 @@
+"""The events of the service: when each happens, and the fields of its log line.
+
+A log call gets an event as its argument `extra`: `log.info("...", extra=events.ROLLOUT_STEP(model=name, ...))`. In text
+the sentence says the same. `app.serving.event_log.json_lines` writes the fields.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to the service."""
+
+    name: str
+    when: str
+    fields: tuple[str, ...]
+
+    def __call__(self, **values: str | float | None) -> dict[str, object]:
+        """Build the argument `extra` of a log call. A test compares the names with `fields`."""
+        return {"event": self.name, "fields": values}
+
+
+REPLICA_READY: Final = Event("replica_ready", "A replica has started, and takes requests.", ("model", "version"))
+REPLICA_NOT_READY: Final = Event(
+    "replica_not_ready",
+    "A replica that starts finds no version that can serve. It tries again until it does.",
+    ("model", "reason"),
+)
+REPLICA_STOPPED: Final = Event("replica_stopped", "A replica takes no requests any more.", ("model", "version"))
+REPLICA_BEHIND: Final = Event(
+    "replica_behind",
+    "A replica serves another version than the fleet, and cannot load that of the fleet.",
+    ("model", "version", "reason"),
+)
+COPY_SERVES: Final = Event(
+    "copy_serves",
+    "A replica serves the copy of another replica or of its node, because MLflow gave none.",
+    ("model", "version", "reason"),
+)
+VERSION_SERVES: Final = Event(
+    "version_serves",
+    "A replica answers with another version from now on.",
+    ("model", "version", "previous", "role"),
+)
+VERSION_REFUSED: Final = Event(
+    "version_refused", "A replica refuses a version.", ("model", "version", "role", "attempts", "reason")
+)
+LOAD_FINISHED: Final = Event(
+    "load_finished",
+    "Every replica holds the version of a load.",
+    ("model", "version", "role", "replicas", "prepare_ms", "swap_ms"),
+)
+LOAD_FAILED: Final = Event(
+    "load_failed", "A load has changed nothing, or was undone.", ("model", "version", "role", "error", "reason")
+)
+LOAD_EXPIRED: Final = Event("load_expired", "The replica that ran a load is gone. The load is ended.", ("load",))
+REGISTRY_LOST: Final = Event("registry_lost", "MLflow does not say which version is the champion.", ("model", "reason"))
+REGISTRY_FOUND: Final = Event("registry_found", "MLflow says again which version is the champion.", ("model",))
+MODEL_WITHDRAWN: Final = Event("model_withdrawn", "The service does not serve a model any more.", ("model",))
+MODEL_PUT_OUT: Final = Event(
+    "model_put_out", "A model left the memory of a replica to make room for another one.", ("model",)
+)
+ROLLOUT_BEGAN: Final = Event(
+    "rollout_began", "A version is to take the traffic step by step.", ("model", "version", "champion")
+)
+ROLLOUT_STEP: Final = Event(
+    "rollout_step", "The version of a rollout takes another share.", ("model", "version", "champion", "share")
+)
+ROLLOUT_STUCK: Final = Event("rollout_stuck", "A rollout cannot take its next step.", ("model", "reason"))
+ROLLOUT_ENDED: Final = Event(
+    "rollout_ended", "A rollout has ended.", ("model", "version", "champion", "verdict", "reason")
+)
+CHALLENGER_FAILED: Final = Event(
+    "challenger_failed",
+    "The champion answers in place of the version of a rollout. At most one line every ten seconds.",
+    ("model", "version", "role", "reason"),
+)
+REQUESTS_DROPPED: Final = Event(
+    "requests_dropped",
+    "A replica has refused predictions with 503, because too many waited. One line for up to ten seconds.",
+    ("requests", "seconds", "reason"),
+)
+
+FIELDS: Final = {
+    "attempts": "How often the version was refused in a row.",
+    "champion": "Number of the version that served when the rollout began.",
+    "error": "Title of the error, as in its problem document.",
+    "load": "Model and version of the load.",
+    "model": "Name of the registered model.",
+    "prepare_ms": "Milliseconds until every replica had the version ready.",
+    "previous": "Number of the version that served before; null if none did.",
+    "reason": "Why, in a sentence.",
+    "replicas": "Number of replicas.",
+    "requests": "Number of predictions.",
+    "role": "`champion`, `challenger`, or another role of the version in the traffic.",
+    "seconds": "Time since the first of them.",
+    "share": "Share of the requests that the version answers, in percent.",
+    "swap_ms": "Milliseconds in which all replicas swapped.",
+    "verdict": "`promoted`, `rolled back`, `aborted`, `refused` or `held`.",
+    "version": "Number of the version; null if none serves.",
+}
+"""Meaning of the fields."""
+
+
+def all_events() -> list[Event]:
+    """List the events in the order of this module."""
+    return [value for value in globals().values() if isinstance(value, Event)]

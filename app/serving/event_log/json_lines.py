@@ -1,0 +1,82 @@
+"""Writes the log of the service as JSON lines, one for each record, to a file or to the output of the container.
+
+A thread writes them, so that no request waits for a slow disk or a full pipe.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from logging.handlers import QueueHandler, QueueListener
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Final
+
+MAX_TEXT: Final = 1500
+"""Characters of a message, a reason or a traceback. Lines of several replicas stay apart in a pipe up to 4 KiB."""
+
+
+class JsonLine(logging.Formatter):
+    """Formats a record as JSON in one line.
+
+    Args:
+        replica: Name of the replica.
+        request_id: Returns the id of the request that is being answered; empty if there is none.
+    """
+
+    def __init__(self, *, replica: str, request_id: Callable[[], str]) -> None:
+        super().__init__()
+        self._replica = replica
+        self._request_id = request_id
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record. See docs/reference/log-events.md for the members."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "replica": self._replica,
+            "message": record.getMessage(),
+        }
+        if hasattr(record, "event"):
+            line |= {"event": record.event} | record.__dict__["fields"]
+        if request_id := self._request_id():
+            line["request_id"] = request_id
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps({name: _shortened(value) for name, value in line.items()})
+
+
+def _shortened(value: object) -> object:
+    """Keep the end of a long text, where a traceback names its exception."""
+    is_long = isinstance(value, str) and len(value) > MAX_TEXT
+    return f"...{str(value)[-MAX_TEXT:]}" if is_long else value
+
+
+def install(
+    log: logging.Logger, file: Path | None, *, replica: str, request_id: Callable[[], str]
+) -> QueueListener | None:
+    """Let a logger append its records to a file too. If the file cannot be opened, a warning says so.
+
+    Args:
+        log: The logger of the service.
+        file: The file; None for none. It may be a pipe, such as `/proc/1/fd/1`, the output of a container.
+        replica: See `JsonLine`.
+        request_id: See `JsonLine`.
+
+    Returns:
+        What writes the lines; None if nothing does. Its method `stop` writes those that wait.
+    """
+    if file is None:
+        return None
+    try:
+        target = logging.FileHandler(file, encoding="utf-8")
+    except OSError as error:
+        log.warning("The log is not written as JSON: %s cannot be opened: %s", file, error.strerror)
+        return None
+    queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
+    handler = QueueHandler(queue)  # formats the record on the thread that logs, which knows the request
+    handler.setFormatter(JsonLine(replica=replica, request_id=request_id))
+    listener = QueueListener(queue, target)
+    log.addHandler(handler)
+    listener.start()
+    return listener
