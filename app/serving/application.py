@@ -43,6 +43,7 @@ from app.serving.loading.limits import total_memory_bytes
 from app.serving.loading.loader import LOAD_TIMEOUT_S, ModelLoader
 from app.serving.loading.served_model import FilesLocation, PackedModel
 from app.serving.measures.exporter import MeasuresExporter
+from app.serving.measures.history import Track
 from app.serving.measures.tally import TallySnapshot
 from app.serving.metrics import ReplicaMetrics
 from app.serving.requests.limits import MAX_BODY_BYTES, MAX_ONGOING_REQUESTS, MAX_ROWS, RequestLimits
@@ -222,6 +223,10 @@ class ModelServer(FleetMember):
     async def measures(self, model: str) -> list[TallySnapshot]:
         """See `Measures.snapshots`."""
         return self._catalog.measures.snapshots(model)
+
+    async def measures_history(self, model: str) -> list[Track]:
+        """See `History.read`."""
+        return self._catalog.history.read(model)
 
 
 def build(args: ServeArgs) -> serve.Application:

@@ -1,5 +1,6 @@
 """The paths of the measures: what each version of a model did, summed over the replicas."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from fastapi import FastAPI
@@ -9,8 +10,9 @@ from app.serving import problem_openapi, schemas
 from app.serving.catalog.catalog import Catalog
 from app.serving.fleet.load import ANSWER_TIMEOUT_S
 from app.serving.fleet.protocol import FleetMember
-from app.serving.measures import fleet_measures
-from app.serving.measures.messages import ModelMeasures
+from app.serving.measures import fleet_history, fleet_measures
+from app.serving.measures.history import SLOT_S, Track
+from app.serving.measures.messages import MeasuresHistory, ModelMeasures
 
 MEASURES: Final = "/model/measures"
 NAMED_MEASURES: Final = "/models/{name}/measures"
@@ -31,6 +33,18 @@ def install(api: FastAPI, catalog: Catalog) -> None:
             catalog.require_name(name)
         return await read(catalog, name)
 
+    @api.get(f"{MEASURES}/history")
+    async def history() -> MeasuresHistory:
+        """Return requests, errors and latencies of the default model in each half minute of the last hour."""
+        return describe_history(catalog.default.name, *await read_tracks(catalog, catalog.default.name))
+
+    @api.get(f"{NAMED_MEASURES}/history", responses=problem_openapi.MODEL_PROBLEMS)
+    async def named_history(name: str) -> MeasuresHistory:
+        """Return requests, errors and latencies of a model in each half minute of the last hour."""
+        if name != catalog.default.name:
+            catalog.require_name(name)
+        return describe_history(name, *await read_tracks(catalog, name))
+
 
 async def read(catalog: Catalog, name: str) -> ModelMeasures:
     """Add the measures of all replicas, or return those of this replica if not all replicas answer."""
@@ -43,5 +57,37 @@ async def read(catalog: Catalog, name: str) -> ModelMeasures:
         name=name,
         measures=[fleet_measures.describe(snapshot) for snapshot in snapshots],
         replicas=len(answers),
+        timestamp=schemas.now(),
+    )
+
+
+async def read_tracks(catalog: Catalog, name: str) -> tuple[list[Track], int]:
+    """Add the last hour of all replicas, or return that of this replica if not all replicas answer.
+
+    Returns:
+        The sums by version and role, and the number of replicas in them.
+    """
+    try:
+        answers = await catalog.group.broadcast(FleetMember.measures_history, ANSWER_TIMEOUT_S, name)
+    except PlatformError:
+        answers = [catalog.history.read(name)]
+    return fleet_history.add(track for answer in answers for track in answer), len(answers)
+
+
+def describe_history(name: str, tracks: Sequence[Track], replicas: int, *, joined: int = 1) -> MeasuresHistory:
+    """Build the message about the last hour of a model.
+
+    Args:
+        name: Name of the registered model.
+        tracks: See `read_tracks`.
+        replicas: See `read_tracks`.
+        joined: Number of slots that become one; see `fleet_history.describe`.
+    """
+    return MeasuresHistory(
+        name=name,
+        begin=fleet_history.begin(tracks),
+        slot_seconds=joined * SLOT_S,
+        history=[fleet_history.describe(track, joined=joined) for track in tracks],
+        replicas=replicas,
         timestamp=schemas.now(),
     )

@@ -80,10 +80,12 @@ def create_api(
         await follower.start()
         await catalog_follower.start()
         await rollout_follower.start()
-        export = asyncio.create_task(exporter.run_forever()) if exporter else None
+        tasks = [asyncio.create_task(catalog.history.run_forever())]
+        if exporter is not None:
+            tasks.append(asyncio.create_task(exporter.run_forever()))
         yield
-        if export is not None:
-            export.cancel()
+        for task in tasks:
+            task.cancel()
         await rollout_follower.stop()
         await catalog_follower.stop()
         await follower.stop()
@@ -111,7 +113,7 @@ def create_api(
     measure_paths.install(api, catalog)
     rollout_paths.install(api, rollout_follower.rollouts, limits=limits, token_check=token_check)
     protocol_paths.install(api, catalog, access)
-    page_routes.install(api, fleet, follower, catalog, access)
+    page_routes.install(api, fleet, follower, catalog, rollout_follower.rollouts, access)
     # Serve's metrics search the routes of each request in order, so the most frequent one comes first.
     api.router.routes.sort(key=lambda route: getattr(route, "path", "") != prediction_paths.PREDICT)
     return api

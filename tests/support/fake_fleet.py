@@ -28,6 +28,7 @@ from app.serving.fleet.protocol import (
 )
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import FilesLocation, PackedModel
+from app.serving.measures.history import Track
 from app.serving.measures.tally import TallySnapshot
 from app.serving.rollout.challenger import Challenger, WarmLoader
 from app.serving.rollout.member import RolloutMember, RolloutReport
@@ -110,6 +111,9 @@ class Member(FleetMember):
 
     async def measures(self, model: str) -> list[TallySnapshot]:
         return self.catalog.measures.snapshots(model)
+
+    async def measures_history(self, model: str) -> list[Track]:
+        return self.catalog.history.read(model)
 
 
 @dataclass

@@ -25,6 +25,7 @@ from app.serving.event_log import events
 from app.serving.fleet.protocol import CatalogReading, HeldModel, ReplicaGroup
 from app.serving.loading.served_model import ServedModel
 from app.serving.measures import measures
+from app.serving.measures.history import History
 from app.serving.measures.measures import Measures
 from app.serving.model_source import ModelSource
 from app.serving.requests.row_errors import shortened
@@ -71,6 +72,7 @@ class Catalog:
         """Why the models could not be read last time; empty if they were read."""
         self.measures = Measures()
         """What the versions of all models do on this replica."""
+        self.history = History(self.measures.all)
         self.budget = MemoryBudget(memory_bytes, self._put_out)
         self._slots = LoadSlots(loader, self.budget)
         self._models: dict[str, ChampionModel] = {}

@@ -16,6 +16,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from app.errors import MantaError
 from app.serving.loading.served_model import FilesLocation, PackedModel, ServedModel
+from app.serving.measures.history import Track
 from app.serving.measures.tally import TallySnapshot
 from app.serving.schemas import ReplicaInfo
 
@@ -189,6 +190,10 @@ class FleetMember(ABC):
     @abstractmethod
     async def measures(self, model: str) -> list[TallySnapshot]:
         """Return what the versions of a model did on this replica."""
+
+    @abstractmethod
+    async def measures_history(self, model: str) -> list[Track]:
+        """Return what the versions of a model did on this replica in the last hour."""
 
 
 class Loader(Protocol):

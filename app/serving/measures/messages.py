@@ -30,6 +30,41 @@ class VersionMeasures(Message):
     """Quantiles of the predicted numbers, accurate to 7 %. Null for a classifier."""
 
 
+class VersionHistory(Message):
+    """What one version did in one role in each slot of the last hour. Each list begins with the oldest slot."""
+
+    version: str
+    """Number of the version; `none` for requests that failed before a version was known."""
+    role: str
+    """See `VersionMeasures`."""
+    requests: list[int]
+    """Requests that were answered."""
+    client_errors: list[int]
+    """Requests that the client has to correct."""
+    errors: list[int]
+    """Requests that failed for a reason of the service."""
+    p50_ms: list[float | None]
+    """Median time to predict a request and to write its answer. Null for a slot without requests."""
+    p95_ms: list[float | None]
+    p99_ms: list[float | None]
+
+
+class MeasuresHistory(Message):
+    """The last hour of a model, by version and role. Figures are sums over the replicas that run now."""
+
+    name: str
+    """Name of the registered model."""
+    begin: datetime | None
+    """Begin of the first slot; null if there was no request in the last hour."""
+    slot_seconds: int
+    """Length of a slot."""
+    history: list[VersionHistory]
+    replicas: int
+    """Number of replicas whose counts are in the figures."""
+    timestamp: datetime
+    """The last slot ends later: it holds the requests up to this moment."""
+
+
 class ModelMeasures(Message):
     """The measures of a model, by version and role."""
 

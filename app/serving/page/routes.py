@@ -19,8 +19,11 @@ from app.serving.catalog.catalog import Catalog
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
 from app.serving.model_paths import list_last_used
-from app.serving.page import view
+from app.serving.page import rollout_view, view
+from app.serving.page.charts import SLOTS_OF_ROW
 from app.serving.page.versions import NewestVersions
+from app.serving.rollout import rollout_status
+from app.serving.rollout.rollouts import Rollouts
 from app.serving.schemas import VersionList
 
 FOLDER: Final = Path(__file__).parent
@@ -38,7 +41,18 @@ HEADERS: Final = {
 """The browser loads nothing from elsewhere, and runs no script that a name or a description might contain."""
 
 
-def install(api: FastAPI, fleet: Fleet, follower: AliasFollower, catalog: Catalog, access: AccessRules) -> None:
+def create_templates() -> Environment:
+    """Return the templates of the page, which escape all that they show."""
+    templates = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    templates.filters |= view.FILTERS
+    return templates
+
+
+def install(
+    api: FastAPI, fleet: Fleet, follower: AliasFollower, catalog: Catalog, rollouts: Rollouts, access: AccessRules
+) -> None:
     """Add the page to an API.
 
     Args:
@@ -46,12 +60,10 @@ def install(api: FastAPI, fleet: Fleet, follower: AliasFollower, catalog: Catalo
         fleet: What every replica serves.
         follower: Why the champion cannot be looked up at present.
         catalog: The models by name.
+        rollouts: The rollouts of the default model.
         access: Which requests require a token.
     """
-    templates = Environment(
-        loader=FileSystemLoader(FOLDER / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    templates.filters |= view.FILTERS
+    templates = create_templates()
     versions = NewestVersions(fleet.replica.registry, catalog.default.name)
     api.mount("/page/files", StaticFiles(directory=FOLDER / "files"))
 
@@ -70,14 +82,19 @@ def install(api: FastAPI, fleet: Fleet, follower: AliasFollower, catalog: Catalo
             pass
         except RegistryUnavailableError as error:
             trouble = str(error)
+        name = catalog.default.name
+        tracks, replicas = await measure_paths.read_tracks(catalog, name)
         return view.State(
             status=model_status.status(
                 model_status.without_example(description),
                 await fleet.report(),
                 mlflow_uri=fleet.replica.registry.uri,
             ),
-            name=catalog.default.name,
-            measures=(await measure_paths.read(catalog, catalog.default.name)).measures,
+            name=name,
+            measures=(await measure_paths.read(catalog, name)).measures,
+            rollout=rollout_view.build(await rollout_status.describe(rollouts)),
+            history=measure_paths.describe_history(name, tracks, replicas),
+            history_table=measure_paths.describe_history(name, tracks, replicas, joined=SLOTS_OF_ROW),
             models=await list_last_used(catalog, MAX_MODELS),
             model_count=1 + len(catalog.champions or {}),
             memory_limit_bytes=catalog.budget.limit_bytes,

@@ -8,13 +8,19 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from app import names
-from app.serving.measures.messages import VersionMeasures
+from app.serving.measures.messages import MeasuresHistory, VersionMeasures
+from app.serving.page import charts
+from app.serving.page.charts import Chart, Row
+from app.serving.page.rollout_view import RolloutView
 from app.serving.schemas import ModelStatus, ModelSummary, VersionSummary
 
 MAX_FIELDS: Final = 40
 """Columns up to which the form has a field for each. For more columns it has one field for the whole row."""
 
 MIB: Final = 2**20
+
+MANY: Final = 1000
+"""E-values from this one on are not told apart: the limit is far below."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,12 @@ class State:
     """Name of the default model."""
     measures: Sequence[VersionMeasures]
     """What each version of the default model did since the replicas started."""
+    rollout: RolloutView | None
+    """The running or the last rollout of the default model."""
+    history: MeasuresHistory
+    """What each version of the default model did in each half minute of the last hour."""
+    history_table: MeasuresHistory
+    """The same in longer slots."""
     models: Sequence[ModelSummary]
     """The default model, and the other models that were used last."""
     model_count: int
@@ -82,6 +94,16 @@ class State:
     def request_count(self) -> int:
         """Requests of all versions since the replicas started."""
         return sum(measures.requests for measures in self.measures)
+
+    @property
+    def charts(self) -> list[Chart]:
+        """The charts of the last hour."""
+        return charts.build(self.history)
+
+    @property
+    def history_rows(self) -> list[Row]:
+        """The charts as a table."""
+        return charts.rows(self.history_table)
 
     @property
     def fields(self) -> list[Field]:
@@ -153,9 +175,25 @@ def _latency(milliseconds: float | None) -> str:
     return "-" if milliseconds is None else f"{milliseconds:.2g} ms"
 
 
+def _span(seconds: float) -> str:
+    """Format a span of time."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _evidence(value: float) -> str:
+    """Format an e-value."""
+    return f"{value:.2g}" if value < MANY else f"over {MANY:,}"
+
+
 FILTERS: Final[dict[str, Callable[..., Any]]] = {  # Jinja2 calls them with the values of the templates
     "size": _size,
     "ago": _ago,
     "duration": _duration,
     "latency": _latency,
+    "span": _span,
+    "evidence": _evidence,
 }

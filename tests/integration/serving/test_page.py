@@ -117,7 +117,7 @@ def test_a_version_is_loaded_from_the_page_with_the_token(page: Page, api: httpx
 
     try:
         page.get_by_role("button", name=f"Load version {version}", exact=True).click(timeout=LOAD_TIMEOUT_MS)
-        page.get_by_label("Token for loads").fill(local.endpoints.serve_token)
+        page.get_by_label("Token for changes").fill(local.endpoints.serve_token)
         page.get_by_role("button", name="Load it").click()
 
         expect(page.locator(".status")).to_have_text(f"Version {version} serves", timeout=LOAD_TIMEOUT_MS)

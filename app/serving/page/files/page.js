@@ -1,4 +1,4 @@
-// Keeps the page of the service up to date, sends the row of the form, and loads versions.
+// Keeps the page of the service up to date, sends the row of the form, loads versions, and ends rollouts.
 "use strict";
 
 const POLL_MS = 5000;
@@ -57,21 +57,27 @@ function showState(html) {
   const fresh = new DOMParser().parseFromString(html, "text/html").body;
   const state = byId("state");
   for (const part of [...state.children]) if (!fresh.querySelector(`#${part.id}`)) part.remove();
+  let above = null;
   for (const part of [...fresh.children]) {
     const old = byId(part.id);
     if (!old) {
-      state.append(part);
+      if (above) above.after(part);
+      else state.prepend(part);
     } else if (sent.get(part.id) !== part.outerHTML) {
       sent.set(part.id, part.outerHTML);
       const focused = old.contains(document.activeElement) ? document.activeElement : null;
       const scrolled = old.querySelector(".scroll")?.scrollLeft ?? 0;
+      const open = [...old.querySelectorAll("details[open]")].map((details) => details.id);
       old.replaceWith(part);
+      for (const id of open) byId(id)?.setAttribute("open", "");
       const scroll = part.querySelector(".scroll");
       if (scroll) scroll.scrollLeft = scrolled;
-      if (focused?.dataset.load) part.querySelector(`[data-load="${focused.dataset.load}"]`)?.focus();
+      if (focused?.id) byId(focused.id)?.focus();
+      else if (focused?.dataset.act) part.querySelector(`[data-version="${focused.dataset.version}"]`)?.focus();
       else if (focused?.href) [...part.querySelectorAll("a")].find((a) => a.href === focused.href)?.focus();
       else if (focused) part.querySelector(".scroll")?.focus();
     }
+    above = byId(part.id);
   }
   const form = byId("row");
   if (form) byId("form-old").hidden = form.dataset.form === byId("facts").dataset.form;
@@ -247,31 +253,50 @@ if (byId("row")) {
   readModel();
 }
 
-// --- loads ---
+// --- loads and rollouts ---
 
+const ACTS = {
+  load: {
+    title: (version) => `Load version ${version}?`,
+    text: "Every replica loads the version and compares it with its stored example. If one refuses it, nothing changes. Requests are answered meanwhile.",
+    button: "Load it", working: "Loading on every replica.", method: "POST", path: "model/load", body: (version) => JSON.stringify({ version }),
+  },
+  promote: {
+    title: (version) => `Promote version ${version} now?`,
+    text: "The version answers all requests from then on, whatever the evidence says, and the alias champion names it.",
+    button: "Promote it", working: "Moving every replica.", method: "POST", path: "model/rollout/promote",
+  },
+  abort: {
+    title: (version) => `End the rollout of version ${version}?`,
+    text: "The champion answers all requests again.",
+    button: "End it", working: "Ending the rollout.", method: "DELETE", path: "model/rollout",
+  },
+};
 let chosen = null;
 
 document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-load]");
+  const button = event.target.closest("[data-act]");
   if (!button) return;
-  chosen = button.dataset.load;
-  byId("confirm-title").textContent = `Load version ${chosen}?`;
+  chosen = { act: ACTS[button.dataset.act], version: button.dataset.version };
+  byId("confirm-title").textContent = chosen.act.title(chosen.version);
+  byId("confirm-text").textContent = chosen.act.text;
+  byId("confirm-act").textContent = chosen.act.button;
   byId("confirm-result").hidden = true;
   byId("confirm").showModal();
 });
 
 byId("confirm").querySelector("form").addEventListener("submit", async (event) => {
-  if (event.submitter?.value !== "load") return;
+  if (event.submitter?.value !== "act") return;
   event.preventDefault();
-  const button = byId("confirm-load");
+  const button = byId("confirm-act");
   const result = byId("confirm-result");
   button.disabled = true;
   result.className = "hint";
-  result.textContent = "Loading on every replica.";
+  result.textContent = chosen.act.working;
   result.hidden = false;
   try {
-    const response = await fetch("model/load", {
-      method: "POST", body: JSON.stringify({ version: chosen }),
+    const response = await fetch(chosen.act.path, {
+      method: chosen.act.method, body: chosen.act.body?.(chosen.version),
       headers: { "Content-Type": "application/json", ...tokenHeader("token") },
     });
     if (!response.ok) throw new Error(await problemOf(response));

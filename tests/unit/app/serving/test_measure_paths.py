@@ -47,6 +47,24 @@ def test_a_defect_is_counted_as_an_error_of_the_service(monkeypatch: pytest.Monk
     assert (version["requests"], version["client_errors"], version["errors"]) == (0, 0, 1)
 
 
+def test_the_last_hour_has_what_was_just_asked() -> None:
+    *_, named, unknown, answer = ask(
+        ("POST", "/predict", {"features": [ROW]}),
+        ("POST", "/predict", {"features": [[1.0]]}),
+        ("GET", "/models/m/measures/history", None),
+        ("GET", "/models/none/measures/history", None),
+        ("GET", "/model/measures/history", None),
+    )
+
+    (version,) = answer.json()["history"]
+    assert (version["version"], version["role"]) == ("1", "champion")
+    assert (sum(version["requests"]), sum(version["client_errors"]), sum(version["errors"])) == (1, 1, 0)
+    assert len(version["requests"]) * answer.json()["slot_seconds"] == 3600
+    assert sum(value is not None for value in version["p99_ms"]) == 1
+    assert sum(named.json()["history"][0]["requests"]) == 1
+    assert unknown.status_code == 404
+
+
 def test_the_measures_of_a_model_that_is_not_served_are_not_found() -> None:
     answers = ask(("GET", "/models/none/measures", None), ("GET", "/models/m/measures", None))
 

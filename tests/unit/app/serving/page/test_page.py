@@ -112,7 +112,7 @@ def test_the_versions_show_the_gate_and_offer_a_load() -> None:
     assert "r2 0.5000" in page.text
     assert "r2 is &lt;low&gt;." in page.text
     assert "rolled back" in page.text
-    assert re.findall(r'data-load="(\d+)"', page.text) == ["2", "1"]
+    assert re.findall(r'data-act="load" data-version="(\d+)"', page.text) == ["2", "1"]
 
 
 def test_the_json_route_lists_the_same_versions() -> None:
@@ -142,6 +142,16 @@ def test_a_page_of_guarded_predictions_asks_for_a_token_and_shows_no_example() -
 
     assert 'id="predict-token"' in page.text
     assert str(replica_api.EXAMPLE["a"][0]) not in page.text
+
+
+def test_the_page_draws_the_last_hour() -> None:
+    row = {"features": replica_api.ROWS.to_numpy()[:1].tolist()}
+    before, *_, after = ask(("GET", "/", None), ("POST", "/predict", row), ("GET", "/page/state", None))
+
+    assert "No request in the last hour." in before.text
+    assert re.findall(r'<title id="\w+-name">(\w+)</title>', after.text) == ["Requests", "Failed", "Latency"]
+    assert "10 to 0 min ago" in after.text
+    assert 'id="rollout"' not in after.text
 
 
 def test_the_page_is_not_part_of_the_documented_api() -> None:

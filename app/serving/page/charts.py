@@ -1,0 +1,244 @@
+"""The charts of the last hour, as paths for SVG, and the table that says the same."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Final
+
+from app.serving.measures.history import SLOT_S, SLOTS
+from app.serving.measures.messages import MeasuresHistory
+
+SLOTS_OF_ROW: Final = 20
+"""Slots of a row of the table: ten minutes."""
+
+MAX_SERIES: Final = 6
+"""Versions that the charts show: those with most requests. The table shows all."""
+
+MIN_SECONDS: Final = 5.0
+"""Shortest part of the last slot that the charts show: the rate of a shorter one says little."""
+
+HEIGHT: Final = 100.0
+"""Height of a chart in its own units. Its width is the number of slots."""
+
+WHOLE: Final = 1000
+"""Values from this one on are shown without a fraction."""
+
+QUANTILES: Final = ("p50", "p95", "p99")
+
+Values = Sequence[float | None]
+"""A value for each slot; None for a gap."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of a chart."""
+
+    path: str
+    area: str
+    """The area below the line; empty for none."""
+    series: int
+    """Number of the version, for its color."""
+    style: str
+    """`p50`, `p95` or `p99`; empty for the line of a chart that has one line for each version."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """An entry of the legend."""
+
+    label: str
+    role: str
+    series: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """One chart."""
+
+    id: str
+    title: str
+    unit: str
+    now: str
+    """The value of the last slot, of all versions."""
+    top: str
+    middle: str
+    """Labels of the vertical axis."""
+    lines: list[Line]
+    keys: list[Key]
+    description: str
+    """What the chart shows, in a sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What one version did in ten minutes."""
+
+    minutes: str
+    version: str
+    role: str
+    requests: int
+    errors: int
+    client_errors: int
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+
+
+def build(history: MeasuresHistory) -> list[Chart]:
+    """Build the charts; none if there was no request in the last hour."""
+    if history.begin is None:
+        return []
+    shown = sorted(history.history, key=lambda version: -sum(version.requests) - sum(version.errors))[:MAX_SERIES]
+    seconds = (history.timestamp - history.begin).total_seconds() - (SLOTS - 1) * SLOT_S
+    keys = [Key(label=version.version, role=version.role, series=index) for index, version in enumerate(shown)]
+    requests = [_rates(version.requests, seconds) for version in shown]
+    errors = [_rates(version.errors, seconds) for version in shown]
+    latencies = [
+        [(quantile, _finished(getattr(version, f"{quantile}_ms"), seconds)) for quantile in QUANTILES]
+        for version in shown
+    ]
+    return [
+        _rate_chart("requests", "Requests", requests, keys),
+        _rate_chart("errors", "Failed", errors, keys),
+        _chart(
+            "latency",
+            "Latency",
+            "ms",
+            [(index, name, values) for index, lines in enumerate(latencies) for name, values in lines],
+            keys,
+            now=_latest([values for lines in latencies for name, values in lines if name == "p95"], max),
+            has_area=False,
+        ),
+    ]
+
+
+def rows(history: MeasuresHistory) -> list[Row]:
+    """Build the table, newest first, without the slots in which a version did nothing."""
+    minutes = history.slot_seconds // 60
+    slots = SLOTS * SLOT_S // history.slot_seconds
+    return [
+        Row(
+            minutes=f"{minutes * (slots - slot)} to {minutes * (slots - slot - 1)} min ago",
+            version=version.version,
+            role=version.role,
+            requests=version.requests[slot],
+            errors=version.errors[slot],
+            client_errors=version.client_errors[slot],
+            p50_ms=version.p50_ms[slot],
+            p95_ms=version.p95_ms[slot],
+            p99_ms=version.p99_ms[slot],
+        )
+        for slot in reversed(range(slots))
+        for version in history.history
+        if version.requests[slot] or version.errors[slot] or version.client_errors[slot]
+    ]
+
+
+def number(value: float) -> str:
+    """Format a value with three digits, or with all digits before the point."""
+    return f"{value:,.0f}" if value >= WHOLE else f"{value:.3g}"
+
+
+def _rate_chart(id_: str, title: str, rates: list[Values], keys: list[Key]) -> Chart:
+    lines = [(index, "", values) for index, values in enumerate(rates)]
+    return _chart(id_, title, "a second", lines, keys, now=_latest(rates, sum), has_area=True)
+
+
+def _chart(
+    id_: str,
+    title: str,
+    unit: str,
+    lines: list[tuple[int, str, Values]],
+    keys: list[Key],
+    *,
+    now: float | None,
+    has_area: bool,
+) -> Chart:
+    highest = max((value for _, _, values in lines for value in values if value is not None), default=0.0)
+    top = _round_up(highest)
+    return Chart(
+        id=id_,
+        title=title,
+        unit=unit,
+        now="-" if now is None else number(now),
+        top=number(top),
+        middle=number(top / 2),
+        lines=[
+            Line(
+                path=_path(values, top),
+                area=_area(values, top) if has_area else "",
+                series=series,
+                style=style,
+            )
+            for series, style, values in lines
+        ],
+        keys=keys,
+        description=(
+            f"{title} {unit} by version over the last hour. Highest value: {number(highest)}. "
+            f"Now: {'no value' if now is None else number(now)}."
+        ),
+    )
+
+
+def _rates(counts: Sequence[int], seconds: float) -> Values:
+    """Divide counts by the length of their slots. A version has no rate before its first request."""
+    lengths = [float(SLOT_S)] * (len(counts) - 1) + [min(seconds, SLOT_S)]
+    rates: list[float | None] = [count / max(length, 1.0) for count, length in zip(counts, lengths, strict=True)]
+    for index, rate in enumerate(rates):
+        if rate:
+            break
+        rates[index] = None
+    if all(rate is None for rate in rates):
+        rates = [0.0] * len(rates)
+    return _finished(rates, seconds)
+
+
+def _finished(values: Values, seconds: float) -> Values:
+    """Leave out the last slot if it has only begun."""
+    return values if seconds >= MIN_SECONDS else [*values[:-1], None]
+
+
+def _latest(series: list[Values], combine: Callable[[list[float]], float]) -> float | None:
+    """Combine the values of all series in the newest slot that any series has a value in, of the last two slots."""
+    for slot in (-1, -2):
+        values = [value for values in series if (value := values[slot]) is not None]
+        if values:
+            return combine(values)
+    return None
+
+
+def _round_up(value: float) -> float:
+    """Return the smallest 1, 2 or 5 times a power of ten that is not below a value; 1 for 0."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= value * (1 - 1e-9))
+
+
+def _runs(values: Values) -> Iterator[list[tuple[int, float]]]:
+    """Split values at their gaps."""
+    for is_gap, run in groupby(enumerate(values), key=lambda item: item[1] is None):
+        if not is_gap:
+            yield [(index, value) for index, value in run if value is not None]
+
+
+def _path(values: Values, top: float) -> str:
+    """Draw a line through values. A value alone is a dot."""
+    return "".join(
+        "M" + "L".join(_point(index, value, top) for index, value in run) + ("h0" if len(run) == 1 else "")
+        for run in _runs(values)
+    )
+
+
+def _area(values: Values, top: float) -> str:
+    """Draw the area below a line."""
+    return "".join(
+        f"M{run[0][0]} {HEIGHT:g}L" + "L".join(_point(index, value, top) for index, value in run) + f"V{HEIGHT:g}Z"
+        for run in _runs(values)
+        if len(run) > 1
+    )
+
+
+def _point(index: int, value: float, top: float) -> str:
+    return f"{index} {HEIGHT * (1 - value / top):.4g}"
