@@ -35,6 +35,9 @@ CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 """MLflow alias of the model version that takes a share of the traffic."""
 
+SHADOW: Final = "shadow"
+"""MLflow alias of the model version that answers copies of requests."""
+
 PREVIOUS: Final = "previous"
 """MLflow alias of the champion before the last rollout."""
 

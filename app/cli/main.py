@@ -14,6 +14,7 @@ from app.cli.service.predict import predict
 from app.cli.service.rollback import rollback
 from app.cli.service.rollout import rollout
 from app.cli.service.serve import serve
+from app.cli.service.shadow import shadow
 from app.cli.service.status import status
 from app.cli.stack import dev, forward
 from app.cli.stack.backup.command import backup, restore
@@ -51,6 +52,7 @@ cli.command(rich_help_panel="Serving")(status)
 cli.command(rich_help_panel="Serving")(models)
 cli.command(rich_help_panel="Serving")(rollback)
 cli.add_typer(rollout, name="rollout", rich_help_panel="Serving")
+cli.command(rich_help_panel="Serving")(shadow)
 cli.command(rich_help_panel="Pulumi stack")(forward.forward)
 cli.command(rich_help_panel="Pulumi stack")(doctor)
 cli.command(rich_help_panel="Pulumi stack")(dev.dev)

@@ -1,4 +1,4 @@
-"""What MLflow stores about rollouts: the aliases and one tag of the registered model, and tags of its versions."""
+"""What MLflow stores about rollouts and shadows: the aliases and tags of the registered model, and tags of its versions."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -14,13 +14,19 @@ ROLLOUT_TAG: Final = "manta.rollout"
 """Tag of a registered model: its running or last rollout, as JSON."""
 
 
+SHADOW_TAG: Final = "manta.shadow"
+"""Tag of a registered model: its shadow, as JSON."""
+
+
 class RolloutReading(NamedTuple):
-    """The aliases and the tag of a registered model."""
+    """The aliases and the tags of a registered model."""
 
     aliases: Mapping[str, str]
     """Number of the version by the name of the alias."""
     content: str
-    """Value of the tag; empty without a rollout."""
+    """Value of the rollout's tag; empty without a rollout."""
+    shadow: str = ""
+    """Value of the shadow's tag; empty without one."""
 
 
 class RolloutRecords:
@@ -37,7 +43,7 @@ class RolloutRecords:
         self._client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
 
     def read(self) -> RolloutReading:
-        """Read aliases and tag by one request.
+        """Read aliases and tags by one request.
 
         Raises:
             RegistryUnavailableError: MLflow does not answer.
@@ -48,10 +54,10 @@ class RolloutRecords:
         except ModelNotFoundError:
             return RolloutReading({}, "")
         aliases = {alias: str(version) for alias, version in model.aliases.items()}
-        return RolloutReading(aliases, model.tags.get(ROLLOUT_TAG, ""))
+        return RolloutReading(aliases, model.tags.get(ROLLOUT_TAG, ""), model.tags.get(SHADOW_TAG, ""))
 
     def write(self, content: str) -> None:
-        """Write the tag.
+        """Write the tag of the rollout.
 
         Raises:
             RegistryUnavailableError: MLflow does not answer.
@@ -79,6 +85,28 @@ class RolloutRecords:
             return
         with registry_errors.of_lookup(self._uri, f"There is no registered model {self._model!r}."):
             self._client.delete_registered_model_alias(self._model, names.CHALLENGER)
+
+    def begin_shadow(self, version: str, content: str) -> None:
+        """Write the tag of a shadow, and let the alias `shadow` name its version. The tag alone means nothing.
+
+        Raises:
+            ModelNotFoundError: The version was deleted.
+            RegistryUnavailableError: MLflow does not answer.
+        """
+        with registry_errors.of_lookup(self._uri, f"There is no version {version} of {self._model!r}."):
+            self._client.set_registered_model_tag(self._model, SHADOW_TAG, content)
+            self._client.set_registered_model_alias(self._model, names.SHADOW, version)
+
+    def end_shadow(self, version: str) -> None:
+        """Delete the alias `shadow`, unless it names another version.
+
+        Raises:
+            RegistryUnavailableError: MLflow does not answer.
+        """
+        if self.read().aliases.get(names.SHADOW) != version:
+            return
+        with registry_errors.of_lookup(self._uri, f"There is no registered model {self._model!r}."):
+            self._client.delete_registered_model_alias(self._model, names.SHADOW)
 
     def mark_version(self, version: str, tags: Mapping[str, str], *, is_rolled_back: bool) -> None:
         """Write the verdict to a version. A version that was rolled back is not loaded without its number.

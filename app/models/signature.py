@@ -68,6 +68,14 @@ class Columns(tuple[Column, ...]):  # noqa: SLOT001 - a slot would leave no plac
         """Whether every column accepts any number within float32."""
         return all(column.type == DataType.double for column in self)
 
+    def difference_to(self, others: Self) -> str:
+        """Say which columns of another model differ in name or type; empty if none does."""
+        ours, theirs = ([(column.name, column.type) for column in columns] for columns in (self, others))
+        if ours == theirs:
+            return ""
+        changed = sorted({str(name) for name, _ in set(ours) ^ set(theirs)}) or ["their order"]
+        return f"its columns differ from those of the champion: {', '.join(changed[:5])}"
+
     def with_optional(self, names: Collection[str]) -> Self:
         """Return the same columns, of which exactly the named ones are optional."""
         return type(self)(replace(column, is_optional=column.name in names) for column in self)

@@ -18,6 +18,7 @@ from ray.serve.schema import LoggingConfig
 from app import names
 from app.models.registry import Registry
 from app.models.rollout_records import RolloutRecords
+from app.models.shadow_runs import ShadowRuns
 from app.serving import routes
 from app.serving.access import AccessRules
 from app.serving.catalog.catalog import Catalog
@@ -44,6 +45,7 @@ from app.serving.loading.loader import LOAD_TIMEOUT_S, ModelLoader
 from app.serving.loading.served_model import FilesLocation, PackedModel
 from app.serving.measures.exporter import MeasuresExporter
 from app.serving.measures.history import Track
+from app.serving.measures.measures import Measures
 from app.serving.measures.tally import TallySnapshot
 from app.serving.metrics import ReplicaMetrics
 from app.serving.requests.limits import MAX_BODY_BYTES, MAX_ONGOING_REQUESTS, MAX_ROWS, RequestLimits
@@ -52,6 +54,9 @@ from app.serving.rollout.member import RolloutMember, RolloutReport
 from app.serving.rollout.policy import RolloutState
 from app.serving.rollout.rollout_follower import RolloutFollower
 from app.serving.rollout.rollouts import Rollouts
+from app.serving.shadow.member import ShadowMember, ShadowReport
+from app.serving.shadow.messages import ShadowState
+from app.serving.shadow.shadows import Shadows
 from app.settings import settings
 
 GRACEFUL_SHUTDOWN_TIMEOUT_S: Final = 60
@@ -122,20 +127,22 @@ class ModelServer(FleetMember):
         group = ServeReplicaGroup(context.app_name, names.DEPLOYMENT)
         self._fleet = Fleet(self._replica, group)
         self._follower = AliasFollower(self._fleet)
+        measures = Measures()
+        rollout = RolloutMember(self._replica, Challenger(self._replica, group), warm_loader)
+        shadow = ShadowMember(self._replica, keeps_rows=config.show_examples, measures=measures)
+        records = RolloutRecords(config.mlflow_tracking_uri, args.model_name)
+        runs = ShadowRuns(config.mlflow_tracking_uri, args.model_name)
         self._rollout_follower = RolloutFollower(
-            Rollouts(
-                self._fleet,
-                RolloutMember(self._replica, Challenger(self._replica, group), warm_loader),
-                RolloutRecords(config.mlflow_tracking_uri, args.model_name),
-            )
+            Rollouts(self._fleet, rollout, records), Shadows(self._fleet, shadow, records, runs)
         )
         self._catalog = Catalog(
-            DefaultModel(self._replica, self._follower, self._rollout_follower.rollouts.member),
+            DefaultModel(self._replica, self._follower, rollout, shadow),
             registry=registry,
             loader=loader,
             group=group,
             listed=config.models,
             memory_bytes=config.models_memory or total_memory_bytes() // 2,
+            measures=measures,
         )
         self._catalog_follower = CatalogFollower(self._catalog)
 
@@ -219,6 +226,14 @@ class ModelServer(FleetMember):
         """See `RolloutMember.report`."""
         rollouts = self._rollout_follower.rollouts
         return rollouts.member.report(rollouts.state)
+
+    async def on_shadow(self, state: ShadowState | None) -> None:
+        """See `Shadows.on_state`."""
+        self._rollout_follower.shadows.on_state(state)
+
+    async def report_shadow(self, is_for_run: bool) -> ShadowReport:  # noqa: FBT001 - a call by position
+        """See `Shadows.on_report`."""
+        return self._rollout_follower.shadows.on_report(is_for_run=is_for_run)
 
     async def measures(self, model: str) -> list[TallySnapshot]:
         """See `Measures.snapshots`."""

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from app.serving.loading.served_model import ServedModel
 from app.serving.rollout.split import Split
+from app.serving.shadow.shadow import Shadow
 
 
 class ModelSource(Protocol):
@@ -20,6 +21,10 @@ class ModelSource(Protocol):
     @property
     def split(self) -> Split | None:
         """The rollout in which the version that `require` returns shares the requests with another one, if any."""
+
+    @property
+    def shadow(self) -> Shadow | None:
+        """What answers copies of the requests of the version that `require` returns, if anything does."""
 
     async def require(self) -> ServedModel:
         """Return the version, after a load if necessary.

@@ -112,6 +112,8 @@ class PredictionHandler:
         has_place: bool,
     ) -> Response:
         """Answer with the version, or during a rollout perhaps with the challenger."""
+        if model.shadow is not None:
+            exchange = model.shadow.watch(exchange, served, rows, is_large=has_place)
         split = model.split
         if split is None:
             return (await self._predict(served, model.role, rows, exchange, has_place=has_place))[0]

@@ -82,6 +82,20 @@ ROLLOUT_END_PROBLEMS: Final = _problems(
     errors.PlatformError,
 )
 
+SHADOW_END_PROBLEMS: Final = _problems(
+    errors.UnauthorizedError, errors.RolloutError, errors.RegistryUnavailableError, errors.PlatformError
+)
+
+SHADOW_PROBLEMS: Final = _problems(
+    *BODY_PROBLEMS,
+    errors.UnauthorizedError,
+    errors.RolloutError,
+    errors.ModelNotFoundError,
+    errors.ModelRefusedError,
+    errors.RegistryUnavailableError,
+    errors.PlatformError,
+)
+
 ROLLOUT_PROBLEMS: Final = _problems(
     *BODY_PROBLEMS,
     errors.UnauthorizedError,

@@ -26,6 +26,7 @@ from app.serving import (
     protocol_paths,
     rollout_paths,
     schemas,
+    shadow_paths,
     webhook,
 )
 from app.serving.access import AccessRules, bearer_token_check
@@ -112,6 +113,7 @@ def create_api(
     model_paths.install(api, fleet, catalog, catalog_follower, limits=limits, access=access, token_check=token_check)
     measure_paths.install(api, catalog)
     rollout_paths.install(api, rollout_follower.rollouts, limits=limits, token_check=token_check)
+    shadow_paths.install(api, rollout_follower.shadows, limits=limits, access=access, token_check=token_check)
     protocol_paths.install(api, catalog, access)
     page_routes.install(api, fleet, follower, catalog, rollout_follower.rollouts, access)
     # Serve's metrics search the routes of each request in order, so the most frequent one comes first.

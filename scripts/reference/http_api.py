@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from app import errors, names
 from app.models.registry import Registry
 from app.models.rollout_records import RolloutRecords
+from app.models.shadow_runs import ShadowRuns
 from app.serving import routes as app_routes
 from app.serving.access import AccessRules
 from app.serving.catalog.catalog import Catalog
@@ -22,6 +23,7 @@ from app.serving.fleet.fleet import Fleet
 from app.serving.fleet.protocol import Answer, Args, FleetMember
 from app.serving.fleet.replica import Replica
 from app.serving.loading.loader import ModelLoader
+from app.serving.measures.measures import Measures
 from app.serving.requests import body
 from app.serving.requests.limits import RETRY_AFTER_S, SMALL_BODY_BYTES, RequestLimits
 from app.serving.rollout.challenger import Challenger, WarmLoader
@@ -29,6 +31,8 @@ from app.serving.rollout.member import RolloutMember
 from app.serving.rollout.rollout_follower import RolloutFollower
 from app.serving.rollout.rollouts import Rollouts
 from app.serving.schemas import Problem
+from app.serving.shadow.member import ShadowMember
+from app.serving.shadow.shadows import Shadows
 from app.settings import Settings
 from scripts.reference.json_schema import Schema, fields
 from scripts.reference.markdown import code, table
@@ -141,12 +145,17 @@ def _application() -> FastAPI:
     fleet = Fleet(replica, group)
     follower = AliasFollower(fleet)
     rollout = RolloutMember(replica, Challenger(replica, group), WarmLoader(loader))
-    rollouts = Rollouts(fleet, rollout, RolloutRecords(config.mlflow_tracking_uri, names.MODEL_NAME))
-    default = DefaultModel(replica, follower, rollout)
-    catalog = Catalog(default, registry=registry, loader=loader, group=group, listed=(), memory_bytes=1)
+    records = RolloutRecords(config.mlflow_tracking_uri, names.MODEL_NAME)
+    measures = Measures()
+    shadow = ShadowMember(replica, keeps_rows=False, measures=measures)
+    shadows = Shadows(fleet, shadow, records, ShadowRuns(config.mlflow_tracking_uri, names.MODEL_NAME))
+    default = DefaultModel(replica, follower, rollout, shadow)
+    catalog = Catalog(
+        default, registry=registry, loader=loader, group=group, listed=(), memory_bytes=1, measures=measures
+    )
     secret = SecretStr("secret")
     access = AccessRules(tokens=[secret], predict_needs_token=False, show_examples=True, webhook_secret=secret)
-    followers = CatalogFollower(catalog), RolloutFollower(rollouts)
+    followers = CatalogFollower(catalog), RolloutFollower(Rollouts(fleet, rollout, records), shadows)
     return app_routes.create_api(fleet, follower, catalog, *followers, limits=RequestLimits(), access=access)
 
 

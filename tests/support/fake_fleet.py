@@ -29,6 +29,7 @@ from app.serving.fleet.protocol import (
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import FilesLocation, PackedModel
 from app.serving.measures.history import Track
+from app.serving.measures.measures import Measures
 from app.serving.measures.tally import TallySnapshot
 from app.serving.rollout.challenger import Challenger, WarmLoader
 from app.serving.rollout.member import RolloutMember, RolloutReport
@@ -36,7 +37,10 @@ from app.serving.rollout.policy import RolloutState
 from app.serving.rollout.rollout_follower import RolloutFollower
 from app.serving.rollout.rollouts import Rollouts
 from app.serving.schemas import LoadRequest
-from tests.support.fake_models import MODEL, MODEL_BYTES, FakeLoader, FakeRecords, FakeRegistry
+from app.serving.shadow.member import ShadowMember, ShadowReport
+from app.serving.shadow.messages import ShadowState
+from app.serving.shadow.shadows import Shadows
+from tests.support.fake_models import MODEL, MODEL_BYTES, FakeLoader, FakeRecords, FakeRegistry, FakeRuns
 
 
 @dataclass
@@ -105,6 +109,16 @@ class Member(FleetMember):
     async def report_rollout(self) -> RolloutReport:
         return self.rollouts.member.report(self.rollouts.state)
 
+    async def on_shadow(self, state: ShadowState | None) -> None:
+        self.shadows.on_state(state)
+
+    async def report_shadow(self, is_for_run: bool) -> ShadowReport:  # noqa: FBT001 - as `FleetMember.report_shadow`
+        return self.shadows.on_report(is_for_run=is_for_run)
+
+    @property
+    def shadows(self) -> Shadows:
+        return self.rollout_follower.shadows
+
     @property
     def rollouts(self) -> Rollouts:
         return self.rollout_follower.rollouts
@@ -129,6 +143,8 @@ class FakeReplicaGroup:
     """Memory of a member for models beside the default model."""
     listed: tuple[str, ...] = ()
     """The models that the stack lists."""
+    shows_examples: bool = True
+    """Whether the members may keep rows."""
     running: int | None = None
     """How many replicas Serve counts as running; None counts those that are not lost."""
 
@@ -193,14 +209,18 @@ class FakeReplicaGroup:
         fleet = Fleet(replica, group)
         follower = AliasFollower(fleet)
         rollout = RolloutMember(replica, Challenger(replica, group), warm_loader)
-        rollout_follower = RolloutFollower(Rollouts(fleet, rollout, FakeRecords(registry)))
+        measures, records = Measures(), FakeRecords(registry)
+        shadow = ShadowMember(replica, keeps_rows=self.shows_examples, measures=measures)
+        shadows = Shadows(fleet, shadow, records, FakeRuns(registry))
+        rollout_follower = RolloutFollower(Rollouts(fleet, rollout, records), shadows)
         catalog = Catalog(
-            DefaultModel(replica, follower, rollout),
+            DefaultModel(replica, follower, rollout, shadow),
             registry=registry,
             loader=loader,
             group=group,
             listed=self.listed,
             memory_bytes=self.memory_bytes,
+            measures=measures,
         )
         member = Member(replica, loader, fleet, follower, catalog, CatalogFollower(catalog), rollout_follower)
         group.member = member

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
@@ -10,10 +12,11 @@ from sklearn.linear_model import LinearRegression
 from app import names
 from app.errors import ModelNotFoundError, ModelRefusedError, RegistryUnavailableError
 from app.models.artifact import Artifact
-from app.models.predictor import compile_model
+from app.models.predictor import Predictor, compile_model
 from app.models.recent_versions import RecentVersion
 from app.models.registry import Registry
 from app.models.rollout_records import RolloutReading, RolloutRecords
+from app.models.shadow_runs import ShadowRuns
 from app.models.signature import Column, Columns
 from app.serving.loading.served_model import FilesLocation, PackedModel, PreparedFiles, ServedModel
 from app.serving.schemas import Example
@@ -35,6 +38,15 @@ PREDICTOR = compile_model(ARTIFACT, label="m")
 """The predictor of every version."""
 
 
+class LoggedShadow(NamedTuple):
+    """What was written to the run of a version."""
+
+    version: str
+    metrics: dict[str, float]
+    documents: dict[str, Any]
+    """The values have any type of JSON."""
+
+
 class FakeRegistry(Registry):
     """A registry in memory: any version number exists."""
 
@@ -47,6 +59,12 @@ class FakeRegistry(Registry):
         """The version that the alias `previous` names."""
         self.rollout = ""
         """Value of the tag of the rollout."""
+        self.shadow: str | None = None
+        """The version that the alias `shadow` names."""
+        self.shadow_tag = ""
+        """Value of the tag of the shadow."""
+        self.logged: list[LoggedShadow] = []
+        """What was written to the runs of shadows."""
         self.version_tags: dict[str, dict[str, str]] = {}
         """The verdicts of rollouts by version."""
         self.is_down = False
@@ -125,8 +143,14 @@ class FakeRecords(RolloutRecords):
 
     def read(self) -> RolloutReading:
         self._registry._require_up()
-        aliases = {names.CHAMPION: self._registry.alias, names.CHALLENGER: self._registry.challenger}
-        return RolloutReading({name: number for name, number in aliases.items() if number}, self._registry.rollout)
+        registry = self._registry
+        aliases = {
+            names.CHAMPION: registry.alias,
+            names.CHALLENGER: registry.challenger,
+            names.SHADOW: registry.shadow,
+        }
+        named = {name: number for name, number in aliases.items() if number}
+        return RolloutReading(named, registry.rollout, registry.shadow_tag)
 
     def write(self, content: str) -> None:
         self._registry._require_up()
@@ -144,9 +168,34 @@ class FakeRecords(RolloutRecords):
         if self._registry.challenger == version:
             self._registry.challenger = None
 
+    def begin_shadow(self, version: str, content: str) -> None:
+        self._registry._require_up()
+        self._registry.shadow, self._registry.shadow_tag = version, content
+
+    def end_shadow(self, version: str) -> None:
+        self._registry._require_up()
+        if self._registry.shadow == version:
+            self._registry.shadow = None
+
     def mark_version(self, version: str, tags: Mapping[str, str], *, is_rolled_back: bool) -> None:
         self._registry._require_up()
         self._registry.version_tags[version] = dict(tags) | {"is_rolled_back": str(is_rolled_back)}
+
+
+class FakeRuns(ShadowRuns):
+    """The runs of shadows in memory.
+
+    Args:
+        registry: Holds what is written.
+    """
+
+    def __init__(self, registry: FakeRegistry) -> None:
+        self._registry = registry
+
+    def log(self, version: str, *, metrics: Mapping[str, float], step: int, documents: Mapping[str, Any]) -> None:
+        del step
+        self._registry._require_up()
+        self._registry.logged.append(LoggedShadow(version, dict(metrics), dict(documents)))
 
 
 class FakeLoader:
@@ -166,6 +215,8 @@ class FakeLoader:
         """Where each call of `prepare` may find the files of the version."""
         self.files: PreparedFiles | None = None
         """The files of the versions that `prepare` returns."""
+        self.predictors: dict[str, Predictor] = {}
+        """The predictors of some versions, by number."""
         self.sizes: dict[str, int] = {}
         """Bytes of the versions of some models."""
         self.kept: ServedModel | None = None
@@ -187,7 +238,9 @@ class FakeLoader:
         self._registry.find(version.name, version=number)
         if number in self._registry.refused | self.refused:
             raise ModelRefusedError("It is damaged.")
-        return served_model(number, self.files, name=version.name, size_bytes=self.sizes.get(version.name, MODEL_BYTES))
+        size_bytes = self.sizes.get(version.name, MODEL_BYTES)
+        model = served_model(number, self.files, name=version.name, size_bytes=size_bytes)
+        return replace(model, predictor=self.predictors.get(number, PREDICTOR))
 
     async def keep(self, model: ServedModel) -> None:
         self.kept = model

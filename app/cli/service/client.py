@@ -15,7 +15,7 @@ API_TIMEOUT_S: Final = 120.0
 LOAD_PATH: Final = "/model/load"
 """Path of a load of the default model."""
 
-LOADS: Final = ("/load", "/rollout", "/rollout/promote")
+LOADS: Final = ("/load", "/rollout", "/rollout/promote", "/shadow")
 """Ends of the paths of loads. Their limits are those of the service, which a stack can set, so the client waits for the
 answer."""
 

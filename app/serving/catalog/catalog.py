@@ -30,6 +30,7 @@ from app.serving.measures.measures import Measures
 from app.serving.model_source import ModelSource
 from app.serving.requests.row_errors import shortened
 from app.serving.rollout.split import Split
+from app.serving.shadow.shadow import Shadow
 from app.serving.schemas import LoadRequest, ReplicaInfo
 
 log = logging.getLogger(names.SERVING_LOG)
@@ -48,6 +49,7 @@ class Catalog:
         group: All replicas.
         listed: Names of the models beside the default model; empty for all models with the tag `manta.serve`.
         memory_bytes: Bytes of all models beside the default model together.
+        measures: Counts what the versions of all models do on this replica.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Catalog:
         group: ReplicaGroup,
         listed: Collection[str],
         memory_bytes: int,
+        measures: Measures,
     ) -> None:
         self.default = default
         self.registry = registry
@@ -70,9 +73,8 @@ class Catalog:
         """See `CatalogReading.generation`."""
         self.trouble = ""
         """Why the models could not be read last time; empty if they were read."""
-        self.measures = Measures()
-        """What the versions of all models do on this replica."""
-        self.history = History(self.measures.all)
+        self.measures = measures
+        self.history = History(measures.all)
         self.budget = MemoryBudget(memory_bytes, self._put_out)
         self._slots = LoadSlots(loader, self.budget)
         self._models: dict[str, ChampionModel] = {}
@@ -268,6 +270,7 @@ class _NamedSource:
     version: str | None
     role: str = field(init=False)
     split: Split | None = field(init=False, default=None)
+    shadow: Shadow | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.role = measures.CHAMPION if self.version is None else measures.PINNED
@@ -278,5 +281,6 @@ class _NamedSource:
         self.role = model.role
         served = await model.require()
         # A request that names a version by its number gets that version.
-        self.split = model.split if self.version is None else None
+        if self.version is None:
+            self.split, self.shadow = model.split, model.shadow
         return served

@@ -9,6 +9,8 @@ from app.serving.loading.served_model import ServedModel
 from app.serving.measures import measures
 from app.serving.rollout.member import RolloutMember
 from app.serving.rollout.split import Split
+from app.serving.shadow.member import ShadowMember
+from app.serving.shadow.shadow import Shadow
 
 
 class DefaultModel:
@@ -18,11 +20,14 @@ class DefaultModel:
         replica: The replica that serves.
         follower: Checks before the first answer that the replica serves the fleet's version.
         rollout: Splits the requests during a rollout.
+        shadow: Holds the version that answers copies of the requests.
     """
 
     role = measures.CHAMPION
 
-    def __init__(self, replica: Replica, follower: AliasFollower, rollout: RolloutMember) -> None:
+    def __init__(
+        self, replica: Replica, follower: AliasFollower, rollout: RolloutMember, shadow: ShadowMember
+    ) -> None:
         self.replica = replica
         self.follower = follower
         self.requests = 0
@@ -30,6 +35,7 @@ class DefaultModel:
         self.last_used_s: float | None = None
         """Seconds since 1970 of the last request; None without one."""
         self._rollout = rollout
+        self._shadow = shadow
 
     @property
     def name(self) -> str:
@@ -45,6 +51,11 @@ class DefaultModel:
     def split(self) -> Split | None:
         """See `ModelSource.split`."""
         return self._rollout.split
+
+    @property
+    def shadow(self) -> Shadow | None:
+        """See `ModelSource.shadow`."""
+        return self._shadow.shadow
 
     async def require(self) -> ServedModel:
         """See `ModelSource.require`."""

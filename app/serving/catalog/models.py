@@ -44,7 +44,8 @@ class LazyModel(ABC):
 
     role = measures.CHAMPION
     split = None
-    """Only the default model has rollouts."""
+    shadow = None
+    """Only the default model has rollouts and shadows."""
 
     def __init__(self, name: str) -> None:
         self.name = name

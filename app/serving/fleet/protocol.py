@@ -188,6 +188,14 @@ class FleetMember(ABC):
         """See `app.serving.rollout.member.RolloutMember.report`."""
 
     @abstractmethod
+    async def on_shadow(self, state: Any) -> None:  # noqa: ANN401 - the fleet does not know shadows
+        """See `app.serving.shadow.member.ShadowMember.on_state`."""
+
+    @abstractmethod
+    async def report_shadow(self, is_for_run: bool) -> Any:  # noqa: ANN401, FBT001 - see above; a call by position
+        """See `app.serving.shadow.shadows.Shadows.on_report`."""
+
+    @abstractmethod
     async def measures(self, model: str) -> list[TallySnapshot]:
         """Return what the versions of a model did on this replica."""
 

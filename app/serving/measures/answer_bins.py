@@ -7,6 +7,7 @@ the exact one by at most a sixteenth of its value, as in DDSketch (Masson et al.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -103,11 +104,21 @@ class SizeBins(AnswerBins):
 
     def describe(self, counts: np.ndarray) -> tuple[dict[str, int] | None, dict[str, float] | None]:
         """See `AnswerBins.describe`."""
-        total = counts.sum()
-        if total == 0:
+        if counts.sum() == 0:
             return None, {}
-        ranks = np.searchsorted(np.cumsum(counts), np.ceil(np.array(QUANTILES) * total))
-        return None, {f"{quantile:g}": _middle(int(rank)) for quantile, rank in zip(QUANTILES, ranks, strict=True)}
+        values = self.quantiles(counts, QUANTILES)
+        return None, {f"{quantile:g}": value for quantile, value in zip(QUANTILES, values, strict=True)}
+
+    @staticmethod
+    def quantiles(counts: np.ndarray, quantiles: Sequence[float]) -> list[float]:
+        """Return quantiles of the answers.
+
+        Args:
+            counts: Shape (size,): answers by bin, at least one.
+            quantiles: Between 0 and 1.
+        """
+        ranks = np.searchsorted(np.cumsum(counts), np.ceil(np.array(quantiles) * counts.sum()))
+        return [_middle(int(rank)) for rank in ranks]
 
 
 def bins_of(predictor: Predictor) -> AnswerBins | None:

@@ -12,6 +12,7 @@ from app.serving.measures.tally import NO_VERSION, Role, Tally, TallySnapshot
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 PINNED: Final = "pinned"
+SHADOW: Final = "shadow"
 
 MAX_TALLIES: Final = 500
 """Maximum number of tallies of one replica, at most 20 kB each. A further tally replaces the one that was used least
@@ -32,7 +33,7 @@ class Measures:
 
         Args:
             served: The version.
-            role: `CHAMPION`, `CHALLENGER` or `PINNED`.
+            role: `CHAMPION`, `CHALLENGER`, `PINNED` or `SHADOW`.
         """
         if self._last is not None and self._last[0]() is served and self._last[1] == role:
             return self._last[2]

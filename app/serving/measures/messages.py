@@ -11,7 +11,7 @@ class VersionMeasures(Message):
     version: str
     """Number of the version; `none` for requests that failed before a version was known."""
     role: str
-    """`champion`, `challenger`, or `pinned`: a version that requests name by its number."""
+    """`champion`, `challenger`, `shadow`, or `pinned`: a version that requests name by its number."""
     requests: int
     """Requests that were answered."""
     rows: int

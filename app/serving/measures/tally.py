@@ -33,7 +33,7 @@ class Role(NamedTuple):
     version: str
     """Number of the version; `none` for requests that failed before a version was known."""
     role: str
-    """`champion`, `challenger` or `pinned`: a version that requests name by its number."""
+    """`champion`, `challenger`, `shadow`, or `pinned`: a version that requests name by its number."""
 
 
 NO_VERSION: Final = "none"

@@ -1,4 +1,4 @@
-"""Lets one replica at a time look after the rollout."""
+"""Lets one replica at a time look after the rollout and the shadow."""
 
 import asyncio
 import logging
@@ -10,6 +10,7 @@ from app import names
 from app.serving.rollout.member import RolloutReport
 from app.serving.rollout.policy import RolloutState
 from app.serving.rollout.rollouts import Rollouts
+from app.serving.shadow.shadows import Shadows
 
 log = logging.getLogger(names.SERVING_LOG)
 
@@ -25,10 +26,12 @@ class RolloutFollower:
 
     Args:
         rollouts: The rollouts of the default model.
+        shadows: Its shadows.
     """
 
-    def __init__(self, rollouts: Rollouts) -> None:
+    def __init__(self, rollouts: Rollouts, shadows: Shadows) -> None:
         self.rollouts = rollouts
+        self.shadows = shadows
         self._next_poll_s = 0.0
         self._polling: asyncio.Task[None] | None = None
 
@@ -41,6 +44,7 @@ class RolloutFollower:
         """Stop polling, and end a load of the challenger that this replica runs."""
         if self._polling is not None:
             self._polling.cancel()
+        self.shadows.stop()
         self.rollouts.member.stop()
         await self.rollouts.member.challenger.fleet.stop()
 
@@ -61,7 +65,9 @@ class RolloutFollower:
             if time.monotonic() < self._next_poll_s:
                 continue  # another replica has polled meanwhile
             try:
-                await self.rollouts.poll()
+                reading = await self.rollouts.poll()
+                if reading is not None:
+                    await self.shadows.follow(reading)
             except Exception:  # an unexpected failure of one poll must not end the polling
                 log.exception("the rollout takes no step")
             self._postpone()

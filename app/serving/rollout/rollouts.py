@@ -103,12 +103,13 @@ class Rollouts:
         self.state = state
         return await self.member.on_state(state)
 
-    async def poll(self) -> None:
-        """Read the rollout, tell the other replicas, and take the next step. A failure is logged."""
+    async def poll(self) -> RolloutReading | None:
+        """Read MLflow, tell the other replicas, and take the next step. A failure is logged."""
         async with self._lock:
-            trouble = ""
+            reading, trouble = None, ""
             try:
-                await self._continue(*await self._read())
+                reading, state = await self._read()
+                await self._continue(reading, state)
             except LoadInProgressError as error:
                 log.info("the rollout waits: %s", error)
             except MantaError as error:
@@ -116,6 +117,7 @@ class Rollouts:
                 if trouble != self.trouble:
                     change_log.stuck(self._model, trouble)
             self.trouble = trouble
+            return reading
 
     async def _read(self) -> tuple[RolloutReading, RolloutState | None]:
         reading = await asyncio.to_thread(self._records.read)

@@ -87,10 +87,9 @@ def differences(counts: RolloutCounts) -> str:
 def incompatibility(champion: ServedModel, challenger: ServedModel) -> str:
     """Say why requests to the champion cannot be answered by the challenger; empty if they can."""
     ours, theirs = champion.predictor, challenger.predictor
-    columns = [[(column.name, column.type) for column in predictor.columns] for predictor in (ours, theirs)]
-    if columns[0] != columns[1]:
-        changed = sorted({str(name) for name, _ in set(columns[0]) ^ set(columns[1])}) or ["their order"]
-        return f"its columns differ from those of the champion: {', '.join(changed[:5])}"
+    reason = ours.columns.difference_to(theirs.columns)
+    if reason:
+        return reason
     if ours.classes != theirs.classes or ours.output_classes != theirs.output_classes:
         return f"its classes are {theirs.classes[:5]}, those of the champion {ours.classes[:5]}"
     if ours.answers != theirs.answers:

@@ -1,0 +1,273 @@
+"""Counts how the answers of a shadow differ from those of the champion. The counts of several replicas add up."""
+
+import copy
+import math
+import threading
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Final
+
+import numpy as np
+
+from app.models.answers import Answers
+from app.models.predictor import Predictor
+from app.serving.loading.served_model import ServedModel
+from app.serving.measures.answer_bins import MAX_CLASSES, OTHER, SizeBins
+from app.serving.measures.tally import BOUNDS_S
+from app.serving.requests.row_errors import shortened
+from app.serving.schemas import Answer, Label
+from app.serving.shadow.messages import Cell, DifferentRow
+
+MOST_DIFFERENT: Final = 20
+"""Number of rows that are kept because they differ most."""
+
+MAX_COLUMNS: Final = 200
+MAX_CHARACTERS: Final = 200
+"""Columns of a row that is kept, and characters of its texts."""
+
+LARGEST: Final = 1e100
+"""Difference to a prediction that is infinite or no number."""
+
+SIZES: Final = SizeBins()
+
+
+@dataclass(kw_only=True)
+class Comparison:
+    """What a shadow did beside one champion."""
+
+    champion: str
+    """Number of the champion's version."""
+    labels: list[str]
+    """See `ShadowFigures.labels`."""
+    is_classifier: bool
+    since_s: float
+    """When it began, in seconds since 1970."""
+    confusion: np.ndarray
+    """Shape (labels, labels), int64; the first axis is that of the champion."""
+    requests: int = 0
+    rows: int = 0
+    errors: int = 0
+    dropped: int = 0
+    equal_rows: int = 0
+    """Rows with the same prediction."""
+    last_error: str = ""
+    sum: float = 0.0
+    """Sum of the differences of all rows."""
+    max: float = 0.0
+    sizes: np.ndarray = field(default_factory=lambda: np.zeros(SIZES.size, dtype=np.int64))
+    """Rows by difference; see `SizeBins`."""
+    latencies: np.ndarray = field(default_factory=lambda: np.zeros(len(BOUNDS_S) + 1, dtype=np.int64))
+    """Requests by latency; see `Tally.latencies`."""
+    most_different: list[DifferentRow] = field(default_factory=list)
+    """In descending order."""
+
+
+class Comparer:
+    """Compares the answers of two versions. A thread adds answers, and another one reads the counts.
+
+    Args:
+        champion: The champion. Only what is needed of it is kept.
+        shadow: The shadow, with the same columns and the same kind of answers.
+        keeps_rows: Whether rows may be kept and shown.
+        now_s: Seconds since 1970.
+    """
+
+    def __init__(self, champion: ServedModel, shadow: ServedModel, *, keeps_rows: bool, now_s: float) -> None:
+        ours, theirs = champion.predictor, shadow.predictor
+        labels = _labels(ours, theirs)
+        names = [str(label) for label in labels[:MAX_CLASSES]] + [OTHER] * (len(labels) > MAX_CLASSES)
+        self._index = {label: min(index, len(names) - 1) for index, label in enumerate(labels)}
+        self._has_same_classes = ours.classes == theirs.classes
+        self._keeps_rows = keeps_rows
+        self._lock = threading.Lock()
+        self._comparison = Comparison(
+            champion=champion.key[1],
+            labels=names,
+            is_classifier=ours.labels is not None or bool(ours.output_classes),
+            since_s=now_s,
+            confusion=np.zeros((len(names), len(names)), dtype=np.int64),
+        )
+
+    @property
+    def champion(self) -> str:
+        """Number of the champion's version."""
+        return self._comparison.champion
+
+    def add(self, rows: np.ndarray, champion: Answers, shadow: Answers, *, seconds: float) -> None:
+        """Count the answers for the rows of a request.
+
+        Args:
+            rows: Shape (rows, columns).
+            champion: What the champion answered.
+            shadow: What the shadow answered.
+            seconds: How long the shadow took.
+        """
+        is_equal = _is_equal(champion.predictions, shadow.predictions)
+        differences = self._differences(champion, shadow, is_equal)
+        sizes = SIZES.count(differences)
+        with self._lock:
+            total = self._comparison
+            total.requests += 1
+            total.rows += len(rows)
+            total.latencies[bisect_left(BOUNDS_S, seconds)] += 1
+            total.equal_rows += int(is_equal.sum())
+            total.sum += float(differences.sum())
+            total.max = max(total.max, float(differences.max()))
+            if isinstance(sizes, int):
+                total.sizes[sizes] += 1
+            else:
+                total.sizes += sizes
+            if self._index:
+                np.add.at(total.confusion, (self._classes(champion), self._classes(shadow)), 1)
+            if self._keeps_rows:
+                total.most_different = _most_different(total.most_different, rows, differences, champion, shadow)
+
+    def add_error(self, error: Exception) -> None:
+        """Count a request that the shadow failed to answer."""
+        kind = type(error).__name__
+        with self._lock:
+            self._comparison.errors += 1
+            # The message may contain a value of the row.
+            self._comparison.last_error = shortened(f"{kind}: {error}") if self._keeps_rows else kind
+
+    def add_dropped(self) -> None:
+        """Count a copy that was dropped."""
+        with self._lock:
+            self._comparison.dropped += 1
+
+    def snapshot(self) -> Comparison:
+        """Copy the counts."""
+        with self._lock:
+            return copy.deepcopy(self._comparison)
+
+    def _differences(self, champion: Answers, shadow: Answers, is_equal: np.ndarray) -> np.ndarray:
+        """Return how much the answers differ; see the message `Differences`. Shape (rows,)."""
+        if self._comparison.is_classifier:
+            ours, theirs = champion.probabilities, shadow.probabilities
+            if not self._has_same_classes or ours is None or theirs is None:
+                return np.where(is_equal, 0.0, 1.0)
+            sizes = np.abs(ours - theirs)
+        else:
+            sizes = np.abs(champion.predictions.astype(np.float64) - shadow.predictions.astype(np.float64))
+        largest = sizes.max(axis=1) if sizes.ndim > 1 else sizes
+        finite = np.nan_to_num(largest, nan=LARGEST, posinf=LARGEST)
+        return np.where(is_equal & ~np.isfinite(largest), 0.0, np.minimum(finite, LARGEST))
+
+    def _classes(self, answers: Answers) -> list[int]:
+        return [self._index.get(label, -1) for label in answers.predictions.tolist()]
+
+
+def incomparable(ours: Predictor, theirs: Predictor) -> str:
+    """Say why the answers of two versions cannot be compared; empty if they can.
+
+    Args:
+        ours: The champion.
+        theirs: The shadow.
+    """
+    reason = ours.columns.difference_to(theirs.columns)
+    if reason:
+        return reason
+    kinds = [
+        "numbers" if predictor.labels is None and not predictor.output_classes else "classes"
+        for predictor in (ours, theirs)
+    ]
+    if kinds[0] != kinds[1]:
+        return f"it answers {kinds[1]}, the champion {kinds[0]}"
+    if len(ours.output_classes) != len(theirs.output_classes):
+        return f"it has {len(theirs.output_classes) or 1} outputs, the champion {len(ours.output_classes) or 1}"
+    return ""
+
+
+def merge(comparisons: Sequence[Comparison]) -> Comparison | None:
+    """Add the comparisons of several replicas with one champion: that of the newest. None if there is none."""
+    if not comparisons:
+        return None
+    newest = max(comparisons, key=lambda comparison: comparison.since_s)
+    return reduce(_add, (other for other in comparisons if other.champion == newest.champion))
+
+
+def _add(left: Comparison, right: Comparison) -> Comparison:
+    rows = sorted(left.most_different + right.most_different, key=lambda row: -row.difference)
+    return Comparison(
+        champion=left.champion,
+        labels=left.labels,
+        is_classifier=left.is_classifier,
+        since_s=min(left.since_s, right.since_s),
+        confusion=left.confusion + right.confusion,
+        requests=left.requests + right.requests,
+        rows=left.rows + right.rows,
+        errors=left.errors + right.errors,
+        dropped=left.dropped + right.dropped,
+        equal_rows=left.equal_rows + right.equal_rows,
+        last_error=left.last_error or right.last_error,
+        sum=left.sum + right.sum,
+        max=max(left.max, right.max),
+        sizes=left.sizes + right.sizes,
+        latencies=left.latencies + right.latencies,
+        most_different=_distinct(rows),
+    )
+
+
+def _labels(ours: Predictor, theirs: Predictor) -> list[bool | str | int | float]:
+    """Return the classes of both versions, first those of the champion; empty without classes."""
+    if ours.labels is None or theirs.labels is None:
+        return []
+    return list(dict.fromkeys([*ours.labels.tolist(), *theirs.labels.tolist()]))
+
+
+def _is_equal(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Return for which rows the predictions are equal. Shape (rows,)."""
+    is_equal = np.asarray(ours == theirs)
+    if ours.dtype.kind == theirs.dtype.kind == "f":
+        is_equal |= np.isnan(ours) & np.isnan(theirs)
+    return np.asarray(is_equal.all(axis=1)) if is_equal.ndim > 1 else is_equal
+
+
+def _most_different(
+    rows_before: list[DifferentRow], rows: np.ndarray, differences: np.ndarray, champion: Answers, shadow: Answers
+) -> list[DifferentRow]:
+    """Return the most different of the rows before and of new ones, each row once."""
+    floor = rows_before[-1].difference if len(rows_before) == MOST_DIFFERENT else 0.0
+    if differences.max() <= floor:
+        return rows_before
+    order = np.argsort(-differences)[:MOST_DIFFERENT]
+    new_rows = [
+        DifferentRow(
+            difference=float(differences[index]),
+            row=[_cell(value) for value in rows[index, :MAX_COLUMNS].tolist()],
+            champion=_prediction(champion.predictions[index]),
+            shadow=_prediction(shadow.predictions[index]),
+        )
+        for index in order
+        if differences[index] > floor
+    ]
+    return _distinct(sorted(rows_before + new_rows, key=lambda row: -row.difference))
+
+
+def _distinct(rows: list[DifferentRow]) -> list[DifferentRow]:
+    """Return the first rows, without those that have the same values as a row before."""
+    distinct: list[DifferentRow] = []
+    for row in rows:
+        if len(distinct) < MOST_DIFFERENT and all(other.row != row.row for other in distinct):
+            distinct.append(row)
+    return distinct
+
+
+def _prediction(value: np.generic | np.ndarray) -> Answer:
+    """Return the prediction for a row as JSON can hold it."""
+    if isinstance(value, np.ndarray):
+        return [_label(part) for part in value.tolist()]
+    return _label(value.item() if isinstance(value, np.generic) else value)
+
+
+def _label(value: Label) -> Label:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cell(value: Cell) -> Cell:
+    """Return a value of a row as JSON can hold it."""
+    if isinstance(value, str):
+        return value[:MAX_CHARACTERS]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

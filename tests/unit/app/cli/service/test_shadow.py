@@ -1,0 +1,103 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli.main import cli
+from app.errors import ParameterError
+from tests.support.json_object import JsonObject
+from tests.support.json_server import json_server
+
+PATH = "/fastapi_app/model/shadow"
+LATENCY: JsonObject = {"p50_ms": 0.1, "p95_ms": 0.2, "p99_ms": None}
+FIGURES: JsonObject = {
+    "champion": "6",
+    "requests": 40,
+    "rows": 41,
+    "errors": 3,
+    "last_error": "RuntimeError: broken",
+    "dropped": 2,
+    "agreement": 0.975,
+    "labels": ["False", "True"],
+    "confusion": [[20, 1], [0, 17]],
+    "difference": {"mean": 0.01, "p50": 0.0, "p95": 0.1, "p99": 0.2, "max": 0.25},
+    "latency": LATENCY,
+    "champion_latency": LATENCY,
+}
+RUNNING: JsonObject = {
+    "shadow": {"version": "7", "share": 20.0, "started_s": 1.0},
+    "figures": FIGURES,
+    "rows": [{"difference": 0.25, "row": [1, None], "champion": True, "shadow": False}],
+    "replicas": 2,
+    "replicas_ready": 2,
+    "trouble": None,
+}
+
+
+def run(monkeypatch: pytest.MonkeyPatch, route: str, answer: JsonObject, *arguments: str) -> tuple[str, JsonObject]:
+    """Run `manta shadow` against a service; return its output, and the body that was sent."""
+    bodies: list[JsonObject] = []
+
+    def handle(body: JsonObject) -> JsonObject:
+        bodies.append(body)
+        return answer
+
+    with json_server({route: handle}) as url:
+        monkeypatch.setenv("MANTA_SERVE_URL", url)
+        result = CliRunner().invoke(cli, ["shadow", *arguments], catch_exceptions=False, env={"COLUMNS": "200"})
+    return result.output, bodies[0]
+
+
+@pytest.mark.parametrize(("options", "sent"), [((), {}), (("--share", "20"), {"share": 20.0})])
+def test_a_version_begins_a_shadow(
+    options: tuple[str, ...], sent: JsonObject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, body = run(monkeypatch, f"POST {PATH}", RUNNING | {"figures": None, "rows": []}, "7", *options)
+
+    assert body == {"version": "7"} | sent
+    assert output == (
+        "version 7 answers copies of 20 % of the requests, 2 replicas hold it.\nIt has answered no request yet.\n"
+    )
+
+
+def test_without_a_version_the_command_compares_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    output, _ = run(monkeypatch, f"GET {PATH}", RUNNING)
+
+    shown = ("97.50%", "max 0.25", "3 (RuntimeError: broken)", "40, 41", "p95 in ms", "17")
+    assert all(text in output for text in shown)
+    assert "differs by 0.25: True → False for [1, None]" in output
+
+
+def test_a_regressor_has_no_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = FIGURES | {"agreement": None, "labels": [], "confusion": []}
+
+    output, _ = run(monkeypatch, f"GET {PATH}", RUNNING | {"figures": figures})
+
+    assert "same class" not in output
+
+
+def test_the_end_shows_the_last_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    output, _ = run(monkeypatch, f"DELETE {PATH}", RUNNING, "--end")
+
+    assert output.startswith("version 7 has ended")
+    assert "97.50%" in output
+
+
+def test_without_a_shadow_the_command_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    output, _ = run(monkeypatch, f"GET {PATH}", RUNNING | {"shadow": None, "figures": None})
+
+    assert output == "There is no shadow.\n"
+
+
+def test_json_is_the_answer_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    output, _ = run(monkeypatch, f"GET {PATH}", RUNNING, "--json")
+
+    assert json.loads(output) == RUNNING
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(("7", "--end"), "exclude each other"), (("--share", "5"), "--share needs a version")]
+)
+def test_options_that_make_no_sense_are_refused(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        CliRunner().invoke(cli, ["shadow", *arguments], catch_exceptions=False)
