@@ -1,10 +1,15 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from app.errors import ModelRefusedError, RegistryUnavailableError, RolloutError
+from app.models.predictor import Predictor
 from app.serving.schemas import LoadRequest
 from tests.support.fake_fleet import FakeReplicaGroup, Member
-from tests.support.fake_models import MODEL, FakeRegistry
+from tests.support.fake_models import MODEL, PREDICTOR, FakeRegistry
 from tests.support.rollouts import QUICK, run, send, shares, state, verdict
+from tests.support.shadows import OTHER_COLUMNS
 
 
 def test_a_rollout_begins_when_every_replica_holds_both_versions() -> None:
@@ -23,6 +28,28 @@ def test_a_version_that_one_replica_refuses_takes_no_traffic() -> None:
         members[1].loader.refused.add("2")
 
         with pytest.raises(ModelRefusedError, match="cannot serve m version 2"):
+            await members[0].rollouts.begin("2", QUICK)
+
+        assert shares(members) == [0, 0]
+        assert (registry.alias, registry.challenger, verdict(members[1])) == ("1", None, "refused")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("predictor", "reason"),
+    [
+        (OTHER_COLUMNS, "its columns differ from those of the champion: a, b"),
+        (replace(PREDICTOR, labels=np.array(["x", "y"]), gives_probabilities=True), "its classes are"),
+        (replace(PREDICTOR, answers=("predictions", "std")), "it answers predictions, std, the champion predictions"),
+    ],
+)
+def test_a_version_with_other_columns_classes_or_answers_takes_no_traffic(predictor: Predictor, reason: str) -> None:
+    async def scenario(_: FakeReplicaGroup, registry: FakeRegistry, members: list[Member]) -> None:
+        for member in members:
+            member.loader.predictors["2"] = predictor
+
+        with pytest.raises(ModelRefusedError, match=f"Version 2 cannot share the traffic: {reason}"):
             await members[0].rollouts.begin("2", QUICK)
 
         assert shares(members) == [0, 0]
