@@ -1,4 +1,4 @@
-"""What MLflow stores about rollouts and shadows: the aliases and tags of the registered model, and tags of its versions."""
+"""What MLflow stores about rollouts and shadows: aliases and tags of the registered model, and tags of its versions."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple

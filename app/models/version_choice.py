@@ -24,6 +24,12 @@ PROMOTED_AT_TAG: Final = "manta.promoted_at"
 ROLLED_BACK_TAG: Final = "manta.rolled_back"
 """Tag of a model version: `true` if a load replaced it by an older version while it was the champion."""
 
+ROLLOUT_VERDICT_TAG: Final = "rollout.verdict"
+"""Tag of a model version: how its last rollout ended, such as `promoted`."""
+
+REPLACED_TAG: Final = "rollout.champion"
+"""Tag of a model version: number of the champion that shared the requests with it in its last rollout."""
+
 VERDICT_TAG: Final = "gate.verdict"
 """Tag that every training writes. A version that a person registered and tagged lacks it."""
 

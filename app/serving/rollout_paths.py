@@ -17,8 +17,8 @@ from app.serving.rollout.rollouts import Rollouts
 ROLLOUT: Final = "/model/rollout"
 
 FORM: Final = (
-    '{"version": string, "steps": [percent, ...], "min_rows": number, "min_seconds": number, "key": header, '
-    '"timeout_seconds": number, "hold": boolean}; only version is required'
+    '{"version": string, "steps": [percent, ...], "min_rows": number, "min_seconds": number, "bake_seconds": number, '
+    '"key": header, "timeout_seconds": number, "hold": boolean}; only version is required'
 )
 """The form of a request that begins a rollout, for error messages."""
 

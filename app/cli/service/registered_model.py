@@ -12,11 +12,23 @@ from app import names
 from app.cli.endpoints import Endpoints
 from app.cli.json_object import JsonObject
 from app.errors import ModelNotFoundError, PlatformError, cause
-from app.models.version_choice import GATE_TAG, PASSED, PROMOTE_TAG, PROMOTED_AT_TAG, ROLLED_BACK_TAG, metric_of
+from app.models.version_choice import (
+    GATE_TAG,
+    PASSED,
+    PROMOTE_TAG,
+    PROMOTED_AT_TAG,
+    REPLACED_TAG,
+    ROLLED_BACK_TAG,
+    ROLLOUT_VERDICT_TAG,
+    metric_of,
+)
 
 API: Final = "/api/2.0/mlflow"
 
 TIMEOUT_S: Final = 30.0
+
+PROMOTED: Final = "promoted"
+"""Verdict of a rollout that made its version the champion."""
 
 PAGE_SIZE: Final = 200
 """Number of versions in one answer of MLflow."""
@@ -76,6 +88,8 @@ def read_versions(endpoints: Endpoints, name: str) -> list[Version]:
 def previous_champion(versions: list[Version]) -> Version | None:
     """Choose the version to go back to: the last one that was promoted before the champion and was not rolled back.
 
+    After a rollout that promoted the champion, this is the champion before it, which the replicas still hold.
+
     Args:
         versions: All versions, newest first.
 
@@ -85,6 +99,10 @@ def previous_champion(versions: list[Version]) -> Version | None:
     champion = next((version for version in versions if names.CHAMPION in version.aliases), None)
     if champion is None:
         return None
+    replaced = champion.tags.get(REPLACED_TAG) if champion.tags.get(ROLLOUT_VERDICT_TAG) == PROMOTED else None
+    for version in versions:
+        if names.PREVIOUS in version.aliases and str(version.number) == replaced:
+            return version
     former = [
         version
         for version in versions

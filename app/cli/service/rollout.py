@@ -37,6 +37,13 @@ def start(
     min_seconds: Annotated[
         float | None, typer.Option(help="Shortest duration of a step (default: 60).", show_default=False)
     ] = None,
+    bake_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Shortest duration of the last step, in which the champion keeps the rest (default: --min-seconds).",
+            show_default=False,
+        ),
+    ] = None,
     key: Annotated[
         str,
         typer.Option(
@@ -68,6 +75,7 @@ def start(
     options: dict[str, Any] = {  # the values have several types
         "min_rows": min_rows,
         "min_seconds": min_seconds,
+        "bake_seconds": bake_seconds,
         "timeout_seconds": timeout_seconds,
         "key": key or None,
         "steps": [hold] if hold is not None else _shares(steps),

@@ -31,7 +31,7 @@ def shadow(
     ] = "",
     share: Annotated[
         float | None,
-        typer.Option(metavar="PERCENT", help="Share of the requests that are copied (default: 100).", show_default=False),
+        typer.Option(metavar="PERCENT", help="Part of the requests that is copied (default: 100).", show_default=False),
     ] = None,
     end: Annotated[bool, typer.Option("--end", help="End the shadow.")] = False,  # noqa: FBT002 - a flag
     stack: PlatformOption = "",

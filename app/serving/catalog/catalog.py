@@ -30,8 +30,8 @@ from app.serving.measures.measures import Measures
 from app.serving.model_source import ModelSource
 from app.serving.requests.row_errors import shortened
 from app.serving.rollout.split import Split
-from app.serving.shadow.shadow import Shadow
 from app.serving.schemas import LoadRequest, ReplicaInfo
+from app.serving.shadow.shadow import Shadow
 
 log = logging.getLogger(names.SERVING_LOG)
 

@@ -25,9 +25,7 @@ class DefaultModel:
 
     role = measures.CHAMPION
 
-    def __init__(
-        self, replica: Replica, follower: AliasFollower, rollout: RolloutMember, shadow: ShadowMember
-    ) -> None:
+    def __init__(self, replica: Replica, follower: AliasFollower, rollout: RolloutMember, shadow: ShadowMember) -> None:
         self.replica = replica
         self.follower = follower
         self.requests = 0

@@ -26,6 +26,8 @@ class Policy(Message):
     """Rows that the version has to answer in each step. No failure in 300 rows bounds the failure rate at 1 %."""
     min_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 60.0
     """Shortest duration of a step."""
+    bake_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 0.0
+    """Shortest duration of the last step, in which the champion keeps the rest of the requests and the test goes on."""
     key: Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9-]*$")] = ""
     """Header whose value decides which version answers, so that a user always gets the same one. Empty: chance
     decides."""
@@ -47,6 +49,11 @@ class Policy(Message):
                 "raise min_rows, or begin with a smaller share"
             )
         return self
+
+    def shortest_s(self, step: int) -> float:
+        """Return the shortest duration of a step."""
+        is_last = step + 1 == len(self.steps)
+        return max(self.min_seconds, self.bake_seconds) if is_last else self.min_seconds
 
     def share(self, step: int) -> float:
         """Return the chance that a request goes to the version; 0 before the first step."""

@@ -15,6 +15,7 @@ from typing import Final
 from app import names
 from app.errors import LoadInProgressError, MantaError, ModelRefusedError, PlatformError, RolloutError
 from app.models.rollout_records import RolloutReading, RolloutRecords
+from app.models.version_choice import REPLACED_TAG, ROLLOUT_VERDICT_TAG
 from app.serving.fleet.fleet import Fleet
 from app.serving.fleet.load import ANSWER_TIMEOUT_S
 from app.serving.fleet.protocol import FleetMember
@@ -34,8 +35,7 @@ PREPARE_PAUSE_S: Final = 1.0
 PREPARE_GRACE_S: Final = 15.0
 """How long the alias of a rollout that begins may be missing: it is set after the tag."""
 
-MAX_REASON: Final = 1000
-"""Characters of a reason. MLflow stores at most 5,000 in a tag."""
+MAX_REASON: Final = 1000  # characters; MLflow stores at most 5,000 in a tag
 
 
 class Rollouts:
@@ -85,8 +85,7 @@ class Rollouts:
             RegistryUnavailableError: MLflow does not answer.
         """
         async with self._lock:
-            state = await self._read_running()
-            await self._end(state, "aborted", reason)
+            await self._end(await self._read_running(), "aborted", reason)
 
     async def promote(self) -> None:
         """Let the version of the running rollout take all traffic at once.
@@ -271,8 +270,8 @@ class Rollouts:
 
     async def _close(self, state: RolloutState) -> None:
         """Write the verdict to the version, and delete the alias. Doing it twice changes nothing."""
-        tags = {"rollout.verdict": str(state.verdict), "rollout.reason": state.reason}
-        tags |= {"rollout.champion": state.champion, **state.figures}
+        tags = {ROLLOUT_VERDICT_TAG: str(state.verdict), "rollout.reason": state.reason}
+        tags |= {REPLACED_TAG: state.champion, **state.figures}
         is_rolled_back = state.verdict == "rolled back"
         await asyncio.to_thread(self._records.mark_version, state.version, tags, is_rolled_back=is_rolled_back)
         if state.verdict == "promoted":

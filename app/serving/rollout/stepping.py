@@ -39,7 +39,7 @@ def next_move(state: RolloutState, counts: RolloutCounts, *, now_s: float, all_h
     if mean_e_value(counts.steps(state.policy)) >= LIMIT:
         return Move.ROLL_BACK
     rows = counts.figures[state.step, CHALLENGER, ROWS]
-    is_early = now_s - state.step_began_s < state.policy.min_seconds
+    is_early = now_s - state.step_began_s < state.policy.shortest_s(state.step)
     if is_early or rows < state.policy.min_rows or not all_hold:
         return Move.WAIT
     if state.step + 1 < len(state.policy.steps):

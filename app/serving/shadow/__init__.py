@@ -1,1 +1,1 @@
-"""A shadow: a version that answers copies of requests, so that its answers can be compared with those of the champion."""
+"""A shadow: a version that answers copies of requests, so that its answers are compared with those of the champion."""

@@ -150,7 +150,8 @@ class Comparer:
                 return np.where(is_equal, 0.0, 1.0)
             sizes = np.abs(ours - theirs)
         else:
-            sizes = np.abs(champion.predictions.astype(np.float64) - shadow.predictions.astype(np.float64))
+            with np.errstate(invalid="ignore", over="ignore"):  # infinite less infinite
+                sizes = np.abs(champion.predictions.astype(np.float64) - shadow.predictions.astype(np.float64))
         largest = sizes.max(axis=1) if sizes.ndim > 1 else sizes
         finite = np.nan_to_num(largest, nan=LARGEST, posinf=LARGEST)
         return np.where(is_equal & ~np.isfinite(largest), 0.0, np.minimum(finite, LARGEST))

@@ -111,9 +111,7 @@ class ShadowMember:
             self._error = unexpected(error, label=label)
         else:
             self._error = None
-            self._shadow = Shadow(
-                served, share=state.share / 100, keeps_rows=self._keeps_rows, measures=self._measures
-            )
+            self._shadow = Shadow(served, share=state.share / 100, keeps_rows=self._keeps_rows, measures=self._measures)
             log.info("%s is the shadow", label)
             return
         self._next_load_s = time.monotonic() + self._pause_s
@@ -121,9 +119,7 @@ class ShadowMember:
         log.warning("%s cannot be the shadow: %s", label, self._error)
 
     async def _prepare(self, state: ShadowState) -> ServedModel:
-        version = await asyncio.to_thread(
-            self._replica.registry.find, self._replica.model_name, version=state.version
-        )
+        version = await asyncio.to_thread(self._replica.registry.find, self._replica.model_name, version=state.version)
         served = await self._replica.loader.prepare(version)
         champion = self._replica.served
         reason = incomparable(champion.predictor, served.predictor) if champion else ""

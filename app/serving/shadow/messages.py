@@ -50,9 +50,11 @@ class DifferentRow(Message):
 
 
 class Differences(Message):
-    """How much the answers differ for a row: the largest difference of a class's probability for a classifier, and the
-    difference of the predicted numbers for a regressor. For a classifier without probabilities: 1 or 0. Quantiles are
-    accurate to 7 %."""
+    """How much the answers for a row differ. Quantiles are accurate to 7 %.
+
+    This is the largest difference of a class's probability for a classifier, or 1 for another class if it gives no
+    probabilities. For a regressor, it is the difference of the predicted numbers.
+    """
 
     mean: float
     p50: float
@@ -62,7 +64,7 @@ class Differences(Message):
 
 
 class Latency(Message):
-    """The time to predict a request and to write its answer, in milliseconds. Accurate to 19 %; null without requests."""
+    """Milliseconds to predict a request and to write its answer. Accurate to 19 %; null without requests."""
 
     p50_ms: float | None
     p95_ms: float | None

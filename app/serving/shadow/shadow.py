@@ -6,6 +6,7 @@ import queue
 import random
 import threading
 import time
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -102,10 +103,8 @@ class Shadow:
     def stop(self) -> None:
         """End the thread after the copy that it answers. Copies that wait are forgotten."""
         self._is_stopped.set()
-        try:
+        with suppress(queue.Full):  # then the thread does not wait for a copy, so it sees that it is stopped
             self._copies.put_nowait(None)
-        except queue.Full:
-            pass  # the thread does not wait for a copy, so it sees that it is stopped
 
     async def _copy(self, champion: ServedModel, rows: np.ndarray, answers: Answers) -> None:
         """Give a copy to the thread, or drop it. The answer was sent already, so nothing may fail here."""

@@ -1,4 +1,4 @@
-"""Rollouts on the running platform, under traffic."""
+"""Rollouts and shadows on the running platform, under traffic."""
 
 from collections.abc import Iterator
 
@@ -40,6 +40,35 @@ def challengers(registry: MlflowClient, local: LocalFolder) -> Iterator[Challeng
 def aliases(registry: MlflowClient) -> dict[str, str]:
     found = registry.get_registered_model(names.MODEL_NAME).aliases
     return {alias: str(version) for alias, version in found.items()}
+
+
+def test_a_shadow_answers_copies_and_its_figures_are_in_its_run(
+    api: httpx.Client, local: LocalFolder, registry: MlflowClient, challengers: Challengers
+) -> None:
+    version, champion = challengers.good, aliases(registry)[names.CHAMPION]
+
+    with PredictionTraffic(f"{api.base_url}predict", {"features": [UNKNOWN]}, rate=RATE, timeout_s=30) as traffic:
+        begun = local.run("shadow", version)
+        assert begun.returncode == 0, begun.stdout + begun.stderr
+        wait_until(lambda: shadow_rows(api) >= RATE, what="copies", timeout_s=60)
+        shown = local.run("shadow").stdout
+        ended = local.run("shadow", "--end")
+
+    assert traffic.failures == {}
+    assert f"version {version} answers copies of 100 % of the requests" in shown
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert aliases(registry) == {names.CHAMPION: champion}
+    run_id = str(registry.get_model_version(names.MODEL_NAME, version).run_id)
+    assert registry.get_run(run_id).data.metrics["shadow.rows"] >= RATE
+    (folder,) = registry.list_artifacts(run_id, "shadow")
+    assert f"against-{champion}-" in folder.path
+    files = {artifact.path.rpartition("/")[2] for artifact in registry.list_artifacts(run_id, folder.path)}
+    assert "comparison.json" in files
+
+
+def shadow_rows(api: httpx.Client) -> int:
+    figures = api.get("/model/shadow").json()["figures"]
+    return 0 if figures is None else int(figures["rows"])
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,13 @@ def promoted(number: int, **tags: str) -> JsonObject:
 
 
 @contextmanager
-def platform(monkeypatch: pytest.MonkeyPatch, versions: list[JsonObject], champion: int) -> Iterator[list[JsonObject]]:
+def platform(
+    monkeypatch: pytest.MonkeyPatch, versions: list[JsonObject], champion: int, previous: int | None = None
+) -> Iterator[list[JsonObject]]:
     """MLflow with these versions, and a service with two replicas. Yields the bodies of loads."""
     loads: list[JsonObject] = []
-    model = {"aliases": [{"alias": "champion", "version": str(champion)}]}
+    aliases = {"champion": champion} | ({} if previous is None else {"previous": previous})
+    model = {"aliases": [{"alias": alias, "version": str(number)} for alias, number in aliases.items()]}
 
     def load(body: JsonObject) -> JsonObject:
         loads.append(body)
@@ -133,6 +136,20 @@ def test_a_rollback_loads_the_champion_before_this_one_that_qualified(
 
     assert loads == [{"version": expected}]
     assert output == f"houses: version 5 → version {expected} on 2 replica(s).\n"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "previous", "expected"), [("promoted", 7, "7"), ("promoted", 3, "4"), ("aborted", 7, "4")]
+)
+def test_after_a_rollout_a_rollback_loads_the_champion_that_it_replaced(
+    monkeypatch: pytest.MonkeyPatch, verdict: str, previous: int, expected: str
+) -> None:
+    champion = promoted(5, rollout__verdict=verdict, rollout__champion="7")
+
+    with platform(monkeypatch, [version(7), champion, promoted(4), promoted(3)], 5, previous) as loads:
+        run("rollback")
+
+    assert loads == [{"version": expected}]
 
 
 def test_a_rollback_to_a_version_needs_no_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,7 @@ def run(monkeypatch: pytest.MonkeyPatch, route: str, answer: JsonObject, *argume
     [
         ((), {}),
         (("--steps", "5, 50", "--min-rows", "9"), {"steps": [5.0, 50.0], "min_rows": 9}),
+        (("--bake-seconds", "1800"), {"bake_seconds": 1800.0}),
         (("--key", "X-User", "--timeout-seconds", "2"), {"key": "X-User", "timeout_seconds": 2.0}),
     ],
 )

@@ -49,9 +49,7 @@ def run(monkeypatch: pytest.MonkeyPatch, route: str, answer: JsonObject, *argume
 
 
 @pytest.mark.parametrize(("options", "sent"), [((), {}), (("--share", "20"), {"share": 20.0})])
-def test_a_version_begins_a_shadow(
-    options: tuple[str, ...], sent: JsonObject, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_version_begins_a_shadow(options: tuple[str, ...], sent: JsonObject, monkeypatch: pytest.MonkeyPatch) -> None:
     output, body = run(monkeypatch, f"POST {PATH}", RUNNING | {"figures": None, "rows": []}, "7", *options)
 
     assert body == {"version": "7"} | sent

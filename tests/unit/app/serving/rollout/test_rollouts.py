@@ -97,6 +97,25 @@ def test_the_old_version_leaves_the_memory_of_the_rollout_once_it_serves_again()
     run(scenario)
 
 
+def test_the_champion_keeps_the_rest_of_the_last_step_for_the_time_of_the_bake() -> None:
+    async def scenario(_: FakeReplicaGroup, __: FakeRegistry, members: list[Member]) -> None:
+        await members[0].rollouts.begin("2", QUICK.model_copy(update={"bake_seconds": 3600.0}))
+        for _step in range(3):
+            send(members, 2000)
+            await members[0].rollouts.poll()
+        baking = shares(members)
+        known = members[0].rollouts.state
+        assert known is not None
+        began_earlier = known.model_copy(update={"step_began_s": known.step_began_s - 3600})
+        await members[0].rollouts._write(began_earlier)
+        await members[0].rollouts.poll()
+
+        assert baking == [0.5, 0.5]
+        assert verdict(members[0]) == "promoted"
+
+    run(scenario)
+
+
 def test_a_version_that_fails_more_often_goes_back_and_is_marked() -> None:
     async def scenario(_: FakeReplicaGroup, registry: FakeRegistry, members: list[Member]) -> None:
         await members[0].rollouts.begin("2", QUICK)

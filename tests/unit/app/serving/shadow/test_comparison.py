@@ -7,10 +7,10 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 
 from app.models.answers import Answers
-from app.models.predictor import compile_model
+from app.models.predictor import Predictor, compile_model
+from app.models.signature import Columns
 from app.serving.loading.served_model import ServedModel
-from app.serving.shadow.comparison import LARGEST, Comparer, Comparison, incomparable, merge
-from app.serving.shadow.shadow_status import SIZES
+from app.serving.shadow.comparison import LARGEST, SIZES, Comparer, Comparison, incomparable, merge
 from tests.support.fake_models import served_model
 from tests.support.replica_api import ROWS, artifact
 
@@ -21,11 +21,11 @@ WITHOUT_PROBABILITIES = compile_model(artifact(RidgeClassifier().fit(ROWS, COLOR
 OTHER_CLASSES = compile_model(artifact(LogisticRegression().fit(ROWS, ROWS["b"] > 0)), label="m")
 
 
-def version(number: str, predictor: object = CLASSIFIER) -> ServedModel:
+def version(number: str, predictor: Predictor = CLASSIFIER) -> ServedModel:
     return replace(served_model(number), predictor=predictor)
 
 
-def comparer(ours: object = CLASSIFIER, theirs: object = CLASSIFIER, *, keeps_rows: bool = True) -> Comparer:
+def comparer(ours: Predictor = CLASSIFIER, theirs: Predictor = CLASSIFIER, *, keeps_rows: bool = True) -> Comparer:
     return Comparer(version("1", ours), version("2", theirs), keeps_rows=keeps_rows, now_s=1.0)
 
 
@@ -33,6 +33,10 @@ def classes(*labels: str, red: tuple[float, ...] = ()) -> Answers:
     """Answers of the classifier; `red` are the probabilities of one class, and the rest is that of another."""
     probabilities = np.array([[1 - value, 0, value] for value in red or [0.0] * len(labels)])
     return Answers(predictions=np.array(labels), probabilities=probabilities)
+
+
+def labels(*names: str) -> Answers:
+    return Answers(predictions=np.array(names))
 
 
 def numbers(*values: float) -> Answers:
@@ -98,13 +102,9 @@ def test_the_difference_of_a_classifier_is_that_of_its_probabilities() -> None:
 def test_the_difference_of_a_classifier_without_probabilities_is_one() -> None:
     compared = comparer(WITHOUT_PROBABILITIES, WITHOUT_PROBABILITIES)
 
-    compared.add(rows(2), Answers(predictions=np.array(["red", "red"])), numbers_of("red", "blue"), seconds=0.001)
+    compared.add(rows(2), labels("red", "red"), labels("red", "blue"), seconds=0.001)
 
     assert (compared.snapshot().max, compared.snapshot().sum) == (1, 1)
-
-
-def numbers_of(*labels: str) -> Answers:
-    return Answers(predictions=np.array(labels))
 
 
 def test_the_difference_of_a_regressor_is_that_of_its_numbers() -> None:
@@ -191,8 +191,13 @@ def test_counts_beside_another_champion_are_left_out() -> None:
         (CLASSIFIER, ""),
         (OTHER_CLASSES, ""),
         (REGRESSOR, "it answers numbers, the champion classes"),
-        (replace(CLASSIFIER, columns=CLASSIFIER.columns[:2]), "its columns differ from those of the champion: c"),
+        (
+            replace(CLASSIFIER, columns=Columns(CLASSIFIER.columns[:2])),
+            "its columns differ from those of the champion: c",
+        ),
     ],
 )
-def test_only_versions_with_the_same_columns_and_kind_of_answers_can_be_compared(theirs: object, reason: str) -> None:
-    assert incomparable(CLASSIFIER, version("2", theirs).predictor) == reason
+def test_only_versions_with_the_same_columns_and_kind_of_answers_can_be_compared(
+    theirs: Predictor, reason: str
+) -> None:
+    assert incomparable(CLASSIFIER, theirs) == reason
