@@ -81,6 +81,11 @@ def figures(member: Member) -> tuple[int, int, int]:
     return (0, 0, 0) if comparison is None else (comparison.requests, comparison.errors, comparison.dropped)
 
 
+def held(members: list[Member]) -> list[bool]:
+    """Which replicas hold the shadow."""
+    return [member.shadows.member.report().is_held for member in members]
+
+
 async def figures_of(member: Member, *, requests: int) -> ShadowFigures:
     """The figures of the fleet, once a replica has compared a number of requests."""
     await until(lambda: figures(member)[0] >= requests)

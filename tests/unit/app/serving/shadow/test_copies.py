@@ -13,15 +13,12 @@ from tests.support.shadows import (
     client_of,
     figures,
     figures_of,
+    held,
     predict,
     predictor,
 )
 
 TWO = ShadowRequest(version="2")
-
-
-def held(members: list[Member]) -> list[bool]:
-    return [member.shadows.member.report().is_held for member in members]
 
 
 def with_predictor(members: list[Member], evaluator: object) -> None:

@@ -13,21 +13,12 @@ from tests.support.shadows import (
     OTHER_COLUMNS,
     client_of,
     figures_of,
+    held,
     poll,
     predict,
-    predictor,
 )
 
 TWO = ShadowRequest(version="2")
-
-
-def held(members: list[Member]) -> list[bool]:
-    return [member.shadows.member.report().is_held for member in members]
-
-
-def with_predictor(members: list[Member], evaluator: object) -> None:
-    for member in members:
-        member.loader.predictors["2"] = predictor(evaluator)
 
 
 def test_a_shadow_begins_when_every_replica_holds_it() -> None:
