@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from app.models.version_choice import REPLACED_TAG, ROLLOUT_VERDICT_TAG
 from app.serving.rollout.decision import can_decide
 from app.serving.schemas import Message
 
@@ -85,3 +86,9 @@ class RolloutState(Message):
     """Tags of the version that say more about the end: e-values, requests, seconds."""
     is_closed: bool = False
     """Whether the verdict of an ended rollout is on the version, and the alias was deleted."""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of the version that say how the rollout ended."""
+        tags = {ROLLOUT_VERDICT_TAG: str(self.verdict), "rollout.reason": self.reason, REPLACED_TAG: self.champion}
+        return tags | dict(self.figures)

@@ -15,7 +15,6 @@ from typing import Final
 from app import names
 from app.errors import LoadInProgressError, MantaError, ModelRefusedError, PlatformError, RolloutError
 from app.models.rollout_records import RolloutReading, RolloutRecords
-from app.models.version_choice import REPLACED_TAG, ROLLOUT_VERDICT_TAG
 from app.serving.fleet.fleet import Fleet
 from app.serving.fleet.load import ANSWER_TIMEOUT_S
 from app.serving.fleet.protocol import FleetMember
@@ -270,10 +269,8 @@ class Rollouts:
 
     async def _close(self, state: RolloutState) -> None:
         """Write the verdict to the version, and delete the alias. Doing it twice changes nothing."""
-        tags = {ROLLOUT_VERDICT_TAG: str(state.verdict), "rollout.reason": state.reason}
-        tags |= {REPLACED_TAG: state.champion, **state.figures}
         is_rolled_back = state.verdict == "rolled back"
-        await asyncio.to_thread(self._records.mark_version, state.version, tags, is_rolled_back=is_rolled_back)
+        await asyncio.to_thread(self._records.mark_version, state.version, state.tags, is_rolled_back=is_rolled_back)
         if state.verdict == "promoted":
             await asyncio.to_thread(self._records.set_alias, names.PREVIOUS, state.champion)
         await asyncio.to_thread(self._records.delete_challenger, state.version)
