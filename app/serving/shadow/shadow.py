@@ -34,8 +34,8 @@ MAX_VALUES: Final = 100_000
 """Values of a copy, which bounds the memory of all copies that wait to 26 MB of numbers."""
 
 PAUSE_FACTOR: Final = 3.0
-"""The thread pauses this many times as long as it worked. It holds Python's lock while it works, and requests wait for
-that lock."""
+"""The thread pauses this many times as long as it used the processor. It holds Python's lock meanwhile, and requests
+wait for that lock."""
 
 
 class _Copy(NamedTuple):
@@ -139,12 +139,12 @@ class Shadow:
             copy = self._copies.get()
             if copy is None or self._is_stopped.is_set():
                 return
-            start_s = time.perf_counter()
+            start_s = time.thread_time()
             try:
                 self._answer(copy)
             except Exception:  # the next copy may be compared
                 log.exception("the answers of the shadow cannot be compared")
-            self._is_stopped.wait(PAUSE_FACTOR * (time.perf_counter() - start_s))
+            self._is_stopped.wait(PAUSE_FACTOR * (time.thread_time() - start_s))
 
     def _answer(self, copy: _Copy) -> None:
         written: list[Answers] = []
