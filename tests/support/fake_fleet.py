@@ -270,7 +270,7 @@ async def fleet_of(count: int, *, serving: str | None = "1") -> tuple[FakeReplic
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition of the fleet holds, for at most ten seconds."""
-    async with asyncio.timeout(10):
+    """Wait until a condition of the fleet holds, for at most a minute: the machine may be busy."""
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - the fleet sets no event that a test could await
             await asyncio.sleep(0.001)
