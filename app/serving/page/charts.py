@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Final
 
 from app.serving.measures.history import SLOT_S, SLOTS
-from app.serving.measures.messages import MeasuresHistory
+from app.serving.measures.messages import MeasuresHistory, VersionHistory
 
 SLOTS_OF_ROW: Final = 20
 """Slots of a row of the table: ten minutes."""
@@ -18,11 +18,17 @@ MAX_SERIES: Final = 6
 MIN_SECONDS: Final = 5.0
 """Shortest part of the last slot that the charts show: the rate of a shorter one says little."""
 
+WINDOWS: Final = (20, 40, SLOTS)
+"""Numbers of slots that the charts show: the smallest that holds all requests of the last hour."""
+
 HEIGHT: Final = 100.0
-"""Height of a chart in its own units. Its width is the number of slots."""
+"""Height of a chart in its own units. Its width is the number of slots less one."""
 
 WHOLE: Final = 1000
 """Values from this one on are shown without a fraction."""
+
+TOPS: Final = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
+"""First digits of the label at the top of a chart."""
 
 QUANTILES: Final = ("p50", "p95", "p99")
 
@@ -64,10 +70,18 @@ class Chart:
     top: str
     middle: str
     """Labels of the vertical axis."""
+    top_value: float
+    slots: int
+    """Slots that the chart shows: the last ones of the hour."""
     lines: list[Line]
     keys: list[Key]
     description: str
     """What the chart shows, in a sentence."""
+
+    @property
+    def minutes(self) -> int:
+        """Minutes that the chart shows."""
+        return self.slots * SLOT_S // 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,23 +105,22 @@ def build(history: MeasuresHistory) -> list[Chart]:
         return []
     shown = sorted(history.history, key=lambda version: -sum(version.requests) - sum(version.errors))[:MAX_SERIES]
     seconds = (history.timestamp - history.begin).total_seconds() - (SLOTS - 1) * SLOT_S
-    keys = [Key(label=version.version, role=version.role, series=index) for index, version in enumerate(shown)]
-    requests = [_rates(version.requests, seconds) for version in shown]
-    errors = [_rates(version.errors, seconds) for version in shown]
+    keys = _keys(shown)
     latencies = [
-        [(quantile, _finished(getattr(version, f"{quantile}_ms"), seconds)) for quantile in QUANTILES]
-        for version in shown
+        (key.series, quantile, _finished(getattr(version, f"{quantile}_ms"), seconds))
+        for key, version in zip(keys, shown, strict=True)
+        for quantile in QUANTILES
     ]
     return [
-        _rate_chart("requests", "Requests", requests, keys),
-        _rate_chart("errors", "Failed", errors, keys),
+        _rate_chart("requests", "Requests", [_rates(one, one.requests, seconds) for one in shown], keys),
+        _rate_chart("errors", "Failed", [_rates(one, one.errors, seconds) for one in shown], keys),
         _chart(
             "latency",
             "Latency",
             "ms",
-            [(index, name, values) for index, lines in enumerate(latencies) for name, values in lines],
+            latencies,
             keys,
-            now=_latest([values for lines in latencies for name, values in lines if name == "p95"], max),
+            now=_latest([values for _, quantile, values in latencies if quantile == "p95"], max),
             has_area=False,
         ),
     ]
@@ -136,12 +149,12 @@ def rows(history: MeasuresHistory) -> list[Row]:
 
 
 def number(value: float) -> str:
-    """Format a value with three digits, or with all digits before the point."""
-    return f"{value:,.0f}" if value >= WHOLE else f"{value:.3g}"
+    """Format a value with three digits, with two below 1, or with all digits before the point."""
+    return f"{value:,.0f}" if value >= WHOLE else f"{value:.{3 if value >= 1 else 2}g}"
 
 
 def _rate_chart(id_: str, title: str, rates: list[Values], keys: list[Key]) -> Chart:
-    lines = [(index, "", values) for index, values in enumerate(rates)]
+    lines = [(key.series, "", values) for key, values in zip(keys, rates, strict=True)]
     return _chart(id_, title, "a second", lines, keys, now=_latest(rates, sum), has_area=True)
 
 
@@ -156,6 +169,7 @@ def _chart(
     has_area: bool,
 ) -> Chart:
     highest = max((value for _, _, values in lines for value in values if value is not None), default=0.0)
+    slots = max(_window(values) for _, _, values in lines)
     top = _round_up(highest)
     return Chart(
         id=id_,
@@ -164,10 +178,12 @@ def _chart(
         now="-" if now is None else number(now),
         top=number(top),
         middle=number(top / 2),
+        top_value=top,
+        slots=slots,
         lines=[
             Line(
-                path=_path(values, top),
-                area=_area(values, top) if has_area else "",
+                path=_path(values[-slots:], top),
+                area=_area(values[-slots:], top) if has_area else "",
                 series=series,
                 style=style,
             )
@@ -175,23 +191,37 @@ def _chart(
         ],
         keys=keys,
         description=(
-            f"{title} {unit} by version over the last hour. Highest value: {number(highest)}. "
-            f"Now: {'no value' if now is None else number(now)}."
+            f"{title} {unit} by version over the last {slots * SLOT_S // 60} minutes. "
+            f"Highest value: {number(highest)}. Now: {'no value' if now is None else number(now)}."
         ),
     )
 
 
-def _rates(counts: Sequence[int], seconds: float) -> Values:
-    """Divide counts by the length of their slots. A version has no rate before its first request."""
-    lengths = [float(SLOT_S)] * (len(counts) - 1) + [min(seconds, SLOT_S)]
-    rates: list[float | None] = [count / max(length, 1.0) for count, length in zip(counts, lengths, strict=True)]
-    for index, rate in enumerate(rates):
-        if rate:
-            break
-        rates[index] = None
-    if all(rate is None for rate in rates):
-        rates = [0.0] * len(rates)
+def _keys(shown: Sequence[VersionHistory]) -> list[Key]:
+    """Give each version a color. It follows from its number, so that it stays when other versions come and go."""
+    taken: dict[int, VersionHistory] = {}
+    for version in shown:
+        series = int(version.version) if version.version.isdigit() else MAX_SERIES - 1
+        while series % MAX_SERIES in taken:
+            series += 1
+        taken[series % MAX_SERIES] = version
+    return [Key(label=version.version, role=version.role, series=series) for series, version in taken.items()]
+
+
+def _rates(version: VersionHistory, counts: Sequence[int], seconds: float) -> Values:
+    """Divide counts by the length of their slots, from the first request of the version to the slot after the last."""
+    lengths = [float(SLOT_S)] * (SLOTS - 1) + [min(seconds, SLOT_S)]
+    active = [index for index in range(SLOTS) if version.requests[index] or version.errors[index]]
+    rates: list[float | None] = [None] * SLOTS
+    for index in range(min(active, default=SLOTS), min(max(active, default=0) + 2, SLOTS)):
+        rates[index] = counts[index] / max(lengths[index], 1.0)
     return _finished(rates, seconds)
+
+
+def _window(values: Values) -> int:
+    """Return how many slots hold all values."""
+    age = next((SLOTS - index for index, value in enumerate(values) if value is not None), 0)
+    return next(slots for slots in WINDOWS if slots >= age)
 
 
 def _finished(values: Values, seconds: float) -> Values:
@@ -209,11 +239,11 @@ def _latest(series: list[Values], combine: Callable[[list[float]], float]) -> fl
 
 
 def _round_up(value: float) -> float:
-    """Return the smallest 1, 2 or 5 times a power of ten that is not below a value; 1 for 0."""
+    """Return the smallest of `TOPS` times a power of ten that is not below a value; 1 for 0."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= value * (1 - 1e-9))
+    return next(factor * power for factor in TOPS if factor * power >= value * (1 - 1e-9))
 
 
 def _runs(values: Values) -> Iterator[list[tuple[int, float]]]:

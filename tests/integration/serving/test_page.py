@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Viewpor
 
 from app import names
 from scripts.screenshots import find_browser
-from tests.support.local import LocalFolder
+from tests.support.local import LocalFolder, RunningPlatform
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no Chromium on PATH; CHROMIUM names one elsewhere")
 
@@ -24,6 +24,18 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def other_version(platform: RunningPlatform, local: LocalFolder) -> Iterator[str]:
+    """A version that does not serve."""
+    assert platform.process.poll() is None, platform.output
+    trained = local.run("train", "--trees", "3", "--no-promote")
+    assert trained.returncode == 0, trained.stderr
+    registry = MlflowClient(tracking_uri=local.endpoints.mlflow_url)
+    version = str(max(int(one.version) for one in registry.search_model_versions(f"name='{names.MODEL_NAME}'")))
+    yield version
+    registry.delete_model_version(names.MODEL_NAME, version)
 
 
 def is_error(message: ConsoleMessage) -> bool:
@@ -108,20 +120,34 @@ def test_a_wrong_value_gets_the_sentence_of_the_service(page: Page) -> None:
     expect(page.locator("#answer")).to_contain_text("many")
 
 
-def test_a_version_is_loaded_from_the_page_with_the_token(page: Page, api: httpx.Client, local: LocalFolder) -> None:
+def test_a_rollout_is_ended_from_the_page(
+    page: Page, api: httpx.Client, local: LocalFolder, other_version: str
+) -> None:
+    api.post("model/rollout", json={"version": other_version, "min_rows": 1000}).raise_for_status()
+    panel = page.locator("#rollout")
+
+    expect(panel).to_contain_text("answers 5 % of the requests", timeout=LOAD_TIMEOUT_MS)
+    findings = Axe().run(page).response["violations"]
+    panel.get_by_role("button", name="End the rollout").click()
+    page.get_by_label("Token for changes").fill(local.endpoints.serve_token)
+    page.get_by_role("button", name="End it").click()
+
+    expect(panel.locator(".verdict")).to_have_text("aborted", timeout=LOAD_TIMEOUT_MS)
+    assert api.get("model/rollout").json()["rollout"]["verdict"] == "aborted"
+    assert [one["id"] for one in findings] == []
+
+
+def test_a_version_is_loaded_from_the_page_with_the_token(
+    page: Page, api: httpx.Client, local: LocalFolder, other_version: str
+) -> None:
     before = api.get("model").json()["model_info"]["version"]
-    trained = local.run("train", "--trees", "3", "--no-promote")
-    assert trained.returncode == 0, trained.stderr
-    version = api.get("model/versions").json()["versions"][0]["version"]
-    registry = MlflowClient(tracking_uri=local.endpoints.mlflow_url)
 
     try:
-        page.get_by_role("button", name=f"Load version {version}", exact=True).click(timeout=LOAD_TIMEOUT_MS)
+        page.get_by_role("button", name=f"Load version {other_version}", exact=True).click(timeout=LOAD_TIMEOUT_MS)
         page.get_by_label("Token for changes").fill(local.endpoints.serve_token)
         page.get_by_role("button", name="Load it").click()
 
-        expect(page.locator(".status")).to_have_text(f"Version {version} serves", timeout=LOAD_TIMEOUT_MS)
-        assert api.get("model").json()["model_info"]["version"] == version
+        expect(page.locator(".status")).to_have_text(f"Version {other_version} serves", timeout=LOAD_TIMEOUT_MS)
+        assert api.get("model").json()["model_info"]["version"] == other_version
     finally:
         assert local.run("load", "--version", before).returncode == 0
-        registry.delete_model_version(names.MODEL_NAME, version)

@@ -102,6 +102,46 @@ async function poll() {
 
 setTimeout(poll, POLL_MS);
 
+// --- the values of a chart at the pointer ---
+
+// The points of a line, from its path: the slot, and the height in percent from the top.
+function pointsOf(line) {
+  return new Map([...line.getAttribute("d").matchAll(/(\d+) (-?[\d.]+(?:e-?\d+)?)/g)].map((match) => [Number(match[1]), Number(match[2])]));
+}
+
+function showValues(chart, event) {
+  const svg = chart.querySelector("svg");
+  const box = svg.getBoundingClientRect();
+  const last = svg.viewBox.baseVal.width;
+  const slot = Math.round((last * (event.clientX - box.left)) / box.width);
+  const readout = chart.querySelector(".readout");
+  const isInside = slot >= 0 && slot <= last;
+  svg.querySelector(".guide").setAttribute("d", isInside ? `M${slot} 0V100` : "");
+  readout.hidden = !isInside;
+  chart.querySelector(".now").hidden = isInside;
+  if (!isInside) return;
+  const seconds = 30 * (last - slot);
+  const shown = [element("span", "hint", seconds < 60 ? `${seconds} s ago` : `${Math.floor(seconds / 60)} min ago`)];
+  for (const line of svg.querySelectorAll(".line:not(.p50, .p99)")) {
+    const height = pointsOf(line).get(slot);
+    if (height === undefined) continue;
+    const value = Number(svg.dataset.top) * (1 - height / 100);
+    const entry = element("span");
+    entry.append(element("span", `swatch ${line.classList[1]}`), String(Number(value.toPrecision(3))));
+    shown.push(entry);
+  }
+  readout.replaceChildren(...shown);
+}
+
+document.addEventListener("pointermove", (event) => {
+  const chart = event.target.closest(".chart");
+  if (chart) showValues(chart, event);
+});
+document.addEventListener("pointerout", (event) => {
+  const chart = event.target.closest(".chart");
+  if (chart && !chart.contains(event.relatedTarget)) showValues(chart, { clientX: -1e6 });
+});
+
 // --- the form ---
 
 let model = null; // the answer of GET /model

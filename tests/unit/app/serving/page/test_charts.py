@@ -3,6 +3,8 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from app.serving.measures.history import SLOT_S, SLOTS
 from app.serving.measures.messages import MeasuresHistory, VersionHistory
 from app.serving.page import charts
@@ -39,7 +41,7 @@ def history(*versions: VersionHistory, seconds: float = SLOT_S) -> MeasuresHisto
 
 
 def points(path: str) -> list[tuple[float, float]]:
-    return [(float(x), float(y)) for x, y in re.findall(r"([\d.]+) ([\d.]+)", path)]
+    return [(float(x), float(y)) for x, y in re.findall(r"(\d+) ([\d.]+)", path)]
 
 
 def test_without_requests_there_is_no_chart() -> None:
@@ -50,9 +52,10 @@ def test_a_line_begins_with_the_first_request_and_stays_in_its_chart() -> None:
     requests, errors, _ = charts.build(history(version(last=[300, 0, 600])))
 
     [line] = requests.lines
-    assert points(line.path) == [(117, 50), (118, 100), (119, 0)]
+    assert points(line.path) == [(17, 50), (18, 100), (19, 0)]
     assert (requests.top, requests.middle, requests.now) == ("20", "10", "20")
-    assert line.area.startswith("M117 100L117 50L")
+    assert points(errors.lines[0].path) == [(17, 100), (18, 100), (19, 100)]
+    assert line.area.startswith("M17 100L17 50L")
     assert line.area.endswith("V100Z")
     assert errors.now == "0"
 
@@ -66,7 +69,7 @@ def test_the_last_slot_counts_by_the_time_that_has_passed() -> None:
 def test_a_slot_that_has_only_begun_is_not_shown() -> None:
     requests, *_ = charts.build(history(version(last=[300, 7]), seconds=1))
 
-    assert points(requests.lines[0].path) == [(118, 0)]
+    assert points(requests.lines[0].path) == [(18, 0)]
     assert requests.lines[0].path.endswith("h0")
     assert requests.now == "10"
 
@@ -88,10 +91,30 @@ def test_the_charts_show_the_versions_with_most_requests() -> None:
     assert len(requests.lines) == charts.MAX_SERIES
 
 
+def test_a_version_keeps_its_color_while_others_come_and_go() -> None:
+    alone, *_ = charts.build(history(version("4", last=[1])))
+    among, *_ = charts.build(history(version("3", last=[9]), version("4", last=[1]), version("8", last=[5])))
+
+    assert [(key.label, key.series) for key in alone.keys] == [("4", 4)]
+    assert [(key.label, key.series) for key in among.keys] == [("3", 3), ("8", 2), ("4", 4)]
+
+
+def test_two_versions_have_two_colors() -> None:
+    requests, *_ = charts.build(history(version("9", last=[9]), version("3", last=[1])))
+
+    assert [(key.label, key.series) for key in requests.keys] == [("9", 3), ("3", 4)]
+
+
+def test_a_version_that_is_not_asked_any_more_ends_at_zero() -> None:
+    requests, *_ = charts.build(history(version(last=[300, 0, 0, 0])))
+
+    assert points(requests.lines[0].path) == [(16, 0), (17, 100)]
+
+
 def test_a_chart_says_in_words_what_it_shows() -> None:
     _, errors, _ = charts.build(history(version(last=[300], errors=30)))
 
-    assert errors.description == "Failed a second by version over the last hour. Highest value: 1. Now: 1."
+    assert errors.description == "Failed a second by version over the last 10 minutes. Highest value: 1. Now: 1."
 
 
 def test_the_table_has_a_row_for_each_time_in_which_a_version_did_something() -> None:
@@ -119,3 +142,11 @@ def test_the_table_has_a_row_for_each_time_in_which_a_version_did_something() ->
         ("10 to 0 min ago", 7),
         ("30 to 20 min ago", 5),
     ]
+
+
+@pytest.mark.parametrize(("slots", "shown"), [(1, 20), (20, 20), (21, 40), (41, 120), (120, 120)])
+def test_the_charts_show_no_more_time_than_there_was_traffic(slots: int, shown: int) -> None:
+    drawn = charts.build(history(version(last=[1] * slots)))
+
+    assert [chart.slots for chart in drawn] == [shown] * 3
+    assert points(drawn[0].lines[0].path)[-1][0] == shown - 1
