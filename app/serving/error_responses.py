@@ -29,6 +29,9 @@ HEADERS: Final[dict[type[MantaError], dict[str, str]]] = {
 }
 """Headers of the responses to some errors."""
 
+REQUEST_ID: Final = "x-request-id"
+"""Header with the id of a request. HAProxy and Serve add it to a request that has none."""
+
 PROTOCOL_STATUSES: Final = {422: 400}
 """Statuses of errors in the other protocols, where they differ from those of this API."""
 
@@ -63,7 +66,7 @@ def install(api: FastAPI) -> None:
             "instance": request.url.path,
             "next_step": next_step,
         }
-        return _problem_response(members, error.status_code, headers)
+        return _problem_response(request, members, error.status_code, headers)
 
     @api.exception_handler(ClientDisconnect)
     async def client_disconnect(_: Request, __: Exception) -> Response:
@@ -88,7 +91,7 @@ def error_response(request: Request, error: MantaError) -> Response:
     headers = HEADERS.get(type(error), {})
     write = _protocol_error(request)
     if write is None:
-        return _problem_response(error.problem(request.url.path), error.status, headers)
+        return _problem_response(request, error.problem(request.url.path), error.status, headers)
     status = PROTOCOL_STATUSES.get(error.status, error.status)
     return JSONResponse(write(error, status), status, headers)
 
@@ -108,6 +111,7 @@ def _protocol_error(request: Request) -> Callable[[MantaError, int], dict[str, o
     return mlflow_scoring.error_content if path in mlflow_scoring.PATHS else None
 
 
-def _problem_response(members: dict[str, object], status: int, headers: dict[str, str]) -> Response:
+def _problem_response(request: Request, members: dict[str, object], status: int, headers: dict[str, str]) -> Response:
+    members = members | {"request_id": request.headers.get(REQUEST_ID)}
     content = Problem.model_validate(members).model_dump_json(exclude_none=True)
     return Response(content, status_code=status, headers=headers, media_type=PROBLEM_JSON)

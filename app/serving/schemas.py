@@ -281,6 +281,8 @@ class Problem(BaseModel):
     """What is accepted."""
     next_step: str | None = None
     """What to do next."""
+    request_id: str | None = None
+    """Header `X-Request-Id` of the request, which the log names too."""
 
 
 def _finite_or_none(value: object) -> object:

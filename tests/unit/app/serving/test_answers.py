@@ -1,7 +1,9 @@
 """What the API answers about a model: labels of every type, large answers, and examples for those who may predict."""
 
+import asyncio
 import json
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +20,7 @@ from app.models.signature import Column
 from app.serving.access import AccessRules
 from app.serving.protocols import rows
 from tests.support.json_object import JsonObject
-from tests.support.replica_api import GUARDED, OPEN, ROWS, artifact, ask
+from tests.support.replica_api import GUARDED, JSON_TYPE, OPEN, ROWS, artifact, ask, http_client, replica_api
 
 HIDDEN = AccessRules(tokens=[], predict_needs_token=False, show_examples=False, webhook_secret=None)
 
@@ -126,3 +128,18 @@ def test_a_large_answer_equals_the_parts_that_it_is_written_in(monkeypatch: pyte
 
     assert [part | {"timestamp": ""} for part in parts] == [whole | {"timestamp": ""} for whole in wholes]
     assert [len(whole["predictions"]) for whole in wholes] == [100] * 4
+
+
+def test_a_problem_document_names_the_request() -> None:
+    async def run() -> list[httpx.Response]:
+        async with replica_api() as api, http_client(api) as client:
+            headers = {"x-request-id": "q1"}
+            return [
+                await client.post("/predict", content=b"?", headers=headers | JSON_TYPE),
+                await client.get("/unknown", headers=headers),
+                await client.get("/unknown"),
+            ]
+
+    answers = asyncio.run(run())
+
+    assert [answer.json().get("request_id") for answer in answers] == ["q1", "q1", None]
