@@ -1,6 +1,7 @@
 """An MLflow server and a Ray cluster with the Serve application, as local processes that a test can stop or kill."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import psutil
 
 from app import names
 from app.cli.local import haproxy
+from app.cli.local.processes import PLATFORM_ID_VARIABLE, stop_processes
 from tests.support.json_object import JsonObject
 from tests.support.traffic import NO_TLS
 from tests.support.waiting import wait_until
@@ -61,6 +63,8 @@ class Process:
         psutil.wait_procs(alive, timeout=8)
         self._process.wait(timeout=20)
         self._process = None
+        if platform_id := self.environment.get(PLATFORM_ID_VARIABLE):
+            stop_processes(platform_id)  # Ray may have started another HAProxy meanwhile
 
 
 @dataclass
@@ -258,6 +262,7 @@ def create_cluster(folder: Path, ports: list[int], *, models_memory: int = MODEL
         "MANTA_MODELS_MEMORY": str(models_memory),
         "MANTA_MODEL_CACHE": str(folder / "models"),
         HOOKS_FOLDER_VARIABLE: str(hooks),
+        PLATFORM_ID_VARIABLE: secrets.token_hex(16),
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     return Cluster(
