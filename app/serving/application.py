@@ -103,7 +103,7 @@ class ModelServer(FleetMember):
         log.setLevel(logging.INFO)
         self._args = args
         context = serve.get_replica_context()
-        replica_metrics = ReplicaMetrics()
+        self._metrics = ReplicaMetrics(counter=metrics.Counter, gauge=metrics.Gauge)
         config = settings()
         json_lines.install(
             log,
@@ -121,8 +121,8 @@ class ModelServer(FleetMember):
             warm_loader,
             model_name=args.model_name,
             name=context.replica_id.unique_id,
-            on_swap=replica_metrics.record_swap,
-            on_refusal=replica_metrics.record_refusal,
+            on_swap=self._metrics.record_swap,
+            on_refusal=self._metrics.record_refusal,
         )
         group = ServeReplicaGroup(context.app_name, names.DEPLOYMENT)
         self._fleet = Fleet(self._replica, group)
@@ -200,6 +200,11 @@ class ModelServer(FleetMember):
 
     async def on_alias_seen(self, reading: AliasReading) -> None:
         """See `AliasFollower.on_alias_seen`."""
+        self._metrics.record_reading(
+            registry_answers=not reading.trouble,
+            champion=str(reading.champion.version) if reading.champion else None,
+            served=self._replica.served_version,
+        )
         await self._follower.on_alias_seen(reading)
 
     async def on_model(self, model: str, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - as `method`

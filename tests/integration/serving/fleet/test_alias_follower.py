@@ -50,6 +50,7 @@ def test_every_replica_reports_a_refused_champion_and_keeps_its_version(
     assert all("does not predict its input example" in refusal for refusal in refusals())
     assert cluster.versions() == [versions.first] * 4
     wait_until(lambda: len(metric(cluster, "manta_refused_versions")) >= 4, what="the metric of refusals")
+    wait_until(lambda: 0.0 in metric(cluster, "manta_champion_served").values(), what="the metric of the champion")
     live = {replica["replica_id"] for replica in cluster.replicas()}
 
     def served() -> dict[str, float]:
