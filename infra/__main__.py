@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pulumi
 
-from infra import cluster, endpoints, versions
+from infra import cluster, endpoints, outputs
 from infra.cluster import ClusterConnection
 from infra.components import access, network_flows
 from infra.components.access import Access, AccessArgs
@@ -14,6 +14,8 @@ from infra.components.image_build import ImageBuild, ImageBuildArgs
 from infra.components.mlflow import values
 from infra.components.mlflow.mlflow import Mlflow, MlflowArgs
 from infra.components.mlflow.users import ClientArgs
+from infra.components.monitoring.alerts import AlertArgs
+from infra.components.monitoring.monitoring import Monitoring, MonitoringArgs
 from infra.components.namespaces import Namespaces, NamespacesArgs
 from infra.components.network_flows import FlowArgs
 from infra.components.network_policies import NetworkPolicies, NetworkPoliciesArgs
@@ -24,7 +26,6 @@ from infra.components.ray.training_cron_job import TrainingCronJob, TrainingCron
 from infra.components.redis import Redis, RedisArgs
 from infra.config import settings
 from infra.config.settings import Settings
-from infra.endpoints import Endpoint
 from infra.images import content, references
 from infra.images.content import ImageContent
 from infra.preflight import stack_checks as preflight
@@ -85,8 +86,9 @@ def main(stack: Settings, root: Path = ROOT, read_cluster: ClusterReader = Reade
         after=[ray, mlflow],
     )
     Access("access", access_args, in_cluster)
+    Monitoring("monitoring", _monitoring_args(stack, workloads), in_cluster)
     TrainingCronJob("schedule", _training_cron_job_args(stack, workloads, ray_image, ray), in_cluster)
-    _export(stack, public, connection, ray_image, mlflow, ray)
+    outputs.export(stack, public, connection, ray_image, mlflow, ray)
 
 
 def _namespaces_args(stack: Settings) -> NamespacesArgs:
@@ -137,6 +139,7 @@ def _network_policies_args(stack: Settings, namespaces: Namespaces, api_port: in
         connections=stack.connections,
         access=stack.access,
         network=stack.network,
+        monitoring=stack.monitoring,
         identity=stack.identity,
         credentials=stack.credentials,
         is_training_scheduled=bool(stack.schedule.train_schedule),
@@ -240,6 +243,7 @@ def _ray_service_args(
         credentials=stack.credentials,
         catalog=stack.catalog,
         identity=stack.identity,
+        monitoring=stack.monitoring,
         images=stack.images,
         image=image.reference,
         proxy=stack.network.proxy,
@@ -247,6 +251,22 @@ def _ray_service_args(
         redis=redis,
         mlflow=mlflow,
         after=after,
+    )
+
+
+def _monitoring_args(stack: Settings, namespace: pulumi.Input[str]) -> MonitoringArgs:
+    operator_namespace = stack.sharing.operator_namespace_of(stack.cluster.namespace)
+    return MonitoringArgs(
+        namespace=namespace,
+        options=stack.monitoring,
+        alerts=AlertArgs(
+            namespace=stack.cluster.namespace,
+            ray_service_name=stack.cluster.ray_service_name,
+            has_redis=stack.storage.redis == "in-cluster",
+            train_deadline_minutes=stack.schedule.train_deadline_minutes if stack.schedule.train_schedule else None,
+            runbook_url=stack.monitoring.runbook_url,
+        ),
+        operator_namespace=operator_namespace if stack.sharing.install_operator else None,
     )
 
 
@@ -264,34 +284,6 @@ def _training_cron_job_args(
         stack=pulumi.get_stack(),
         after=ray,
     )
-
-
-def _export(
-    stack: Settings,
-    public: Sequence[Endpoint],
-    connection: ClusterConnection,
-    image: ImageBuild,
-    mlflow: Mlflow,
-    ray: RayService,
-) -> None:
-    """Export the stack outputs; passwords and tokens are secret."""
-    urls = {endpoint.name: endpoints.url(endpoint, stack.access) for endpoint in public}
-    pulumi.export("rayDashboardUrl", urls[endpoints.RAY])
-    pulumi.export("mlflowUrl", urls[endpoints.MLFLOW])
-    pulumi.export("serveUrl", urls[endpoints.SERVE])
-    pulumi.export("rayToken", pulumi.Output.secret(ray.ray_token))
-    pulumi.export("serveToken", pulumi.Output.secret(ray.serve_token))
-    pulumi.export("mlflowUsername", stack.app.mlflow_username)
-    pulumi.export("mlflowPassword", pulumi.Output.secret(mlflow.password))
-    pulumi.export("stack", pulumi.get_stack())
-    pulumi.export("namespace", stack.cluster.namespace)
-    pulumi.export("operatorNamespace", stack.sharing.operator_namespace_of(stack.cluster.namespace))
-    pulumi.export("context", connection.context)
-    pulumi.export("kubeconfig", "" if connection.kubeconfig is None else pulumi.Output.secret(connection.kubeconfig))
-    pulumi.export("image", image.reference)
-    pulumi.export("rayVersion", versions.RAY)
-    pulumi.export("modelName", stack.app.model_name)
-    pulumi.export("forwards", endpoints.forwards(public, namespace=stack.cluster.namespace))
 
 
 if __name__ == "__main__":

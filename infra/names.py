@@ -66,6 +66,11 @@ DASHBOARD_PORT: Final = 8265
 SERVE_PORT: Final = 8000
 REDIS_PORT: Final = 6379
 MLFLOW_PORT: Final = 5000
+HAPROXY_METRICS_PORT: Final = 9101
+"""Ray's default for the port with HAProxy's own metrics."""
+HAPROXY_PORT_NAME: Final = "haproxy"
+METRICS_PORT_NAME: Final = "metrics"
+"""Port with Ray's metrics. KubeRay adds it to every Ray container."""
 
 KUBERAY_MAX_NAME: Final = 47
 """Longest RayService name that KubeRay accepts: its suffixes extend the name up to the 63 characters of a DNS label."""

@@ -10,6 +10,7 @@ from infra.config.access_options import AccessOptions
 from infra.config.connection_options import ConnectionOptions
 from infra.config.credential_options import CredentialOptions
 from infra.config.identity_options import IdentityOptions
+from infra.config.monitoring_options import MonitoringOptions
 from infra.config.network_options import NetworkOptions
 from infra.config.options import StorageOptions
 
@@ -20,7 +21,7 @@ OPENSHIFT_DNS_PORTS: Final = (5353,)
 """Port of OpenShift's DNS pods. Policies see the port of a pod, not the port of its Service."""
 WEB_PORTS: Final = (443,)
 HTTP_PORT: Final = 80
-RAY_METRICS_PORTS: Final = (8080, 9101, 44217, 44227)
+RAY_METRICS_PORTS: Final = (8080, names.HAPROXY_METRICS_PORT, 44217, 44227)
 """Metrics of Ray, HAProxy, the autoscaler and the dashboard."""
 OPERATOR_METRICS_PORTS: Final = (8080,)
 METADATA_SERVERS: Final = {
@@ -71,6 +72,7 @@ class FlowArgs:
     access: AccessOptions
     """How clients outside of the cluster reach the platform."""
     network: NetworkOptions
+    monitoring: MonitoringOptions
     identity: IdentityOptions
     credentials: CredentialOptions
     is_training_scheduled: bool
@@ -112,7 +114,7 @@ def flows(args: FlowArgs) -> list[Flow]:
         *_dns(args.network, peers),
         *_identity(args.identity, peers),
         *_webhook(args.credentials, peers),
-        *_monitoring(args.network, peers),
+        *_monitoring(args.network, args.monitoring, peers),
         *_proxy(args.network, peers),
         *_extra(args.network, peers),
     ]
@@ -178,12 +180,15 @@ def _webhook(credentials: CredentialOptions, peers: _Peers) -> Iterator[Flow]:
         yield Flow(source=peers.mlflow, destination=peers.ray, ports=(names.SERVE_PORT,))
 
 
-def _monitoring(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:
+def _monitoring(network: NetworkOptions, options: MonitoringOptions, peers: _Peers) -> Iterator[Flow]:
+    """Prometheus reads metrics, and the Ray head asks Prometheus and Grafana for its charts."""
     if network.monitoring_namespace:
         monitoring = Peer(name="monitoring", namespace=network.monitoring_namespace, is_managed=False)
         yield Flow(source=monitoring, destination=peers.ray, ports=RAY_METRICS_PORTS)
         yield Flow(source=monitoring, destination=peers.mlflow, ports=(names.MLFLOW_PORT,))
         yield Flow(source=monitoring, destination=peers.operator, ports=OPERATOR_METRICS_PORTS)
+        if options.ports:
+            yield Flow(source=peers.ray, destination=monitoring, ports=options.ports)
 
 
 def _proxy(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:

@@ -12,13 +12,14 @@ import pulumi.runtime
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from infra.config import catalog_checks, checks, identity_checks, profiles, sharing_options
+from infra.config import catalog_checks, checks, identity_checks, monitoring_options, profiles, sharing_options
 from infra.config.access_options import AccessOptions
 from infra.config.catalog_options import CatalogOptions
 from infra.config.connection_options import ConnectionOptions
 from infra.config.credential_options import CredentialOptions
 from infra.config.identity_options import IdentityOptions
 from infra.config.image_options import ImageOptions
+from infra.config.monitoring_options import MonitoringOptions
 from infra.config.network_options import NetworkOptions
 from infra.config.options import (
     AppOptions,
@@ -63,6 +64,7 @@ class Settings(BaseModel):
     credentials: CredentialOptions
     sharing: SharingOptions
     catalog: CatalogOptions
+    monitoring: MonitoringOptions
 
 
 def load() -> Settings:
@@ -126,6 +128,7 @@ def parse(
             ),
             *sharing_options.problems(settings.sharing, namespace=settings.cluster.namespace, charts=settings.charts),
             *identity_checks.problems(settings.identity, cluster=settings.cluster, storage=settings.storage),
+            *monitoring_options.problems(settings.monitoring, network=settings.network),
             *catalog_checks.problems(settings.catalog, size=settings.size, credentials=settings.credentials),
         ]
     if problems:

@@ -1,4 +1,4 @@
-"""Objects that the configuration names: classes, and the Gateway with its API."""
+"""Objects that the configuration names: classes, the Gateway with its API, and the API of the Prometheus operator."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +42,11 @@ def named_objects(stack: Settings) -> list[NamedObject]:
         objects.append(NamedObject(kind="customresourcedefinitions", name=name, key="access", command=command))
         kind, command = "gateways.gateway.networking.k8s.io", "pulumi config set gateway NAMESPACE/NAME"
         objects.append(NamedObject(kind=kind, name=stack.access.gateway, key="gateway", command=command))
+    if stack.monitoring.is_enabled:
+        command = "install the Prometheus operator, or: pulumi config set monitoring none"
+        crds = ("podmonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com")
+        kind = "customresourcedefinitions"
+        objects += [NamedObject(kind=kind, name=name, key="monitoring", command=command) for name in crds]
     return [entry for entry in objects if entry.name]
 
 

@@ -85,6 +85,7 @@ def flows_of(stack: str = "dev", /, **changes: object) -> list[Flow]:
         connections=parsed_settings.connections,
         access=parsed_settings.access,
         network=parsed_settings.network,
+        monitoring=parsed_settings.monitoring,
         identity=parsed_settings.identity,
         credentials=parsed_settings.credentials,
         is_training_scheduled=bool(parsed_settings.schedule.train_schedule),

@@ -33,6 +33,7 @@ from infra.config.connection_options import ConnectionOptions
 from infra.config.credential_options import CredentialOptions
 from infra.config.identity_options import IdentityOptions
 from infra.config.image_options import ImageOptions
+from infra.config.monitoring_options import MonitoringOptions
 from infra.config.options import AppOptions, SizeOptions, StorageOptions
 from infra.config.proxy import ProxyOptions
 from infra.config.scheduling import SchedulingOptions
@@ -71,6 +72,7 @@ class RayServiceArgs:
     credentials: CredentialOptions
     catalog: CatalogOptions
     identity: IdentityOptions
+    monitoring: MonitoringOptions
     images: ImageOptions
     image: pulumi.Input[str]
     """Image of Ray."""
@@ -218,6 +220,10 @@ def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
                 value_from=from_secret(secrets.ray.name, names.RAY_SECRET_KEY, is_optional=True),
             ),
             *redis_connection.environment(args.storage, args.connections),
+            *(
+                core.v1.EnvVarArgs(name=name, value=value)
+                for name, value in sorted(args.monitoring.environment().items())
+            ),
         ],
         checksums=checksums,
         head=args.scheduling.of("head"),

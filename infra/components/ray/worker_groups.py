@@ -81,6 +81,7 @@ def _group(
         image=group.image or args.image,
         image_pull_policy="IfNotPresent",
         env=placement.environment(place, args.environment),
+        ports=[core.v1.ContainerPortArgs(name=names.HAPROXY_PORT_NAME, container_port=names.HAPROXY_METRICS_PORT)],
         readiness_probe=_serve_probe(),
         security_context=pod_security.container(),
         resources=core.v1.ResourceRequirementsArgs(

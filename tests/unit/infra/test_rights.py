@@ -10,6 +10,8 @@ CHANGES: dict[str, object] = {
     "trainSchedule": "@daily",
     "createNamespaces": True,
     "webhookSecret": "a-secret-of-the-webhook",
+    "monitoring": "existing",
+    "monitoringNamespace": "monitoring",
 }
 
 

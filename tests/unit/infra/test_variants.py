@@ -58,6 +58,7 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
         "prod",
         {"installOperator": False, "installCrds": False, "operatorNamespace": "kuberay-system"},
     ),
+    "monitoring": ("prod", {"monitoring": "existing", "monitoringNamespace": "monitoring"}),
     "existing namespaces": ("prod", {"createNamespaces": False}),
     "another stack's cluster": ("prod", {"clusterStack": "org/platform/prod", "context": ""}),
 }

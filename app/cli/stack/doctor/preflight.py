@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final, TypeVar
 
 from app.cli.json_object import JsonObject
-from app.cli.stack.doctor import cluster_fit
+from app.cli.stack.doctor import cluster_fit, prometheus
 from app.cli.stack.doctor.checks import CheckResult, Status, pass_or_fail
 from app.cli.stack.programs import Kubectl, ProgramError, run_program
 from app.errors import ParameterError
@@ -80,6 +80,7 @@ def run_checks(configuration: Configuration) -> Iterator[CheckResult]:
     yield _check_storage_class(configuration, kubectl)
     yield check_namespace(configuration, kubectl)
     yield _check_image(configuration, kubectl)
+    yield from prometheus.run_checks(configuration, kubectl)
 
 
 def parse_quantity(quantity: str) -> Decimal:

@@ -47,6 +47,8 @@ WORKLOADS: Final = {
 """Further rights in the namespace of the workloads."""
 ROUTES: Final = {"ingress": "ingresses.networking.k8s.io", "gateway": "httproutes.gateway.networking.k8s.io"}
 """Objects that lead to the services, by `access`."""
+MONITORING: Final = {"podmonitors.monitoring.coreos.com": EDIT, "prometheusrules.monitoring.coreos.com": EDIT}
+"""Rights for the objects of `monitoring: existing`."""
 ROLES: Final = {"roles.rbac.authorization.k8s.io": GRANT, "rolebindings.rbac.authorization.k8s.io": EDIT}
 """Rights to install the operator, whose role covers the namespace of the workloads."""
 
@@ -79,6 +81,8 @@ def required_rights(configuration: Mapping[str, str]) -> list[Right]:
         kinds |= {"networkpolicies.networking.k8s.io": EDIT}
     if route := ROUTES.get(configuration["access"]):
         kinds |= {route: EDIT}
+    if configuration["monitoring"] != "none":
+        kinds |= MONITORING
     if configuration["trainSchedule"]:
         kinds |= {"cronjobs.batch": EDIT}
     rights = _rights(kinds | (ROLES if is_installed else {}), workloads)

@@ -204,6 +204,7 @@ def test_the_port_of_the_api_server_comes_from_the_kubeconfig(port: int, expecte
         connections=stack.connections,
         access=stack.access,
         network=stack.network,
+        monitoring=stack.monitoring,
         identity=stack.identity,
         credentials=stack.credentials,
         is_training_scheduled=False,

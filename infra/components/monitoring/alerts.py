@@ -1,0 +1,193 @@
+"""The alerts of a stack. `docs/how-to/alerts.md` has a section for each: what it means and what to do.
+
+Reference: <https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.PrometheusRule>.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from infra import names
+
+GROUP: Final = "manta"
+ERROR_SHARE: Final = 0.01
+"""Share of failed requests above which `MantaErrors` fires."""
+PREDICTIONS: Final = ".+/(predict|infer|invocations)"
+"""Routes of predictions in Serve's own metrics."""
+ANSWERING: Final = "champion|pinned"
+"""Roles whose failures clients see. The champion answers where a challenger fails, and nobody waits for a shadow."""
+P99_S: Final = 1
+"""p99 of a prediction, in seconds, above which `MantaSlow` fires. The buckets of the histogram end at 1.05 s."""
+TRAINING_MARGIN_MINUTES: Final = 5
+"""Time of a scheduled training beside its deadline: to pull the image and to start."""
+FREE_SHARE: Final = 0.15
+"""Free share of a volume below which `MantaVolumeFull` fires."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertArgs:
+    """What decides which alerts a stack has."""
+
+    namespace: str
+    """Namespace of the workloads."""
+    ray_service_name: str
+    has_redis: bool
+    """Whether the stack runs a Redis."""
+    train_deadline_minutes: int | None
+    """Longest time of a scheduled training; None without a schedule."""
+    runbook_url: str
+    """Address of the page with the sections of the alerts; empty for no links."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """One alert."""
+
+    name: str
+    expression: str
+    """PromQL. The alert fires while it has a result."""
+    duration: str
+    """How long the expression must have a result."""
+    severity: Literal["critical", "warning"]
+    """`critical`: clients get no or wrong answers. `warning`: somebody should look at it during the day."""
+    summary: str
+
+
+def rule(args: AlertArgs) -> dict[str, object]:
+    """Spec of the PrometheusRule."""
+    return {"groups": [{"name": GROUP, "rules": [_rule(alert, args) for alert in alerts(args)]}]}
+
+
+def alerts(args: AlertArgs) -> list[Alert]:
+    """Every alert of a stack."""
+    scope = f'namespace="{args.namespace}"'
+    service = f'{scope}, name="{args.ray_service_name}"'
+    return [
+        *_serving(scope, service),
+        *_versions(scope),
+        *_platform(scope, service),
+        *([_redis(scope)] if args.has_redis else []),
+        *([_training(scope, args.train_deadline_minutes)] if args.train_deadline_minutes else []),
+    ]
+
+
+def _serving(scope: str, service: str) -> Iterator[Alert]:
+    yield Alert(
+        name="MantaNothingServed",
+        # `max` leaves one result: two results of one alert with the same labels are an error.
+        expression=f"max(absent(ray_manta_served_version{{{scope}}})\n"
+        f'or kuberay_service_condition_ready{{{service}, condition="false"}} == 1)',
+        duration="5m",
+        severity="critical",
+        summary="No replica serves a model version, or the RayService is not ready.",
+    )
+    answering = f'{scope}, role=~"{ANSWERING}"'
+    failed = f'sum(rate(ray_manta_predictions_total{{{answering}, outcome="error"}}[5m]))'
+    yield Alert(
+        name="MantaErrors",
+        expression=f"{failed}\n/ sum(rate(ray_manta_predictions_total{{{answering}}}[5m])) > {ERROR_SHARE}",
+        duration="5m",
+        severity="critical",
+        summary=f"More than {ERROR_SHARE:.0%} of the prediction requests fail for a reason of the service.",
+    )
+    refused = f'ray_serve_num_http_requests_total{{{scope}, status_code="503", route=~"{PREDICTIONS}"}}'
+    yield Alert(
+        name="MantaRequestsRefused",
+        expression=f"sum(rate({refused}[5m])) > 0",
+        duration="5m",
+        severity="warning",
+        summary="Replicas answer prediction requests with 503: they have no version, or more work than they can hold.",
+    )
+    buckets = f'sum by (le) (rate(ray_manta_prediction_seconds_bucket{{{scope}, role!="shadow"}}[5m]))'
+    yield Alert(
+        name="MantaSlow",
+        expression=f"histogram_quantile(0.99, {buckets}) > {P99_S}",
+        duration="10m",
+        severity="warning",
+        summary=f"One of a hundred predictions takes more than {P99_S} s.",
+    )
+
+
+def _versions(scope: str) -> Iterator[Alert]:
+    yield Alert(
+        name="MantaVersionsDiffer",
+        expression=f"max(ray_manta_served_version{{{scope}}}) != min(ray_manta_served_version{{{scope}}})",
+        duration="10m",
+        severity="warning",
+        summary="The replicas serve different versions of the default model.",
+    )
+    yield Alert(
+        name="MantaChampionNotServed",
+        expression=f"min(ray_manta_champion_served{{{scope}}}) == 0",
+        duration="10m",
+        severity="warning",
+        summary="A replica serves another version than the champion: the champion was refused, or cannot be loaded.",
+    )
+    yield Alert(
+        name="MantaRegistryAway",
+        expression=f"min(ray_manta_registry_answers{{{scope}}}) == 0",
+        duration="10m",
+        severity="warning",
+        summary="MLflow does not answer the replicas. They continue to serve; training and loads fail.",
+    )
+
+
+def _platform(scope: str, service: str) -> Iterator[Alert]:
+    yield Alert(
+        name="MantaHeadDown",
+        expression=f'absent(up{{{scope}, container="ray-head"}} == 1)',
+        duration="5m",
+        severity="critical",
+        summary="Prometheus reads no metrics of a Ray head: the head is down, or the monitoring is.",
+    )
+    yield Alert(
+        name="MantaUpgradeStuck",
+        expression=f'max(kuberay_service_condition_upgrade_in_progress{{{service}, condition="true"}}) == 1',
+        duration="45m",
+        severity="warning",
+        summary="An upgrade to a new Ray cluster has not ended. The old cluster serves.",
+    )
+    yield Alert(
+        name="MantaVolumeFull",
+        expression=f"kubelet_volume_stats_available_bytes{{{scope}}}\n"
+        f"/ kubelet_volume_stats_capacity_bytes{{{scope}}} < {FREE_SHARE}",
+        duration="15m",
+        severity="warning",
+        summary="The volume {{ $labels.persistentvolumeclaim }} is nearly full.",
+    )
+
+
+def _redis(scope: str) -> Alert:
+    return Alert(
+        name="MantaRedisDown",
+        expression=f'kube_statefulset_status_replicas_ready{{{scope}, statefulset="{names.REDIS}"}} == 0',
+        duration="5m",
+        severity="critical",
+        summary="Redis is down: a Ray head that is lost now loses its cluster.",
+    )
+
+
+def _training(scope: str, deadline_minutes: int) -> Alert:
+    cron_job = f'{scope}, cronjob="{names.SCHEDULE}"'
+    return Alert(
+        name="MantaTrainingFailed",
+        expression=f"kube_cronjob_status_last_schedule_time{{{cron_job}}}\n"
+        f"unless on (namespace, cronjob) (kube_cronjob_status_last_successful_time{{{cron_job}}}\n"
+        f">= on (namespace, cronjob) kube_cronjob_status_last_schedule_time{{{cron_job}}})",
+        duration=f"{deadline_minutes + TRAINING_MARGIN_MINUTES}m",
+        severity="warning",
+        summary="The last scheduled training has failed, or has not ended in its time.",
+    )
+
+
+def _rule(alert: Alert, args: AlertArgs) -> dict[str, object]:
+    annotations = {"summary": alert.summary}
+    if args.runbook_url:
+        annotations["runbook_url"] = f"{args.runbook_url}#{alert.name.lower()}"
+    return {
+        "alert": alert.name,
+        "expr": alert.expression,
+        "for": alert.duration,
+        "labels": {"severity": alert.severity, "namespace": args.namespace},
+        "annotations": annotations,
+    }

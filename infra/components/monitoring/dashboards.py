@@ -1,0 +1,186 @@
+"""The dashboards of a stack: what its models do, and how its parts are. `alerts.py` has the alerts."""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Final
+
+from infra.components.monitoring import grafana
+from infra.components.monitoring.grafana import Dashboard, Panel
+
+RATE: Final = "5m"
+"""Window of a rate: 20 times the interval of the PodMonitors."""
+QUANTILES: Final = (0.5, 0.95, 0.99)
+UID_DIGITS: Final = 12
+"""Hexadecimal digits of the namespace's digest in a dashboard's uid, which has at most 40 characters."""
+
+
+def dashboards(namespace: str) -> dict[str, dict[str, object]]:
+    """Grafana's JSON of each dashboard, by its name.
+
+    Args:
+        namespace: Namespace of the workloads.
+    """
+    scope = f'namespace="{namespace}"'
+    digest = hashlib.sha256(namespace.encode()).hexdigest()[:UID_DIGITS]
+    pages = {
+        "models": [*_traffic(scope), *_versions(scope)],
+        "platform": [*_ray(scope), *_platform(scope)],
+    }
+    return {
+        name: grafana.build(
+            Dashboard(uid=f"manta-{name}-{digest}", title=f"manta: {name} ({namespace})", panels=panels)
+        )
+        for name, panels in pages.items()
+    }
+
+
+def _traffic(scope: str) -> Iterator[Panel]:
+    by = "model, version, role"
+    failed = f'ray_manta_predictions_total{{{scope}, outcome!="answered"}}'
+    legend = "{{model}} {{version}} {{role}}"
+    yield Panel(
+        title="Requests",
+        description="Prediction requests that were answered, by model, version and role.",
+        unit="reqps",
+        queries=[(_rate(by, f'ray_manta_predictions_total{{{scope}, outcome="answered"}}'), legend)],
+    )
+    yield Panel(
+        title="Failed requests",
+        description="`client_error`: the client has to correct the request. `error`: a reason of the service, such as "
+        "an exception, no version, or an overload.",
+        unit="reqps",
+        queries=[(_rate("model, version, outcome", failed), "{{model}} {{version}} {{outcome}}")],
+    )
+    yield Panel(
+        title="Rows",
+        description="Predicted rows, by model, version and role.",
+        unit="rowsps",
+        queries=[(_rate(by, f"ray_manta_prediction_rows_total{{{scope}}}"), legend)],
+    )
+    buckets = _rate("version, le", f"ray_manta_prediction_seconds_bucket{{{scope}}}")
+    yield Panel(
+        title="Time of a prediction",
+        description="Time to predict and to write the answer. Each bucket is four times as wide as the one before.",
+        unit="s",
+        queries=[
+            (f"histogram_quantile({quantile}, {buckets})", f"p{quantile * 100:.0f} version {{{{version}}}}")
+            for quantile in QUANTILES
+        ],
+    )
+    yield Panel(
+        title="Answers",
+        description="Predicted rows by class.",
+        unit="rowsps",
+        queries=[
+            (
+                _rate("model, version, answer", f"ray_manta_prediction_answers_total{{{scope}}}"),
+                "{{model}} {{version}}: {{answer}}",
+            )
+        ],
+    )
+
+
+def _versions(scope: str) -> Iterator[Panel]:
+    yield Panel(
+        title="Served version",
+        description="Version of the default model that each replica serves.",
+        unit="none",
+        queries=[(f"max by (replica) (ray_manta_served_version{{{scope}}})", "{{replica}}")],
+    )
+    yield Panel(
+        title="Swaps and refusals",
+        description="Times that replicas began to serve another version, and times that they refused one.",
+        unit="none",
+        queries=[
+            (f"sum(increase(ray_manta_swaps_total{{{scope}}}[{RATE}]))", "swaps"),
+            (
+                f"sum by (version) (increase(ray_manta_refused_versions_total{{{scope}}}[{RATE}]))",
+                "refused {{version}}",
+            ),
+        ],
+    )
+    yield Panel(
+        title="Registry and champion",
+        description="1: MLflow answers, and every replica serves the champion. 0: not.",
+        unit="none",
+        queries=[
+            (f"min(ray_manta_registry_answers{{{scope}}})", "MLflow answers"),
+            (f"min(ray_manta_champion_served{{{scope}}})", "the champion is served"),
+        ],
+    )
+
+
+def _ray(scope: str) -> Iterator[Panel]:
+    responses = f'haproxy_frontend_http_responses_total{{{scope}, proxy="http_frontend"}}'
+    yield Panel(
+        title="CPU of the Ray nodes",
+        description="Share of the CPUs of each Ray pod that is in use.",
+        unit="percent",
+        queries=[(f"max by (pod) (ray_node_cpu_utilization{{{scope}}})", "{{pod}}")],
+    )
+    yield Panel(
+        title="Memory of the Ray nodes",
+        description="Share of the memory of each Ray pod that is in use.",
+        unit="percentunit",
+        queries=[
+            (f"max by (pod) (ray_node_mem_used{{{scope}}}) / max by (pod) (ray_node_mem_total{{{scope}}})", "{{pod}}")
+        ],
+    )
+    yield Panel(
+        title="Requests at HAProxy",
+        description="Responses to clients by class of status, also those that no replica gave.",
+        unit="reqps",
+        queries=[(_rate("code", responses), "{{code}}")],
+    )
+    yield Panel(
+        title="Replicas",
+        description="Replicas whose last health check passed.",
+        unit="none",
+        queries=[(f"sum by (deployment) (ray_serve_deployment_replica_healthy{{{scope}}})", "{{deployment}}")],
+    )
+
+
+def _platform(scope: str) -> Iterator[Panel]:
+    used = f'container_memory_working_set_bytes{{{scope}, container!=""}}'
+    limit = f'kube_pod_container_resource_limits{{{scope}, resource="memory"}}'
+    yield Panel(
+        title="Upgrades",
+        description="1 while KubeRay replaces the Ray cluster by a new one.",
+        unit="none",
+        queries=[
+            (f'max(kuberay_service_condition_upgrade_in_progress{{{scope}, condition="true"}}) or vector(0)', "upgrade")
+        ],
+    )
+    yield Panel(
+        title="Volumes",
+        description="Used share of each volume.",
+        unit="percentunit",
+        queries=[
+            (
+                f"1 - kubelet_volume_stats_available_bytes{{{scope}}} / kubelet_volume_stats_capacity_bytes{{{scope}}}",
+                "{{persistentvolumeclaim}}",
+            )
+        ],
+    )
+    yield Panel(
+        title="Restarts",
+        description="Restarts of containers in the last hour.",
+        unit="none",
+        queries=[
+            (
+                f"sum by (pod, container) (increase(kube_pod_container_status_restarts_total{{{scope}}}[1h])) > 0",
+                "{{pod}} {{container}}",
+            )
+        ],
+    )
+    yield Panel(
+        title="Memory of the pods",
+        description="Memory in use, as a share of the limit at which Kubernetes ends the container.",
+        unit="percentunit",
+        queries=[(f"max by (pod, container) ({used}) / max by (pod, container) ({limit})", "{{pod}} {{container}}")],
+    )
+
+
+def _rate(by: str, series: str) -> str:
+    """Increase of counters per second, added up by labels."""
+    return f"sum by ({by}) (rate({series}[{RATE}]))"

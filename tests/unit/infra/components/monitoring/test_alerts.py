@@ -1,0 +1,67 @@
+"""The alerts: each has its section in the runbook, and reads metrics that exist."""
+
+import re
+
+from infra.components.monitoring import alerts, dashboards
+from infra.components.monitoring.alerts import AlertArgs
+from tests.support import metric_names
+from tests.support.json_object import JsonObject
+from tests.support.program import PROJECT
+
+PAGE = PROJECT / "docs" / "how-to" / "alerts.md"
+ARGS = AlertArgs(
+    namespace="team-a",
+    ray_service_name="scoring",
+    has_redis=True,
+    train_deadline_minutes=60,
+    runbook_url="https://wiki.example.com/alerts",
+)
+ALERTS = {alert.name: alert for alert in alerts.alerts(ARGS)}
+
+
+def test_every_alert_has_a_section_and_a_line_in_the_table_of_the_runbook() -> None:
+    page = PAGE.read_text()
+
+    sections = re.findall(r"^## (\w+)$", page, re.MULTILINE)
+    lines = dict(re.findall(r"^\| \[(\w+)\]\(#\w+\) \| (\w+ \| .*) \|$", page, re.MULTILINE))
+    assert sorted(sections) == sorted(ALERTS)
+    assert lines.keys() == ALERTS.keys()
+    for name, alert in ALERTS.items():
+        duration = f"{alert.duration.removesuffix('m')} minutes"
+        expected = "the deadline of a training and 5 minutes" if name == "MantaTrainingFailed" else duration
+        assert lines[name] == f"{alert.severity} | {expected}"
+
+
+def test_an_alert_links_to_its_section() -> None:
+    spec: JsonObject = alerts.rule(ARGS)
+
+    links = {rule["alert"]: rule["annotations"]["runbook_url"] for rule in spec["groups"][0]["rules"]}
+    assert links["MantaErrors"] == "https://wiki.example.com/alerts#mantaerrors"
+    assert links.keys() == ALERTS.keys()
+
+
+def test_alerts_of_parts_that_a_stack_does_not_have_are_left_out() -> None:
+    args = AlertArgs(
+        namespace="a", ray_service_name="manta", has_redis=False, train_deadline_minutes=None, runbook_url=""
+    )
+
+    missing = ALERTS.keys() - {alert.name for alert in alerts.alerts(args)}
+    assert missing == {"MantaRedisDown", "MantaTrainingFailed"}
+    spec: JsonObject = alerts.rule(args)
+    assert all(rule["annotations"].keys() == {"summary"} for rule in spec["groups"][0]["rules"])
+
+
+def test_every_metric_that_an_alert_or_a_dashboard_reads_exists() -> None:
+    panels: list[JsonObject] = [
+        panel
+        for page in dashboards.dashboards("team-a").values()
+        for panel in page["panels"]  # type: ignore[attr-defined] # JSON
+    ]
+    queries = {alert.expression for alert in ALERTS.values()}
+    queries |= {target["expr"] for panel in panels for target in panel["targets"]}
+
+    existing = metric_names.of_application() | metric_names.exported()
+    for query in queries:
+        assert metric_names.read_by(query)
+        assert metric_names.read_by(query) - existing == set(), query
+        assert query.count("{") == query.count('{namespace="team-a"'), query
