@@ -71,6 +71,15 @@ ROLLOUT_STUCK: Final = Event("rollout_stuck", "A rollout cannot take its next st
 ROLLOUT_ENDED: Final = Event(
     "rollout_ended", "A rollout has ended.", ("model", "version", "champion", "verdict", "reason")
 )
+SHADOW_READY: Final = Event(
+    "shadow_ready", "A replica answers copies of requests with a version from now on.", ("model", "version", "share")
+)
+SHADOW_REFUSED: Final = Event(
+    "shadow_refused", "A replica cannot load the version of a shadow.", ("model", "version", "reason")
+)
+SHADOW_STOPPED: Final = Event(
+    "shadow_stopped", "A replica answers no copies of requests any more.", ("model", "version")
+)
 CHALLENGER_FAILED: Final = Event(
     "challenger_failed",
     "The champion answers in place of the version of a rollout. At most one line every ten seconds.",
@@ -95,7 +104,7 @@ FIELDS: Final = {
     "requests": "Number of predictions.",
     "role": "`champion`, `challenger`, or another role of the version in the traffic.",
     "seconds": "Time since the first of them.",
-    "share": "Share of the requests that the version answers, in percent.",
+    "share": "Share of the requests that the version answers, or gets a copy of, in percent.",
     "swap_ms": "Milliseconds in which all replicas swapped.",
     "verdict": "`promoted`, `rolled back`, `aborted`, `refused` or `held`.",
     "version": "Number of the version; null if none serves.",

@@ -8,6 +8,7 @@ from typing import Final
 
 from app import names
 from app.errors import MantaError, ModelRefusedError
+from app.serving.event_log import events
 from app.serving.fleet.replica import Replica
 from app.serving.loading.child import unexpected
 from app.serving.loading.served_model import ServedModel
@@ -97,6 +98,9 @@ class ShadowMember:
             self._loading.cancel()
         if self._shadow is not None:
             self._shadow.stop()
+            model, version = self._shadow.served.key
+            event = events.SHADOW_STOPPED(model=model, version=version)
+            log.info("%s version %s is the shadow no more", model, version, extra=event)
         self._shadow = self._error = self._loading = None
         self._pause_s, self._next_load_s = FIRST_PAUSE_S, 0.0
 
@@ -112,11 +116,13 @@ class ShadowMember:
         else:
             self._error = None
             self._shadow = Shadow(served, share=state.share / 100, keeps_rows=self._keeps_rows, measures=self._measures)
-            log.info("%s is the shadow", label)
+            event = events.SHADOW_READY(model=self._replica.model_name, version=state.version, share=state.share)
+            log.info("%s is the shadow", label, extra=event)
             return
         self._next_load_s = time.monotonic() + self._pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-        log.warning("%s cannot be the shadow: %s", label, self._error)
+        event = events.SHADOW_REFUSED(model=self._replica.model_name, version=state.version, reason=str(self._error))
+        log.warning("%s cannot be the shadow: %s", label, self._error, extra=event)
 
     async def _prepare(self, state: ShadowState) -> ServedModel:
         version = await asyncio.to_thread(self._replica.registry.find, self._replica.model_name, version=state.version)
