@@ -129,5 +129,5 @@ def test_only_providers_and_components_have_the_stack_as_their_parent(program: P
         *("cluster", "cluster-namespaces", "ray-image", "mlflow-image"),
         *("namespaces", "network-policies", "kuberay-operator"),
         *("redis", "mlflow", "leftovers", "ray", "access", "schedule"),
-        "certificate-authorities",
+        *("certificate-authorities", "monitoring"),
     }
