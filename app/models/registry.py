@@ -66,14 +66,11 @@ class Registry:
         except ModelNotFoundError:
             return None
 
-    def served_models(self, listed: Collection[str]) -> dict[str, str | None]:
-        """Look up the champions of the models that the service serves beside its default model.
+    def served_models(self, listed: Collection[str]) -> served_models.ServedModels:
+        """Look up the models that the service serves beside its default model.
 
         Args:
             listed: Their names; empty for all models with the tag `SERVE_TAG`, which one request finds.
-
-        Returns:
-            Number of the champion by the name of the model; None for a model without a champion.
 
         Raises:
             RegistryUnavailableError: MLflow does not answer.

@@ -1,6 +1,7 @@
 """What MLflow stores about rollouts and shadows: aliases and tags of the registered model, and tags of its versions."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import mlflow
@@ -40,7 +41,11 @@ class RolloutRecords:
     def __init__(self, uri: str, model: str) -> None:
         self._uri = uri
         self._model = model
-        self._client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    @cached_property
+    def _client(self) -> mlflow.MlflowClient:
+        """The client. A model without a rollout needs none, and there may be thousands of models."""
+        return mlflow.MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
 
     def read(self) -> RolloutReading:
         """Read aliases and tags by one request.

@@ -1,11 +1,11 @@
-"""Which registered models a service serves beside its default model, and their champions, by one request to MLflow.
+"""Which registered models a service serves beside its default model, their champions and rollouts, by one request.
 
 MLflow's client would take a second of processor time for the answer about a thousand models, in the process that
 predicts.
 """
 
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from mlflow.exceptions import MlflowException
@@ -13,6 +13,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request_safe
 
 from app import names
+from app.models.rollout_records import ROLLOUT_TAG
 
 SERVE_TAG: Final = "manta.serve"
 """Tag of a registered model: `true` if the service serves the model beside its default model."""
@@ -23,18 +24,47 @@ PAGE_SIZE: Final = 1000
 """Largest number of models in one answer of MLflow."""
 
 
+class ServedModels(NamedTuple):
+    """The models of a service beside its default model."""
+
+    champions: dict[str, str | None]
+    """Number of the champion by the name of the model; None for a model without a champion, or that does not exist."""
+    in_rollout: frozenset[str]
+    """Names of the models with a rollout that has not ended, and of those with the alias `challenger`."""
+
+
 class _Alias(msgspec.Struct):
     alias: str
     version: str
 
 
+class _Tag(msgspec.Struct):
+    key: str
+    value: str = ""
+
+
+class _Rollout(msgspec.Struct):
+    is_closed: bool = False
+
+
 class _Model(msgspec.Struct):
     name: str
     aliases: list[_Alias] = []
+    tags: list[_Tag] = []
 
     @property
     def champion(self) -> str | None:
         return next((one.version for one in self.aliases if one.alias == names.CHAMPION), None)
+
+    @property
+    def is_in_rollout(self) -> bool:
+        if any(one.alias == names.CHALLENGER for one in self.aliases):
+            return True
+        content = next((one.value for one in self.tags if one.key == ROLLOUT_TAG), "")
+        try:
+            return bool(content) and not msgspec.json.decode(content, type=_Rollout).is_closed
+        except msgspec.MsgspecError:  # the tag was changed by hand
+            return False
 
 
 class _Page(msgspec.Struct):
@@ -46,29 +76,23 @@ class _Answer(msgspec.Struct):
     registered_model: _Model
 
 
-def read_tagged(uri: str) -> dict[str, str | None]:
-    """Read the champions of all models with the tag `SERVE_TAG`: one request for each thousand models.
-
-    Returns:
-        Number of the champion by the name of the model; None for a model without a champion.
+def read_tagged(uri: str) -> ServedModels:
+    """Read all models with the tag `SERVE_TAG`: one request for each thousand models.
 
     Raises:
         MlflowException, OSError: MLflow does not answer.
     """
-    return _search(uri, f"tags.`{SERVE_TAG}` = 'true'")
+    return _served(_search(uri, f"tags.`{SERVE_TAG}` = 'true'"))
 
 
-def read_listed(uri: str, listed: Collection[str]) -> dict[str, str | None]:
-    """Read the champions of some models by their names: one request for each thousand models.
+def read_listed(uri: str, listed: Collection[str]) -> ServedModels:
+    """Read some models by their names: one request for each thousand models.
 
     An MLflow that cannot search for several names gets one request for each name.
 
     Args:
         uri: URL of MLflow.
         listed: Names that match `app.names.MODEL_NAME_PATTERN`, so that they hold no quotes.
-
-    Returns:
-        Number of the champion by the name of the model; None for a model without a champion, or that does not exist.
 
     Raises:
         MlflowException, OSError: MLflow does not answer.
@@ -79,24 +103,30 @@ def read_listed(uri: str, listed: Collection[str]) -> dict[str, str | None]:
     except MlflowException as error:
         if error.error_code != "INVALID_PARAMETER_VALUE":
             raise
-        return {name: _read_one(uri, name) for name in listed}
-    return {name: found.get(name) for name in listed}
+        found = [model for name in listed if (model := _read_one(uri, name)) is not None]
+    return _served(found, listed)
 
 
-def _search(uri: str, condition: str) -> dict[str, str | None]:
+def _served(models: list[_Model], listed: Collection[str] = ()) -> ServedModels:
+    champions: dict[str, str | None] = dict.fromkeys(listed)
+    champions |= {model.name: model.champion for model in models}
+    return ServedModels(champions, frozenset(model.name for model in models if model.is_in_rollout))
+
+
+def _search(uri: str, condition: str) -> list[_Model]:
     query = {"filter": condition, "max_results": str(PAGE_SIZE)}
-    champions: dict[str, str | None] = {}
+    models: list[_Model] = []
     while True:
         page = msgspec.json.decode(_get(uri, "/search", query), type=_Page)
-        champions |= {model.name: model.champion for model in page.registered_models}
+        models += page.registered_models
         if not page.next_page_token:
-            return champions
+            return models
         query["page_token"] = page.next_page_token
 
 
-def _read_one(uri: str, name: str) -> str | None:
+def _read_one(uri: str, name: str) -> _Model | None:
     try:
-        return msgspec.json.decode(_get(uri, "/get", {"name": name}), type=_Answer).registered_model.champion
+        return msgspec.json.decode(_get(uri, "/get", {"name": name}), type=_Answer).registered_model
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise

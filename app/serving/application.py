@@ -4,6 +4,7 @@ Its import path is `app.serving.application:build`, both on one machine and in a
 """
 
 import logging
+from functools import partial
 from typing import Any, Final
 
 import ray
@@ -138,6 +139,7 @@ class ModelServer(FleetMember):
         self._catalog = Catalog(
             DefaultModel(self._replica, self._follower, rollout, shadow),
             registry=registry,
+            records=partial(RolloutRecords, config.mlflow_tracking_uri),
             loader=loader,
             group=group,
             listed=config.models,

@@ -19,7 +19,7 @@ from app.serving.access import AccessRules
 from app.serving.api import Api
 from app.serving.catalog.catalog import Catalog
 from app.serving.catalog.catalog_follower import CatalogFollower
-from app.serving.catalog.models import DESCRIBE
+from app.serving.catalog.champion_model import DESCRIBE
 from app.serving.fleet.fleet import Fleet
 from app.serving.fleet.load import ANSWER_TIMEOUT_S
 from app.serving.fleet.protocol import FleetMember, HeldModel

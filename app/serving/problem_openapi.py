@@ -82,6 +82,32 @@ ROLLOUT_END_PROBLEMS: Final = _problems(
     errors.PlatformError,
 )
 
+NAMED_ROLLOUT_END_PROBLEMS: Final = _problems(
+    errors.UnauthorizedError,
+    errors.RolloutError,
+    errors.ModelNotFoundError,
+    errors.ModelRefusedError,
+    errors.LoadInProgressError,
+    errors.AliasMovedError,
+    errors.RegistryUnavailableError,
+    errors.ModelLoadingError,
+    errors.PlatformError,
+)
+
+NAMED_ROLLOUT_PROBLEMS: Final = _problems(
+    *BODY_PROBLEMS,
+    errors.UnauthorizedError,
+    errors.RolloutError,
+    errors.ModelNotFoundError,
+    errors.ModelRefusedError,
+    errors.LoadInProgressError,
+    errors.RegistryUnavailableError,
+    errors.NoModelError,
+    errors.ModelLoadingError,
+    errors.OverloadedError,
+    errors.PlatformError,
+)
+
 SHADOW_END_PROBLEMS: Final = _problems(
     errors.UnauthorizedError, errors.RolloutError, errors.RegistryUnavailableError, errors.PlatformError
 )

@@ -112,7 +112,7 @@ def create_api(
         _add_webhook(api, follower, limits=limits, secret=access.webhook_secret)
     model_paths.install(api, fleet, catalog, catalog_follower, limits=limits, access=access, token_check=token_check)
     measure_paths.install(api, catalog)
-    rollout_paths.install(api, rollout_follower.rollouts, limits=limits, token_check=token_check)
+    rollout_paths.install(api, rollout_follower.rollouts, catalog, limits=limits, token_check=token_check)
     shadow_paths.install(api, rollout_follower.shadows, limits=limits, access=access, token_check=token_check)
     protocol_paths.install(api, catalog, access)
     page_routes.install(api, fleet, follower, catalog, rollout_follower.rollouts, access)

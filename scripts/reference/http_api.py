@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Concatenate, Final
 
@@ -151,7 +152,14 @@ def _application() -> FastAPI:
     shadows = Shadows(fleet, shadow, records, ShadowRuns(config.mlflow_tracking_uri, names.MODEL_NAME))
     default = DefaultModel(replica, follower, rollout, shadow)
     catalog = Catalog(
-        default, registry=registry, loader=loader, group=group, listed=(), memory_bytes=1, measures=measures
+        default,
+        registry=registry,
+        records=partial(RolloutRecords, config.mlflow_tracking_uri),
+        loader=loader,
+        group=group,
+        listed=(),
+        memory_bytes=1,
+        measures=measures,
     )
     secret = SecretStr("secret")
     access = AccessRules(tokens=[secret], predict_needs_token=False, show_examples=True, webhook_secret=secret)

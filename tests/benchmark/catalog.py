@@ -80,7 +80,7 @@ def main() -> None:
         cluster.start_mlflow()
         models = registered_forests.register(cluster, Path(folder) / "mlflow.db", options.models)
         start_s = time.perf_counter()
-        assert len(served_models.read_tagged(cluster.mlflow_url)) == options.models + 1
+        assert len(served_models.read_tagged(cluster.mlflow_url).champions) == options.models + 1
         poll_s = time.perf_counter() - start_s
         cluster.scale(1, settings={"import_path": names.IMPORT_PATH})
         cluster.wait_for_replicas(1)

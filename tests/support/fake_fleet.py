@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Concatenate
 
 from mlflow.entities.model_registry import ModelVersion
@@ -40,7 +41,8 @@ from app.serving.schemas import LoadRequest
 from app.serving.shadow.member import ShadowMember, ShadowReport
 from app.serving.shadow.messages import ShadowState
 from app.serving.shadow.shadows import Shadows
-from tests.support.fake_models import MODEL, MODEL_BYTES, FakeLoader, FakeRecords, FakeRegistry, FakeRuns
+from tests.support.fake_models import MODEL, MODEL_BYTES, FakeLoader, FakeRegistry
+from tests.support.fake_records import FakeRecords, FakeRuns
 
 
 @dataclass
@@ -216,6 +218,7 @@ class FakeReplicaGroup:
         catalog = Catalog(
             DefaultModel(replica, follower, rollout, shadow),
             registry=registry,
+            records=partial(FakeRecords, registry),
             loader=loader,
             group=group,
             listed=self.listed,

@@ -1,8 +1,9 @@
 """A model registry and a loader in memory."""
 
 import asyncio
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -15,8 +16,7 @@ from app.models.artifact import Artifact
 from app.models.predictor import Predictor, compile_model
 from app.models.recent_versions import RecentVersion
 from app.models.registry import Registry
-from app.models.rollout_records import RolloutReading, RolloutRecords
-from app.models.shadow_runs import ShadowRuns
+from app.models.served_models import ServedModels
 from app.models.signature import Column, Columns
 from app.serving.loading.served_model import FilesLocation, PackedModel, PreparedFiles, ServedModel
 from app.serving.schemas import Example
@@ -47,6 +47,20 @@ class LoggedShadow(NamedTuple):
     """The values have any type of JSON."""
 
 
+@dataclass
+class NamedRollout:
+    """What is stored about the rollouts of a model beside the default model."""
+
+    challenger: str | None = None
+    previous: str | None = None
+    rollout: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the rollout has not ended."""
+        return self.challenger is not None or (self.rollout != "" and not json.loads(self.rollout)["is_closed"])
+
+
 class FakeRegistry(Registry):
     """A registry in memory: any version number exists."""
 
@@ -74,6 +88,8 @@ class FakeRegistry(Registry):
         """Every version that the alias was moved to by a load."""
         self.champions: dict[str, str | None] = {}
         """The champions of the models beside the default model, by name. They are the tagged models."""
+        self.named_rollouts: dict[str, NamedRollout] = {}
+        """The rollouts of the models beside the default model, by name."""
         self.reads = 0
         """How often all models were read."""
         self.versions: list[RecentVersion] = []
@@ -83,15 +99,20 @@ class FakeRegistry(Registry):
         self._require_up()
         number = self.champions.get(name, self.alias if name == MODEL else None) if alias else version
         if alias == names.CHALLENGER:
-            number = self.challenger
+            number = self.challenger if name == MODEL else self.named_rollout(name).challenger
         if number is None:
             raise ModelNotFoundError("There is no such alias.")
         return ModelVersion(name=name, version=number, creation_timestamp=0)
 
-    def served_models(self, listed: Collection[str]) -> dict[str, str | None]:
+    def served_models(self, listed: Collection[str]) -> ServedModels:
         self._require_up()
         self.reads += 1
-        return {name: self.champions.get(name) for name in listed} if listed else dict(self.champions)
+        champions = {name: self.champions.get(name) for name in listed} if listed else dict(self.champions)
+        return ServedModels(champions, frozenset(name for name, one in self.named_rollouts.items() if one.is_open))
+
+    def named_rollout(self, name: str) -> NamedRollout:
+        """What is stored about the rollouts of a model beside the default model."""
+        return self.named_rollouts.setdefault(name, NamedRollout())
 
     def recent_versions(self, name: str, count: int) -> list[RecentVersion]:
         self._require_up()
@@ -129,73 +150,6 @@ class FakeRegistry(Registry):
     def _require_up(self) -> None:
         if self.is_down:
             raise RegistryUnavailableError("MLflow does not answer.")
-
-
-class FakeRecords(RolloutRecords):
-    """The records of rollouts in memory.
-
-    Args:
-        registry: Holds the aliases and the tags.
-    """
-
-    def __init__(self, registry: FakeRegistry) -> None:
-        self._registry = registry
-
-    def read(self) -> RolloutReading:
-        self._registry._require_up()
-        registry = self._registry
-        aliases = {
-            names.CHAMPION: registry.alias,
-            names.CHALLENGER: registry.challenger,
-            names.SHADOW: registry.shadow,
-        }
-        named = {name: number for name, number in aliases.items() if number}
-        return RolloutReading(named, registry.rollout, registry.shadow_tag)
-
-    def write(self, content: str) -> None:
-        self._registry._require_up()
-        self._registry.rollout = content
-
-    def set_alias(self, alias: str, version: str) -> None:
-        self._registry._require_up()
-        if alias == names.CHALLENGER:
-            self._registry.challenger = version
-        else:
-            self._registry.previous = version
-
-    def delete_challenger(self, version: str) -> None:
-        self._registry._require_up()
-        if self._registry.challenger == version:
-            self._registry.challenger = None
-
-    def begin_shadow(self, version: str, content: str) -> None:
-        self._registry._require_up()
-        self._registry.shadow, self._registry.shadow_tag = version, content
-
-    def end_shadow(self, version: str) -> None:
-        self._registry._require_up()
-        if self._registry.shadow == version:
-            self._registry.shadow = None
-
-    def mark_version(self, version: str, tags: Mapping[str, str], *, is_rolled_back: bool) -> None:
-        self._registry._require_up()
-        self._registry.version_tags[version] = dict(tags) | {"is_rolled_back": str(is_rolled_back)}
-
-
-class FakeRuns(ShadowRuns):
-    """The runs of shadows in memory.
-
-    Args:
-        registry: Holds what is written.
-    """
-
-    def __init__(self, registry: FakeRegistry) -> None:
-        self._registry = registry
-
-    def log(self, version: str, *, metrics: Mapping[str, float], step: int, documents: Mapping[str, Any]) -> None:
-        del step
-        self._registry._require_up()
-        self._registry.logged.append(LoggedShadow(version, dict(metrics), dict(documents)))
 
 
 class FakeLoader:

@@ -1,7 +1,8 @@
 """`manta rollout`: let a new version take the traffic step by step, see how it does, and end it."""
 
 import json
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.table import Table
@@ -14,7 +15,10 @@ from app.cli.shared_options import JsonOption, PlatformOption
 from app.errors import ParameterError
 from app.settings import settings
 
-PATH: Final = "/model/rollout"
+NameOption = Annotated[
+    str,
+    typer.Option("--name", metavar="NAME", help="Registered model (default: the default model).", show_default=False),
+]
 
 rollout = typer.Typer(no_args_is_help=True, help="Let a new version take the traffic step by step.")
 
@@ -64,6 +68,7 @@ def start(
             show_default=False,
         ),
     ] = None,
+    name: NameOption = "",
     stack: PlatformOption = "",
 ) -> None:
     """Begin a rollout. The version goes back by itself if it fails more often or answers more slowly.
@@ -82,11 +87,12 @@ def start(
         "hold": True if hold is not None else None,
     }
     message = {"version": version} | {name: value for name, value in options.items() if value is not None}
-    _print(_call("POST", PATH, stack, message))
+    _print(_call("POST", _path(name), stack, message))
 
 
 @rollout.command()
 def status(
+    name: NameOption = "",
     stack: PlatformOption = "",
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> None:
@@ -94,7 +100,7 @@ def status(
 
     Example: manta rollout status
     """
-    content = _call("GET", PATH, stack)
+    content = _call("GET", _path(name), stack)
     if as_json:
         typer.echo(json.dumps(content))
     else:
@@ -102,21 +108,25 @@ def status(
 
 
 @rollout.command()
-def promote(stack: PlatformOption = "") -> None:
+def promote(name: NameOption = "", stack: PlatformOption = "") -> None:
     """Let the version of the rollout take all traffic at once.
 
     Example: manta rollout promote
     """
-    _print(_call("POST", f"{PATH}/promote", stack))
+    _print(_call("POST", f"{_path(name)}/promote", stack))
 
 
 @rollout.command()
-def abort(stack: PlatformOption = "") -> None:
+def abort(name: NameOption = "", stack: PlatformOption = "") -> None:
     """End the rollout. The champion answers all requests again.
 
     Example: manta rollout abort
     """
-    _print(_call("DELETE", PATH, stack))
+    _print(_call("DELETE", _path(name), stack))
+
+
+def _path(name: str) -> str:
+    return f"/models/{quote(name, safe='')}/rollout" if name else "/model/rollout"
 
 
 def _call(method: str, path: str, stack: str, message: JsonObject | None = None) -> JsonObject:

@@ -7,7 +7,7 @@ from MLflow which models there are.
 
 import logging
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -17,12 +17,14 @@ from mlflow.entities.model_registry import ModelVersion
 from app import names
 from app.errors import ModelLoadingError, ModelNotFoundError, ModelRefusedError
 from app.models.registry import Registry
+from app.models.rollout_records import RolloutRecords
 from app.serving.catalog.budget import MemoryBudget
+from app.serving.catalog.champion_model import ChampionModel
 from app.serving.catalog.default_model import DefaultModel
 from app.serving.catalog.model_loader import LoadSlots, MappingLoader
-from app.serving.catalog.models import ChampionModel, LazyModel, PinnedVersion
+from app.serving.catalog.models import LazyModel, PinnedVersion
 from app.serving.event_log import events
-from app.serving.fleet.protocol import CatalogReading, HeldModel, ReplicaGroup
+from app.serving.fleet.protocol import CatalogReading, FleetMember, HeldModel, ReplicaGroup
 from app.serving.loading.served_model import ServedModel
 from app.serving.measures import measures
 from app.serving.measures.history import History
@@ -45,6 +47,7 @@ class Catalog:
     Args:
         default: The default model.
         registry: Client of MLflow.
+        records: Gives what MLflow stores about the rollouts of a model by its name.
         loader: Prepares versions.
         group: All replicas.
         listed: Names of the models beside the default model; empty for all models with the tag `manta.serve`.
@@ -57,6 +60,7 @@ class Catalog:
         default: DefaultModel,
         *,
         registry: Registry,
+        records: Callable[[str], RolloutRecords],
         loader: MappingLoader,
         group: ReplicaGroup,
         listed: Collection[str],
@@ -65,6 +69,7 @@ class Catalog:
     ) -> None:
         self.default = default
         self.registry = registry
+        self._records = records
         self.group = group
         self.listed = listed
         self.champions: dict[str, str | None] | None = None
@@ -144,6 +149,7 @@ class Catalog:
             self._models[name] = ChampionModel(
                 name,
                 registry=self.registry,
+                records=self._records(name),
                 slots=self._slots,
                 group=self.group,
                 replica_name=self.default.replica.name,
@@ -198,6 +204,8 @@ class Catalog:
 
     async def on_model(self, model: str, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - as `method`
         """Call a method of a fleet's member for a model; see `ChampionModel.call`."""
+        if method == FleetMember.measures.__name__:
+            return self.measures.snapshots(model)
         return await self.model(model).call(method, args)
 
     async def on_catalog_read(self, reading: CatalogReading) -> list[HeldModel]:
@@ -213,6 +221,9 @@ class Catalog:
             self.champions = None if reading.champions is None else dict(reading.champions)
         if self.champions is not None:
             self._drop_unknown(self.champions.keys() | {self.default.name})
+        if not reading.trouble:
+            for model in list(self._models.values()):
+                await model.on_catalog_read(is_in_rollout=model.name in reading.in_rollout)
         return self.held_models()
 
     def is_outdated(self, reading: CatalogReading) -> bool:

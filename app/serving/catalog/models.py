@@ -1,51 +1,37 @@
-"""The models that a replica loads when they are asked for: one that follows its champion, and a version by number."""
+"""The models that a replica loads when they are asked for, and a version by its number as one of them.
+
+`app.serving.catalog.champion_model` is the other one, which follows its champion.
+"""
 
 import asyncio
 import copy
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from mlflow.entities.model_registry import ModelVersion
-
-from app.errors import ModelLoadingError, ModelRefusedError, NoModelError, OverloadedError
+from app.errors import ModelLoadingError, ModelRefusedError, OverloadedError
 from app.models.registry import Registry
-from app.serving import model_status
 from app.serving.catalog.model_loader import CatalogLoader, LoadSlots
-from app.serving.fleet.alias_follower import AliasFollower
-from app.serving.fleet.fleet import Fleet
-from app.serving.fleet.forwarding_group import ForwardingGroup
-from app.serving.fleet.protocol import FleetMember, HeldModel, ReplicaGroup
-from app.serving.fleet.replica import Replica
+from app.serving.fleet.protocol import HeldModel
 from app.serving.loading.served_model import ServedModel
 from app.serving.measures import measures
 from app.serving.requests.limits import MAX_QUEUED_PREDICTIONS
-from app.serving.schemas import LoadRequest, ReplicaInfo
+from app.serving.rollout.split import Split
 
 FIRST_REQUEST_TIMEOUT_S: Final = 10.0
 """How long a request waits for the load of its model."""
 
-LOAD_ATTEMPTS: Final = 3
-"""How often a model is loaded for a request if the fleet moves to another version meanwhile."""
-
 PINNED_REFUSAL_S: Final = 60.0
 """Pause before a refused version is tried again for a request that names it."""
-
-DESCRIBE: Final = "describe"
-"""Name of the call that returns columns, classes and example of a model; None from a replica that does not hold it."""
-
-REPLICA_METHODS: Final = frozenset({"claim", "prepare", "commit", "roll_back", "release", "share"})
-"""Methods of a fleet's member that its `Replica` implements under the same name."""
 
 
 class LazyModel(ABC):
     """A model that the first request loads, once however many requests ask."""
 
     role = measures.CHAMPION
-    split = None
     shadow = None
-    """Only the default model has rollouts and shadows."""
+    """Only the default model has shadows."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -69,6 +55,11 @@ class LazyModel(ABC):
     def is_busy(self) -> bool:
         """Whether a load of this model is in progress, so that the model must not be put out."""
         return self._loading is not None
+
+    @property
+    def split(self) -> Split | None:
+        """See `ModelSource.split`."""
+        return None
 
     @property
     def refused(self) -> str | None:
@@ -146,92 +137,6 @@ class LazyModel(ABC):
         """End a load that is in progress."""
         if self._loading is not None:
             self._loading.cancel()
-
-
-class ChampionModel(LazyModel):
-    """A model whose champion answers.
-
-    Args:
-        name: Name of the registered model.
-        registry: Client of MLflow.
-        slots: What the models of this replica share when they load.
-        group: All replicas.
-        replica_name: Name of this replica.
-    """
-
-    def __init__(
-        self, name: str, *, registry: Registry, slots: LoadSlots, group: ReplicaGroup, replica_name: str
-    ) -> None:
-        super().__init__(name)
-        self._loader = CatalogLoader(slots)
-        self.replica = Replica(
-            registry,
-            self._loader,
-            model_name=name,
-            name=replica_name,
-            on_swap=lambda _: None,
-            on_refusal=lambda _: None,
-        )
-        self.fleet = Fleet(self.replica, ForwardingGroup(group, FleetMember.on_model, name))
-        self.follower = AliasFollower(self.fleet)
-        self._commands = 0
-        """Loads by name that this replica runs or is about to run."""
-
-    @property
-    def served(self) -> ServedModel | None:
-        """See `LazyModel.served`."""
-        return self.replica.served
-
-    @property
-    def is_busy(self) -> bool:
-        """See `LazyModel.is_busy`."""
-        replica = self.replica
-        is_loading = replica.holder is not None or replica.running_load is not None
-        return super().is_busy or is_loading or self._commands > 0
-
-    @property
-    def refused(self) -> str | None:
-        """See `LazyModel.refused`."""
-        return self.replica.info.refused
-
-    def unload(self) -> None:
-        """See `LazyModel.unload`."""
-        self.replica.unload()
-        self._loader.serving_bytes = 0
-
-    async def load(self, request: LoadRequest) -> tuple[ModelVersion, list[ReplicaInfo]]:
-        """See `Fleet.load`."""
-        self._commands += 1
-        try:
-            return await self.fleet.load(request)
-        finally:
-            self._commands -= 1
-
-    async def call(self, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - the type depends on the method
-        """Call a method of a fleet's member for this model; see `FleetMember`."""
-        if method == "report":
-            return self.replica.report
-        if method == DESCRIBE:
-            return None if self.served is None else model_status.describe(self.served)
-        if method not in REPLICA_METHODS:
-            raise ValueError(f"{method} is no method for a model")
-        self.order = time.monotonic()
-        return await getattr(self.replica, method)(*args)
-
-    async def stop(self) -> None:
-        """See `LazyModel.stop`."""
-        await super().stop()
-        await self.fleet.stop()
-
-    async def _load(self) -> ServedModel:
-        for _ in range(LOAD_ATTEMPTS):
-            await self.follower.load_now()
-            if self.replica.served is not None:
-                return self.replica.served
-        raise NoModelError(
-            f"{self.name!r} has no champion, or changes its version at this moment.",
-            next_step=f"Load a version: POST /models/{self.name}/load. Or set the alias `champion` in MLflow.",
-        )
 
 
 class PinnedVersion(LazyModel):

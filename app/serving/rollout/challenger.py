@@ -91,12 +91,13 @@ class Challenger:
     Args:
         champion: The replica's champion.
         group: All replicas.
+        loader: Prepares versions for the challenger; None for the loader of the champion.
     """
 
-    def __init__(self, champion: Replica, group: ReplicaGroup) -> None:
+    def __init__(self, champion: Replica, group: ReplicaGroup, loader: Loader | None = None) -> None:
         self.replica = Replica(
             ChallengerRegistry(champion.registry),
-            ChallengerLoader(champion.loader),
+            ChallengerLoader(loader or champion.loader),
             model_name=champion.model_name,
             name=champion.name,
             on_swap=lambda _: None,

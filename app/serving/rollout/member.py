@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,12 +43,20 @@ class RolloutMember:
         replica: Serves the champion.
         challenger: Holds the challenger.
         loader: The loader of `replica`.
+        load_champion: Loads the champion if this replica does not hold it; None if it always does.
     """
 
-    def __init__(self, replica: Replica, challenger: Challenger, loader: WarmLoader) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        challenger: Challenger,
+        loader: WarmLoader,
+        load_champion: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
         self.challenger = challenger
         self._replica = replica
         self._loader = loader
+        self._load_champion = load_champion
         self._split: Split | None = None
         self._rollout_id = ""
         self._counts: RolloutCounts | None = None
@@ -77,8 +86,9 @@ class RolloutMember:
         served = self._held(self._replica, state.champion)
         challenger = self._held(self.challenger.replica, state.version)
         self._loader.warm = {str(one.version.version): one for one in (served, challenger) if one is not None}
-        if challenger is None and state.step >= 0:
-            self._catch_up(state)
+        is_behind = challenger is None or (served is None and self._load_champion is not None)
+        if is_behind and state.step >= 0:
+            self._catch_up(state, needs_challenger=challenger is None)
         if served is None or challenger is None or state.step < 0:
             self._split = None
         elif self._split is None or self._split.state != state or self._split.challenger is not challenger:
@@ -119,21 +129,31 @@ class RolloutMember:
         self.stop()
         self.challenger.replica.unload()
 
-    def _catch_up(self, state: RolloutState) -> None:
-        """Load the challenger on this replica alone, because the other replicas hold it already."""
+    def forget(self) -> None:
+        """Put the versions of the rollout out of memory."""
+        self._split = None
+        self._loader.warm = {}
+        self.challenger.replica.unload()
+
+    def _catch_up(self, state: RolloutState, *, needs_challenger: bool) -> None:
+        """Load what is missing on this replica alone, because the other replicas hold it already."""
         is_busy = self._catching_up is not None and not self._catching_up.done()
         if is_busy or self.challenger.replica.holder is not None or time.monotonic() < self._next_catch_up_s:
             return
         self._next_catch_up_s = time.monotonic() + CATCH_UP_PAUSE_S
-        self._catching_up = asyncio.create_task(self._load(state.version))
+        self._catching_up = asyncio.create_task(self._load(state.version if needs_challenger else None))
 
-    async def _load(self, version: str) -> None:
+    async def _load(self, version: str | None) -> None:
         replica = self.challenger.replica
         try:
+            if self._load_champion is not None:
+                await self._load_champion()
+            if version is None:
+                return
             found = await asyncio.to_thread(self._replica.registry.find, self._replica.model_name, version=version)
             await replica.load(found, replica.generation)
         except MantaError as error:
-            log.warning("this replica cannot load the challenger: %s", error)
+            log.warning("this replica cannot load the versions of the rollout: %s", error)
 
     @staticmethod
     def _held(replica: Replica, version: str) -> ServedModel | None:

@@ -38,7 +38,7 @@ MAX_REASON: Final = 1000  # characters; MLflow stores at most 5,000 in a tag
 
 
 class Rollouts:
-    """Runs the rollouts of the default model.
+    """Runs the rollouts of one model.
 
     Args:
         fleet: Loads the champion.

@@ -4,6 +4,7 @@ import pytest
 
 from app.errors import RegistryUnavailableError
 from app.models.registry import Registry
+from app.models.served_models import ServedModels
 from app.settings import Settings
 from tests.support.json_object import JsonObject
 from tests.support.json_server import Answer, json_server
@@ -12,9 +13,13 @@ SEARCH = "GET /api/2.0/mlflow/registered-models/search"
 GET = "GET /api/2.0/mlflow/registered-models/get"
 
 
-def read(answers: dict[str, Answer], *listed: str) -> dict[str, str | None]:
+def read_all(answers: dict[str, Answer], *listed: str) -> ServedModels:
     with json_server(answers) as url:
         return Registry(Settings(mlflow_tracking_uri=url)).served_models(listed)
+
+
+def read(answers: dict[str, Answer], *listed: str) -> dict[str, str | None]:
+    return read_all(answers, *listed).champions
 
 
 def model(name: str, **aliases: str) -> JsonObject:
@@ -30,6 +35,17 @@ def test_all_pages_of_the_tagged_models_are_read() -> None:
 
     assert read({SEARCH: lambda _: pages.pop(0)}) == {"a": "3", "b": None, "c": None}
     assert read({SEARCH: lambda _: {}}) == {}
+
+
+def test_models_with_a_challenger_or_an_open_rollout_are_in_a_rollout() -> None:
+    tags = {"open": '{"is_closed": false, "step": 1}', "ended": '{"is_closed": true}', "broken": "{", "none": ""}
+    models = [
+        model(name) | {"tags": [{"key": "other", "value": "x"}, {"key": "manta.rollout", "value": content}]}
+        for name, content in tags.items()
+    ]
+    answer: JsonObject = {"registered_models": [*models, model("alias", challenger="2"), model("plain")]}
+
+    assert read_all({SEARCH: lambda _: answer}).in_rollout == {"open", "alias"}
 
 
 def test_listed_models_are_read_by_one_request_and_one_that_does_not_exist_has_no_champion() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.support.replica_api import ask
+from tests.support.replica_api import GUARDED, ask
 
 PATH = "/model/rollout"
 
@@ -44,3 +44,28 @@ def test_what_is_not_possible_now_is_a_conflict(method: str, path: str, body: ob
     assert answer.status_code == 409
     assert message in answer.json()["detail"]
     assert "manta" in answer.json()["next_step"]
+
+
+@pytest.mark.parametrize(
+    ("method", "end", "body"),
+    [("POST", "", {"version": "2"}), ("GET", "", None), ("DELETE", "", None), ("POST", "/promote", None)],
+)
+def test_a_model_that_is_not_served_has_no_rollout(method: str, end: str, body: object) -> None:
+    (answer,) = ask((method, f"/models/unknown/rollout{end}", body))
+
+    assert answer.status_code == 404
+    assert "does not serve the model 'unknown'" in answer.json()["detail"]
+
+
+def test_the_default_model_has_the_paths_under_its_name_too() -> None:
+    answers = ask(("GET", "/models/m/rollout", None), ("DELETE", "/models/m/rollout", None))
+
+    assert [answer.status_code for answer in answers] == [200, 409]
+    assert answers[0].json()["rollout"] is None
+
+
+@pytest.mark.parametrize(("method", "end"), [("POST", ""), ("DELETE", ""), ("POST", "/promote")])
+def test_only_a_token_changes_a_rollout_of_a_model(method: str, end: str) -> None:
+    (answer,) = ask((method, f"/models/m/rollout{end}", {"version": "2"}), access=GUARDED, token=False)
+
+    assert answer.status_code == 401

@@ -55,6 +55,27 @@ def test_start_sends_only_the_options_that_were_named(
     assert "version 7 against champion 6: 5 % of the requests, 2 replicas hold both." in output
 
 
+@pytest.mark.parametrize(
+    ("command", "route"),
+    [
+        (("start", "7"), "POST"),
+        (("status",), "GET"),
+        (("promote",), "POST /promote"),
+        (("abort",), "DELETE"),
+    ],
+)
+def test_the_commands_take_the_name_of_a_model(
+    command: tuple[str, ...], route: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, _, end = route.partition(" ")
+
+    output, _ = run(
+        monkeypatch, f"{method} /fastapi_app/models/houses/rollout{end}", RUNNING, *command, "--name", "houses"
+    )
+
+    assert "version 7 against champion 6" in output
+
+
 def test_hold_is_one_step_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     _, sent = run(monkeypatch, f"POST {PATH}", RUNNING, "start", "7", "--hold", "50", "--min-seconds", "3600")
 
