@@ -1,4 +1,4 @@
-"""Versions for the tests of rollouts on the platform's own model: one that raises, a slow one, and a good one.
+"""Versions for the tests of rollouts: of the platform's own model one that raises, a slow one and a good one.
 
 The module is run as a program in a separate process, so that the warnings of libraries do not fail a test. Its argument
 is the URL of MLflow.
@@ -25,6 +25,10 @@ UNKNOWN[0] += 0.123456789
 """A row whose first value the version that raises does not know."""
 
 
+NAMED = "rolled-out-model"
+"""Another registered model, which has two good versions."""
+
+
 @dataclass(frozen=True)
 class Challengers:
     """The numbers of the registered versions."""
@@ -32,6 +36,8 @@ class Challengers:
     raising: str
     slow: str
     good: str
+    named: tuple[str, ...]
+    """The versions of `NAMED`."""
 
 
 def register_all(url: str) -> Challengers:
@@ -44,7 +50,9 @@ def register_all(url: str) -> Challengers:
         make_pipeline(StandardScaler(), BaggingClassifier(LogisticRegression(), n_estimators=40, random_state=0)),
         RandomForestClassifier(n_estimators=10, random_state=0),
     )
-    return Challengers(*(fleet_models.register(url, model.fit(ROWS, LABELS), ROWS, LABELS) for model in models))
+    raising, slow, good = (fleet_models.register(url, model.fit(ROWS, LABELS), ROWS, LABELS) for model in models)
+    named = [fleet_models.register(url, models[-1], ROWS, LABELS, name=NAMED) for _ in range(2)]
+    return Challengers(raising=raising, slow=slow, good=good, named=tuple(named))
 
 
 def register_in_subprocess(url: str) -> Challengers:

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from app import names
 from tests.support import rollout_models
 from tests.support.local import LocalFolder, RunningPlatform
-from tests.support.rollout_models import UNKNOWN, Challengers
+from tests.support.rollout_models import NAMED, UNKNOWN, Challengers
 from tests.support.traffic import PredictionTraffic
 from tests.support.waiting import wait_until
 
@@ -35,10 +35,11 @@ def challengers(registry: MlflowClient, local: LocalFolder) -> Iterator[Challeng
     for version in registry.search_model_versions(f"name='{names.MODEL_NAME}'"):
         if str(version.version) not in before:
             registry.delete_model_version(names.MODEL_NAME, str(version.version))
+    registry.delete_registered_model(NAMED)
 
 
-def aliases(registry: MlflowClient) -> dict[str, str]:
-    found = registry.get_registered_model(names.MODEL_NAME).aliases
+def aliases(registry: MlflowClient, model: str = names.MODEL_NAME) -> dict[str, str]:
+    found = registry.get_registered_model(model).aliases
     return {alias: str(version) for alias, version in found.items()}
 
 
@@ -69,6 +70,28 @@ def test_a_shadow_answers_copies_and_its_figures_are_in_its_run(
 def shadow_rows(api: httpx.Client) -> int:
     figures = api.get("/model/shadow").json()["figures"]
     return 0 if figures is None else int(figures["rows"])
+
+
+def test_a_model_by_its_name_is_rolled_out_and_no_client_notices(
+    api: httpx.Client, local: LocalFolder, registry: MlflowClient, challengers: Challengers
+) -> None:
+    first, second = challengers.named
+    served = local.run("serve", NAMED, "--version", first)
+    assert served.returncode == 0, served.stdout + served.stderr
+    options = ("--name", NAMED, "--steps", "50", "--min-rows", "20", "--min-seconds", "1")
+    path = f"models/{NAMED}"
+
+    with PredictionTraffic(
+        f"{api.base_url}{path}/predict", {"features": [UNKNOWN]}, rate=RATE, timeout_s=30
+    ) as traffic:
+        begun = local.run("rollout", "start", second, *options)
+        assert begun.returncode == 0, begun.stdout + begun.stderr
+        wait_until(lambda: api.get(f"{path}/rollout").json()["rollout"]["is_closed"], what="the end", timeout_s=60)
+
+    stopped = local.run("serve", NAMED, "--stop")
+    assert traffic.failures == {}
+    assert aliases(registry, NAMED) == {names.CHAMPION: second, names.PREVIOUS: first}
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
 
 
 @pytest.mark.parametrize(
