@@ -155,6 +155,13 @@ class AliasMovedError(MantaError):
     title = "Alias moved"
 
 
+class LogOffError(MantaError):
+    """Labels or a report need the prediction log, and the service keeps none."""
+
+    status = 409
+    title = "Prediction log is off"
+
+
 class RolloutError(MantaError):
     """A rollout cannot begin, or there is none to end."""
 

@@ -50,5 +50,15 @@ NOT_READY_MESSAGE: Final = "not ready until MLflow's alias names a version that 
 TRAIN_MODULE: Final = "app.train"
 """Module that a training job runs: `python -m app.train`."""
 
+LOG_OFF: Final = "off"
+LOG_IN_MLFLOW: Final = "mlflow"
+"""Where the prediction log is kept, beside a URL."""
+
+PREDICTION_LOG_PATTERN: Final = (
+    r"^(off|mlflow|(s3|gs)://[^/:@?\s]+/[^:@?\s]+(\?[^@\s]*)?"
+    r"|abfss?://[^/:@?\s]+@[^/:@?\s]+/[^:@?\s]+(\?[^@\s]*)?)$"
+)
+"""Where the prediction log can be kept. A URL holds no user, no password and no space."""
+
 MODEL_NAME_PATTERN: Final = r"^[^/:'\"`\x00-\x1f]+$"
 """Valid names of registered models: those that MLflow accepts, without the quotes of its search syntax."""

@@ -161,6 +161,32 @@ class Settings(BaseSettings):
         description="Bytes of memory that one replica uses for models beside the default model. Default: half of the "
         "memory of the container or machine.",
     )
+    prediction_log: str = Field(
+        default=names.LOG_OFF,
+        alias="MANTA_PREDICTION_LOG",
+        pattern=names.PREDICTION_LOG_PATTERN,
+        description="Where the service keeps the rows that it predicts and its answers: `off`, `mlflow` (artifacts of "
+        "one run per day), or a folder such as `s3://bucket/folder`.",
+    )
+    prediction_log_share: float = Field(
+        default=1.0,
+        alias="MANTA_PREDICTION_LOG_SHARE",
+        gt=0,
+        le=1,
+        description="Share of the prediction requests that are kept, chosen at random.",
+    )
+    prediction_log_columns: tuple[str, ...] = Field(
+        default=(),
+        alias="MANTA_PREDICTION_LOG_COLUMNS",
+        description="JSON list of the columns of the rows that are kept. Empty: all columns.",
+    )
+    prediction_log_days: int = Field(
+        default=30,
+        alias="MANTA_PREDICTION_LOG_DAYS",
+        ge=1,
+        le=3650,
+        description="Days that the prediction log is kept. Older days are deleted.",
+    )
     git_commit: str = Field(
         default="",
         alias="MANTA_GIT_COMMIT",

@@ -242,6 +242,7 @@ def _ray_service_args(
         app=stack.app,
         credentials=stack.credentials,
         catalog=stack.catalog,
+        prediction_log=stack.prediction_log,
         identity=stack.identity,
         monitoring=stack.monitoring,
         images=stack.images,

@@ -50,8 +50,14 @@ def feature_columns(rows: np.ndarray, columns: Columns) -> dict[str, pa.Array]:
 def answer_columns(answers: Answers) -> dict[str, pa.Array]:
     """Convert the answers of a model to columns."""
     probabilities = answers.probabilities
-    lists = [None] * len(answers.predictions) if probabilities is None else list(probabilities)
-    return {PREDICTION: values(answers.predictions), PROBABILITIES: pa.array(lists, pa.list_(pa.float64()))}
+    if probabilities is None:
+        lists = pa.nulls(len(answers.predictions), pa.list_(pa.float64()))
+    else:
+        rows, classes = probabilities.shape
+        lists = pa.ListArray.from_arrays(
+            pa.array(np.arange(0, rows * classes + 1, classes, dtype=np.int32)), pa.array(probabilities.ravel())
+        )
+    return {PREDICTION: values(answers.predictions), PROBABILITIES: lists}
 
 
 def values(array: np.ndarray) -> pa.Array:
@@ -60,6 +66,8 @@ def values(array: np.ndarray) -> pa.Array:
     Args:
         array: Shape (rows,), or (rows, outputs).
     """
+    if array.ndim == 1 and array.dtype != object:
+        return pa.array(array)
     items: list[Any] = array.tolist()
     try:
         return pa.array(items)

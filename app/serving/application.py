@@ -20,6 +20,7 @@ from app import names
 from app.models.registry import Registry
 from app.models.rollout_records import RolloutRecords
 from app.models.shadow_runs import ShadowRuns
+from app.records.open_store import open_store
 from app.serving import routes
 from app.serving.access import AccessRules
 from app.serving.catalog.catalog import Catalog
@@ -48,7 +49,8 @@ from app.serving.measures.exporter import MeasuresExporter
 from app.serving.measures.history import Track
 from app.serving.measures.measures import Measures
 from app.serving.measures.tally import TallySnapshot
-from app.serving.metrics import ReplicaMetrics
+from app.serving.metrics import LogMetrics, ReplicaMetrics
+from app.serving.prediction_log.prediction_log import PredictionLog
 from app.serving.requests.limits import MAX_BODY_BYTES, MAX_ONGOING_REQUESTS, MAX_ROWS, RequestLimits
 from app.serving.rollout.challenger import Challenger, WarmLoader
 from app.serving.rollout.member import RolloutMember, RolloutReport
@@ -167,8 +169,15 @@ class ModelServer(FleetMember):
                 webhook_secret=config.webhook_secret,
             ),
             threads=max(1, int(resources.get("CPU", 1))),
+            log=self._prediction_log(),
             exporter=MeasuresExporter(self._catalog.measures, counter=metrics.Counter, gauge=metrics.Gauge),
         )
+
+    def _prediction_log(self) -> PredictionLog | None:
+        store = open_store(settings())
+        if store is None:
+            return None
+        return PredictionLog(store, settings(), writer=self._replica.name, counters=LogMetrics(counter=metrics.Counter))
 
     async def claim(self, load: LoadId | None) -> Claim:
         """See `Replica.claim`."""

@@ -58,3 +58,26 @@ class ReplicaMetrics:
         self._registry_answers.set(int(registry_answers), tags={})
         if champion is not None:
             self._champion_served.set(int(served == champion), tags={})
+
+
+class LogMetrics:
+    """What the prediction log of a replica does. Ray adds the prefix `ray_` to each name.
+
+    Args:
+        counter: As for `ReplicaMetrics`.
+    """
+
+    def __init__(self, *, counter: Callable[..., CounterMetric]) -> None:
+        self._written = counter("manta_log_rows", description="Rows that were written to the prediction log.")
+        self._dropped = counter(
+            "manta_log_dropped_rows",
+            description="Rows that were answered and not logged, because the buffer of the prediction log was full.",
+        )
+
+    def record_written(self, rows: int) -> None:
+        """Record that rows were written."""
+        self._written.inc(rows, tags={})
+
+    def record_dropped(self, rows: int) -> None:
+        """Record that rows were dropped."""
+        self._dropped.inc(rows, tags={})

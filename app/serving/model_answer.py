@@ -1,6 +1,7 @@
 """Predicts rows with one version, writes the answer, and measures both. The event loop or a thread calls it."""
 
 import time
+from typing import NamedTuple
 
 import numpy as np
 from starlette.responses import Response
@@ -14,9 +15,17 @@ from app.serving.protocols.wire import Exchange
 from app.serving.requests.row_errors import shortened
 
 
-def answer(
-    served: ServedModel, rows: np.ndarray, exchange: Exchange, bins: AnswerBins | None
-) -> tuple[Response, Answered]:
+class Reply(NamedTuple):
+    """The answer of one version to one request."""
+
+    response: Response
+    answered: Answered
+    answers: Answers
+    served: ServedModel
+    """The version that answered."""
+
+
+def answer(served: ServedModel, rows: np.ndarray, exchange: Exchange, bins: AnswerBins | None) -> Reply:
     """Predict rows, write the answer, and measure both.
 
     Args:
@@ -32,7 +41,8 @@ def answer(
     answers = _predict(served, rows)
     response = exchange.write(answers, served)
     seconds = time.perf_counter() - start_s
-    return response, Answered(len(rows), seconds, None if bins is None else bins.count(answers.predictions))
+    answered = Answered(len(rows), seconds, None if bins is None else bins.count(answers.predictions))
+    return Reply(response, answered, answers, served)
 
 
 def _predict(served: ServedModel, rows: np.ndarray) -> Answers:

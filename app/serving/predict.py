@@ -20,9 +20,10 @@ from app.errors import MantaError, OverloadedError
 from app.serving import model_answer
 from app.serving.event_log.drops import DropLog
 from app.serving.loading.served_model import ServedModel
-from app.serving.measures.measures import Measures
-from app.serving.measures.tally import Answered
+from app.serving.measures.measures import CHALLENGER, Measures
+from app.serving.model_answer import Reply
 from app.serving.model_source import ModelSource
+from app.serving.prediction_log.prediction_log import PredictionLog
 from app.serving.protocols.wire import Exchange, Wire
 from app.serving.requests import body
 from app.serving.requests.admission import BodyCharge, ByteBudget, Places
@@ -46,10 +47,14 @@ class PredictionHandler:
         threads: Number of large batches that run at the same time, and of large JSON bodies that are read at the same
             time. Small batches run on the event loop.
         measures: Counts what each version does.
+        log: Keeps rows and answers; None for no log.
     """
 
-    def __init__(self, *, limits: RequestLimits, threads: int, measures: Measures) -> None:
+    def __init__(
+        self, *, limits: RequestLimits, threads: int, measures: Measures, log: PredictionLog | None = None
+    ) -> None:
         self._limits = limits
+        self._log = log
         self._measures = measures
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="predict")
         self._readers = JsonReaders(processes=threads)
@@ -84,13 +89,14 @@ class PredictionHandler:
             )
             served = await model.require()
             exchange = wire.begin(request, content, content_type, served)
-            if len(content) > SMALL_BODY_BYTES:
+            size = len(content)
+            if size > SMALL_BODY_BYTES:
                 async with self.places:
                     rows = await self._read_large(content, exchange, served)
                     del content
-                    return await self._answer(request, model, served, rows, exchange, has_place=True)
+                    return await self._answer(request, model, served, rows, exchange, body_bytes=size)
             rows = exchange.read(content, schema=served.row_schema, max_rows=self._limits.rows)
-            return await self._answer(request, model, served, rows, exchange, has_place=False)
+            return await self._answer(request, model, served, rows, exchange, body_bytes=size)
         except Exception as error:
             measures = self._measures
             tally = measures.tally(served, model.role) if served else measures.unserved(model.name, model.role)
@@ -109,20 +115,27 @@ class PredictionHandler:
         rows: np.ndarray,
         exchange: Exchange,
         *,
-        has_place: bool,
+        body_bytes: int,
     ) -> Response:
-        """Answer with the version, or during a rollout perhaps with the challenger."""
+        """Answer with the version, or during a rollout perhaps with the challenger, and log the answer."""
+        split, role = model.split, model.role
+        has_place = body_bytes > SMALL_BODY_BYTES
         if model.shadow is not None:
             exchange = model.shadow.watch(exchange, served, rows, is_large=has_place)
-        split = model.split
         if split is None:
-            return (await self._predict(served, model.role, rows, exchange, has_place=has_place))[0]
-        champion = partial(self._predict, served, model.role, rows, exchange, has_place=has_place)
-        return await self._trial.answer(split, request.headers, rows, exchange, champion)
+            reply = await self._predict(served, role, rows, exchange, has_place=has_place)
+        else:
+            champion = partial(self._predict, served, role, rows, exchange, has_place=has_place)
+            reply = await self._trial.answer(split, request.headers, rows, exchange, champion)
+            if reply.served is split.challenger:
+                role = CHALLENGER
+        if self._log is not None:
+            self._log.record(request, rows, reply, role=role, body_bytes=body_bytes)
+        return reply.response
 
     async def _predict(
         self, served: ServedModel, role: str, rows: np.ndarray, exchange: Exchange, *, has_place: bool
-    ) -> tuple[Response, Answered]:
+    ) -> Reply:
         """Predict with a version, and count what it did.
 
         Args:
@@ -134,14 +147,14 @@ class PredictionHandler:
         """
         tally = self._measures.tally(served, role)
         if has_place:
-            result = await self._in_thread(model_answer.answer, served, rows, exchange, tally.bins)
+            reply = await self._in_thread(model_answer.answer, served, rows, exchange, tally.bins)
         elif served.predictor.tree_walks(len(rows)) <= MAX_INLINE_TREE_WALKS:
-            result = model_answer.answer(served, rows, exchange, tally.bins)
+            reply = model_answer.answer(served, rows, exchange, tally.bins)
         else:
             async with self.places:
-                result = await self._in_thread(model_answer.answer, served, rows, exchange, tally.bins)
-        tally.add(result[1])
-        return result
+                reply = await self._in_thread(model_answer.answer, served, rows, exchange, tally.bins)
+        tally.add(reply.answered)
+        return reply
 
     async def close(self) -> None:
         """End the processes that read large bodies."""

@@ -45,6 +45,10 @@ LOAD_PROBLEMS: Final = _problems(
 
 VERSIONS_PROBLEMS: Final = _problems(errors.ModelNotFoundError, errors.RegistryUnavailableError)
 
+FEEDBACK_PROBLEMS: Final = _problems(
+    *BODY_PROBLEMS, errors.UnauthorizedError, errors.LogOffError, errors.OverloadedError, errors.PlatformError
+)
+
 MODEL_PROBLEMS: Final = _problems(errors.ModelNotFoundError, errors.ModelLoadingError)
 
 NAMED_PREDICT_PROBLEMS: Final = _problems(

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from app.serving import (
     docs_pages,
     error_responses,
+    feedback_paths,
     measure_paths,
     model_paths,
     model_status,
@@ -38,6 +39,7 @@ from app.serving.fleet.fleet import Fleet
 from app.serving.measures.exporter import MeasuresExporter
 from app.serving.page import routes as page_routes
 from app.serving.predict import PredictionHandler
+from app.serving.prediction_log.prediction_log import PredictionLog
 from app.serving.prediction_paths import Predictions
 from app.serving.requests import body
 from app.serving.requests.deadlines import Deadlines
@@ -60,6 +62,7 @@ def create_api(
     access: AccessRules,
     threads: int = 1,
     exporter: MeasuresExporter | None = None,
+    log: PredictionLog | None = None,
 ) -> FastAPI:
     """Build the API of one replica.
 
@@ -73,14 +76,17 @@ def create_api(
         access: What a request must contain to be accepted.
         threads: Number of large batches, and of large JSON bodies, that are handled at the same time.
         exporter: Exports the measures while the API runs; None for no export.
+        log: Keeps rows and answers; starts and ends with the API. None for no log.
     """
-    handler = PredictionHandler(limits=limits, threads=threads, measures=catalog.measures)
+    handler = PredictionHandler(limits=limits, threads=threads, measures=catalog.measures, log=log)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await follower.start()
         await catalog_follower.start()
         await rollout_follower.start()
+        if log is not None:
+            log.start()
         tasks = [asyncio.create_task(catalog.history.run_forever())]
         if exporter is not None:
             tasks.append(asyncio.create_task(exporter.run_forever()))
@@ -91,6 +97,8 @@ def create_api(
         await catalog_follower.stop()
         await follower.stop()
         await handler.close()
+        if log is not None:
+            await log.close()
 
     api = Api(
         title="manta",
@@ -106,6 +114,7 @@ def create_api(
     error_responses.install(api)
     token_check = [Depends(bearer_token_check(access.tokens))] if access.tokens else []
     _add_load(api, fleet, limits=limits, token_check=token_check)
+    feedback_paths.install(api, log, limits=limits, budget=handler.budget, token_check=token_check)
     prediction_paths.install(api, Predictions(handler=handler, catalog=catalog, access=access))
     _add_status(api, fleet, follower, access)
     if access.webhook_secret is not None:

@@ -30,6 +30,7 @@ from infra.config.options import (
     SizeOptions,
     StorageOptions,
 )
+from infra.config.prediction_log_options import PredictionLogOptions
 from infra.config.problem import Problem, quoted, secret_command, set_command
 from infra.config.scheduling import SchedulingOptions
 from infra.config.sharing_options import SharingOptions
@@ -65,6 +66,7 @@ class Settings(BaseModel):
     sharing: SharingOptions
     catalog: CatalogOptions
     monitoring: MonitoringOptions
+    prediction_log: PredictionLogOptions
 
 
 def load() -> Settings:

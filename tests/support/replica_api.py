@@ -21,6 +21,7 @@ from app.models.signature import Column, Columns
 from app.serving import routes
 from app.serving.access import AccessRules
 from app.serving.loading.served_model import ServedModel
+from app.serving.prediction_log.prediction_log import PredictionLog
 from app.serving.requests.limits import RequestLimits
 from app.serving.schemas import Example
 from tests.support.fake_fleet import FakeReplicaGroup
@@ -56,7 +57,11 @@ def artifact(
 
 @asynccontextmanager
 async def replica_api(
-    model: Artifact | None = None, *, limits: RequestLimits = LIMITS, access: AccessRules = OPEN
+    model: Artifact | None = None,
+    *,
+    limits: RequestLimits = LIMITS,
+    access: AccessRules = OPEN,
+    log: PredictionLog | None = None,
 ) -> AsyncIterator[FastAPI]:
     """The API of a replica that serves version 1."""
     model = model or artifact()
@@ -69,6 +74,7 @@ async def replica_api(
         member.rollout_follower,
         limits=limits,
         access=access,
+        log=log,
     )
     async with api.router.lifespan_context(api):
         member.replica._served = ServedModel(

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 
 import typer
 
+from app import names
 from app.cli.destination import Destination
 from app.cli.endpoints import Endpoints
 from app.cli.jobs import submission
@@ -26,6 +27,7 @@ from app.cli.local.processes import Processes
 from app.cli.progress import Steps, console
 from app.cli.service import client
 from app.cli.state import STATE_FOLDER, TOKEN_FILE, lock_state_folder, model_key
+from app.records import log_place
 from app.settings import settings
 from app.training.options import TrainOptions
 
@@ -60,6 +62,9 @@ def local(
             help=f"With json, the service also appends its log as JSON lines to logs/{JSON_LOG} in the state folder.",
         ),
     ] = LogFormat.TEXT,
+    prediction_log: Annotated[
+        str, typer.Option(metavar="off|mlflow|URL", callback=log_place.check, help=log_place.HELP)
+    ] = names.LOG_IN_MLFLOW,
     ray_port: Annotated[
         int, typer.Option(min=1024, max=65535, help="Port of Ray's dashboard and Jobs API.")
     ] = DEFAULTS.ray,
@@ -86,6 +91,7 @@ def local(
         endpoints = ports.endpoints(token, model_name=name or settings().model_name)
         with Processes(
             Platform.environment(endpoints, state=state, scratch=scratch)
+            | {"MANTA_PREDICTION_LOG": prediction_log}
             | ({"MANTA_MODEL_KEY": model_key(state)} if allow_pickle else {})
             | log_format.environment(logs),
             logs=logs,

@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import BoundedSemaphore
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from starlette.responses import Response
 
 from app import names
 from app.errors import MantaError
@@ -18,14 +17,12 @@ from app.serving import model_answer
 from app.serving.event_log import events
 from app.serving.measures.measures import CHALLENGER as CHALLENGER_ROLE
 from app.serving.measures.measures import Measures
-from app.serving.measures.tally import Answered
+from app.serving.model_answer import Reply
 from app.serving.protocols.wire import Exchange
 from app.serving.rollout.counts import CHALLENGER
 from app.serving.rollout.split import Assignment, Split
 
 log = logging.getLogger(names.SERVING_LOG)
-
-Result: TypeAlias = tuple[Response, Answered]
 
 MAX_WAITING_PER_THREAD: Final = 2
 """Requests that wait for a thread of the challenger. The champion answers further ones, which count for neither."""
@@ -56,8 +53,8 @@ class ChallengerTrial:
         headers: Mapping[str, str],
         rows: np.ndarray,
         exchange: Exchange,
-        champion: Callable[[], Awaitable[Result]],
-    ) -> Response:
+        champion: Callable[[], Awaitable[Reply]],
+    ) -> Reply:
         """Answer a request with the version that the split assigns.
 
         Args:
@@ -70,27 +67,27 @@ class ChallengerTrial:
         assignment = split.assign(headers)
         if assignment.side != CHALLENGER:
             try:
-                response, answered = await champion()
+                reply = await champion()
             except Exception as error:
                 if not _is_of_request(error):
                     split.add_error(assignment, rows=len(rows))
                 raise
-            split.add_answer(assignment, rows=answered.rows, seconds=answered.seconds)
-            return response
+            split.add_answer(assignment, rows=len(rows), seconds=reply.answered.seconds)
+            return reply
         is_inline = split.challenger.predictor.tree_walks(len(rows)) <= self._max_inline_walks
         if not is_inline and not self._places.acquire(blocking=False):
-            return (await champion())[0]
+            return await champion()
         tally = self._measures.tally(split.challenger, CHALLENGER_ROLE)
         try:
             run = partial(model_answer.answer, split.challenger, rows, exchange, tally.bins)
-            response, answered = run() if is_inline else await self._in_thread(run, split.timeout_s)
+            reply = run() if is_inline else await self._in_thread(run, split.timeout_s)
         except Exception as error:  # noqa: BLE001 - whatever the challenger raises, the champion answers
             return await self._answer_instead(split, assignment, error, len(rows), champion)
-        tally.add(answered)
-        split.add_answer(assignment, rows=answered.rows, seconds=answered.seconds)
-        return response
+        tally.add(reply.answered)
+        split.add_answer(assignment, rows=len(rows), seconds=reply.answered.seconds)
+        return reply
 
-    async def _in_thread(self, run: Callable[[], Result], timeout_s: float) -> Result:
+    async def _in_thread(self, run: Callable[[], Reply], timeout_s: float) -> Reply:
         """Let the challenger answer in a thread, whose place is taken already.
 
         Raises:
@@ -107,16 +104,16 @@ class ChallengerTrial:
         assignment: Assignment,
         error: Exception,
         rows: int,
-        champion: Callable[[], Awaitable[Result]],
-    ) -> Response:
+        champion: Callable[[], Awaitable[Reply]],
+    ) -> Reply:
         """Let the champion answer after a failure of the challenger, and count the failure.
 
         It does not count if the champion refuses the rows too, or needs more time than the challenger had.
         """
         start_s = time.monotonic()
-        response, champion_error = None, None
+        reply, champion_error = None, None
         try:
-            response, _ = await champion()
+            reply = await champion()
         except Exception as raised:  # noqa: BLE001 - raised again below
             champion_error = raised
         is_slow_too = isinstance(error, TimeoutError) and time.monotonic() - start_s > split.timeout_s
@@ -125,9 +122,9 @@ class ChallengerTrial:
             split.add_error(assignment, rows=rows)
             self._measures.tally(split.challenger, CHALLENGER_ROLE).add_error(is_of_client=False)
             self._log(split, error)
-        if response is None:
+        if reply is None:
             raise champion_error or error
-        return response
+        return reply
 
     def _log(self, split: Split, error: Exception) -> None:
         if time.monotonic() >= self._next_log_s:

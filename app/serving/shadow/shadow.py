@@ -147,18 +147,11 @@ class Shadow:
             self._is_stopped.wait(PAUSE_FACTOR * (time.thread_time() - start_s))
 
     def _answer(self, copy: _Copy) -> None:
-        written: list[Answers] = []
-
-        def write(answers: Answers, served: ServedModel) -> Response:
-            written.append(answers)
-            return rows_protocol.JSON.write(answers, served)
-
-        exchange = Exchange(form=None, read=rows_protocol.JSON.read, write=write)
         try:
-            _, answered = model_answer.answer(self.served, copy.rows, exchange, self._tally.bins)
+            reply = model_answer.answer(self.served, copy.rows, rows_protocol.JSON, self._tally.bins)
         except Exception as error:  # noqa: BLE001 - a model may raise anything
             self._tally.add_error(is_of_client=False)
             copy.comparer.add_error(error)
             return
-        self._tally.add(answered)
-        copy.comparer.add(copy.rows, copy.answers, written[0], seconds=answered.seconds)
+        self._tally.add(reply.answered)
+        copy.comparer.add(copy.rows, copy.answers, reply.answers, seconds=reply.answered.seconds)

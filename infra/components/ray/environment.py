@@ -1,5 +1,6 @@
 """The environment variables of every Ray container."""
 
+import json
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import Final
@@ -14,6 +15,7 @@ from infra.config import quantities
 from infra.config.catalog_options import DEFAULT_SHARE, CatalogOptions
 from infra.config.credential_options import CredentialOptions
 from infra.config.options import AppOptions, SizeOptions
+from infra.config.prediction_log_options import PredictionLogOptions
 from infra.credentials import from_secret
 
 CONTAINER_OUTPUT: Final = "/proc/1/fd/1"
@@ -27,6 +29,7 @@ def environment(
     app: AppOptions,
     credentials: CredentialOptions,
     catalog: CatalogOptions,
+    prediction_log: PredictionLogOptions,
     *,
     size: SizeOptions,
     tracking_uri: pulumi.Input[str],
@@ -41,6 +44,7 @@ def environment(
             the format of the log.
         credentials: Whether predictions need a token, and whether MLflow calls a webhook.
         catalog: The models beside the default model, and the tokens for predictions.
+        prediction_log: Where rows and answers are kept.
         size: CPUs and memory of a worker.
         tracking_uri: Address of MLflow inside the cluster.
         mlflow_secret: Secret with the MLflow user of the pods.
@@ -55,6 +59,10 @@ def environment(
         "MANTA_JSON_LOG": CONTAINER_OUTPUT if app.log_format == "json" else "",
         "MANTA_MODELS": ",".join(catalog.models),
         "MANTA_MODELS_MEMORY": str(_models_memory_bytes(catalog, size)),
+        "MANTA_PREDICTION_LOG": prediction_log.prediction_log,
+        "MANTA_PREDICTION_LOG_SHARE": str(prediction_log.prediction_log_percent / 100),
+        "MANTA_PREDICTION_LOG_COLUMNS": json.dumps(prediction_log.prediction_log_columns),
+        "MANTA_PREDICTION_LOG_DAYS": str(prediction_log.prediction_log_days),
         "MANTA_PREDICT_NEEDS_TOKEN": str(credentials.predict_needs_token).lower(),
         "HOME": "/tmp",  # noqa: S108  (the only folder that the image's user may write to)
         "RAY_AUTH_MODE": "token",

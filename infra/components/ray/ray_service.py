@@ -35,6 +35,7 @@ from infra.config.identity_options import IdentityOptions
 from infra.config.image_options import ImageOptions
 from infra.config.monitoring_options import MonitoringOptions
 from infra.config.options import AppOptions, SizeOptions, StorageOptions
+from infra.config.prediction_log_options import PredictionLogOptions
 from infra.config.proxy import ProxyOptions
 from infra.config.scheduling import SchedulingOptions
 from infra.config.worker_options import WorkerOptions
@@ -71,6 +72,7 @@ class RayServiceArgs:
     app: AppOptions
     credentials: CredentialOptions
     catalog: CatalogOptions
+    prediction_log: PredictionLogOptions
     identity: IdentityOptions
     monitoring: MonitoringOptions
     images: ImageOptions
@@ -192,6 +194,7 @@ def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
         args.app,
         args.credentials,
         args.catalog,
+        args.prediction_log,
         size=args.size,
         tracking_uri=args.mlflow.tracking_uri,
         mlflow_secret=args.mlflow.client.name,

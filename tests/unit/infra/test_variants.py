@@ -49,6 +49,10 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
         {
             "models": ["churn", "fraud"],
             "modelsMemory": "512Mi",
+            "predictionLog": "s3://predictions/manta?region=eu-central-1",
+            "predictionLogPercent": 50,
+            "predictionLogColumns": ["age"],
+            "predictionLogDays": 7,
             "predictNeedsToken": True,
             "predictTokens": "churn:supplied-churn-token,supplied-predict-token",
         },

@@ -13,6 +13,7 @@ from app.models.answers import Answers
 from app.models.predictor import Predictor
 from app.serving.measures.measures import Measures
 from app.serving.measures.tally import Answered
+from app.serving.model_answer import Reply
 from app.serving.protocols.wire import Exchange
 from app.serving.rollout.counts import CHALLENGER, KINDS, REQUESTS, RolloutCounts, merge
 from app.serving.rollout.decision import Kind
@@ -130,16 +131,16 @@ def answer_of(
     measures = Measures()
     monkeypatch.setattr(Predictor, "predict", lambda _, rows: challenger(rows))
 
-    async def answer_by_champion() -> tuple[Response, Answered]:
-        return Response("1"), champion()
+    async def answer_by_champion() -> Reply:
+        return Reply(Response("1"), champion(), good(ROWS), served_model("1"))
 
-    async def send() -> Response:
+    async def send() -> Reply:
         trial = ChallengerTrial(measures, threads=1, max_inline_walks=0)
         always = Always(split.state, split.challenger, counts)
         return await trial.answer(always, {}, ROWS, EXCHANGE, answer_by_champion)
 
     try:
-        version = bytes(asyncio.run(send()).body).decode()
+        version = bytes(asyncio.run(send()).response.body).decode()
     except FeaturesError:
         version = "refused"
     errors, requests = counts.figures[0, CHALLENGER, [KINDS.index(Kind.ERROR), REQUESTS]].tolist()

@@ -1,0 +1,137 @@
+"""Reads the prediction log of one version, with the labels that came later."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from app.errors import PlatformError
+from app.records import log_files, tables
+from app.records.log_files import FORMAT, FORMAT_KEY, LogFile
+from app.records.log_store import LogStore
+
+MAX_ROWS: Final = 20_000
+"""Number of rows from which no further file of predictions is read."""
+
+MAX_LABELS: Final = 1_000_000
+"""Number of labels from which no older file of labels is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogWindow:
+    """The predictions of a version in a period."""
+
+    predictions: pa.Table
+    """One line for each row: the columns of `app.serving.prediction_log`. Features that a file lacks are left out."""
+    labels: list[bool | int | float | str | None]
+    """The label of each row; None without one."""
+    logged_rows: int
+    """Rows of the version that the log holds for the period. `predictions` is a random part of the files if they hold
+    more than `MAX_ROWS`."""
+    other_versions: dict[str, int]
+    """Rows of the model's other versions in the period, by number."""
+    unknown_labels: int
+    """Labels of the period that belong to none of the rows that were read."""
+
+
+def read_window(store: LogStore, *, model: str, version: str, since: datetime, max_rows: int = MAX_ROWS) -> LogWindow:
+    """Read the predictions of a version.
+
+    A row that was written twice, because the store answered too late, counts once. If a row has several labels, the
+    last one counts.
+
+    Args:
+        store: The store of the log.
+        model: Name of the registered model.
+        version: Number of the version.
+        since: Beginning of the period.
+        max_rows: Number of rows from which no further file is read.
+
+    Raises:
+        MantaError: The store does not answer, or a file is damaged or of another release.
+    """
+    files = [file for file in store.files("predictions", since=since) if file.model == model]
+    of_version = [file for file in files if file.version == version]
+    others: dict[str, int] = {}
+    for file in files:
+        if file.version != version:
+            others[file.version] = others.get(file.version, 0) + file.rows
+    predictions = _unique(_read(store, _choose(of_version, max_rows)))
+    labels, count = _labels(store, since)
+    keys = _keys(predictions)
+    found = [labels.get(key) for key in keys]
+    return LogWindow(
+        predictions=predictions,
+        labels=found,
+        logged_rows=sum(file.rows for file in of_version),
+        other_versions=others,
+        unknown_labels=count - sum(label is not None for label in found),
+    )
+
+
+def _choose(files: Sequence[LogFile], max_rows: int) -> list[LogFile]:
+    """Return all files, or a random part of them that holds about `max_rows` rows."""
+    chosen: list[LogFile] = []
+    rows = 0
+    for index in np.random.default_rng(0).permutation(len(files)):
+        if rows >= max_rows:
+            break
+        chosen.append(files[index])
+        rows += files[index].rows
+    return sorted(chosen, key=lambda file: file.time_ms)
+
+
+def _read(store: LogStore, files: Sequence[LogFile]) -> pa.Table:
+    if not files:
+        return pa.table({log_files.REQUEST_ID: pa.array([], pa.string()), log_files.ROW: pa.array([], pa.int64())})
+    with tempfile.TemporaryDirectory(prefix="manta-log-") as folder:
+        read = [_checked(store.read(file, Path(folder)), file) for file in files]
+    common = set.intersection(*(set(table.column_names) for table in read))
+    names = [name for name in read[0].column_names if name in common]
+    return pa.concat_tables([table.select(names) for table in read], promote_options="permissive")
+
+
+def _checked(table: pa.Table, file: LogFile) -> pa.Table:
+    """Check that this release knows the format of a file."""
+    found = (table.schema.metadata or {}).get(FORMAT_KEY, b"none")
+    if found != FORMAT:
+        raise PlatformError(
+            f"The file {file.path} of the prediction log has the format {found.decode(errors='replace')!r}.",
+            allowed=f"format {FORMAT.decode()}",
+            next_step="Give a later --since, or use the release that wrote the file.",
+        )
+    return table
+
+
+def _unique(table: pa.Table) -> pa.Table:
+    first = {key: index for index, key in reversed(list(enumerate(_keys(table))))}
+    return table if len(first) == table.num_rows else table.take(sorted(first.values()))
+
+
+def _keys(table: pa.Table) -> list[tuple[str, int]]:
+    return list(zip(table[log_files.REQUEST_ID].to_pylist(), table[log_files.ROW].to_pylist(), strict=True))
+
+
+def _labels(store: LogStore, since: datetime) -> tuple[dict[tuple[str, int], Any], int]:
+    """Return the last label of each row, and the number of rows that have a label."""
+    files = sorted(store.files("feedback", since=since), key=lambda file: file.time_ms)
+    rows_of_later_files = 0
+    kept: list[LogFile] = []
+    for file in reversed(files):
+        if rows_of_later_files >= MAX_LABELS:
+            break
+        kept.append(file)
+        rows_of_later_files += file.rows
+    labels: dict[tuple[str, int], Any] = {}
+    with tempfile.TemporaryDirectory(prefix="manta-log-") as folder:
+        for file in reversed(kept):
+            table = _checked(store.read(file, Path(folder)), file)
+            texts = map(json.loads, table[tables.LABEL].to_pylist())
+            labels |= dict(zip(_keys(table), texts, strict=True))
+    return labels, len(labels)

@@ -1,0 +1,76 @@
+"""The path of the labels that come after a prediction. `app.serving.prediction_log.feedback` stores them."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.params import Depends as Dependency
+
+from app.errors import LogOffError
+from app.serving import problem_openapi
+from app.serving.prediction_log.feedback import FeedbackRequest, FeedbackResponse, RowLabel
+from app.serving.prediction_log.prediction_log import PredictionLog
+from app.serving.protocol_openapi import JsonSchema
+from app.serving.requests import body
+from app.serving.requests.admission import BodyCharge, ByteBudget
+from app.serving.requests.deadlines import Deadlines
+from app.serving.requests.limits import RequestLimits
+
+FEEDBACK: Final = "/feedback"
+
+MAX_BODY_BYTES: Final = 2 * 1024**2
+"""Bytes of one request: 200 for each label."""
+
+FORM: Final = '{"labels": [{"request_id": string, "row": integer, "label": true value}]}'
+"""The form of a request, for error messages."""
+
+
+def install(
+    api: FastAPI,
+    log: PredictionLog | None,
+    *,
+    limits: RequestLimits,
+    budget: ByteBudget,
+    token_check: Sequence[Dependency],
+) -> None:
+    """Add the path to an API.
+
+    Args:
+        api: The API.
+        log: Stores the labels; None if there is no prediction log.
+        limits: What the replica accepts.
+        budget: The bytes of larger bodies that requests hold.
+        token_check: What checks the token of a request that changes something.
+    """
+    deadlines = Deadlines(limits.body_timeout_s)
+    max_bytes = min(MAX_BODY_BYTES, limits.body_bytes)
+
+    @api.post(
+        FEEDBACK,
+        dependencies=token_check,
+        responses=problem_openapi.FEEDBACK_PROBLEMS,
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}},
+    )
+    async def send_labels(request: Request) -> FeedbackResponse:
+        """Store the true values of rows that were predicted. If a row gets several labels, the last one counts."""
+        if log is None:
+            raise LogOffError(
+                "The service keeps no prediction log, so that labels would find no prediction.",
+                next_step="Switch the log on: key predictionLog of the stack, or MANTA_PREDICTION_LOG.",
+            )
+        charge = BodyCharge(budget)
+        try:
+            content, _ = await body.read(request, max_bytes=max_bytes, deadlines=deadlines, charge=charge)
+            labels = (await asyncio.to_thread(body.parse, FeedbackRequest, content, form=FORM)).labels
+        finally:
+            charge.release()
+        await log.feedback.add(labels)
+        return FeedbackResponse(stored=len(labels))
+
+
+def _schema() -> JsonSchema:
+    """Return the schema of a request without references, which an OpenAPI document keeps in another place."""
+    schema: JsonSchema = FeedbackRequest.model_json_schema()
+    schema["properties"]["labels"]["items"] = schema.pop("$defs")[RowLabel.__name__]
+    return schema

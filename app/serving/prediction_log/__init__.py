@@ -1,0 +1,1 @@
+"""What a replica answered, kept for feedback, drift and replay."""

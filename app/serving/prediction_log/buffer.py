@@ -1,0 +1,183 @@
+"""The predictions of a replica that are not yet stored, up to a number of bytes."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+
+from app.models.answers import Answers
+from app.serving.loading.served_model import ServedModel
+
+MAX_BUFFER_BYTES: Final = 64 * 1024**2
+"""Bytes of rows and answers that a replica holds at most. Further predictions are answered and not logged."""
+
+ENTRY_BYTES: Final = 500
+"""Bytes of one request beside its rows and answers, roughly."""
+
+OBJECT_BYTES: Final = 64
+"""Bytes of one value of a row with text, roughly, beside the text. A text takes about its bytes in the body."""
+
+Packed: TypeAlias = bytes | np.ndarray
+"""The bytes of an array, or an array of objects. Bytes cost less: they keep no array alive, and a thread joins those of
+many requests at once."""
+
+
+Entry: TypeAlias = tuple[str, int, int, Packed, Packed, Packed]
+"""One request: its id, when it was answered in milliseconds since 1970, its number of rows, the rows, the predictions,
+and the probabilities (no bytes without them). A named tuple would take three times as long to create."""
+
+
+class Layout(NamedTuple):
+    """The type of an array's values, and the shape of one row of the array."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    def join(self, parts: Sequence[Packed]) -> np.ndarray:
+        """Return the rows of several packed arrays of this layout."""
+        if self.dtype.hasobject:
+            return np.concatenate([part for part in parts if isinstance(part, np.ndarray)])
+        joined = b"".join([part for part in parts if isinstance(part, bytes)])
+        return np.frombuffer(joined, self.dtype).reshape(-1, *self.shape)
+
+
+@dataclass(kw_only=True)
+class Batch:
+    """Predictions of one version in one role, whose arrays have values of the same types."""
+
+    served: ServedModel
+    role: str
+    rows: Layout
+    predictions: Layout
+    probabilities: Layout | None
+    """None for a model without probabilities."""
+    entries: list[Entry] = field(default_factory=list)
+    size_bytes: int = 0
+    row_count: int = 0
+
+    def fits(self, served: ServedModel, role: str, rows: np.ndarray, answers: Answers) -> bool:
+        """Whether a prediction belongs to the batch. The shapes of rows and answers depend on the version alone."""
+        return (
+            self.served is served
+            and self.role == role
+            and self.rows.dtype == rows.dtype
+            and self.predictions.dtype == answers.predictions.dtype
+            and (self.probabilities is None) == (answers.probabilities is None)
+        )
+
+
+@dataclass
+class Buffer:
+    """Predictions that wait for the writer. Any thread may add one.
+
+    Args:
+        max_bytes: Bytes that the predictions may take together, with those that the writer is storing.
+    """
+
+    max_bytes: int = MAX_BUFFER_BYTES
+    size_bytes: int = 0
+    """Bytes of all predictions that are not stored yet."""
+    rows: int = 0
+    """Rows of the predictions that the writer has not taken yet."""
+    held_rows: int = 0
+    """Rows of all predictions that are not stored yet."""
+    dropped_rows: int = 0
+    """Rows that were not logged, since the replica started."""
+    _waiting: list[Batch] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(
+        self,
+        served: ServedModel,
+        rows: np.ndarray,
+        answers: Answers,
+        *,
+        request_id: str,
+        role: str,
+        body_bytes: int,
+    ) -> None:
+        """Keep a prediction, or count its rows as dropped if the buffer is full.
+
+        Args:
+            served: The version that answered.
+            rows: Shape (rows, columns).
+            answers: What it answered.
+            request_id: See `app.serving.prediction_log.request_ids`.
+            role: Role of the version.
+            body_bytes: Size of the request's body.
+        """
+        count, probabilities = len(rows), answers.probabilities
+        size_bytes = ENTRY_BYTES + rows.nbytes + answers.predictions.nbytes
+        if rows.dtype.hasobject:
+            size_bytes += rows.size * OBJECT_BYTES + body_bytes
+        if probabilities is not None:
+            size_bytes += probabilities.nbytes
+        if self.size_bytes + size_bytes > self.max_bytes:
+            self.drop(count)
+            return
+        entry = (
+            request_id,
+            time.time_ns() // 1_000_000,
+            count,
+            _pack(rows),
+            _pack(answers.predictions),
+            b"" if probabilities is None else _pack(probabilities),
+        )
+        with self._lock:
+            batch = self._find_batch(served, role, rows, answers)
+            batch.entries.append(entry)
+            batch.size_bytes += size_bytes
+            batch.row_count += count
+            self.size_bytes += size_bytes
+            self.rows += count
+            self.held_rows += count
+
+    def take(self) -> list[Batch]:
+        """Take all predictions. They count until `release`."""
+        with self._lock:
+            taken, self._waiting, self.rows = self._waiting, [], 0
+        return taken
+
+    def give_back(self, batches: list[Batch]) -> None:
+        """Put predictions back that could not be stored."""
+        with self._lock:
+            self._waiting = batches + self._waiting
+            self.rows += sum(batch.row_count for batch in batches)
+
+    def release(self, batch: Batch) -> None:
+        """Forget predictions that were stored, or cannot be."""
+        with self._lock:
+            self.size_bytes -= batch.size_bytes
+            self.held_rows -= batch.row_count
+
+    def drop(self, rows: int) -> None:
+        """Count rows as dropped."""
+        with self._lock:
+            self.dropped_rows += rows
+
+    def _find_batch(self, served: ServedModel, role: str, rows: np.ndarray, answers: Answers) -> Batch:
+        """Return the batch of a prediction. The last batch is nearly always the right one."""
+        for batch in reversed(self._waiting):
+            if batch.fits(served, role, rows, answers):
+                return batch
+        probabilities = answers.probabilities
+        batch = Batch(
+            served=served,
+            role=role,
+            rows=_layout(rows),
+            predictions=_layout(answers.predictions),
+            probabilities=None if probabilities is None else _layout(probabilities),
+        )
+        self._waiting.append(batch)
+        return batch
+
+
+def _pack(array: np.ndarray) -> Packed:
+    return array if array.dtype.hasobject else array.tobytes()
+
+
+def _layout(array: np.ndarray) -> Layout:
+    return Layout(array.dtype, array.shape[1:])

@@ -1,0 +1,147 @@
+"""Stores the labels of predictions in the prediction log.
+
+Labels that arrive within `WRITE_PERIOD_S`, or while the store takes the labels before, share one file. Each request
+waits until its labels are stored.
+"""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from app.errors import OverloadedError, PlatformError
+from app.records import log_files, tables
+from app.records.log_files import FEEDBACK_SCHEMA, NOBODY, LogFile
+from app.records.log_store import LogStore
+from app.serving.prediction_log.request_ids import MAX_CHARS
+from app.serving.requests.row_errors import shortened
+from app.serving.schemas import Message
+
+MAX_LABELS: Final = 10_000
+"""Labels of one request."""
+
+MAX_WAITING_LABELS: Final = 100_000
+"""Labels that one replica has not stored yet; further requests get 503."""
+
+WRITE_PERIOD_S: Final = 0.2
+"""Pause between two files."""
+
+STORE_TIMEOUT_S: Final = 30.0
+"""How long a request waits until its labels are stored."""
+
+
+def _to_integer(value: object) -> object:
+    """Return a number without decimals, which JSON may write as `1.0`, as an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+class RowLabel(Message):
+    """The true value of one row that was predicted."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    request_id: Annotated[str, Field(min_length=1)]
+    """Header `X-Request-Id` of the answer."""
+    row: Annotated[int, Field(ge=0, le=10_000_000), BeforeValidator(_to_integer)] = 0
+    """Index of the row in the request, from 0."""
+    label: bool | int | float | Annotated[str, Field(max_length=1000)]
+    """The true class or number."""
+
+
+class FeedbackRequest(Message):
+    """Labels of rows that were predicted."""
+
+    labels: Annotated[list[RowLabel], Field(min_length=1, max_length=MAX_LABELS)]
+
+
+class FeedbackResponse(Message):
+    """How many labels were stored."""
+
+    stored: int
+    """They find their predictions when the log is read."""
+
+
+class Feedback:
+    """Stores labels.
+
+    Args:
+        store: The store of the prediction log.
+        writer: Name of the replica, which makes the names of its files unique.
+    """
+
+    def __init__(self, store: LogStore, *, writer: str) -> None:
+        self._store = store
+        self._writer = writer
+        self._waiting: list[RowLabel] = []
+        self._held = 0
+        """Labels that wait, and those that the store takes at present."""
+        self._next_file: asyncio.Task[None] | None = None
+        """Writes the labels that wait; None if none wait."""
+        self._writing = asyncio.Lock()
+        self._last_write_s = -WRITE_PERIOD_S
+
+    async def add(self, labels: Sequence[RowLabel]) -> None:
+        """Store labels.
+
+        Raises:
+            OverloadedError: Too many labels wait already.
+            PlatformError: The store refuses the labels, or does not answer in time.
+        """
+        if self._held + len(labels) > MAX_WAITING_LABELS:
+            raise OverloadedError(
+                "Too many labels wait to be stored.",
+                allowed=f"{MAX_WAITING_LABELS} labels",
+                next_step="Send the request again after the time in the header Retry-After.",
+            )
+        self._waiting += labels
+        self._held += len(labels)
+        if self._next_file is None:
+            self._next_file = asyncio.create_task(self._write())
+        try:
+            async with asyncio.timeout(STORE_TIMEOUT_S):
+                await asyncio.shield(self._next_file)
+        except TimeoutError as error:
+            raise _not_stored(f"no answer in {STORE_TIMEOUT_S:g} s") from error
+
+    async def _write(self) -> None:
+        """Write the labels that wait. One file at a time, so that a store that hangs holds one thread."""
+        async with self._writing:
+            await asyncio.sleep(max(0.0, self._last_write_s + WRITE_PERIOD_S - time.monotonic()))
+            labels, self._waiting, self._next_file = self._waiting, [], None
+            self._last_write_s = time.monotonic()
+            try:
+                await asyncio.to_thread(self._put, labels)
+            except Exception as error:  # a store raises anything
+                raise _not_stored(shortened(str(error))) from error
+            finally:
+                self._held -= len(labels)
+
+    def _put(self, labels: Sequence[RowLabel]) -> None:
+        time_ms = time.time_ns() // 1_000_000
+        columns = {
+            log_files.REQUEST_ID: [label.request_id[:MAX_CHARS] for label in labels],
+            log_files.ROW: [label.row for label in labels],
+            log_files.TIME: [time_ms] * len(labels),
+            tables.LABEL: [json.dumps(label.label) for label in labels],
+        }
+        file = LogFile(
+            kind="feedback", model=NOBODY, version=NOBODY, time_ms=time_ms, rows=len(labels), writer=self._writer
+        )
+        with tempfile.TemporaryDirectory(prefix="manta-log-") as folder:
+            path = Path(folder) / "labels.parquet"
+            pq.write_table(pa.table(columns, schema=FEEDBACK_SCHEMA), path, compression="zstd")
+            self._store.put(file, path)
+
+
+def _not_stored(reason: str) -> PlatformError:
+    return PlatformError(
+        f"The labels cannot be stored: {reason}",
+        next_step="Send them again later. A label that is stored twice counts once.",
+    )

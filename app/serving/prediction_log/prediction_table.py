@@ -1,0 +1,47 @@
+"""Predictions of one version as a table of the prediction log."""
+
+import json
+from collections.abc import Collection
+
+import numpy as np
+import pyarrow as pa
+
+from app.models.answers import Answers
+from app.models.signature import Columns
+from app.records import log_files, tables
+from app.serving.prediction_log.buffer import Batch
+
+
+def prediction_table(batch: Batch, *, share: float, kept: Collection[str]) -> pa.Table:
+    """Convert predictions of one version to a table with one line for each row.
+
+    Args:
+        batch: At least one prediction.
+        share: Share of the requests that are logged.
+        kept: Names of the features to log; empty for all.
+    """
+    ids, times, counts, rows, predictions, probabilities = map(list, zip(*batch.entries, strict=True))
+    total, version, predictor = batch.row_count, batch.served.version, batch.served.predictor
+    repeated = np.repeat(np.arange(len(counts)), counts)
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
+    columns = {
+        log_files.REQUEST_ID: pa.array(ids, pa.string()).take(pa.array(repeated)),
+        log_files.ROW: pa.array(np.arange(total) - starts),
+        log_files.TIME: pa.array(np.repeat(times, counts), log_files.TIME_TYPE),
+        log_files.MODEL: pa.repeat(version.name, total),
+        log_files.VERSION: pa.repeat(str(version.version), total),
+        log_files.ROLE: pa.repeat(batch.role, total),
+        log_files.SHARE: pa.repeat(share, total),
+    }
+    positions = [index for index, column in enumerate(predictor.columns) if not kept or column.name in kept]
+    kept_columns = Columns(predictor.columns[index] for index in positions)
+    columns |= tables.feature_columns(batch.rows.join(rows)[:, positions], kept_columns)
+    answers = Answers(
+        predictions=batch.predictions.join(predictions),
+        probabilities=None if batch.probabilities is None else batch.probabilities.join(probabilities),
+    )
+    columns |= tables.answer_columns(answers)
+    has_classes = predictor.labels is not None and batch.probabilities is not None
+    classes = predictor.labels.tolist() if has_classes and predictor.labels is not None else []
+    metadata = {log_files.FORMAT_KEY: log_files.FORMAT, log_files.CLASSES_KEY: json.dumps(classes).encode()}
+    return pa.table(columns).replace_schema_metadata(metadata)

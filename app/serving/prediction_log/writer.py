@@ -1,0 +1,181 @@
+"""The thread that writes the predictions of a replica to the store."""
+
+import logging
+import tempfile
+import threading
+import time
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Final, Protocol
+
+import pyarrow.parquet as pq
+
+from app import names
+from app.records.log_files import LogFile
+from app.records.log_store import LogStore
+from app.serving.prediction_log.buffer import Batch, Buffer
+from app.serving.prediction_log.prediction_table import prediction_table
+from app.settings import Settings
+
+WRITE_PERIOD_S: Final = 30.0
+"""Longest time that a prediction waits until it is written."""
+
+WRITE_ROWS: Final = 50_000
+"""Number of waiting rows that are written at once, before `WRITE_PERIOD_S` is over. A buffer that is half full is
+written at once too."""
+
+POLL_S: Final = 1.0
+"""Pause between two looks at the number of waiting rows."""
+
+CLOSE_TIMEOUT_S: Final = 20.0
+"""How long a replica that ends waits for the last write."""
+
+log = logging.getLogger(f"{names.SERVING_LOG}.prediction_log")
+
+
+class LogCounters(Protocol):
+    """Counts rows."""
+
+    def record_written(self, rows: int) -> None:
+        """Record that rows were written."""
+
+    def record_dropped(self, rows: int) -> None:
+        """Record that rows were dropped."""
+
+
+class LogWriter:
+    """Writes the predictions of a buffer to a store, in a thread of its own.
+
+    Args:
+        buffer: The predictions.
+        store: Where they are written.
+        settings: Share of the requests, columns of the rows, and days to keep.
+        writer: Name of the replica, which makes the names of its files unique.
+        counters: Counts the rows that are written and dropped; None for no counters.
+    """
+
+    def __init__(
+        self, buffer: Buffer, store: LogStore, settings: Settings, *, writer: str, counters: LogCounters | None = None
+    ) -> None:
+        self._buffer = buffer
+        self._store = store
+        self._settings = settings
+        self._writer = writer
+        self._counters = counters
+        self._files = 0
+        """Files that were written or tried."""
+        self._written_rows = 0
+        """Rows that were written since the last report."""
+        self._reported_drops = 0
+        self._failed = False
+        self._cleaned_day: date | None = None
+        self._is_ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what is left, and end the thread. Takes `CLOSE_TIMEOUT_S` at most."""
+        self._is_ending.set()
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_TIMEOUT_S)
+        lost = self._buffer.held_rows
+        if lost:
+            log.warning("%d rows of the prediction log are lost, because the replica ends before they are stored", lost)
+
+    def write(self) -> None:
+        """Write all waiting predictions. What the store does not take waits for the next write."""
+        batches = self._buffer.take()
+        try:
+            while batches:
+                self._write_batch(batches[0])
+                self._buffer.release(batches.pop(0))
+        except Exception as error:  # noqa: BLE001 - a store raises anything, and no prediction may fail because of it
+            self._buffer.give_back(batches)
+            if not self._failed:
+                self._failed = True
+                log.warning(
+                    "the prediction log cannot be written: %s. Up to %d MiB wait for the next try; what does not "
+                    "fit is dropped and counted.",
+                    _reason(error),
+                    self._buffer.max_bytes // 1024**2,
+                )
+        else:
+            if self._failed:
+                self._failed = False
+                log.warning("the prediction log is written again")
+            self._delete_old_days()
+
+    def _run(self) -> None:
+        last_s = time.monotonic()
+        while not self._is_ending.wait(POLL_S):
+            if time.monotonic() - last_s < WRITE_PERIOD_S and (self._failed or not self._is_filling()):
+                continue
+            self._write_and_count()
+            last_s = time.monotonic()
+        self._write_and_count()
+
+    def _is_filling(self) -> bool:
+        buffer = self._buffer
+        return buffer.rows >= WRITE_ROWS or buffer.size_bytes >= buffer.max_bytes / 2
+
+    def _write_and_count(self) -> None:
+        try:
+            self.write()
+            self._report_counts()
+        except Exception:  # an unexpected failure of one write must not end the log
+            log.exception("the prediction log is not written")
+
+    def _write_batch(self, batch: Batch) -> None:
+        options, version = self._settings, batch.served.version
+        try:
+            table = prediction_table(batch, share=options.prediction_log_share, kept=options.prediction_log_columns)
+        except Exception:  # an answer of a form that no table holds would stop the log for ever
+            log.exception("predictions of %s version %s cannot be logged", version.name, version.version)
+            self._buffer.drop(batch.row_count)
+            return
+        self._files += 1
+        file = LogFile(
+            kind="predictions",
+            model=version.name,
+            version=str(version.version),
+            time_ms=time.time_ns() // 1_000_000,
+            rows=table.num_rows,
+            writer=f"{self._writer}-{self._files}",
+        )
+        with tempfile.TemporaryDirectory(prefix="manta-log-") as folder:
+            path = Path(folder) / "predictions.parquet"
+            pq.write_table(table, path, compression="zstd")
+            self._store.put(file, path)
+        self._written_rows += file.rows
+
+    def _delete_old_days(self) -> None:
+        """Delete the days that are too old, once a day."""
+        today = datetime.now(UTC).date()
+        if self._cleaned_day == today:
+            return
+        self._cleaned_day = today
+        try:
+            self._store.delete_before(today - timedelta(days=self._settings.prediction_log_days))
+        except Exception as error:  # noqa: BLE001 - as for a write
+            log.warning("old days of the prediction log cannot be deleted until tomorrow: %s", _reason(error))
+
+    def _report_counts(self) -> None:
+        """Count the rows that were written and dropped since the last report."""
+        written, self._written_rows = self._written_rows, 0
+        total = self._buffer.dropped_rows
+        dropped, self._reported_drops = total - self._reported_drops, total
+        if dropped:
+            log.warning("%d rows were answered and not logged: the buffer was full, or no table holds them", dropped)
+        if self._counters is not None:
+            if written:
+                self._counters.record_written(written)
+            if dropped:
+                self._counters.record_dropped(dropped)
+
+
+def _reason(error: Exception) -> str:
+    """Return the type of an error, and the first line of its text."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"

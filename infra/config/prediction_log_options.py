@@ -1,0 +1,49 @@
+"""Where the service keeps the rows that it predicts, and for how long."""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+
+from infra.config.options import OptionGroup
+from infra.config.vocabulary import allowed
+
+PREDICTION_LOG: Final = (
+    r"^(off|mlflow|(s3|gs)://[^/:@?\s]+/[^:@?\s]+(\?[^@\s]*)?"
+    r"|abfss?://[^/:@?\s]+@[^/:@?\s]+/[^:@?\s]+(\?[^@\s]*)?)$"
+)
+
+PLACES: Final = (
+    "`off`, `mlflow`, or a folder: `s3://BUCKET/FOLDER`, `gs://BUCKET/FOLDER` or `abfs://CONTAINER@HOST/FOLDER`"
+)
+
+
+def _prediction_log(place: str) -> str:
+    if re.fullmatch(PREDICTION_LOG, place) is None:
+        raise ValueError(f"allowed are {PLACES}, without a user, a password and spaces")
+    return place
+
+
+PredictionLog = Annotated[str, AfterValidator(_prediction_log), allowed(PLACES)]
+
+
+class PredictionLogOptions(OptionGroup):
+    """The log of rows and answers."""
+
+    prediction_log: PredictionLog = Field(
+        "off",
+        examples=["s3://my-bucket/predictions"],
+        description="Where the service keeps the rows that it predicts and its answers: `off`, `mlflow` (artifacts of "
+        "one run per day), or a folder of an object store that Ray's workers may write to.",
+    )
+    prediction_log_percent: int = Field(
+        100, ge=1, le=100, description="Percentage of the prediction requests that are kept, chosen at random."
+    )
+    prediction_log_columns: tuple[str, ...] = Field(
+        (),
+        examples=[["age", "income"]],
+        description="Columns of the rows that are kept. Empty: all columns. List those that hold no personal data.",
+    )
+    prediction_log_days: int = Field(
+        30, ge=1, le=3650, description="Days that the prediction log is kept. Older days are deleted."
+    )
