@@ -8,6 +8,8 @@ import typer
 from app.cli.jobs import register, reproduce, train
 from app.cli.local.command import local
 from app.cli.project.command import init
+from app.cli.service.drift import drift
+from app.cli.service.feedback import feedback
 from app.cli.service.load import load
 from app.cli.service.models import models
 from app.cli.service.predict import predict
@@ -47,6 +49,8 @@ cli.command(rich_help_panel="Training")(reproduce.reproduce)
 cli.command(rich_help_panel="Training")(register.register)
 cli.command(rich_help_panel="Serving")(load)
 cli.command(rich_help_panel="Serving")(predict)
+cli.command(rich_help_panel="Serving")(feedback)
+cli.command(rich_help_panel="Serving")(drift)
 cli.command(rich_help_panel="Serving")(serve)
 cli.command(rich_help_panel="Serving")(status)
 cli.command(rich_help_panel="Serving")(models)

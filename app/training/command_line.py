@@ -170,7 +170,7 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
             bool,
             typer.Option(
                 "--no-reference",
-                help="Store neither statistics nor rows of the data with the version.",
+                help="Store neither statistics nor rows of the data with the version. `manta drift` needs them.",
                 rich_help_panel=DATA_PANEL,
             ),
         ] = False,

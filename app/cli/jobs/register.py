@@ -42,7 +42,7 @@ def register(
         bool,
         typer.Option(
             "--no-reference",
-            help="Store neither statistics nor rows of the data with the version.",
+            help="Store neither statistics nor rows of the data with the version. `manta drift` needs them.",
         ),
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Promote the version even if the gate fails.")] = False,

@@ -1,0 +1,66 @@
+"""`manta drift`: compare what the service was asked with what its version was trained on."""
+
+import json
+from typing import Annotated, Final
+
+import typer
+
+from app import names
+from app.cli import destination
+from app.cli.shared_options import JsonOption, PlatformOption
+from app.records import log_place
+from app.settings import set_mlflow_credentials, settings
+
+EXIT_CODES: Final = {"no drift": 0, "drift": 3, "not enough rows": 4}
+"""Exit code by verdict. A command that fails exits with 1."""
+
+
+def drift(
+    *,
+    since: Annotated[str, typer.Option(metavar="PERIOD", help="Period to judge: minutes, hours or days.")] = "7d",
+    version: Annotated[
+        str, typer.Option(metavar="NUMBER", help="Version to judge (default: the champion).", show_default=False)
+    ] = "",
+    name: Annotated[str, typer.Option(help="Registered model (default: MANTA_MODEL_NAME).", show_default=False)] = "",
+    log: Annotated[
+        str,
+        typer.Option(
+            metavar="mlflow|URL",
+            help="Where the prediction log is (default: MANTA_PREDICTION_LOG, else mlflow).",
+            show_default=False,
+        ),
+    ] = "",
+    as_json: JsonOption = False,
+    stack: PlatformOption = "",
+) -> None:
+    """Compare what the service was asked with what its version was trained on, and how good its answers are now.
+
+    Exit code 0: no drift. 3: drift. 4: not enough rows. The report is a run of MLflow.
+
+    Example: manta drift --since 7d
+    """
+    # The machine-learning libraries take seconds to import.
+    from app.drift import job, report  # noqa: PLC0415
+
+    period = job.parse_period(since)
+    configured = settings().prediction_log
+    place = log_place.check(log or (names.LOG_IN_MLFLOW if configured == names.LOG_OFF else configured))
+    with destination.find(settings(), "mlflow", stack=stack).open("mlflow") as endpoints:
+        if endpoints.mlflow_user:
+            set_mlflow_credentials(endpoints.mlflow_user, endpoints.mlflow_password)
+        update = {
+            "mlflow_tracking_uri": endpoints.mlflow_url,
+            "model_name": name or endpoints.model_name or settings().model_name,
+            "prediction_log": place,
+        }
+        result = job.run(settings().model_copy(update=update), version=version or None, period=period)
+    judgement = result.judgement
+    if as_json:
+        about = {"model": result.model, "version": result.version, "since": result.since.isoformat()}
+        typer.echo(json.dumps(about | {"run_id": result.run_id} | judgement.to_json()))
+    else:
+        typer.echo(f"{result.model} version {result.version}, the last {since}: ", nl=False)
+        for line in report.lines(judgement):
+            typer.echo(line)
+        typer.echo(f"  report: run {result.run_id} of the experiment {settings().experiment}{job.EXPERIMENT_SUFFIX}")
+    raise typer.Exit(EXIT_CODES[judgement.verdict])

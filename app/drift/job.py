@@ -1,0 +1,102 @@
+"""Judges what a version was asked in a period, and stores the judgement as a run of MLflow."""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import mlflow
+
+from app.drift import report
+from app.drift.judge import Judgement, judge
+from app.errors import LogOffError, ModelNotFoundError, ParameterError
+from app.models.registry import Registry
+from app.records import reference
+from app.records.log_reader import read_window
+from app.records.open_store import open_store
+from app.settings import Settings
+
+EXPERIMENT_SUFFIX: Final = "-drift"
+"""End of the name of the experiment with the judgements: `manta-drift` beside the trainings in `manta`."""
+
+PERIOD: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])")
+UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+
+MAX_DAYS: Final = 366
+"""Longest period, in days."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftResult:
+    """A judgement, and what it is about."""
+
+    model: str
+    version: str
+    since: datetime
+    run_id: str
+    judgement: Judgement
+
+
+def parse_period(text: str) -> timedelta:
+    """Parse a period such as `7d`, `12h` or `30m`.
+
+    Raises:
+        ParameterError: The text is no period, or the period is longer than `MAX_DAYS`.
+    """
+    match = PERIOD.fullmatch(text)
+    period = timedelta(**{UNITS[match[2]]: int(match[1])}) if match else None
+    if period is None or period > timedelta(days=MAX_DAYS):
+        raise ParameterError(
+            f"The period {text!r} cannot be used.",
+            allowed=f"a number of minutes, hours or days up to {MAX_DAYS}d",
+            next_step="For example: --since 7d",
+        )
+    return period
+
+
+def run(settings: Settings, *, version: str | None, period: timedelta) -> DriftResult:
+    """Judge a version.
+
+    Args:
+        settings: MLflow, the registered model, and where the prediction log is.
+        version: Number of the version; None for the champion.
+        period: How far back the window begins.
+
+    Raises:
+        LogOffError: There is no prediction log.
+        ModelNotFoundError: There is no such version, or no champion.
+        DataError: The version has no reference.
+        PlatformError: The log cannot be read.
+        RegistryUnavailableError: MLflow does not answer.
+    """
+    store = open_store(settings)
+    if store is None:
+        raise LogOffError(
+            "There is no prediction log to judge.",
+            next_step="Say where it is: --log mlflow, or --log s3://BUCKET/FOLDER.",
+        )
+    registry, name = Registry(settings), settings.model_name
+    judged = registry.find(name, version=version) if version is not None else registry.champion(name)
+    if judged is None:
+        raise ModelNotFoundError(f"{name!r} has no champion.", next_step="Name a version: --version NUMBER.")
+    number, since = str(judged.version), datetime.now(UTC) - period
+    known = reference.fetch(judged, uri=registry.uri)
+    window = read_window(store, model=name, version=number, since=since)
+    judgement = judge(known, window.predictions, window.labels)
+    if window.other_versions:
+        others = ", ".join(f"version {other}: {rows}" for other, rows in sorted(window.other_versions.items()))
+        judgement.notes.append(f"Rows of other versions are not judged ({others}).")
+    if window.unknown_labels:
+        judgement.notes.append(
+            f"{window.unknown_labels} labels belong to none of these rows, but to other versions or other requests."
+        )
+    if window.logged_rows > window.predictions.num_rows:
+        judgement.notes.append(f"{judgement.rows} of {window.logged_rows} rows were judged.")
+    title = f"{name} version {number} since {since:%Y-%m-%d %H:%M} UTC"
+    tags = {"drift.model": name, "drift.version": number, "drift.verdict": judgement.verdict}
+    with registry.run(settings.experiment + EXPERIMENT_SUFFIX, tags=tags) as run_id:
+        mlflow.log_metrics(report.metrics(judgement))
+        mlflow.log_text(report.page(judgement, title=title), "report.html")
+        mlflow.log_text(json.dumps(judgement.to_json(), indent=1), "report.json")
+    return DriftResult(model=name, version=number, since=since, run_id=run_id, judgement=judgement)

@@ -1,0 +1,201 @@
+"""Judges a window against the reference of its version: columns, all columns at once, answers and scores.
+
+Without any drift, the chance of an alarm is at most `ALARM_RATE`: each of the five checks has a part of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from scipy import stats
+
+from app.drift import all_columns, columns
+from app.drift.all_columns import Separation
+from app.drift.columns import ColumnChange
+from app.drift.scores import ScoreChange, estimate_accuracy, realise
+from app.records import tables
+from app.records.reference import Profile, Reference
+from app.training.evaluation.predictions import Predictions
+
+ALARM_RATE: Final = 0.05
+"""Chance of an alarm without any drift, at most."""
+
+RATES: Final = {
+    "columns": 0.02,
+    "all columns": 0.01,
+    "answers": 0.01,
+    "estimated score": 0.005,
+    "realised score": 0.005,
+}
+"""Part of each check in `ALARM_RATE`."""
+
+MIN_ROWS: Final = 50
+"""Least number of rows of a window. A smaller window is not judged."""
+
+Label: TypeAlias = bool | int | float | str | None
+"""The label of a row; None without one."""
+
+Verdict = Literal["no drift", "drift", "not enough rows"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What changed in a window."""
+
+    verdict: Verdict
+    rows: int
+    """Rows of the window."""
+    reasons: list[str]
+    """Why it is drift; empty without an alarm."""
+    notes: list[str]
+    """What could not be judged, and why."""
+    columns: list[ColumnChange]
+    """The columns, those with the smallest p-value first."""
+    separation: Separation | None = None
+    answers: ColumnChange | None = None
+    estimated: ScoreChange | None = None
+    realised: ScoreChange | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the judgement as values of JSON."""
+        return asdict(self)
+
+
+def judge(reference: Reference, window: pa.Table, labels: Sequence[Label]) -> Judgement:
+    """Judge a window.
+
+    Args:
+        reference: The reference of the version that answered.
+        window: The predictions of the window: columns of the prediction log.
+        labels: The label of each row; None without one.
+    """
+    rows = window.num_rows
+    if rows < MIN_ROWS:
+        note = f"{rows} rows were logged. At least {MIN_ROWS} are needed."
+        return Judgement(verdict="not enough rows", rows=rows, reasons=[], notes=[note], columns=[])
+    profile, notes = reference.profile, list[str]()
+    logged = set(tables.feature_names(window))
+    known = [column for column in profile.columns if column.name in logged]
+    if len(known) < len(profile.columns):
+        notes.append(f"{len(profile.columns) - len(known)} of {len(profile.columns)} columns are not in the log.")
+    changes = _judge_columns(reference, known, window)
+    separation = all_columns.separate(known, reference.rows, window) if known else None
+    answers = _compare_answers(reference, window)
+    estimated, realised = _judge_scores(reference, window, labels, notes)
+    reasons = [f"column {change.name!r} changed" for change in changes if change.is_alarming]
+    if separation is not None and separation.p_value <= RATES["all columns"]:
+        reasons.append(f"a classifier tells the rows from the training rows (AUC {separation.auc:.2f})")
+    if answers is not None and answers.p_value <= RATES["answers"]:
+        reasons.append("the answers changed")
+    for name, score in (("estimated score", estimated), ("realised score", realised)):
+        if score is not None and score.p_value <= RATES[name]:
+            reasons.append(f"the {name} fell: {score.metric} {score.before:.4f} to {score.after:.4f}")
+    return Judgement(
+        verdict="drift" if reasons else "no drift",
+        rows=rows,
+        reasons=reasons,
+        notes=notes,
+        columns=changes,
+        separation=separation,
+        answers=answers,
+        estimated=estimated,
+        realised=realised,
+    )
+
+
+def _judge_columns(reference: Reference, known: Sequence[Any], window: pa.Table) -> list[ColumnChange]:
+    row_count = reference.profile.row_count
+    changes = [columns.compare(profile, row_count, reference.rows, window) for profile in known]
+    changed, alarming = columns.decide(
+        [change.p_value for change in changes], [change.influence for change in changes], rate=RATES["columns"]
+    )
+    judged = [
+        replace(change, is_changed=is_changed, is_alarming=is_alarming)
+        for change, is_changed, is_alarming in zip(changes, changed, alarming, strict=True)
+    ]
+    return sorted(judged, key=lambda change: change.p_value)
+
+
+def _compare_answers(reference: Reference, window: pa.Table) -> ColumnChange | None:
+    """Compare the probabilities, or the answers of a model without any, with those for the held-out rows."""
+    before, after = (_predictions(table, reference.profile) for table in (reference.held_out, window))
+    if before is None or after is None:
+        return None
+    if before.probabilities is not None and after.probabilities is not None:
+        pairs = list(zip(before.probabilities.T, after.probabilities.T, strict=True))
+        pairs = pairs[1:] if len(pairs) == 2 else pairs  # noqa: PLR2004 - the second of two classes says all
+    elif reference.profile.task == "regression":
+        pairs = [(before.answers.astype(np.float64), after.answers.astype(np.float64))]
+    else:
+        effect, p_value = columns.compare_texts(before.answers.astype(str), after.answers.astype(str))
+        return _answer_change(effect, p_value)
+    results = [stats.ks_2samp(*pair, method="asymp") for pair in pairs]
+    p_value = min(1.0, min(float(result.pvalue) for result in results) * len(results))
+    return _answer_change(max(float(result.statistic) for result in results), p_value)
+
+
+def _answer_change(effect: float, p_value: float) -> ColumnChange:
+    return ColumnChange(
+        name=tables.PREDICTION,
+        effect=effect,
+        shift=None,
+        missing=0.0,
+        missing_before=0.0,
+        unseen=None,
+        influence=None,
+        p_value=p_value,
+    )
+
+
+def _judge_scores(
+    reference: Reference, window: pa.Table, labels: Sequence[Label], notes: list[str]
+) -> tuple[ScoreChange | None, ScoreChange | None]:
+    held_out, answers = (_predictions(table, reference.profile) for table in (reference.held_out, window))
+    if held_out is None or answers is None:
+        notes.append("Scores are not judged, because the model has several outputs.")
+        return None, None
+    true_labels = np.array(reference.held_out[tables.LABEL].to_pylist())
+    estimated = None
+    if reference.profile.task == "classification":
+        estimated = estimate_accuracy(held_out, true_labels, answers)
+        if estimated is None:
+            notes.append(
+                "The score is not estimated: that needs probabilities, and held-out rows with right and wrong."
+            )
+    is_labelled = np.array([_fits(label, true_labels) for label in labels], dtype=bool)
+    unfit = sum(label is not None for label in labels) - int(is_labelled.sum())
+    if unfit:
+        notes.append(f"{unfit} labels are of another type than those of the training, and are left out.")
+    found = np.array([label for label, is_used in zip(labels, is_labelled, strict=True) if is_used])
+    realised = None
+    if len(found):
+        window_labels = found.astype(true_labels.dtype if true_labels.dtype.kind != "U" else str)
+        realised = realise(reference.profile.metric, held_out, true_labels, _take(answers, is_labelled), window_labels)
+    if realised is None:
+        notes.append(f"The realised score is not judged: {len(found)} labels came, or its metric is not defined.")
+    return estimated, realised
+
+
+def _predictions(table: pa.Table, profile: Profile) -> Predictions | None:
+    """Return the answers of a table; None for a model with several outputs."""
+    if pa.types.is_nested(table.schema.field(tables.PREDICTION).type):
+        return None
+    answers = np.array(table[tables.PREDICTION].to_pylist())
+    lists = table[tables.PROBABILITIES].to_pylist()
+    if not profile.classes or any(entry is None or len(entry) != len(profile.classes) for entry in lists):
+        return Predictions(answers=answers)
+    return Predictions(answers=answers, probabilities=np.array(lists), classes=np.array(profile.classes))
+
+
+def _take(predicted: Predictions, is_taken: np.ndarray) -> Predictions:
+    probabilities = None if predicted.probabilities is None else predicted.probabilities[is_taken]
+    return Predictions(answers=predicted.answers[is_taken], probabilities=probabilities, classes=predicted.classes)
+
+
+def _fits(label: Label, labels: np.ndarray) -> bool:
+    """Whether a label is of the type of the labels of the training."""
+    if label is None:
+        return False
+    return isinstance(label, str) == (labels.dtype.kind == "U")

@@ -1,0 +1,195 @@
+"""The score of a version in a window: estimated without labels, and realised with the labels that came.
+
+An estimate assumes that the probabilities mean in the window what they mean on the held-out rows. It sees rows that the
+model finds harder. It cannot see that the same rows have other labels now; only labels show that.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from app.errors import MantaError
+from app.training.data.dataset import Rows
+from app.training.evaluation.bootstrap import Resampling, interval_percentiles
+from app.training.evaluation.metrics import find_metric
+from app.training.evaluation.predictions import Predictions
+from app.training.evaluation.scores import weighted_metric
+
+RESAMPLES: Final = 300
+"""Number of resamples of an estimate."""
+
+MIN_LABELS: Final = 50
+"""Least number of labels for a realised score."""
+
+MIN_HELD_OUT: Final = 30
+"""Least number of held-out rows for an estimate."""
+
+FIRST_STEPS: Final = 12
+NEXT_STEPS: Final = 3
+"""Steps of Newton's method for the fit of all rows, and for those of the resamples, which begin there."""
+
+LONGEST_STEP: Final = 2.0
+PENALTY: Final = 0.01
+"""Weight of a quadratic penalty, by which a fit of rows that are separable ends."""
+
+SMALLEST: Final = 1e-6
+"""Probabilities are cut to this distance from 0 and 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreChange:
+    """A score of the window beside that of the held-out rows."""
+
+    metric: str
+    before: float
+    """On the held-out rows."""
+    after: float
+    """In the window."""
+    low: float
+    """Lower end of the 95 % interval of `after`."""
+    high: float
+    """Upper end of the 95 % interval of `after`."""
+    rows: int
+    """Rows of the window that were used."""
+    p_value: float
+    """Share of the resamples in which the window is not worse."""
+
+
+def estimate_accuracy(held_out: Predictions, labels: np.ndarray, window: Predictions) -> ScoreChange | None:
+    """Estimate the accuracy in a window without its labels.
+
+    The probability of the answered class is calibrated on the held-out rows (Platt, 1999); the mean of the calibrated
+    probabilities in the window is the estimate (the confidence-based estimate of Guillory et al., ICCV 2021).
+
+    Args:
+        held_out: Answers for the held-out rows, with probabilities.
+        labels: Shape (held-out rows,): their labels.
+        window: Answers in the window, with probabilities.
+
+    Returns:
+        The estimate; None if the model gives no probabilities, or if the held-out rows are too few or all right.
+    """
+    if held_out.probabilities is None or window.probabilities is None or len(labels) < MIN_HELD_OUT:
+        return None
+    is_right = held_out.answers.astype(str) == labels.astype(str)
+    if is_right.all() or not is_right.any():
+        return None
+    before, after = _log_odds(held_out.probabilities), _log_odds(window.probabilities)
+    generator = np.random.default_rng(0)
+    size = len(labels)
+    weights = generator.multinomial(size, np.full(size, 1 / size), size=RESAMPLES).astype(np.float64)
+    start = _calibrate(before, is_right, np.ones((1, size)), start=np.zeros((1, 2)), steps=FIRST_STEPS)
+    calibrations = np.concatenate(
+        [
+            _calibrate(before, is_right, part, start=np.repeat(start, len(part), axis=0), steps=NEXT_STEPS)
+            for part in np.array_split(weights, 10)
+        ]
+    )
+    drawn_after = (generator.integers(len(after), size=len(after)) for _ in range(RESAMPLES))
+    estimates = np.array(
+        [_probability(after[rows], *pair).mean() for rows, pair in zip(drawn_after, calibrations, strict=True)]
+    )
+    differences = estimates - weights @ is_right / size
+    [[slope, offset]] = start
+    low, high = np.percentile(estimates, [2.5, 97.5])
+    return ScoreChange(
+        metric="accuracy",
+        before=float(is_right.mean()),
+        after=float(_probability(after, slope, offset).mean()),
+        low=float(low),
+        high=float(high),
+        rows=len(after),
+        p_value=_share_not_worse(differences),
+    )
+
+
+def realise(
+    metric_name: str, held_out: Predictions, labels: np.ndarray, window: Predictions, window_labels: np.ndarray
+) -> ScoreChange | None:
+    """Compute the score of the rows of a window whose labels came, by the bootstrap of the gate.
+
+    Args:
+        metric_name: Metric of the gate.
+        held_out: Answers for the held-out rows.
+        labels: Shape (held-out rows,): their labels.
+        window: Answers for the labelled rows of the window.
+        window_labels: Shape (labelled rows,).
+
+    Returns:
+        The score; None if there are too few labels, or if the metric is not defined for them.
+    """
+    if len(window_labels) < MIN_LABELS:
+        return None
+    metric = find_metric(metric_name)
+    try:
+        before, after = (
+            weighted_metric(metric_name, predicted, target)
+            for predicted, target in ((held_out, labels), (window, window_labels))
+        )
+    except MantaError:
+        return None
+    drawn = [
+        np.array([score(weights) for weights in Resampling.of(_rows(target), metric).weights()])
+        for score, target in ((before, labels), (after, window_labels))
+    ]
+    if not all(np.isfinite(scores).all() for scores in drawn):
+        return None
+    low, high = np.percentile(drawn[1], interval_percentiles(len(window_labels) - 1))
+    differences = metric.sign * (drawn[1] - np.random.default_rng(1).permutation(drawn[0]))
+    return ScoreChange(
+        metric=metric_name,
+        before=before(np.ones(len(labels))),
+        after=after(np.ones(len(window_labels))),
+        low=float(low),
+        high=float(high),
+        rows=len(window_labels),
+        p_value=_share_not_worse(differences),
+    )
+
+
+def _rows(target: np.ndarray) -> Rows:
+    return Rows(features=pd.DataFrame(index=range(len(target))), target=pd.Series(target))
+
+
+def _share_not_worse(differences: np.ndarray) -> float:
+    return float((np.count_nonzero(differences >= 0) + 1) / (len(differences) + 1))
+
+
+def _log_odds(probabilities: np.ndarray) -> np.ndarray:
+    answered = np.clip(probabilities.max(axis=1), SMALLEST, 1 - SMALLEST)
+    odds: np.ndarray = np.log(answered / (1 - answered))
+    return odds
+
+
+def _calibrate(
+    log_odds: np.ndarray, is_right: np.ndarray, weights: np.ndarray, *, start: np.ndarray, steps: int
+) -> np.ndarray:
+    """Fit logistic regressions of one variable to weighted rows by Newton's method, all at the same time.
+
+    Args:
+        log_odds: Shape (rows,).
+        is_right: Shape (rows,), boolean.
+        weights: Shape (fits, rows).
+        start: Shape (fits, 2): slope and offset to begin with.
+        steps: Number of steps.
+
+    Returns:
+        Shape (fits, 2): slope and offset.
+    """
+    inputs = np.column_stack([log_odds, np.ones(len(log_odds))])
+    parameters = start.copy()
+    for _ in range(steps):
+        probabilities = 1 / (1 + np.exp(-np.clip(parameters @ inputs.T, -30, 30)))
+        gradients = (weights * (probabilities - is_right)) @ inputs + PENALTY * parameters
+        curvature = weights * probabilities * (1 - probabilities)
+        products = curvature @ np.column_stack([log_odds**2, log_odds, np.ones(len(log_odds))])
+        hessians = products[:, [0, 1, 1, 2]].reshape(-1, 2, 2) + PENALTY * np.eye(2)
+        parameters -= np.clip(np.linalg.solve(hessians, gradients[:, :, None])[:, :, 0], -LONGEST_STEP, LONGEST_STEP)
+    return parameters
+
+
+def _probability(log_odds: np.ndarray, slope: float, offset: float) -> np.ndarray:
+    probability: np.ndarray = 1 / (1 + np.exp(-(slope * log_odds + offset)))
+    return probability

@@ -1,0 +1,146 @@
+"""How often `manta drift` raises an alarm without any drift, and how small a shift it finds.
+
+Run: python -m tests.benchmark.drift [--windows 1000] [--power-windows 100]
+
+The result is written to docs/benchmarks/drift.json and drift.md after each setting.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from scipy import stats
+
+from app.drift.judge import ALARM_RATE, judge
+from app.records.reference import Reference
+from tests.support.drift_data import reference_of, window_of
+from tests.support.json_object import JsonObject
+
+FOLDER: Final = Path(__file__).parents[2] / "docs" / "benchmarks"
+COLUMNS: Final = 30
+WINDOWS_PER_REFERENCE: Final = 20
+"""Windows that are judged against one reference, before another reference is drawn."""
+
+HELD_OUT_SHARE: Final = 0.25
+MAX_HELD_OUT: Final = 2_000
+
+NO_DRIFT: Final = [(114, 50), (5_000, 200), (114, 1_000), (50_000, 5_000)]
+"""Rows of the reference, and of the window."""
+
+SHIFTS: Final = [0.25, 0.5, 1.0]
+"""Shifts of the second of 30 columns, in standard deviations."""
+
+POWER_SIZES: Final = [(5_000, 200), (5_000, 500), (5_000, 2_000)]
+"""Rows of the reference, and of the window."""
+
+
+INTRODUCTION: Final = f"""\
+`python -m tests.benchmark.drift`: {COLUMNS} columns of normally distributed numbers. A reference and its held-out rows
+are drawn anew after {WINDOWS_PER_REFERENCE} windows. All five checks of `manta drift` judge each window: columns, all
+columns at once, answers, estimated score, and the realised score with a label for every row."""
+
+
+def draw_reference(rows: int, generator: np.random.Generator) -> Reference:
+    held_out = min(MAX_HELD_OUT, max(30, round(rows * HELD_OUT_SHARE)))
+    return reference_of(
+        generator.normal(size=(rows, COLUMNS)), generator.normal(size=(held_out, COLUMNS)), generator.random(held_out)
+    )
+
+
+def measure(rows: int, window_rows: int, *, windows: int, shift: float = 0.0) -> JsonObject:
+    """Count alarms in windows of new rows, against references that are drawn anew."""
+    generator = np.random.default_rng([rows, window_rows, round(100 * shift)])
+    reasons: Counter[str] = Counter()
+    alarms = named = 0
+    start_s = time.monotonic()
+    for index in range(windows):
+        if index % WINDOWS_PER_REFERENCE == 0:
+            reference = draw_reference(rows, generator)
+        features = generator.normal(size=(window_rows, COLUMNS))
+        features[:, 1] += shift
+        judgement = judge(reference, *window_of(features, generator.random(window_rows)))
+        alarms += judgement.verdict == "drift"
+        named += any(change.name == "x1" and change.is_alarming for change in judgement.columns)
+        reasons.update({reason.partition(":")[0].split(" (")[0].replace("'", "") for reason in judgement.reasons})
+    low, high = stats.binomtest(alarms, windows).proportion_ci()
+    return {
+        "reference_rows": rows,
+        "window_rows": window_rows,
+        "shift": shift,
+        "windows": windows,
+        "alarms": alarms,
+        "rate": alarms / windows,
+        "rate_low": low,
+        "rate_high": high,
+        "column_named": named / windows,
+        "by_score": {name: count for name, count in reasons.items() if "score" in name},
+        "by_columns": sum(count for name, count in reasons.items() if name.startswith("column ")),
+        "by_all_columns": reasons["a classifier tells the rows from the training rows"],
+        "by_answers": reasons["the answers changed"],
+        "seconds": round(time.monotonic() - start_s, 1),
+    }
+
+
+def write(results: list[JsonObject]) -> None:
+    """Write what was measured so far."""
+    (FOLDER / "drift.json").write_text(json.dumps(results, indent=1) + "\n")
+    lines = [
+        "# Benchmark: drift without drift, and with a shift",
+        "",
+        INTRODUCTION,
+        "",
+        "## Without drift",
+        "",
+        f"At most {ALARM_RATE:.0%} of the windows may raise an alarm.",
+        "",
+        "| reference | window | windows | alarms | 95 % interval |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| {entry['reference_rows']:,} | {entry['window_rows']:,} | {entry['windows']:,} | {entry['rate']:.1%} | "
+            f"{entry['rate_low']:.1%} to {entry['rate_high']:.1%} |"
+            for entry in results
+            if not entry["shift"]
+        ),
+        "",
+        "## With a shift of one column of 30",
+        "",
+        "The model reads no column more than another. *named*: windows in which this column is an alarm.",
+        "",
+        "| reference | window | shift | windows | alarms | named |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(
+            f"| {entry['reference_rows']:,} | {entry['window_rows']:,} | {entry['shift']:g} sd | {entry['windows']:,} "
+            f"| {entry['rate']:.0%} | {entry['column_named']:.0%} |"
+            for entry in results
+            if entry["shift"]
+        ),
+        "",
+    ]
+    (FOLDER / "drift.md").write_text("\n".join(lines))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--windows", type=int, default=1_000)
+    parser.add_argument("--power-windows", type=int, default=100)
+    arguments = parser.parse_args()
+    os.nice(10)
+    results: list[JsonObject] = []
+    for rows, window_rows in NO_DRIFT:
+        results.append(measure(rows, window_rows, windows=arguments.windows))
+        write(results)
+        print(results[-1], flush=True)  # noqa: T201 - the progress of the benchmark
+    for rows, window_rows in POWER_SIZES:
+        for shift in SHIFTS:
+            results.append(measure(rows, window_rows, windows=arguments.power_windows, shift=shift))
+            write(results)
+            print(results[-1], flush=True)  # noqa: T201 - the progress of the benchmark
+
+
+if __name__ == "__main__":
+    main()
