@@ -47,7 +47,7 @@ class Source:
 
 def request(messages: AsyncIterator[object]) -> Request:
     headers = [(b"content-type", b"application/json"), (b"x-request-id", b"a")]
-    return Request({"type": "http", "headers": headers}, lambda: anext(messages))  # type: ignore[arg-type,return-value] # messages of ASGI
+    return Request({"type": "http", "headers": headers}, lambda: anext(messages))  # type: ignore[arg-type] # messages of ASGI
 
 
 @pytest.mark.parametrize(("side", "version", "role"), [(CHAMPION, "1", "champion"), (CHALLENGER, "2", "challenger")])
