@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
+from mlflow.entities.model_registry import ModelVersion
 
 from app.models.answers import Answers
+from app.models.signature import Columns
 from app.serving.loading.served_model import ServedModel
 
 MAX_BUFFER_BYTES: Final = 64 * 1024**2
@@ -23,7 +25,6 @@ OBJECT_BYTES: Final = 64
 Packed: TypeAlias = bytes | np.ndarray
 """The bytes of an array, or an array of objects. Bytes cost less: they keep no array alive, and a thread joins those of
 many requests at once."""
-
 
 Entry: TypeAlias = tuple[str, int, int, Packed, Packed, Packed]
 """One request: its id, when it was answered in milliseconds since 1970, its number of rows, the rows, the predictions,
@@ -46,9 +47,16 @@ class Layout(NamedTuple):
 
 @dataclass(kw_only=True)
 class Batch:
-    """Predictions of one version in one role, whose arrays have values of the same types."""
+    """Predictions of one version in one role, whose arrays have values of the same types.
 
-    served: ServedModel
+    It holds what the log says of the version, but not the model: a model whose predictions are not stored yet can
+    leave the memory.
+    """
+
+    version: ModelVersion
+    columns: Columns
+    labels: np.ndarray | None
+    """The classes in the order of the probabilities; None for a model without classes."""
     role: str
     rows: Layout
     predictions: Layout
@@ -61,7 +69,7 @@ class Batch:
     def fits(self, served: ServedModel, role: str, rows: np.ndarray, answers: Answers) -> bool:
         """Whether a prediction belongs to the batch. The shapes of rows and answers depend on the version alone."""
         return (
-            self.served is served
+            self.version is served.version
             and self.role == role
             and self.rows.dtype == rows.dtype
             and self.predictions.dtype == answers.predictions.dtype
@@ -165,7 +173,9 @@ class Buffer:
                 return batch
         probabilities = answers.probabilities
         batch = Batch(
-            served=served,
+            version=served.version,
+            columns=served.predictor.columns,
+            labels=served.predictor.labels,
             role=role,
             rows=_layout(rows),
             predictions=_layout(answers.predictions),

@@ -21,7 +21,7 @@ def prediction_table(batch: Batch, *, share: float, kept: Collection[str]) -> pa
         kept: Names of the features to log; empty for all.
     """
     ids, times, counts, rows, predictions, probabilities = map(list, zip(*batch.entries, strict=True))
-    total, version, predictor = batch.row_count, batch.served.version, batch.served.predictor
+    total, version = batch.row_count, batch.version
     repeated = np.repeat(np.arange(len(counts)), counts)
     starts = np.repeat(np.cumsum(counts) - counts, counts)
     columns = {
@@ -33,15 +33,14 @@ def prediction_table(batch: Batch, *, share: float, kept: Collection[str]) -> pa
         log_files.ROLE: pa.repeat(batch.role, total),
         log_files.SHARE: pa.repeat(share, total),
     }
-    positions = [index for index, column in enumerate(predictor.columns) if not kept or column.name in kept]
-    kept_columns = Columns(predictor.columns[index] for index in positions)
+    positions = [index for index, column in enumerate(batch.columns) if not kept or column.name in kept]
+    kept_columns = Columns(batch.columns[index] for index in positions)
     columns |= tables.feature_columns(batch.rows.join(rows)[:, positions], kept_columns)
     answers = Answers(
         predictions=batch.predictions.join(predictions),
         probabilities=None if batch.probabilities is None else batch.probabilities.join(probabilities),
     )
     columns |= tables.answer_columns(answers)
-    has_classes = predictor.labels is not None and batch.probabilities is not None
-    classes = predictor.labels.tolist() if has_classes and predictor.labels is not None else []
+    classes = [] if batch.labels is None or batch.probabilities is None else batch.labels.tolist()
     metadata = {log_files.FORMAT_KEY: log_files.FORMAT, log_files.CLASSES_KEY: json.dumps(classes).encode()}
     return pa.table(columns).replace_schema_metadata(metadata)

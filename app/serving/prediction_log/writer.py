@@ -129,7 +129,7 @@ class LogWriter:
             log.exception("the prediction log is not written")
 
     def _write_batch(self, batch: Batch) -> None:
-        options, version = self._settings, batch.served.version
+        options, version = self._settings, batch.version
         try:
             table = prediction_table(batch, share=options.prediction_log_share, kept=options.prediction_log_columns)
         except Exception:  # an answer of a form that no table holds would stop the log for ever

@@ -1,6 +1,8 @@
 """The prediction log of one replica. `tests/integration/serving` has it with a real MLflow."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -12,11 +14,13 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from app.models.answers import Answers
 from app.models.artifact import Artifact
 from app.models.signature import infer_columns
 from app.serving.prediction_log import buffer, prediction_table, writer
 from app.serving.prediction_log.prediction_log import PredictionLog
 from app.settings import Settings
+from tests.support.fake_models import served_model
 from tests.support.memory_log import MemoryStore
 from tests.support.replica_api import ROWS, http_client, replica_api
 
@@ -196,6 +200,19 @@ def test_a_long_text_counts_in_the_buffer() -> None:
         assert log.buffer.size_bytes > 50_000
 
     predictions(scenario, store=MemoryStore(), model=town_artifact())
+
+
+def test_a_model_whose_predictions_are_not_stored_yet_can_leave_the_memory() -> None:
+    predictions_to_store = buffer.Buffer()
+    model = served_model("1")
+    alive = weakref.ref(model)
+
+    answers = Answers(predictions=np.array(["x"]))
+    predictions_to_store.add(model, np.zeros((1, 1)), answers, request_id="a", role="champion", body_bytes=9)
+    del model
+    gc.collect()
+
+    assert (predictions_to_store.rows, alive()) == (1, None)
 
 
 def test_a_share_of_the_requests_is_logged() -> None:
