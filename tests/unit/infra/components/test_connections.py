@@ -1,5 +1,6 @@
 """External Redis, Postgres and object stores: users, passwords of any kind, TLS and certificate authorities."""
 
+import configparser
 import subprocess
 from pathlib import Path
 
@@ -106,15 +107,22 @@ def test_mlflow_stores_artifacts_in_an_s3_server_of_ones_own(program: Program) -
     assert env["AWS_CA_BUNDLE"] == "/etc/manta/certificate-authorities/artifacts.crt"
 
 
-def test_the_auth_file_gets_the_address_of_the_database_of_users(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runs", [1, 2])
+def test_the_auth_file_gets_the_database_of_users_and_a_cache_of_passwords(tmp_path: Path, runs: int) -> None:
     file = tmp_path / "auth_result.ini"
     file.write_text("[mlflow]\ndatabase_uri = sqlite:///basic_auth.db\nadmin_username = admin\n")
 
     script = SET_AUTH_DATABASE.replace("/config/auth_result.ini", str(file))
-    subprocess.run(["sh", "-c", script], env={"AUTH_DATABASE": "postgresql:///mlflow_auth"}, check=True)
+    for _ in range(runs):
+        subprocess.run(["sh", "-c", script], env={"AUTH_DATABASE": "postgresql:///mlflow_auth"}, check=True)
 
-    expected = "[mlflow]\ndatabase_uri = postgresql:///mlflow_auth\nadmin_username = admin\n"
-    assert file.read_text() == expected
+    file_content = configparser.ConfigParser()
+    file_content.read(file)
+    assert dict(file_content["mlflow"]) == {
+        "database_uri": "postgresql:///mlflow_auth",
+        "auth_cache_ttl_seconds": "60",
+        "admin_username": "admin",
+    }
 
 
 @pytest.mark.parametrize(
