@@ -5,6 +5,7 @@ A Prometheus ignores objects that its selectors do not match, without a message.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from app.cli.json_object import JsonObject
@@ -12,9 +13,7 @@ from app.cli.stack.doctor.checks import CheckResult, Status, pass_or_fail
 from app.cli.stack.programs import Kubectl, ProgramError
 
 KIND: Final = "prometheuses.monitoring.coreos.com"
-SELECTORS: Final = {"monitors": "podMonitorSelector", "alerts": "ruleSelector"}
-"""Field of a Prometheus that selects the monitors, and the one that selects the alerts."""
-OWN_LABELS: Final = {"app.kubernetes.io/part-of": "manta"}
+PART_OF: Final = {"app.kubernetes.io/part-of": "manta"}
 """Label that every object of a stack has."""
 OPERATORS: Final[Mapping[str, Callable[[str | None, Sequence[str]], bool]]] = {
     "In": lambda value, values: value in values,
@@ -25,8 +24,25 @@ OPERATORS: Final[Mapping[str, Callable[[str | None, Sequence[str]], bool]]] = {
 """<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors>"""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Selectors:
+    """The two fields of a Prometheus that select one kind of objects."""
+
+    objects: str
+    """Field that selects the objects by their labels."""
+    namespaces: str
+    """Field that selects the namespaces of the objects. Without this field, only the namespace of the Prometheus is
+    selected."""
+
+
+SELECTORS: Final = {
+    "monitors": Selectors(objects="podMonitorSelector", namespaces="podMonitorNamespaceSelector"),
+    "alerts": Selectors(objects="ruleSelector", namespaces="ruleNamespaceSelector"),
+}
+
+
 def run_checks(configuration: Mapping[str, str], kubectl: Kubectl) -> Iterator[CheckResult]:
-    """Check each selector, if the stack creates monitors.
+    """Check whether a Prometheus selects the monitors and the alerts, if the stack creates them.
 
     Args:
         configuration: Configuration of the stack with its defaults.
@@ -34,25 +50,38 @@ def run_checks(configuration: Mapping[str, str], kubectl: Kubectl) -> Iterator[C
     """
     if configuration.get("monitoring", "none") == "none":
         return
-    labels = OWN_LABELS | json.loads(configuration.get("monitoringLabels") or "{}")
+    labels = PART_OF | json.loads(configuration.get("monitoringLabels") or "{}")
+    namespace = configuration["namespace"]
     try:
         servers = kubectl.items(KIND, "--all-namespaces")
+        namespace_labels = _namespace_labels(namespace, kubectl)
     except ProgramError as error:
-        yield CheckResult("prometheus", Status.UNSURE, f"it cannot be listed: {error}", "Install the operator.")
+        next_step = "Install the Prometheus operator, or: pulumi config set monitoring none"
+        yield CheckResult("prometheus", Status.UNSURE, str(error), next_step)
         return
     if not servers:
         detail = "the cluster has no Prometheus of a Prometheus operator"
-        yield CheckResult("prometheus", Status.UNSURE, detail, "Install one, or: pulumi config set monitoring none")
+        next_step = "Create a Prometheus, or: pulumi config set monitoring none"
+        yield CheckResult("prometheus", Status.UNSURE, detail, next_step)
         return
-    for part, field in SELECTORS.items():
-        selecting = [_name(server) for server in servers if is_selected(server["spec"].get(field), labels)]
+    for objects, fields in SELECTORS.items():
+        by_labels = [server for server in servers if is_selected(server["spec"].get(fields.objects), labels)]
+        selecting = [
+            _name(server)
+            for server in by_labels
+            if _is_namespace_selected(server, fields.namespaces, namespace, namespace_labels)
+        ]
+        if not by_labels:
+            field, next_step = fields.objects, _labels_step(servers[0], fields.objects)
+        else:
+            field = fields.namespaces
+            next_step = f"Let {_name(by_labels[0])} select the namespace {namespace}: its field {field}."
         detail = f"selected by {', '.join(selecting)}" if selecting else f"no Prometheus selects them ({field})"
-        next_step = _next_step(servers[0], field)
-        yield pass_or_fail(f"prometheus {part}", detail, next_step, has_passed=bool(selecting))
+        yield pass_or_fail(f"prometheus {objects}", detail, next_step, has_passed=bool(selecting))
 
 
 def is_selected(selector: JsonObject | None, labels: Mapping[str, str]) -> bool:
-    """Whether a selector matches labels. An empty selector matches every object, and none matches no object."""
+    """Whether a selector matches labels. An empty selector matches all labels, a missing selector matches none."""
     if selector is None:
         return False
     if not (selector.get("matchLabels") or {}).items() <= labels.items():
@@ -63,14 +92,33 @@ def is_selected(selector: JsonObject | None, labels: Mapping[str, str]) -> bool:
     )
 
 
+def _is_namespace_selected(server: JsonObject, field: str, namespace: str, labels: Mapping[str, str]) -> bool:
+    selector = server["spec"].get(field)
+    is_same: bool = server["metadata"]["namespace"] == namespace
+    return is_same if selector is None else is_selected(selector, labels)
+
+
+def _namespace_labels(namespace: str, kubectl: Kubectl) -> dict[str, str]:
+    """Labels of a namespace; none if the namespace does not exist yet.
+
+    Raises:
+        ProgramError: The cluster does not answer, or the user may not read the namespace.
+    """
+    text = kubectl.run("get", "namespace", namespace, "--ignore-not-found", "-o", "json")
+    labels: dict[str, str] = json.loads(text)["metadata"].get("labels") or {} if text else {}
+    return {"kubernetes.io/metadata.name": namespace, **labels}
+
+
 def _name(server: JsonObject) -> str:
     return f"{server['metadata']['namespace']}/{server['metadata']['name']}"
 
 
-def _next_step(server: JsonObject, field: str) -> str:
-    wanted: JsonObject = (server["spec"].get(field) or {}).get("matchLabels") or {}
-    if not wanted:
+def _labels_step(server: JsonObject, field: str) -> str:
+    """The commands that add the labels that a Prometheus selects."""
+    selector: JsonObject = server["spec"].get(field) or {}
+    required_labels: Mapping[str, str] = selector.get("matchLabels") or {}
+    if not required_labels:
         return f"Let {_name(server)} select objects with the labels of monitoringLabels: its field {field}."
     return " && ".join(
-        f"pulumi config set --path 'monitoringLabels[\"{name}\"]' {value}" for name, value in wanted.items()
+        f"pulumi config set --path 'monitoringLabels[\"{label}\"]' {value}" for label, value in required_labels.items()
     )

@@ -8,18 +8,29 @@ from app.cli.stack.doctor.checks import CheckResult, Status
 from app.cli.stack.programs import Kubectl, ProgramError
 
 RELEASE: JsonObject = {"matchLabels": {"release": "kube-prometheus-stack"}}
+ALL: JsonObject = {}
+NAMESPACE: JsonObject = {"metadata": {"name": "team-a", "labels": {"team": "a"}}}
 
 
-def server(selector: JsonObject | None) -> JsonObject:
-    spec = {} if selector is None else {"podMonitorSelector": selector, "ruleSelector": selector}
-    return {"metadata": {"namespace": "monitoring", "name": "k8s"}, "spec": spec}
+def server(
+    selector: JsonObject | None, *, namespaces: JsonObject | None = ALL, namespace: str = "monitoring"
+) -> JsonObject:
+    fields = {
+        "podMonitorSelector": selector,
+        "ruleSelector": selector,
+        "podMonitorNamespaceSelector": namespaces,
+        "ruleNamespaceSelector": namespaces,
+    }
+    spec = {field: value for field, value in fields.items() if value is not None}
+    return {"metadata": {"namespace": namespace, "name": "k8s"}, "spec": spec}
 
 
 def check(
     monkeypatch: pytest.MonkeyPatch, *servers: JsonObject, monitoring: str = "existing", **labels: str
 ) -> list[CheckResult]:
     monkeypatch.setattr(Kubectl, "items", lambda *_: list(servers))
-    configuration = {"monitoring": monitoring, "monitoringLabels": json.dumps(labels)}
+    monkeypatch.setattr(Kubectl, "run", lambda *_, **__: json.dumps(NAMESPACE))
+    configuration = {"monitoring": monitoring, "monitoringLabels": json.dumps(labels), "namespace": "team-a"}
     return list(prometheus.run_checks(configuration, Kubectl("minikube")))
 
 
@@ -57,6 +68,44 @@ def test_a_prometheus_without_a_selector_selects_nothing(monkeypatch: pytest.Mon
     assert "podMonitorSelector" in results[0].next_step
 
 
+@pytest.mark.parametrize(
+    "namespaces", [ALL, {"matchLabels": {"team": "a"}}, {"matchLabels": {"kubernetes.io/metadata.name": "team-a"}}]
+)
+def test_monitors_in_a_selected_namespace_are_selected(monkeypatch: pytest.MonkeyPatch, namespaces: JsonObject) -> None:
+    results = check(monkeypatch, server(ALL, namespaces=namespaces))
+
+    assert [result.status for result in results] == [Status.OK, Status.OK]
+
+
+@pytest.mark.parametrize("namespaces", [None, {"matchLabels": {"team": "b"}}])
+def test_monitors_in_a_namespace_that_no_prometheus_selects_are_named_with_the_field(
+    monkeypatch: pytest.MonkeyPatch, namespaces: JsonObject | None
+) -> None:
+    results = check(monkeypatch, server(ALL, namespaces=namespaces))
+
+    assert [result.status for result in results] == [Status.WRONG, Status.WRONG]
+    assert results[1].detail == "no Prometheus selects them (ruleNamespaceSelector)"
+    assert results[1].next_step == "Let monitoring/k8s select the namespace team-a: its field ruleNamespaceSelector."
+
+
+def test_a_prometheus_without_a_selector_of_namespaces_selects_its_own_namespace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    results = check(monkeypatch, server(ALL, namespaces=None, namespace="team-a"))
+
+    assert [result.detail for result in results] == ["selected by team-a/k8s"] * 2
+
+
+def test_the_name_of_a_namespace_that_does_not_exist_yet_can_be_selected(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_name: JsonObject = {"matchLabels": {"kubernetes.io/metadata.name": "team-a"}}
+    monkeypatch.setattr(Kubectl, "items", lambda *_: [server(ALL, namespaces=by_name)])
+    monkeypatch.setattr(Kubectl, "run", lambda *_, **__: "")
+
+    results = list(prometheus.run_checks({"monitoring": "existing", "namespace": "team-a"}, Kubectl("minikube")))
+
+    assert [result.status for result in results] == [Status.OK, Status.OK]
+
+
 def test_a_cluster_without_a_prometheus_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     [result] = check(monkeypatch)
 
@@ -68,7 +117,7 @@ def test_a_cluster_without_the_operator_is_named(monkeypatch: pytest.MonkeyPatch
         raise ProgramError("the server doesn't have a resource type")
 
     monkeypatch.setattr(Kubectl, "items", items)
-    [result] = prometheus.run_checks({"monitoring": "existing"}, Kubectl("minikube"))
+    [result] = prometheus.run_checks({"monitoring": "existing", "namespace": "team-a"}, Kubectl("minikube"))
 
     assert "the server doesn't have a resource type" in result.detail
 
