@@ -23,8 +23,8 @@ PLATFORM_ID_VARIABLE: Final = "MANTA_PLATFORM"
 GRACE_S: Final = 5.0
 """Time between SIGTERM and SIGKILL."""
 
-KILLS: Final = 5
-"""Largest number of times that processes are searched and get SIGKILL."""
+MAX_KILL_ROUNDS: Final = 5
+"""Largest number of rounds in which the remaining processes get SIGKILL."""
 
 LOG_TAIL_LINES: Final = 15
 """Number of log lines that an error message repeats."""
@@ -89,10 +89,11 @@ class Processes:
 def stop_processes(platform_id: str) -> None:
     """Stop all processes of a platform: SIGTERM first, and SIGKILL after `GRACE_S` for those that still run.
 
-    SIGKILL is repeated until no process is found: while Ray stops, it may start another HAProxy, which outlives Ray.
+    Ray may start another HAProxy while Ray stops, and that HAProxy would continue to run. So the search and SIGKILL are
+    repeated until the platform has no process left, at most `MAX_KILL_ROUNDS` times.
     """
     processes: set[psutil.Process] = set()
-    for send_signal in (psutil.Process.terminate, *[psutil.Process.kill] * KILLS):
+    for send_signal in (psutil.Process.terminate, *[psutil.Process.kill] * MAX_KILL_ROUNDS):
         # Ray's agents overwrite their environment with their process title. `_find_processes` finds them as children
         # of a process with the id, as long as that process lives.
         processes |= _find_processes(platform_id)
