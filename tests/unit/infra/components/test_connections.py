@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.components.mlflow.database import SET_AUTH_DATABASE
+from infra.components.mlflow.database import CONFIGURE_AUTH
 from infra.config.settings import SettingsError
 from tests.support.engine import Record
 from tests.support.json_object import JsonObject
@@ -112,7 +112,7 @@ def test_the_auth_file_gets_the_database_of_users_and_a_cache_of_passwords(tmp_p
     file = tmp_path / "auth_result.ini"
     file.write_text("[mlflow]\ndatabase_uri = sqlite:///basic_auth.db\nadmin_username = admin\n")
 
-    script = SET_AUTH_DATABASE.replace("/config/auth_result.ini", str(file))
+    script = CONFIGURE_AUTH.replace("/config/auth_result.ini", str(file))
     for _ in range(runs):
         subprocess.run(["sh", "-c", script], env={"AUTH_DATABASE": "postgresql:///mlflow_auth"}, check=True)
 

@@ -156,7 +156,7 @@ def test_another_password_of_the_pods_is_another_user_and_the_old_user_is_remove
 def test_the_users_are_set_after_the_address_of_their_database_and_before_the_server_starts() -> None:
     names = [container["name"] for container in values_of("prod")["initContainers"]]
 
-    assert names.index("set-users") > names.index("set-auth-database")
+    assert names.index("set-users") > names.index("configure-auth")
 
 
 def test_workload_identity_and_store_credentials_reach_the_server() -> None:
