@@ -61,7 +61,7 @@ class MantaError(Exception):
 
 
 def cause(error: Exception) -> str:
-    """Message of a library's error, for the end of a sentence: without the full stop, and never empty."""
+    """Message of a library's error for the end of a sentence: without a full stop; the error's class if empty."""
     return str(error).rstrip(".") or type(error).__name__
 
 

@@ -21,6 +21,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from app.dependencies.result import CONNECT_TIMEOUT_S, CheckFailedError, Result, Status, caused_by, connect, resolve
+from app.errors import cause
 
 NAME: Final = "redis"
 DEFAULT_PORT: Final = 6379
@@ -105,7 +106,7 @@ def _log_in(client: redis.Redis, address: RedisAddress) -> dict[str, Any]:
     except (AuthenticationError, NoPermissionError, ResponseError) as error:
         user = f" for the user {address.user}" if address.user else ""
         raise CheckFailedError(
-            f"Redis at {address} refuses the password{user}: {error}.",
+            f"Redis at {address} refuses the password{user}: {cause(error)}.",
             next_step="Set it with: pulumi config set --secret redisPassword (and `redisUser`, if Redis has users)",
         ) from error
     except (RedisError, OSError) as error:
@@ -116,16 +117,16 @@ def _log_in(client: redis.Redis, address: RedisAddress) -> dict[str, Any]:
 def _connection_error(error: Exception, address: RedisAddress) -> CheckFailedError:
     if unknown := caused_by(error, ssl.SSLCertVerificationError):
         return CheckFailedError(
-            f"The certificate of Redis at {address} is not trusted: {unknown}.",
+            f"The certificate of Redis at {address} is not trusted: {cause(unknown)}.",
             next_step='Name its authority: pulumi config set redisCa -- "$(cat ca.pem)"',
         )
     if address.uses_tls:
         return CheckFailedError(
-            f"Redis at {address} does not answer over TLS: {error}.",
+            f"Redis at {address} does not answer over TLS: {cause(error)}.",
             next_step="If Redis has no TLS: pulumi config set redisTls false",
         )
     return CheckFailedError(
-        f"Redis at {address} does not answer without TLS: {error}.",
+        f"Redis at {address} does not answer without TLS: {cause(error)}.",
         next_step="If Redis needs TLS: pulumi config set redisTls true",
         is_transient=True,
     )
@@ -172,14 +173,14 @@ def _check_rights(client: redis.Redis, address: RedisAddress) -> None:
         ) from error
     except NoPermissionError as error:
         raise CheckFailedError(
-            f"The user {address.user or 'default'} of Redis may not do what Ray does: {error}.",
+            f"The user {address.user or 'default'} of Redis may not do what Ray does: {cause(error)}.",
             next_step="Give the user all commands and keys: ACL SETUSER NAME ~* +@all",
         ) from error
     except OutOfMemoryError as error:
-        raise CheckFailedError(f"Redis is full: {error}.", next_step="Give Redis more memory.") from error
+        raise CheckFailedError(f"Redis is full: {cause(error)}.", next_step="Give Redis more memory.") from error
     except RedisError as error:
         raise CheckFailedError(
-            f"Redis at {address} refuses to write: {error}.", next_step="See the log of Redis."
+            f"Redis at {address} refuses to write: {cause(error)}.", next_step="See the log of Redis."
         ) from error
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from app.errors import cause
+
 CONNECT_TIMEOUT_S: Final = 5.0
 """Longest wait for a connection, and for one answer of Redis."""
 
@@ -64,7 +66,7 @@ def resolve(host: str, *, key: str) -> None:
     except OSError as error:
         correct_key = f"Correct `{key}`, or allow" if key else "Allow"
         raise CheckFailedError(
-            f"The name {host} cannot be resolved in a pod: {error}.",
+            f"The name {host} cannot be resolved in a pod: {cause(error)}.",
             next_step=f"{correct_key} the pods to reach DNS: pulumi config set --path 'dnsCidrs[0]' ADDRESS/32",
             is_transient=True,
         ) from error
@@ -80,15 +82,15 @@ def connect(host: str, port: int, *, next_step: str) -> None:
         socket.create_connection((host, port), timeout=CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise CheckFailedError(
-            f"Nothing answers at {host}:{port}: {error}.", next_step=next_step, is_transient=True
+            f"Nothing answers at {host}:{port}: {cause(error)}.", next_step=next_step, is_transient=True
         ) from error
 
 
 def caused_by(error: BaseException, kind: type[ssl.SSLError]) -> ssl.SSLError | None:
     """Find an error of TLS among the causes of an error."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, kind):
-            return cause
-        cause = cause.__cause__ or cause.__context__
+    current: BaseException | None = error
+    while current is not None:
+        if isinstance(current, kind):
+            return current
+        current = current.__cause__ or current.__context__
     return None

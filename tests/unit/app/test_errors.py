@@ -1,6 +1,8 @@
 import pickle
 
-from app.errors import FeaturesError, MantaError
+import pytest
+
+from app.errors import FeaturesError, MantaError, cause
 
 
 def error() -> MantaError:
@@ -29,3 +31,11 @@ def test_an_error_keeps_every_field_when_it_is_pickled() -> None:
 
     assert type(unpickled) is FeaturesError
     assert unpickled.problem("/predict") == error().problem("/predict")
+
+
+@pytest.mark.parametrize(
+    ("library_error", "text"),
+    [(OSError("Connection closed by server."), "Connection closed by server"), (TimeoutError(), "TimeoutError")],
+)
+def test_the_message_of_a_library_ends_a_sentence(library_error: Exception, text: str) -> None:
+    assert cause(library_error) == text
