@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from infra.config.settings import Settings
 from infra.preflight.cluster_state import ClusterState
 
+CRDS: Final = "customresourcedefinitions"
+
 
 @dataclass(frozen=True, kw_only=True)
 class NamedObject:
-    """An object that must exist, and the key that names it."""
+    """An object that must exist, and the key that names it or needs it."""
 
     kind: str
     """Plural of the kind, as kubectl takes it."""
@@ -22,7 +25,7 @@ class NamedObject:
 
 
 def named_objects(stack: Settings) -> list[NamedObject]:
-    """Every object that the configuration names."""
+    """Every object that the configuration names or needs."""
     objects = [
         NamedObject(
             kind="storageclasses",
@@ -39,14 +42,13 @@ def named_objects(stack: Settings) -> list[NamedObject]:
     if stack.access.access == "gateway":
         name = "httproutes.gateway.networking.k8s.io"
         command = "install the Gateway API, or: pulumi config set access ingress"
-        objects.append(NamedObject(kind="customresourcedefinitions", name=name, key="access", command=command))
+        objects.append(NamedObject(kind=CRDS, name=name, key="access", command=command))
         kind, command = "gateways.gateway.networking.k8s.io", "pulumi config set gateway NAMESPACE/NAME"
         objects.append(NamedObject(kind=kind, name=stack.access.gateway, key="gateway", command=command))
     if stack.monitoring.is_enabled:
         command = "install the Prometheus operator, or: pulumi config set monitoring none"
-        crds = ("podmonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com")
-        kind = "customresourcedefinitions"
-        objects += [NamedObject(kind=kind, name=name, key="monitoring", command=command) for name in crds]
+        names = ("podmonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com")
+        objects += [NamedObject(kind=CRDS, name=name, key="monitoring", command=command) for name in names]
     return [entry for entry in objects if entry.name]
 
 
@@ -71,4 +73,5 @@ def problems(objects: Sequence[NamedObject], state: ClusterState) -> Iterator[st
     for entry in objects:
         existing = state.objects.get(entry.kind)
         if existing is not None and entry.name not in existing:
-            yield f"{entry.key} is {entry.name}, and the cluster has no such object ({entry.kind}). {entry.command}"
+            verb = "needs" if entry.kind == CRDS else "is"
+            yield f"{entry.key} {verb} {entry.name}, and the cluster has no such object ({entry.kind}). {entry.command}"

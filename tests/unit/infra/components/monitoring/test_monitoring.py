@@ -139,7 +139,9 @@ def test_keys_that_do_not_fit_together_are_refused(changes: dict[str, object], t
 def test_a_cluster_without_the_prometheus_operator_is_refused(missing: str) -> None:
     existing = {"customresourcedefinitions": [name for name in CRDS if name != missing]}
 
-    with pytest.raises(PreflightError, match=f"monitoring is {missing}, and the cluster has no such object") as error:
+    with pytest.raises(
+        PreflightError, match=f"monitoring needs {missing}, and the cluster has no such object"
+    ) as error:
         run(parsed(**EXISTING), lambda _reader, _wanted: ClusterState(version="v1.34.4", objects=existing))
 
     assert "install the Prometheus operator, or: pulumi config set monitoring none" in str(error.value)
