@@ -122,8 +122,8 @@ def from_secret(secret_name: pulumi.Input[str], key: str, *, is_optional: bool =
     Args:
         secret_name: Name of the Secret.
         key: Key of the value.
-        is_optional: Whether a container without this Secret starts without the variable. Otherwise it waits for the
-            Secret.
+        is_optional: Whether the container starts without the variable if the Secret does not exist. Otherwise the
+            container waits for the Secret.
     """
     selector = core.v1.SecretKeySelectorArgs(name=secret_name, key=key, optional=is_optional or None)
     return core.v1.EnvVarSourceArgs(secret_key_ref=selector)

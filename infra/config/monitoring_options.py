@@ -1,4 +1,4 @@
-"""Monitoring with the Prometheus operator of the cluster: whether, and by which labels it finds the stack's objects."""
+"""Monitoring: the labels of the objects for Prometheus and Grafana, and the addresses of the two."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -77,7 +77,7 @@ def problems(monitoring: MonitoringOptions, *, network: NetworkOptions) -> Itera
     for name, field in MonitoringOptions.model_fields.items():
         if getattr(monitoring, name) != getattr(defaults, name):
             key = field.alias or name
-            reason = "set, but monitoring is none: the stack creates nothing to monitor"
+            reason = "set, but monitoring is none, so the key has no effect"
             yield Problem(key, reason, "pulumi config set monitoring existing")
 
 

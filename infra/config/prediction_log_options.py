@@ -8,10 +8,11 @@ from pydantic import AfterValidator, Field
 from infra.config.options import OptionGroup
 from infra.config.vocabulary import allowed
 
-PREDICTION_LOG: Final = (
+PREDICTION_LOG_PATTERN: Final = (
     r"^(off|mlflow|(s3|gs)://[^/:@?\s]+/[^:@?\s]+(\?[^@\s]*)?"
     r"|abfss?://[^/:@?\s]+@[^/:@?\s]+/[^:@?\s]+(\?[^@\s]*)?)$"
 )
+"""The same as in `app/names.py`; a test compares the two."""
 
 PLACES: Final = (
     "`off`, `mlflow`, or a folder: `s3://BUCKET/FOLDER`, `gs://BUCKET/FOLDER` or `abfs://CONTAINER@HOST/FOLDER`"
@@ -19,8 +20,8 @@ PLACES: Final = (
 
 
 def _prediction_log(place: str) -> str:
-    if re.fullmatch(PREDICTION_LOG, place) is None:
-        raise ValueError(f"allowed are {PLACES}, without a user, a password and spaces")
+    if re.fullmatch(PREDICTION_LOG_PATTERN, place) is None:
+        raise ValueError(f"allowed are {PLACES}, without user, password or spaces")
     return place
 
 

@@ -19,7 +19,7 @@ from infra.config.prediction_log_options import PredictionLogOptions
 from infra.credentials import from_secret
 
 CONTAINER_OUTPUT: Final = "/proc/1/fd/1"
-"""Output of the container. Ray keeps that of the replicas' processes in files."""
+"""Standard output of the container. Ray writes the output of the replicas' processes to files only."""
 
 MAX_PROXY_THREADS: Final = 4
 """Largest number of threads of a worker's HAProxy, which is Ray's default."""

@@ -189,7 +189,7 @@ def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
         checksums[names.REDIS_SECRET] = args.redis.secret.checksum
     if digest := certificate_authorities.digest(args.connections):
         checksums[certificate_authorities.NAME] = digest
-    variables = partial(
+    pod_environment = partial(
         environment,
         args.app,
         args.credentials,
@@ -213,11 +213,11 @@ def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
         redis_user=args.connections.redis_user,
         head_volumes=redis_connection.volumes(args.storage, args.connections),
         head_mounts=redis_connection.mounts(args.storage, args.connections),
-        environment=variables(),
+        environment=pod_environment(),
         head_environment=[
-            # KubeRay's job that cleans up Redis after an upgrade is a copy of the old cluster's head. At that time the
-            # update may have deleted the Secrets that only the old cluster had, and the job needs none of them.
-            *variables(are_secrets_optional=True),
+            # After an upgrade, KubeRay cleans up Redis in a job whose pod is a copy of the old cluster's head. The
+            # update may have deleted Secrets that only the old cluster read. The job does not need them.
+            *pod_environment(are_secrets_optional=True),
             core.v1.EnvVarArgs(
                 name="RAY_AUTH_TOKEN",  # KubeRay's own variable would not be optional
                 value_from=from_secret(secrets.ray.name, names.RAY_SECRET_KEY, is_optional=True),

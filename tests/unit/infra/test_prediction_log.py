@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app import names
-from infra.config.prediction_log_options import PREDICTION_LOG
+from infra.config.prediction_log_options import PREDICTION_LOG_PATTERN
 from infra.config.settings import SettingsError
 from tests.support.program import Program
 
@@ -58,4 +58,4 @@ def test_values_that_cannot_work_are_refused(program: Program, changes: dict[str
 
 
 def test_stack_and_service_accept_the_same_places() -> None:
-    assert PREDICTION_LOG == names.PREDICTION_LOG_PATTERN
+    assert PREDICTION_LOG_PATTERN == names.PREDICTION_LOG_PATTERN
