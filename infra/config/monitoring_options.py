@@ -34,7 +34,7 @@ class MonitoringOptions(OptionGroup):
     prometheus_url: Url = Field(
         "",
         examples=["http://prometheus-operated.monitoring:9090"],
-        description="Address at which Ray's dashboard asks Prometheus. Empty: the dashboard shows no charts.",
+        description="Address of Prometheus for the charts of Ray's dashboard. Empty: the dashboard shows no charts.",
     )
     grafana_url: Url = Field(
         "",

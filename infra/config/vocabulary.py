@@ -88,7 +88,9 @@ ServiceSecret = Annotated[
 Certificates = Annotated[str, AfterValidator(_certificates), allowed("certificates in PEM form")]
 """Certificates of certificate authorities. Empty: those of the image."""
 Url = Annotated[
-    str, StringConstraints(pattern=r"^(https?://[^/\s:]+(:[0-9]{1,5})?(/\S*)?)?$"), allowed("http(s)://HOST:PORT")
+    str,
+    StringConstraints(pattern=r"^(https?://[^/\s:]+(:[0-9]{1,5})?(/\S*)?)?$"),
+    allowed("http(s)://HOST[:PORT][/PATH]"),
 ]
 """Address of a service. Empty: the default of its client."""
 DatabaseName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$"), allowed("letters, digits, `_` and `-`")]
