@@ -12,14 +12,14 @@ from infra import names
 GROUP: Final = "manta"
 ERROR_SHARE: Final = 0.01
 """Share of failed requests above which `MantaErrors` fires."""
-PREDICTIONS: Final = ".+/(predict|infer|invocations)"
-"""Routes of predictions in Serve's own metrics."""
-ANSWERING: Final = "champion|pinned"
-"""Roles whose failures clients see. The champion answers where a challenger fails, and nobody waits for a shadow."""
+PREDICTION_ROUTES: Final = ".+/(predict|infer|invocations)"
+"""Routes of predictions in the metrics of Ray Serve."""
+ANSWERING_ROLES: Final = "champion|pinned"
+"""Roles whose failures reach clients. If a challenger fails, the champion answers; no client waits for a shadow."""
 P99_S: Final = 1
 """p99 of a prediction, in seconds, above which `MantaSlow` fires. The buckets of the histogram end at 1.05 s."""
 TRAINING_MARGIN_MINUTES: Final = 5
-"""Time of a scheduled training beside its deadline: to pull the image and to start."""
+"""Time beyond the deadline of a scheduled training, to pull the image and to start."""
 FREE_SHARE: Final = 0.15
 """Free share of a volume below which `MantaVolumeFull` fires."""
 
@@ -49,7 +49,8 @@ class Alert:
     duration: str
     """How long the expression must have a result."""
     severity: Literal["critical", "warning"]
-    """`critical`: clients get no or wrong answers. `warning`: somebody should look at it during the day."""
+    """`critical`: clients get errors or no answers, or the next fault would stop the service. `warning`: somebody
+    should look at it during the day."""
     summary: str
 
 
@@ -81,7 +82,7 @@ def _serving(scope: str, service: str) -> Iterator[Alert]:
         severity="critical",
         summary="No replica serves a model version, or the RayService is not ready.",
     )
-    answering = f'{scope}, role=~"{ANSWERING}"'
+    answering = f'{scope}, role=~"{ANSWERING_ROLES}"'
     failed = f'sum(rate(ray_manta_predictions_total{{{answering}, outcome="error"}}[5m]))'
     yield Alert(
         name="MantaErrors",
@@ -90,7 +91,7 @@ def _serving(scope: str, service: str) -> Iterator[Alert]:
         severity="critical",
         summary=f"More than {ERROR_SHARE:.0%} of the prediction requests fail for a reason of the service.",
     )
-    refused = f'ray_serve_num_http_requests_total{{{scope}, status_code="503", route=~"{PREDICTIONS}"}}'
+    refused = f'ray_serve_num_http_requests_total{{{scope}, status_code="503", route=~"{PREDICTION_ROUTES}"}}'
     yield Alert(
         name="MantaRequestsRefused",
         expression=f"sum(rate({refused}[5m])) > 0",
@@ -138,7 +139,7 @@ def _platform(scope: str, service: str) -> Iterator[Alert]:
         expression=f'absent(up{{{scope}, container="ray-head"}} == 1)',
         duration="5m",
         severity="critical",
-        summary="Prometheus reads no metrics of a Ray head: the head is down, or the monitoring is.",
+        summary="Prometheus reads no metrics of a Ray head: the head is down, or Prometheus cannot reach it.",
     )
     yield Alert(
         name="MantaUpgradeStuck",
@@ -163,7 +164,7 @@ def _redis(scope: str) -> Alert:
         expression=f'kube_statefulset_status_replicas_ready{{{scope}, statefulset="{names.REDIS}"}} == 0',
         duration="5m",
         severity="critical",
-        summary="Redis is down: a Ray head that is lost now loses its cluster.",
+        summary="Redis is down. If the Ray head is lost now, its Ray cluster is lost too.",
     )
 
 
@@ -176,7 +177,7 @@ def _training(scope: str, deadline_minutes: int) -> Alert:
         f">= on (namespace, cronjob) kube_cronjob_status_last_schedule_time{{{cron_job}}})",
         duration=f"{deadline_minutes + TRAINING_MARGIN_MINUTES}m",
         severity="warning",
-        summary="The last scheduled training has failed, or has not ended in its time.",
+        summary="The last scheduled training has failed, or has not ended within its deadline.",
     )
 
 

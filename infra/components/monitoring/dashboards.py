@@ -7,7 +7,7 @@ from typing import Final
 from infra.components.monitoring import grafana
 from infra.components.monitoring.grafana import Dashboard, Panel
 
-RATE: Final = "5m"
+RATE_WINDOW: Final = "5m"
 """Window of a rate: 20 times the interval of the PodMonitors."""
 QUANTILES: Final = (0.5, 0.95, 0.99)
 UID_DIGITS: Final = 12
@@ -89,19 +89,19 @@ def _versions(scope: str) -> Iterator[Panel]:
     )
     yield Panel(
         title="Swaps and refusals",
-        description="Times that replicas began to serve another version, and times that they refused one.",
+        description="How often replicas began to serve another version, and how often they refused a version.",
         unit="none",
         queries=[
-            (f"sum(increase(ray_manta_swaps_total{{{scope}}}[{RATE}]))", "swaps"),
+            (f"sum(increase(ray_manta_swaps_total{{{scope}}}[{RATE_WINDOW}]))", "swaps"),
             (
-                f"sum by (version) (increase(ray_manta_refused_versions_total{{{scope}}}[{RATE}]))",
+                f"sum by (version) (increase(ray_manta_refused_versions_total{{{scope}}}[{RATE_WINDOW}]))",
                 "refused {{version}}",
             ),
         ],
     )
     yield Panel(
         title="Registry and champion",
-        description="1: MLflow answers, and every replica serves the champion. 0: not.",
+        description="1 while MLflow answers, and 1 while every replica serves the champion. Otherwise 0.",
         unit="none",
         queries=[
             (f"min(ray_manta_registry_answers{{{scope}}})", "MLflow answers"),
@@ -128,7 +128,7 @@ def _ray(scope: str) -> Iterator[Panel]:
     )
     yield Panel(
         title="Requests at HAProxy",
-        description="Responses to clients by class of status, also those that no replica gave.",
+        description="Responses to clients by status class, including those of HAProxy itself.",
         unit="reqps",
         queries=[(_rate("code", responses), "{{code}}")],
     )
@@ -182,5 +182,5 @@ def _platform(scope: str) -> Iterator[Panel]:
 
 
 def _rate(by: str, series: str) -> str:
-    """Increase of counters per second, added up by labels."""
-    return f"sum by ({by}) (rate({series}[{RATE}]))"
+    """PromQL: increase of counters per second, summed by labels."""
+    return f"sum by ({by}) (rate({series}[{RATE_WINDOW}]))"

@@ -9,7 +9,7 @@ from infra import labels, names
 
 INTERVAL: Final = "15s"
 OPERATOR_INTERVAL: Final = "30s"
-DROPPED: Final = (
+DROPPED_METRICS: Final = (
     "ray_serve_long_poll_.*",
     "ray_gcs_.*_bucket",
     "ray_grpc_.*",
@@ -17,17 +17,17 @@ DROPPED: Final = (
     "ray_internal_.*",
     "ray_operation_.*",
 )
-"""Series that grow with the nodes and workers of a cluster, and that no alert or dashboard reads, neither of the stack
-nor of Ray: <https://github.com/ray-project/ray/issues/62299>."""
-NO_INFORMATION: Final = "otel_scope_.*"
-"""Labels that are the same in every series of Ray."""
+"""Metrics whose series grow with the nodes and workers of a cluster (<https://github.com/ray-project/ray/issues/62299>).
+No alert and no dashboard of the stack or of Ray reads them."""
+DROPPED_LABELS: Final = "otel_scope_.*"
+"""Labels with the same value in every series of Ray."""
 
 
 def ray() -> dict[str, object]:
-    """Metrics of the Ray pods. HAProxy runs where Ray Serve does, and only workers have a port for its metrics."""
+    """Metrics of Ray on every Ray pod, and those of HAProxy on the workers, which alone have the port for them."""
     dropped = [
-        {"action": "drop", "sourceLabels": ["__name__"], "regex": "|".join(DROPPED)},
-        {"action": "labeldrop", "regex": NO_INFORMATION},
+        {"action": "drop", "sourceLabels": ["__name__"], "regex": "|".join(DROPPED_METRICS)},
+        {"action": "labeldrop", "regex": DROPPED_LABELS},
     ]
     cluster = {"sourceLabels": ["__meta_kubernetes_pod_label_ray_io_cluster"], "targetLabel": "ray_io_cluster"}
     return {
