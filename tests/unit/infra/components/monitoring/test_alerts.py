@@ -2,7 +2,7 @@
 
 import re
 
-from infra.components.monitoring import alerts, dashboards
+from infra.components.monitoring import alerts, dashboards, pod_monitors
 from infra.components.monitoring.alerts import AlertArgs
 from tests.support import metric_names
 from tests.support.json_object import JsonObject
@@ -51,17 +51,31 @@ def test_alerts_of_parts_that_a_stack_does_not_have_are_left_out() -> None:
     assert all(rule["annotations"].keys() == {"summary"} for rule in spec["groups"][0]["rules"])
 
 
-def test_every_metric_that_an_alert_or_a_dashboard_reads_exists() -> None:
+def queries() -> set[str]:
+    """Every query of an alert or a dashboard."""
     panels: list[JsonObject] = [
         panel
         for page in dashboards.dashboards("team-a").values()
         for panel in page["panels"]  # type: ignore[attr-defined] # JSON
     ]
-    queries = {alert.expression for alert in ALERTS.values()}
-    queries |= {target["expr"] for panel in panels for target in panel["targets"]}
+    return {alert.expression for alert in ALERTS.values()} | {
+        target["expr"] for panel in panels for target in panel["targets"]
+    }
 
+
+def test_every_metric_that_an_alert_or_a_dashboard_reads_exists() -> None:
     existing = metric_names.of_application() | metric_names.exported()
-    for query in queries:
+
+    assert len(queries()) > len(ALERTS)
+    for query in queries():
         assert metric_names.read_by(query)
         assert metric_names.read_by(query) - existing == set(), query
         assert query.count("{") == query.count('{namespace="team-a"'), query
+
+
+def test_no_alert_or_dashboard_reads_a_metric_that_the_monitor_of_ray_drops() -> None:
+    dropped = re.compile("|".join(pod_monitors.DROPPED_METRICS))
+
+    metrics = set().union(*(metric_names.read_by(query) for query in queries()))
+    assert "ray_manta_predictions_total" in metrics
+    assert [metric for metric in metrics if dropped.fullmatch(metric)] == []

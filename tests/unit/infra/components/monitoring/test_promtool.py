@@ -13,7 +13,7 @@ from infra.components.monitoring.alerts import AlertArgs
 from tests.support import tools
 
 PROMTOOL = shutil.which("promtool", path=tools.find().path)
-pytestmark = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on PATH or in MANTA_E2E_TOOLS/bin")
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on PATH or in MANTA_E2E_TOOLS/bin")
 
 ARGS = AlertArgs(
     namespace="team-a", ray_service_name="scoring", has_redis=True, train_deadline_minutes=60, runbook_url=""
@@ -172,10 +172,12 @@ def _firing(name: str) -> dict[str, object]:
     }
 
 
+@needs_promtool
 def test_no_alert_fires_while_all_is_well(tmp_path: Path) -> None:
     evaluate(tmp_path, HEALTHY, firing=set())
 
 
+@needs_promtool
 @pytest.mark.parametrize("fault", FAULTS)
 def test_exactly_the_alert_of_a_fault_fires(tmp_path: Path, fault: str) -> None:
     name, changes = FAULTS[fault]
