@@ -24,8 +24,8 @@ WINDOWS: Final = (20, 40, SLOTS)
 HEIGHT: Final = 100.0
 """Height of a chart in its own units. Its width is the number of slots less one."""
 
-WHOLE: Final = 1000
-"""Values from this one on are shown without a fraction."""
+WHOLE: Final = 100
+"""Smallest value that is shown without a fraction."""
 
 TOPS: Final = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 """First digits of the label at the top of a chart."""
@@ -149,7 +149,7 @@ def rows(history: MeasuresHistory) -> list[Row]:
 
 
 def number(value: float) -> str:
-    """Format a value with three digits, with two below 1, or with all digits before the point."""
+    """Format a value with two digits below 1, with three digits up to `WHOLE`, and as a whole number above."""
     return f"{value:,.0f}" if value >= WHOLE else f"{value:.{3 if value >= 1 else 2}g}"
 
 

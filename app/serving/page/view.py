@@ -172,7 +172,7 @@ def _duration(milliseconds: float | None) -> str:
 
 def _latency(milliseconds: float | None) -> str:
     """Format the time of a request."""
-    return "-" if milliseconds is None else f"{milliseconds:.2g} ms"
+    return "-" if milliseconds is None else f"{charts.number(milliseconds)} ms"
 
 
 def _span(seconds: float) -> str:
@@ -188,7 +188,7 @@ def _span(seconds: float) -> str:
 
 def _evidence(value: float) -> str:
     """Format an e-value."""
-    return f"{value:.2g}" if value < MANY else f"over {MANY:,}"
+    return charts.number(value) if value < MANY else f"over {MANY:,}"
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {  # Jinja2 calls them with the values of the templates

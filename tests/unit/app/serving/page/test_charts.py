@@ -144,6 +144,14 @@ def test_the_table_has_a_row_for_each_time_in_which_a_version_did_something() ->
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.0912, "0.091"), (1.234, "1.23"), (99.96, "100"), (123.4, "123"), (999.7, "1,000"), (12_345, "12,345")],
+)
+def test_a_number_has_no_exponent(value: float, text: str) -> None:
+    assert charts.number(value) == text
+
+
 @pytest.mark.parametrize(("slots", "shown"), [(1, 20), (20, 20), (21, 40), (41, 120), (120, 120)])
 def test_the_charts_show_no_more_time_than_there_was_traffic(slots: int, shown: int) -> None:
     drawn = charts.build(history(version(last=[1] * slots)))
