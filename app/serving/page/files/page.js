@@ -120,7 +120,7 @@ function showValues(chart, event) {
   readout.hidden = !isInside;
   chart.querySelector(".now").hidden = isInside;
   if (!isInside) return;
-  const seconds = 30 * (last - slot);
+  const seconds = Number(svg.dataset.slotSeconds) * (last - slot);
   const shown = [element("span", "hint", seconds < 60 ? `${seconds} s ago` : `${Math.floor(seconds / 60)} min ago`)];
   for (const line of svg.querySelectorAll(".line:not(.p50, .p99)")) {
     const height = pointsOf(line).get(slot);
