@@ -1,4 +1,4 @@
-"""The charts of the last hour, as paths for SVG, and the table that says the same."""
+"""The charts of the last hour, as paths for SVG. `app.serving.page.history_table` has the same figures as a table."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -8,9 +8,6 @@ from typing import Final
 
 from app.serving.measures.history import SLOT_S, SLOTS
 from app.serving.measures.messages import MeasuresHistory, VersionHistory
-
-SLOTS_OF_ROW: Final = 20
-"""Slots of a row of the table: ten minutes."""
 
 MAX_SERIES: Final = 6
 """Versions that the charts show: those with most requests. The table shows all."""
@@ -84,21 +81,6 @@ class Chart:
         return self.slots * SLOT_S // 60
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """What one version did in ten minutes."""
-
-    minutes: str
-    version: str
-    role: str
-    requests: int
-    errors: int
-    client_errors: int
-    p50_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
-
-
 def build(history: MeasuresHistory) -> list[Chart]:
     """Build the charts; none if there was no request in the last hour."""
     if history.begin is None:
@@ -123,28 +105,6 @@ def build(history: MeasuresHistory) -> list[Chart]:
             now=_latest([values for _, quantile, values in latencies if quantile == "p95"], max),
             has_area=False,
         ),
-    ]
-
-
-def rows(history: MeasuresHistory) -> list[Row]:
-    """Build the table, newest first, without the slots in which a version did nothing."""
-    minutes = history.slot_seconds // 60
-    slots = SLOTS * SLOT_S // history.slot_seconds
-    return [
-        Row(
-            minutes=f"{minutes * (slots - slot)} to {minutes * (slots - slot - 1)} min ago",
-            version=version.version,
-            role=version.role,
-            requests=version.requests[slot],
-            errors=version.errors[slot],
-            client_errors=version.client_errors[slot],
-            p50_ms=version.p50_ms[slot],
-            p95_ms=version.p95_ms[slot],
-            p99_ms=version.p99_ms[slot],
-        )
-        for slot in reversed(range(slots))
-        for version in history.history
-        if version.requests[slot] or version.errors[slot] or version.client_errors[slot]
     ]
 
 

@@ -20,7 +20,7 @@ from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
 from app.serving.model_paths import list_last_used
 from app.serving.page import rollout_view, view
-from app.serving.page.charts import SLOTS_OF_ROW
+from app.serving.page.history_table import SLOTS_OF_ROW
 from app.serving.page.versions import NewestVersions
 from app.serving.rollout import rollout_status
 from app.serving.rollout.rollouts import Rollouts
@@ -94,7 +94,7 @@ def install(
             measures=(await measure_paths.read(catalog, name)).measures,
             rollout=rollout_view.build(await rollout_status.describe(rollouts)),
             history=measure_paths.describe_history(name, tracks, replicas),
-            history_table=measure_paths.describe_history(name, tracks, replicas, joined=SLOTS_OF_ROW),
+            history_in_long_slots=measure_paths.describe_history(name, tracks, replicas, joined=SLOTS_OF_ROW),
             models=await list_last_used(catalog, MAX_MODELS),
             model_count=1 + len(catalog.champions or {}),
             memory_limit_bytes=catalog.budget.limit_bytes,

@@ -9,8 +9,9 @@ from urllib.parse import quote, urlsplit
 
 from app import names
 from app.serving.measures.messages import MeasuresHistory, VersionMeasures
-from app.serving.page import charts
-from app.serving.page.charts import Chart, Row
+from app.serving.page import charts, history_table
+from app.serving.page.charts import Chart
+from app.serving.page.history_table import Row
 from app.serving.page.rollout_view import RolloutView
 from app.serving.schemas import ModelStatus, ModelSummary, VersionSummary
 
@@ -53,8 +54,8 @@ class State:
     """The running or the last rollout of the default model."""
     history: MeasuresHistory
     """What each version of the default model did in each half minute of the last hour."""
-    history_table: MeasuresHistory
-    """The same in longer slots."""
+    history_in_long_slots: MeasuresHistory
+    """The same in the slots of the table."""
     models: Sequence[ModelSummary]
     """The default model, and the other models that were used last."""
     model_count: int
@@ -102,8 +103,8 @@ class State:
 
     @property
     def history_rows(self) -> list[Row]:
-        """The charts as a table."""
-        return charts.rows(self.history_table)
+        """The table of the last hour."""
+        return history_table.build(self.history_in_long_slots)
 
     @property
     def fields(self) -> list[Field]:

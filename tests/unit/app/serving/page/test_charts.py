@@ -117,36 +117,17 @@ def test_a_chart_says_in_words_what_it_shows() -> None:
     assert errors.description == "Failed a second by version over the last 10 minutes. Highest value: 1. Now: 1."
 
 
-def test_the_table_has_a_row_for_each_time_in_which_a_version_did_something() -> None:
-    joined = MeasuresHistory(
-        name="m",
-        begin=BEGIN,
-        slot_seconds=600,
-        history=[
-            VersionHistory(
-                version="1",
-                role="champion",
-                requests=[0, 0, 0, 5, 0, 7],
-                client_errors=[0] * 6,
-                errors=[0] * 6,
-                p50_ms=[None] * 6,
-                p95_ms=[None] * 6,
-                p99_ms=[None] * 6,
-            )
-        ],
-        replicas=1,
-        timestamp=BEGIN,
-    )
-
-    assert [(row.minutes, row.requests) for row in charts.rows(joined)] == [
-        ("10 to 0 min ago", 7),
-        ("30 to 20 min ago", 5),
-    ]
-
-
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.0912, "0.091"), (1.234, "1.23"), (99.96, "100"), (123.4, "123"), (999.7, "1,000"), (12_345, "12,345")],
+    [
+        (0, "0"),
+        (0.0912, "0.091"),
+        (1.234, "1.23"),
+        (99.96, "100"),
+        (123.4, "123"),
+        (999.7, "1,000"),
+        (12_345, "12,345"),
+    ],
 )
 def test_a_number_has_no_exponent(value: float, text: str) -> None:
     assert charts.number(value) == text
