@@ -7,7 +7,7 @@ import numpy as np
 
 from app.serving.measures.history import CLIENT_ERRORS, ERRORS, REQUESTS, SLOT_S, SLOTS, Track
 from app.serving.measures.messages import VersionHistory
-from app.serving.measures.tally import BOUNDS_S
+from app.serving.measures.tally import quantiles_s
 
 
 def add(tracks: Iterable[Track]) -> list[Track]:
@@ -55,16 +55,4 @@ def _add(group: Sequence[Track], last_slot: int) -> Track:
 
 
 def _quantiles_ms(latencies: np.ndarray, quantile: float) -> list[float | None]:
-    """Return the upper bound of the bin that holds a quantile, for each slot; see `tally.quantile_s`.
-
-    Args:
-        latencies: Shape (slots, len(BOUNDS_S) + 1).
-        quantile: Between 0 and 1.
-    """
-    cumulative = latencies.cumsum(axis=1)
-    totals = cumulative[:, -1]
-    indices = (cumulative < np.ceil(quantile * totals)[:, None]).sum(axis=1)
-    return [
-        round(1000 * BOUNDS_S[min(index, len(BOUNDS_S) - 1)], 3) if total else None
-        for index, total in zip(indices.tolist(), totals.tolist(), strict=True)
-    ]
+    return [None if value is None else round(1000 * value, 3) for value in quantiles_s(latencies, quantile)]

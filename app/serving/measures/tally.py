@@ -132,8 +132,20 @@ def quantile_s(latencies: np.ndarray, quantile: float) -> float | None:
         latencies: Shape (len(BOUNDS_S) + 1,): requests by bin.
         quantile: Between 0 and 1.
     """
-    total = int(latencies.sum())
-    if total == 0:
-        return None
-    index = int(np.searchsorted(np.cumsum(latencies), np.ceil(quantile * total)))
-    return BOUNDS_S[min(index, len(BOUNDS_S) - 1)]
+    return quantiles_s(latencies[None], quantile)[0]
+
+
+def quantiles_s(latencies: np.ndarray, quantile: float) -> list[float | None]:
+    """Return what `quantile_s` returns, for each of several periods.
+
+    Args:
+        latencies: Shape (periods, len(BOUNDS_S) + 1): requests by bin.
+        quantile: Between 0 and 1.
+    """
+    cumulative = latencies.cumsum(axis=1)
+    totals = cumulative[:, -1]
+    indices = (cumulative < np.ceil(quantile * totals)[:, None]).sum(axis=1)
+    return [
+        BOUNDS_S[min(index, len(BOUNDS_S) - 1)] if total else None
+        for index, total in zip(indices.tolist(), totals.tolist(), strict=True)
+    ]
