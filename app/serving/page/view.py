@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from app import names
 from app.serving.measures.messages import MeasuresHistory, VersionMeasures
 from app.serving.page import charts, history_table
 from app.serving.page.charts import Chart
@@ -144,10 +143,6 @@ class State:
     def serves(self, version: VersionSummary) -> bool:
         """Whether a version serves."""
         return version.version == self.version
-
-    def is_champion(self, version: VersionSummary) -> bool:
-        """Whether MLflow's alias `champion` names a version."""
-        return names.CHAMPION in version.aliases
 
 
 def _size(size_bytes: int) -> str:
