@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from app.serving.rollout.decision import Kind
 from app.serving.rollout.messages import RolloutStatus, StepFigures
 from app.serving.rollout.policy import RolloutState
+from app.serving.rollout.rollout_status import FIELDS
 
-NAMES: Final = {"error": "Errors", "slow": "Slow answers", "wrong": "Wrong answers"}
+NAMES: Final = {Kind.ERROR: "Errors", Kind.SLOW: "Slow answers", Kind.WRONG: "Wrong answers"}
 """Name of each kind of bad requests, in the order of the table."""
-
-FIELDS: Final = {"error": "errors", "slow": "slow", "wrong": "wrong"}
-"""Field of `StepFigures` for each kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +27,16 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What speaks against the new version, of one kind."""
+    """How strongly one kind of bad requests speaks against the new version."""
 
     name: str
     challenger: str
     champion: str
-    """Bad requests of all requests."""
+    """Number of bad requests and of all requests, such as `3 of 1,200`."""
     value: float
     """E-value."""
     percent: float
-    """Part of the way from no evidence (1) to the limit, on a logarithmic scale, in percent."""
+    """Length of the bar in percent: 0 for an e-value of 1, 100 at the limit, logarithmic in between."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +64,9 @@ class RolloutView:
     @property
     def steps(self) -> list[Step]:
         """The steps, and the last one at which the version becomes the champion."""
-        policy, current = self.state.policy, self.state.step
+        policy = self.state.policy
         shares = [*policy.steps, *([] if policy.hold else [100.0])]
-        current = len(shares) if self.state.verdict == "promoted" else current
+        current = len(shares) if self.state.verdict == "promoted" else self.state.step
         return [
             Step(share=share, state="done" if index < current else "current" if index == current else "next")
             for index, share in enumerate(shares)
@@ -76,8 +75,8 @@ class RolloutView:
     @property
     def rows(self) -> int:
         """Rows that the version has answered in the current step."""
-        own = self._figures(self.state.version)
-        return own[-1].rows if own and len(own) == self.state.step + 1 else 0
+        figures = self._figures(self.state.version)
+        return figures[-1].rows if figures and len(figures) == self.state.step + 1 else 0
 
     @property
     def seconds(self) -> float:
@@ -86,18 +85,18 @@ class RolloutView:
 
     @property
     def evidence(self) -> list[Evidence]:
-        """The evidence by kind. A kind that no request was of is left out."""
+        """The evidence by kind. Wrong answers are left out until a label says that an answer is wrong."""
         challenger, champion = self._figures(self.state.version), self._figures(self.state.champion)
         return [
             Evidence(
                 name=name,
-                challenger=_part(challenger, FIELDS[kind]),
-                champion=_part(champion, FIELDS[kind]),
+                challenger=_bad_of_all(challenger, FIELDS[kind]),
+                champion=_bad_of_all(champion, FIELDS[kind]),
                 value=self.status.e_values[kind],
                 percent=self._percent(self.status.e_values[kind]),
             )
             for kind, name in NAMES.items()
-            if kind in self.status.e_values and (kind != "wrong" or _count([*challenger, *champion], FIELDS[kind]))
+            if kind in self.status.e_values and (kind != Kind.WRONG or _count([*challenger, *champion], FIELDS[kind]))
         ]
 
     @property
@@ -126,5 +125,5 @@ def _count(figures: Sequence[StepFigures], field: str) -> int:
     return sum(getattr(step, field) for step in figures)
 
 
-def _part(figures: Sequence[StepFigures], field: str) -> str:
+def _bad_of_all(figures: Sequence[StepFigures], field: str) -> str:
     return f"{_count(figures, field):,} of {_count(figures, 'requests'):,}"
