@@ -81,7 +81,7 @@ def describe_history(name: str, tracks: Sequence[Track], replicas: int, *, joine
         name: Name of the registered model.
         tracks: See `read_tracks`.
         replicas: See `read_tracks`.
-        joined: Number of slots that become one; see `fleet_history.describe`.
+        joined: Number of slots that are joined into one; see `fleet_history.describe`.
     """
     return MeasuresHistory(
         name=name,

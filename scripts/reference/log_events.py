@@ -3,23 +3,28 @@
 from typing import Final
 
 from app.serving.event_log import events
+from app.serving.event_log.json_lines import MAX_TEXT
 from scripts.reference.markdown import code, code_list, table
 from scripts.reference.markdown import page as markdown_page
 
 INTRODUCTION: Final = """\
 With `logFormat: json` each replica writes its log to the output of its pod, and with `manta local --log-format json` to
-`.manta/logs/service.jsonl`: one JSON object a line. A line about a change names its event. Lines without `event` say
-more, for a person. [See what happened](../how-to/see-what-happened.md) shows how to read them."""
+`.manta/logs/service.jsonl`: one JSON object per line. A line about a change names its event. Lines without `event` give
+further details, for people to read. [See what happened](../how-to/see-what-happened.md) shows how to read them."""
 
 MEMBERS: Final = {
     "time": "Time in UTC, in ISO 8601.",
     "level": "`INFO`, `WARNING` or `ERROR`.",
     "replica": "Name of the replica, as in `GET /model`.",
-    "message": "The sentence of the text log. Of a text of more than 1,500 characters the line has the end.",
+    "message": "The sentence of the text log.",
     "event": "Name of the event.",
     "request_id": "Header `X-Request-Id` of the request that caused the line.",
     "exception": "Traceback of an unexpected error.",
 }
+
+OPTIONAL_MEMBERS: Final = f"""\
+A line has `event`, `request_id` and `exception` only if there is a value. A text of more than {MAX_TEXT:,} characters
+is cut: the line has `...` and the last {MAX_TEXT:,} characters."""
 
 
 def page() -> str:
@@ -27,7 +32,7 @@ def page() -> str:
     blocks = [
         INTRODUCTION,
         "## Members of every line",
-        "`event`, `request_id` and `exception` stand in a line only if there is a value.",
+        OPTIONAL_MEMBERS,
         table(("Member", "Meaning"), ((code(name), meaning) for name, meaning in MEMBERS.items())),
         "## Events",
         table(

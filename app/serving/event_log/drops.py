@@ -1,4 +1,4 @@
-"""Logs how many predictions a replica refused because too many waited: one line for up to ten seconds."""
+"""Logs how many predictions a replica refused because too many waited: at most one line in ten seconds."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from app.serving.event_log import events
 log = logging.getLogger(names.SERVING_LOG)
 
 INTERVAL_S: Final = 10.0
-"""Time after the first refusal until the line about all refusals since."""
+"""Time from the first refusal to the line that counts all refusals since then."""
 
 
 class DropLog:

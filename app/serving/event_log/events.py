@@ -1,7 +1,7 @@
 """The events of the service: when each happens, and the fields of its log line.
 
-A log call gets an event as its argument `extra`: `log.info("...", extra=events.ROLLOUT_STEP(model=name, ...))`. In text
-the sentence says the same. `app.serving.event_log.json_lines` writes the fields.
+A log call gets an event as its argument `extra`: `log.info("...", extra=events.ROLLOUT_STEP(model=name, ...))`. The
+message of the call says the same in a sentence. `app.serving.event_log.json_lines` writes the fields.
 """
 
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ class Event:
         return {"event": self.name, "fields": values}
 
 
-REPLICA_READY: Final = Event("replica_ready", "A replica has started, and takes requests.", ("model", "version"))
+REPLICA_READY: Final = Event("replica_ready", "A replica has started and accepts requests.", ("model", "version"))
 REPLICA_NOT_READY: Final = Event(
     "replica_not_ready",
-    "A replica that starts finds no version that can serve. It tries again until it does.",
+    "A replica that starts has no version that it can serve. It tries again until it has one.",
     ("model", "reason"),
 )
-REPLICA_STOPPED: Final = Event("replica_stopped", "A replica takes no requests any more.", ("model", "version"))
+REPLICA_STOPPED: Final = Event("replica_stopped", "A replica accepts no more requests.", ("model", "version"))
 REPLICA_BEHIND: Final = Event(
     "replica_behind",
-    "A replica serves another version than the fleet, and cannot load that of the fleet.",
+    "A replica serves another version than the fleet, and cannot load the version of the fleet.",
     ("model", "version", "reason"),
 )
 COPY_SERVES: Final = Event(
     "copy_serves",
-    "A replica serves the copy of another replica or of its node, because MLflow gave none.",
+    "A replica that starts serves the copy of another replica or of its node, because it cannot load from MLflow.",
     ("model", "version", "reason"),
 )
 VERSION_SERVES: Final = Event(
@@ -48,24 +48,32 @@ VERSION_REFUSED: Final = Event(
 )
 LOAD_FINISHED: Final = Event(
     "load_finished",
-    "Every replica holds the version of a load.",
+    "Every replica has loaded the version.",
     ("model", "version", "role", "replicas", "prepare_ms", "swap_ms"),
 )
 LOAD_FAILED: Final = Event(
-    "load_failed", "A load has changed nothing, or was undone.", ("model", "version", "role", "error", "reason")
+    "load_failed",
+    "A load has failed. It changed nothing, or it was undone.",
+    ("model", "version", "role", "error", "reason"),
 )
-LOAD_EXPIRED: Final = Event("load_expired", "The replica that ran a load is gone. The load is ended.", ("load",))
-REGISTRY_LOST: Final = Event("registry_lost", "MLflow does not say which version is the champion.", ("model", "reason"))
-REGISTRY_FOUND: Final = Event("registry_found", "MLflow says again which version is the champion.", ("model",))
-MODEL_WITHDRAWN: Final = Event("model_withdrawn", "The service does not serve a model any more.", ("model",))
+LOAD_EXPIRED: Final = Event(
+    "load_expired", "The replica that ran a load is gone. Another replica ends the load.", ("load",)
+)
+REGISTRY_LOST: Final = Event(
+    "registry_lost", "A replica cannot read from MLflow which version is the champion.", ("model", "reason")
+)
+REGISTRY_FOUND: Final = Event(
+    "registry_found", "A replica can read again from MLflow which version is the champion.", ("model",)
+)
+MODEL_WITHDRAWN: Final = Event("model_withdrawn", "The service no longer serves a model.", ("model",))
 MODEL_PUT_OUT: Final = Event(
-    "model_put_out", "A model left the memory of a replica to make room for another one.", ("model",)
+    "model_put_out", "A replica has put a model out of memory, to make room for another model.", ("model",)
 )
-ROLLOUT_BEGAN: Final = Event(
-    "rollout_began", "A version is to take the traffic step by step.", ("model", "version", "champion")
-)
+ROLLOUT_BEGAN: Final = Event("rollout_began", "A rollout of a version has begun.", ("model", "version", "champion"))
 ROLLOUT_STEP: Final = Event(
-    "rollout_step", "The version of a rollout takes another share.", ("model", "version", "champion", "share")
+    "rollout_step",
+    "The version of a rollout gets another share of the requests.",
+    ("model", "version", "champion", "share"),
 )
 ROLLOUT_STUCK: Final = Event("rollout_stuck", "A rollout cannot take its next step.", ("model", "reason"))
 ROLLOUT_ENDED: Final = Event(
@@ -77,22 +85,20 @@ SHADOW_READY: Final = Event(
 SHADOW_REFUSED: Final = Event(
     "shadow_refused", "A replica cannot load the version of a shadow.", ("model", "version", "reason")
 )
-SHADOW_STOPPED: Final = Event(
-    "shadow_stopped", "A replica answers no copies of requests any more.", ("model", "version")
-)
+SHADOW_STOPPED: Final = Event("shadow_stopped", "A replica no longer answers copies of requests.", ("model", "version"))
 CHALLENGER_FAILED: Final = Event(
     "challenger_failed",
-    "The champion answers in place of the version of a rollout. At most one line every ten seconds.",
+    "The version of a rollout has failed on a request, and the champion answers it. At most one line in ten seconds.",
     ("model", "version", "role", "reason"),
 )
 REQUESTS_DROPPED: Final = Event(
     "requests_dropped",
-    "A replica has refused predictions with 503, because too many waited. One line for up to ten seconds.",
+    "A replica has refused predictions with 503, because too many waited. At most one line in ten seconds.",
     ("requests", "seconds", "reason"),
 )
 
 FIELDS: Final = {
-    "attempts": "How often the version was refused in a row.",
+    "attempts": "How many times in a row the replica has refused the version.",
     "champion": "Number of the version that served when the rollout began.",
     "error": "Title of the error, as in its problem document.",
     "load": "Model and version of the load.",
@@ -101,11 +107,11 @@ FIELDS: Final = {
     "previous": "Number of the version that served before; null if none did.",
     "reason": "Why, in a sentence.",
     "replicas": "Number of replicas.",
-    "requests": "Number of predictions.",
-    "role": "`champion`, `challenger`, or another role of the version in the traffic.",
-    "seconds": "Time since the first of them.",
-    "share": "Share of the requests that the version answers, or gets a copy of, in percent.",
-    "swap_ms": "Milliseconds in which all replicas swapped.",
+    "requests": "Number of refused predictions.",
+    "role": "`champion`, or `challenger` for the version of a rollout.",
+    "seconds": "Seconds in which the predictions were refused.",
+    "share": "Percentage of the requests that the version answers, or of which it gets a copy.",
+    "swap_ms": "Milliseconds that the swap on all replicas took.",
     "verdict": "`promoted`, `rolled back`, `aborted`, `refused` or `held`.",
     "version": "Number of the version; null if none serves.",
 }

@@ -1,6 +1,6 @@
 """Writes the log of the service as JSON lines, one for each record, to a file or to the output of the container.
 
-A thread writes them, so that no request waits for a slow disk or a full pipe.
+A thread of its own writes the lines, so that no request waits for a slow disk or a full pipe.
 """
 
 import json
@@ -13,7 +13,8 @@ from queue import SimpleQueue
 from typing import Final
 
 MAX_TEXT: Final = 1500
-"""Characters of a message, a reason or a traceback. Lines of several replicas stay apart in a pipe up to 4 KiB."""
+"""Maximum number of characters of a text in a line. A line with two such ASCII texts is shorter than 4 KiB, so that
+lines which several replicas write to the same pipe do not mix."""
 
 
 class JsonLine(logging.Formatter):
@@ -47,7 +48,7 @@ class JsonLine(logging.Formatter):
 
 
 def _shortened(value: object) -> object:
-    """Keep the end of a long text, where a traceback names its exception."""
+    """Keep only the end of a long text: a traceback names its exception there."""
     is_long = isinstance(value, str) and len(value) > MAX_TEXT
     return f"...{str(value)[-MAX_TEXT:]}" if is_long else value
 
@@ -55,16 +56,16 @@ def _shortened(value: object) -> object:
 def install(
     log: logging.Logger, file: Path | None, *, replica: str, request_id: Callable[[], str]
 ) -> QueueListener | None:
-    """Let a logger append its records to a file too. If the file cannot be opened, a warning says so.
+    """Append the records of a logger to a file, as JSON lines. A file that cannot be opened is logged as a warning.
 
     Args:
         log: The logger of the service.
-        file: The file; None for none. It may be a pipe, such as `/proc/1/fd/1`, the output of a container.
+        file: File or pipe, such as `/proc/1/fd/1`, the output of a container. None: nothing is written.
         replica: See `JsonLine`.
         request_id: See `JsonLine`.
 
     Returns:
-        What writes the lines; None if nothing does. Its method `stop` writes those that wait.
+        The listener that writes the lines; None if nothing is written. Its method `stop` writes the waiting lines.
     """
     if file is None:
         return None

@@ -11,7 +11,7 @@ from app.serving.measures.tally import quantiles_s
 
 
 def add(tracks: Iterable[Track]) -> list[Track]:
-    """Add the tracks of the same version in the same role, whichever replica they are of. All end at the same slot."""
+    """Add the tracks of each version and role over the replicas. The sums end at the same slot."""
     groups: dict[object, list[Track]] = {}
     for track in tracks:
         groups.setdefault(track.role, []).append(track)
@@ -20,7 +20,7 @@ def add(tracks: Iterable[Track]) -> list[Track]:
 
 
 def begin(tracks: Sequence[Track]) -> datetime | None:
-    """Return when the first slot began; None without tracks."""
+    """Return the time at which the first slot began; None without tracks."""
     return datetime.fromtimestamp((tracks[0].last_slot - SLOTS + 1) * SLOT_S, UTC) if tracks else None
 
 
@@ -29,7 +29,7 @@ def describe(track: Track, *, joined: int = 1) -> VersionHistory:
 
     Args:
         track: The sum of all replicas.
-        joined: Number of slots that become one. It divides `SLOTS`.
+        joined: Number of slots that are joined into one; a divisor of `SLOTS`.
     """
     counts = track.counts.reshape(SLOTS // joined, joined, -1).sum(axis=1)
     latencies = track.latencies.reshape(SLOTS // joined, joined, -1).sum(axis=1)
@@ -48,7 +48,7 @@ def describe(track: Track, *, joined: int = 1) -> VersionHistory:
 def _add(group: Sequence[Track], last_slot: int) -> Track:
     counts, latencies = (np.zeros_like(array, dtype=np.int64) for array in (group[0].counts, group[0].latencies))
     for track in group:
-        late = min(last_slot - track.last_slot, SLOTS)  # the clock of that replica is behind
+        late = min(last_slot - track.last_slot, SLOTS)  # above 0 if the clock of the replica is behind
         counts[: SLOTS - late] += track.counts[late:]
         latencies[: SLOTS - late] += track.latencies[late:]
     return Track(role=group[0].role, last_slot=last_slot, counts=counts, latencies=latencies)

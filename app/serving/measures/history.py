@@ -1,6 +1,6 @@
 """What each version did in each half minute of the last hour, on one replica.
 
-Once a second the growth of the tallies is added to the slot of that time, so a request pays nothing. The memory is
+Once a second the growth of the tallies is added to the current slot, so this costs a request nothing. The memory is
 bounded: `MAX_TRACKS` tracks of 45 kB each. `app.serving.measures.fleet_history` adds the tracks of all replicas.
 """
 
@@ -27,14 +27,14 @@ SLOTS: Final = 120
 """Slots of an hour."""
 
 MAX_TRACKS: Final = 100
-"""Maximum number of tracks: two versions of 50 models. A further track replaces the one that grew least recently."""
+"""Maximum number of tracks: two versions of 50 models. One more replaces the track with the oldest last request."""
 
 RECORD_INTERVAL_S: Final = 1.0
 
 REQUESTS: Final = 0
 CLIENT_ERRORS: Final = 1
 ERRORS: Final = 2
-"""Columns of the counts."""
+"""Columns of `Track.counts`. `Tally` says what each counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +43,9 @@ class Track:
 
     role: Role
     last_slot: int
-    """Seconds since 1970 at the begin of the last slot, divided by `SLOT_S`."""
+    """Seconds since 1970 at the start of the last slot, divided by `SLOT_S`."""
     counts: np.ndarray
-    """Shape (SLOTS, 3), oldest slot first: requests that were answered, errors of clients, errors of the service."""
+    """Shape (SLOTS, 3), oldest slot first. Columns: `REQUESTS`, `CLIENT_ERRORS` and `ERRORS`."""
     latencies: np.ndarray
     """Shape (SLOTS, len(BOUNDS_S) + 1): requests by latency; see `Tally.latencies`."""
 
@@ -63,7 +63,7 @@ class History:
         self._clock = clock
         self._rings: OrderedDict[Role, _Ring] = OrderedDict()
         self._recorded: WeakKeyDictionary[Tally, tuple[np.ndarray, np.ndarray]] = WeakKeyDictionary()
-        """Counts and latencies that were recorded of each tally."""
+        """Counts and latencies of each tally at its last recording."""
 
     async def run_forever(self) -> None:
         """Record once a second until cancelled. A failure is logged."""
@@ -71,7 +71,7 @@ class History:
             await asyncio.sleep(RECORD_INTERVAL_S)
             try:
                 self.record()
-            except Exception:  # a failure must not end the record
+            except Exception:  # a failure must not end the recording
                 log.exception("the measures cannot be recorded")
 
     def record(self) -> None:
@@ -88,7 +88,7 @@ class History:
             self._ring(tally.role).add(slot, growth, latencies - last_latencies)
 
     def read(self, model: str) -> list[Track]:
-        """Return the tracks of a model that are not empty, up to this moment."""
+        """Record, and return the tracks of a model that are not empty."""
         self.record()
         slot = int(self._clock() // SLOT_S)
         tracks = [ring.read(role, slot) for role, ring in self._rings.items() if role.model == model]
@@ -123,7 +123,10 @@ class _Ring:
         return Track(role=role, last_slot=last_slot, counts=self._counts[rows], latencies=self._latencies[rows])
 
     def _advance(self, slot: int) -> int:
-        """Empty the slots that have begun since the last call, and return the last one. A clock may go back."""
+        """Empty the slots that have begun since the last call, and return the last slot.
+
+        If the clock goes back, the last slot stays, and gets what is added meanwhile.
+        """
         first = max(self._last_slot + 1, slot - SLOTS + 1)
         rows = np.arange(first, slot + 1) % SLOTS
         self._counts[rows] = 0

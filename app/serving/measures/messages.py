@@ -31,7 +31,7 @@ class VersionMeasures(Message):
 
 
 class VersionHistory(Message):
-    """What one version did in one role in each slot of the last hour. Each list begins with the oldest slot."""
+    """What one version did in one role in each slot of the last hour. Each list starts with the oldest slot."""
 
     version: str
     """Number of the version; `none` for requests that failed before a version was known."""
@@ -55,14 +55,14 @@ class MeasuresHistory(Message):
     name: str
     """Name of the registered model."""
     begin: datetime | None
-    """Begin of the first slot; null if there was no request in the last hour."""
+    """Start of the first slot; null if there was no request in the last hour."""
     slot_seconds: int
-    """Length of a slot."""
+    """Length of a slot in seconds."""
     history: list[VersionHistory]
     replicas: int
     """Number of replicas whose counts are in the figures."""
     timestamp: datetime
-    """The last slot ends later: it holds the requests up to this moment."""
+    """Time of the answer. The last slot has not ended yet, and counts the requests until this time."""
 
 
 class ModelMeasures(Message):
