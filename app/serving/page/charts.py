@@ -10,13 +10,13 @@ from app.serving.measures.history import SLOT_S, SLOTS
 from app.serving.measures.messages import MeasuresHistory, VersionHistory
 
 MAX_SERIES: Final = 6
-"""Versions that the charts show: those with most requests. The table shows all."""
+"""Maximum number of versions that the charts show: those with most requests. The table shows all versions."""
 
 MIN_SECONDS: Final = 5.0
-"""Shortest part of the last slot that the charts show: the rate of a shorter one says little."""
+"""Least age of the last slot at which the charts show it: the rate of a shorter time says little."""
 
 WINDOWS: Final = (20, 40, SLOTS)
-"""Numbers of slots that the charts show: the smallest that holds all requests of the last hour."""
+"""Numbers of slots that a chart can show. It shows the smallest that holds all requests of the last hour."""
 
 HEIGHT: Final = 100.0
 """Height of a chart in its own units. Its width is the number of slots less one."""
@@ -25,7 +25,7 @@ WHOLE: Final = 100
 """Smallest value that is shown without a fraction."""
 
 TOPS: Final = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
-"""First digits of the label at the top of a chart."""
+"""Labels at the top of a chart, for values of 1 to 10; times a power of ten for other values."""
 
 QUANTILES: Final = ("p50", "p95", "p99")
 
@@ -41,9 +41,9 @@ class Line:
     area: str
     """The area below the line; empty for none."""
     series: int
-    """Number of the version, for its color."""
+    """Number of the color, below `MAX_SERIES`; see `page.css`."""
     style: str
-    """`p50`, `p95` or `p99`; empty for the line of a chart that has one line for each version."""
+    """`p50`, `p95` or `p99`; empty in a chart with one line for each version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Chart:
     title: str
     unit: str
     now: str
-    """The value of the last slot, of all versions."""
+    """The last value, over all versions: the sum of the rates, or the highest p95."""
     top: str
     middle: str
     """Labels of the vertical axis."""
@@ -85,17 +85,17 @@ def build(history: MeasuresHistory) -> list[Chart]:
     """Build the charts; none if there was no request in the last hour."""
     if history.begin is None:
         return []
-    shown = sorted(history.history, key=lambda version: -sum(version.requests) - sum(version.errors))[:MAX_SERIES]
+    versions = sorted(history.history, key=lambda version: -sum(version.requests) - sum(version.errors))[:MAX_SERIES]
     seconds = (history.timestamp - history.begin).total_seconds() - (SLOTS - 1) * SLOT_S
-    keys = _keys(shown)
+    keys = _keys(versions)
     latencies = [
         (key.series, quantile, _finished(getattr(version, f"{quantile}_ms"), seconds))
-        for key, version in zip(keys, shown, strict=True)
+        for key, version in zip(keys, versions, strict=True)
         for quantile in QUANTILES
     ]
     return [
-        _rate_chart("requests", "Requests", [_rates(one, one.requests, seconds) for one in shown], keys),
-        _rate_chart("errors", "Failed", [_rates(one, one.errors, seconds) for one in shown], keys),
+        _rate_chart("requests", "Requests", [_rates(version, version.requests, seconds) for version in versions], keys),
+        _rate_chart("errors", "Failed", [_rates(version, version.errors, seconds) for version in versions], keys),
         _chart(
             "latency",
             "Latency",
@@ -157,15 +157,18 @@ def _chart(
     )
 
 
-def _keys(shown: Sequence[VersionHistory]) -> list[Key]:
-    """Give each version a color. It follows from its number, so that it stays when other versions come and go."""
-    taken: dict[int, VersionHistory] = {}
-    for version in shown:
+def _keys(versions: Sequence[VersionHistory]) -> list[Key]:
+    """Give each version a series, by its number: a version keeps its color while other versions come and go.
+
+    If two versions have the same series by their numbers, the second version gets the next series that is free.
+    """
+    by_series: dict[int, VersionHistory] = {}
+    for version in versions:
         series = int(version.version) if version.version.isdigit() else MAX_SERIES - 1
-        while series % MAX_SERIES in taken:
+        while series % MAX_SERIES in by_series:
             series += 1
-        taken[series % MAX_SERIES] = version
-    return [Key(label=version.version, role=version.role, series=series) for series, version in taken.items()]
+        by_series[series % MAX_SERIES] = version
+    return [Key(label=version.version, role=version.role, series=series) for series, version in by_series.items()]
 
 
 def _rates(version: VersionHistory, counts: Sequence[int], seconds: float) -> Values:
@@ -190,7 +193,7 @@ def _finished(values: Values, seconds: float) -> Values:
 
 
 def _latest(series: list[Values], combine: Callable[[list[float]], float]) -> float | None:
-    """Combine the values of all series in the newest slot that any series has a value in, of the last two slots."""
+    """Combine the values of all series in the last slot; without a value there, those in the slot before."""
     for slot in (-1, -2):
         values = [value for values in series if (value := values[slot]) is not None]
         if values:
