@@ -65,4 +65,5 @@ def run_checks(stack: str) -> list[CheckResult]:
     except StackError:
         return [*preflight.run_checks(configuration), CheckResult("stack", Status.OK, "not up yet")]
     configuration["context"] = configuration.get("context") or outputs.context
-    return [*preflight.run_checks(configuration), *health.run_checks(outputs)]
+    has_redis = configuration["redis"] == "in-cluster"
+    return [*preflight.run_checks(configuration), *health.run_checks(outputs, has_redis=has_redis)]

@@ -23,11 +23,18 @@ SELECTORS: Final = {
 HTTP_TIMEOUT_S: Final = 5
 
 
-def run_checks(outputs: StackOutputs) -> Iterator[CheckResult]:
-    """Run every check of a stack that is up."""
+def run_checks(outputs: StackOutputs, *, has_redis: bool) -> Iterator[CheckResult]:
+    """Run every check of a stack that is up.
+
+    Args:
+        outputs: Outputs of the stack.
+        has_redis: Whether Redis is a pod of the stack. The Ray head checks an external Redis.
+    """
     kubectl = Kubectl(outputs.context)
     try:
         for part, selector in SELECTORS.items():
+            if part == "redis" and not has_redis:
+                continue
             namespace = outputs.operator_namespace if part == "operator" else outputs.namespace
             yield _check_pods(part, namespace, kubectl.items("pods", "-n", namespace, "-l", selector))
         services = kubectl.items("rayservices.ray.io", "-n", outputs.namespace)

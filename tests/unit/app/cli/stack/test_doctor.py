@@ -119,9 +119,9 @@ def preflight_results(machine: Machine, **config: str) -> dict[str, CheckResult]
     return {result.check: result for result in preflight.run_checks(CONFIG | config)}
 
 
-def health_results(machine: Machine) -> dict[str, CheckResult]:
+def health_results(machine: Machine, *, has_redis: bool = True) -> dict[str, CheckResult]:
     machine.install()
-    return {result.check: result for result in health.run_checks(OUTPUTS)}
+    return {result.check: result for result in health.run_checks(OUTPUTS, has_redis=has_redis)}
 
 
 @pytest.fixture
@@ -241,6 +241,11 @@ def test_a_pod_that_is_not_ready_fails_with_its_reason_and_the_command_for_its_l
     assert result.status is Status.WRONG
     assert "OOMKilled" in result.detail
     assert result.next_step == "kubectl logs --previous pod-1 -n manta"
+
+
+@pytest.mark.usefixtures("reachable_addresses")
+def test_a_stack_with_an_external_redis_has_no_pod_of_redis_to_check(machine: Machine) -> None:
+    assert "redis" not in health_results(machine, has_redis=False)
 
 
 REFUSAL = "m version 3 was fitted with scikit-learn 0.9.7"
