@@ -21,7 +21,7 @@ from infra.config.scheduling import Placement
 from infra.credentials import SecretReference, existing_secret, kubernetes_secret, secret_value, slow_checksum
 
 TIMEOUT_S: Final = 600
-"""The chart's init containers wait for Postgres and migrate its schema before the server starts."""
+"""The init containers wait for Postgres and migrate its schema before the server starts."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,7 +182,6 @@ def _images(images: ImageOptions, image: str) -> dict[str, object]:
     return {
         "image": server,
         "initImages": {
-            "dbchecker": busybox,
             "mlflowDbMigration": server,
             "iniFileInitializer": busybox,
         },
@@ -216,7 +215,7 @@ def _backend(storage: StorageOptions) -> dict[str, object]:
         return {
             "backendStore": {
                 "databaseMigration": False,  # `database.init_containers` migrates, over a verified connection
-                "databaseConnectionCheck": True,
+                "databaseConnectionCheck": False,  # the chart's check waits for ever, and its script needs BusyBox
                 "postgres": {
                     "enabled": True,
                     "host": storage.postgres_host,

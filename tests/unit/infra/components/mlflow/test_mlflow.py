@@ -72,7 +72,7 @@ def test_postgres_and_an_object_store_need_no_volume(program: Program) -> None:
     database = {"enabled": True, "host": "postgres.example.com", "port": 5432}
     assert values["backendStore"] == {
         "databaseMigration": False,
-        "databaseConnectionCheck": True,
+        "databaseConnectionCheck": False,
         "postgres": database | {"database": "mlflow"},
         "existingDatabaseSecret": secret,
     }
