@@ -11,7 +11,7 @@ MODEL_EXTRAS := xgboost lightgbm onnx
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint format types unit unit-app unit-rest integration hostile e2e lifecycle faults bench docs screenshots lock clean
+.PHONY: help run up down test lint format types unit unit-app unit-rest integration hostile e2e lifecycle faults site bench docs screenshots lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ lifecycle: .venv/.dev ## one stack on a real cluster, from pulumi up to pulumi d
 
 faults: .venv/.dev ## on a real cluster: kill updates and repeat them, kill one of two workers (KUBECONFIG)
 	$(BIN)/pytest tests/e2e/lifecycle/test_faults.py
+
+site: .venv/.dev .venv/.stores ## on a cluster of two nodes, with data services outside of the stack: drain, cut, change credentials (KUBECONFIG)
+	$(BIN)/pytest tests/e2e/lifecycle/test_site.py
 
 bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; half an hour)
 	$(BIN)/python -m tests.benchmark.predictor

@@ -68,8 +68,16 @@ class LiveStack:
         """Set configuration keys of the stack."""
         self.config |= settings
         document = yaml.safe_load(self._config_file.read_text(encoding="utf-8")) if self._config_file.exists() else {}
-        document["config"] = {f"manta:{key}": value for key, value in self.config.items()}
+        config = document.get("config", {})
+        secrets = {key: value for key, value in config.items() if isinstance(value, dict) and "secure" in value}
+        document["config"] = {f"manta:{key}": value for key, value in self.config.items()} | secrets
         self._config_file.write_text(yaml.safe_dump(document), encoding="utf-8")
+
+    def configure_secrets(self, **secrets: str) -> None:
+        """Set configuration keys of the stack, encrypted."""
+        self._stack.set_all_config(
+            {f"manta:{key}": automation.ConfigValue(value, secret=True) for key, value in secrets.items()}
+        )
 
     def up(self) -> Update:
         """Run `pulumi up`.

@@ -17,11 +17,11 @@ BIN = Path(__file__).parents[2] / ".venv" / "stores" / "bin"
 
 
 @contextmanager
-def s3_server(log: Path) -> Iterator[str]:
-    """A server of moto; yields its URL."""
+def s3_server(log: Path, host: str = "127.0.0.1") -> Iterator[str]:
+    """A server of moto on an address of this machine; yields its URL."""
     port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    with _running(["moto_server", "-H", "127.0.0.1", "-p", str(port)], url, log):
+    url = f"http://{host}:{port}"
+    with _running(["moto_server", "-H", host, "-p", str(port)], url, log):
         yield url
 
 

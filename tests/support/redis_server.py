@@ -1,4 +1,4 @@
-"""A real Redis server on a loopback port, with or without TLS."""
+"""A real Redis server on a port of this machine, with or without TLS."""
 
 import shutil
 import subprocess
@@ -32,17 +32,36 @@ class RedisServer:
 
 
 @contextmanager
-def running(folder: Path, *options: str, uses_tls: bool = False) -> Iterator[RedisServer]:
-    """Start a server with further options of `redis-server`, and end it afterwards."""
+def running(
+    folder: Path, *options: str, uses_tls: bool = False, host: str = "", name: str = "redis.test"
+) -> Iterator[RedisServer]:
+    """Start a server, and end it afterwards.
+
+    Args:
+        folder: Folder for the data and the certificate.
+        options: Further options of `redis-server`.
+        uses_tls: Whether the server uses TLS.
+        host: Address of this machine on which the server listens besides the loopback address.
+        name: Host name in the certificate.
+    """
     (port,) = free_ports(1)
     authorities = ""
     listen = ["--port", str(port)]
     if uses_tls:
-        authorities = str(create_certificates(folder))
+        authorities = str(create_certificates(folder, name))
         tls = {"cert-file": folder / "server.pem", "key-file": folder / "key.pem", "ca-cert-file": authorities}
         listen = ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no"]
         listen += [argument for name, value in tls.items() for argument in (f"--tls-{name}", str(value))]
-    command = [str(shutil.which("redis-server")), "--bind", "127.0.0.1", "--dir", str(folder), *listen, *options]
+    command = [
+        str(shutil.which("redis-server")),
+        "--bind",
+        "127.0.0.1",
+        *filter(None, [host]),
+        "--dir",
+        str(folder),
+        *listen,
+        *options,
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         wait_for("redis-server", lambda: _answers(port, authorities), timeout_s=START_TIMEOUT_S, interval_s=0.05)
@@ -52,14 +71,14 @@ def running(folder: Path, *options: str, uses_tls: bool = False) -> Iterator[Red
         process.wait()
 
 
-def create_certificates(folder: Path) -> Path:
-    """Create a certificate that signs itself, for the server, and return the file that verifies it."""
+def create_certificates(folder: Path, name: str = "redis.test") -> Path:
+    """Create `server.pem`, a certificate that signs itself, and `key.pem`; return the file that verifies it."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl is not on PATH")
     command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "server.pem")]
-    names = ["-subj", "/CN=redis.test", "-addext", "subjectAltName=DNS:redis.test", "-days", "2"]
+    names = ["-subj", "/CN=manta-test", "-addext", f"subjectAltName=DNS:{name}", "-days", "2"]
     subprocess.run([*command, *files, *names], check=True, capture_output=True)
     return folder / "server.pem"
 

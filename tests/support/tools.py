@@ -29,6 +29,9 @@ class Tools:
     """`MANTA_E2E_CONFIG`: additional configuration keys of the stack, as a JSON object."""
     resize: dict[str, object]
     """`MANTA_E2E_RESIZE`: the keys that the resize test changes, as a JSON object; empty for one more of `cpus`."""
+    site: dict[str, str]
+    """`MANTA_E2E_SITE`, a JSON object: `postgresImage`, and `cut` and `heal`, commands that take the network of a node
+    away and give it back."""
 
     @property
     def path(self) -> str:
@@ -76,4 +79,5 @@ def find() -> Tools:
         charts=charts,
         settings=json.loads(os.environ.get("MANTA_E2E_CONFIG", "{}")),
         resize=json.loads(os.environ.get("MANTA_E2E_RESIZE", "{}")),
+        site=json.loads(os.environ.get("MANTA_E2E_SITE", "{}")),
     )

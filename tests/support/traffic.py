@@ -23,10 +23,14 @@ class PredictionTraffic:
         message: Body of each request.
         rate: Requests per second.
         timeout_s: Time after which a request counts as failed.
+        token: Bearer token of each request; empty for none.
     """
 
-    def __init__(self, url: str, message: JsonObject, *, rate: float = 10, timeout_s: float = 10) -> None:
+    def __init__(
+        self, url: str, message: JsonObject, *, rate: float = 10, timeout_s: float = 10, token: str = ""
+    ) -> None:
         self._url, self._message, self._interval_s, self._timeout_s = url, message, 1 / rate, timeout_s
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -65,7 +69,9 @@ class PredictionTraffic:
     def _send(self) -> None:
         reason = ""
         try:
-            answer = httpx.post(self._url, json=self._message, timeout=self._timeout_s, verify=NO_TLS)
+            answer = httpx.post(
+                self._url, json=self._message, headers=self._headers, timeout=self._timeout_s, verify=NO_TLS
+            )
             if answer.status_code != httpx.codes.OK:
                 reason = f"status {answer.status_code}: {answer.text[:120]}"
         except httpx.HTTPError as error:

@@ -98,11 +98,10 @@ def find_problems(stack: LiveStack) -> dict[str, JsonObject]:
 def load_model(stack: LiveStack, version: str | None = None) -> JsonObject:
     """Load a version, or the newest that passed the gate, on every replica, and return the response."""
     outputs = stack.outputs()
-    token = f"Authorization: Bearer {outputs['serveToken']}"
     body = ["-H", "Content-Type: application/json", "-d", json.dumps({"version": version})] if version else []
 
     def load() -> JsonObject | None:
-        response = curl("-X", "POST", f"{outputs['serveUrl']}/model/load", "-H", token, *body)
+        response = curl("-X", "POST", f"{outputs['serveUrl']}/model/load", *_authorization(outputs), *body)
         # The service may be busy loading the version that training has just promoted.
         return None if response.get("type") == "urn:manta:problem:load-in-progress" else response
 
@@ -111,15 +110,28 @@ def load_model(stack: LiveStack, version: str | None = None) -> JsonObject:
 
 def predict(stack: LiveStack) -> JsonObject:
     """Predict the example rows of the served model."""
-    url = stack.outputs()["serveUrl"]
-    rows = json.dumps({"features": curl(f"{url}/model")["example"]["features"]})
-    return curl("-X", "POST", f"{url}/predict", "-H", "Content-Type: application/json", "-d", rows)
+    outputs = stack.outputs()
+    url, token = outputs["serveUrl"], _authorization(outputs)
+    rows = json.dumps({"features": curl(f"{url}/model", *token)["example"]["features"]})
+    return curl("-X", "POST", f"{url}/predict", *token, "-H", "Content-Type: application/json", "-d", rows)
 
 
-def prediction_traffic(stack: LiveStack) -> PredictionTraffic:
-    """Return a context manager that sends predictions at a constant rate."""
-    url = stack.outputs()["serveUrl"]
-    return PredictionTraffic(f"{url}/predict", {"features": curl(f"{url}/model")["example"]["features"][:1]})
+def prediction_traffic(stack: LiveStack, *, token: str = "") -> PredictionTraffic:
+    """Return a context manager that sends predictions at a constant rate.
+
+    Args:
+        stack: The stack.
+        token: Bearer token of the requests; empty for the stack output `serveToken`.
+    """
+    outputs = stack.outputs()
+    url, rows = outputs["serveUrl"], curl(f"{outputs['serveUrl']}/model", *_authorization(outputs))
+    message = {"features": rows["example"]["features"][:1]}
+    return PredictionTraffic(f"{url}/predict", message, token=token or outputs["serveToken"])
+
+
+def _authorization(outputs: JsonObject) -> list[str]:
+    """Options of curl for a request that needs a token."""
+    return ["-H", f"Authorization: Bearer {outputs['serveToken']}"]
 
 
 @contextmanager
