@@ -42,10 +42,14 @@ class LogStore(ABC):
 
 @contextmanager
 def damage_errors(file: LogFile) -> Iterator[None]:
-    """Turn the errors of a damaged Parquet file into an error that names the file."""
+    """Turn the errors of a damaged Parquet file into an error that names the file.
+
+    The block reads bytes that are on this machine, so that an `OSError` is no failed connection: pyarrow raises it for a
+    damaged page.
+    """
     try:
         yield
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise PlatformError(
             f"The file {file.path} of the prediction log is damaged: {error}", next_step="Delete the file."
         ) from error

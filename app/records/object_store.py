@@ -52,15 +52,14 @@ class ObjectStore(LogStore):
                 day += timedelta(days=1)
         return found
 
-    def read(self, file: LogFile, folder: Path) -> pa.Table:  # noqa: ARG002 - read without a copy
+    def read(self, file: LogFile, folder: Path) -> pa.Table:  # noqa: ARG002 - the memory holds the file
         """See `LogStore.read`."""
         with self._errors():
             filesystem, root = self._connect()
-            with (
-                filesystem.open_input_file(f"{root}/{_day_folder(file.day)}/{file.path}") as stream,
-                damage_errors(file),
-            ):
-                return pq.read_table(stream)
+            with filesystem.open_input_file(f"{root}/{_day_folder(file.day)}/{file.path}") as stream:
+                content = stream.read_buffer()
+        with damage_errors(file):
+            return pq.read_table(pa.BufferReader(content))
 
     def delete_before(self, day: date) -> None:
         """See `LogStore.delete_before`."""
