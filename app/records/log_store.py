@@ -1,12 +1,14 @@
 """Where the prediction log is kept. `app.records.open_store` opens the store that the settings name."""
 
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from app.errors import PlatformError
 from app.records.log_files import Kind, LogFile
@@ -15,9 +17,16 @@ from app.records.log_files import Kind, LogFile
 class LogStore(ABC):
     """Keeps the files of the prediction log. The methods that write raise whatever the store raises."""
 
+    def write(self, file: LogFile, table: pa.Table) -> None:
+        """Store a table as a file."""
+        with tempfile.TemporaryDirectory(prefix="manta-log-") as folder:
+            source = Path(folder) / PurePosixPath(file.path).name
+            pq.write_table(table, source, compression="zstd")
+            self.put(file, source)
+
     @abstractmethod
     def put(self, file: LogFile, source: Path) -> None:
-        """Store a file."""
+        """Store a Parquet file of this machine, whose name is the last part of `file.path`."""
 
     @abstractmethod
     def files(self, kind: Kind, *, since: datetime) -> list[LogFile]:
@@ -44,8 +53,7 @@ class LogStore(ABC):
 def damage_errors(file: LogFile) -> Iterator[None]:
     """Turn the errors of a damaged Parquet file into an error that names the file.
 
-    The block reads bytes that are on this machine, so that an `OSError` is no failed connection: pyarrow raises it for a
-    damaged page.
+    The block reads bytes of this machine. pyarrow raises `OSError` for a damaged page.
     """
     try:
         yield

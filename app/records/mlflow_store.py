@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import mlflow
@@ -50,15 +50,11 @@ class MlflowStore(LogStore):
     def put(self, file: LogFile, source: Path) -> None:
         """See `LogStore.put`."""
         run_id = self._runs.get(file.day) or self._find_or_create(file.day)
-        renamed = source.with_name(Path(file.path).name)
-        source.rename(renamed)
         try:
-            self._client.log_artifact(run_id, str(renamed), str(Path(file.path).parent))
+            self._client.log_artifact(run_id, str(source), str(PurePosixPath(file.path).parent))
         except Exception:
             self._runs.pop(file.day, None)  # the run may have been deleted
             raise
-        finally:
-            renamed.rename(source)
 
     def files(self, kind: Kind, *, since: datetime) -> list[LogFile]:
         """See `LogStore.files`."""

@@ -6,14 +6,11 @@ waits until its labels are stored.
 
 import asyncio
 import json
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from app.errors import OverloadedError, PlatformError
@@ -134,10 +131,7 @@ class Feedback:
         file = LogFile(
             kind="feedback", model=NOBODY, version=NOBODY, time_ms=time_ms, rows=len(labels), writer=self._writer
         )
-        with tempfile.TemporaryDirectory(prefix="manta-log-") as folder:
-            path = Path(folder) / "labels.parquet"
-            pq.write_table(pa.table(columns, schema=FEEDBACK_SCHEMA), path, compression="zstd")
-            self._store.put(file, path)
+        self._store.write(file, pa.table(columns, schema=FEEDBACK_SCHEMA))
 
 
 def _not_stored(reason: str) -> PlatformError:

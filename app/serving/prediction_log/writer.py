@@ -1,14 +1,10 @@
 """The thread that writes the predictions of a replica to the store."""
 
 import logging
-import tempfile
 import threading
 import time
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Final, Protocol
-
-import pyarrow.parquet as pq
 
 from app import names
 from app.records.log_files import LogFile
@@ -145,10 +141,7 @@ class LogWriter:
             rows=table.num_rows,
             writer=f"{self._writer}-{self._files}",
         )
-        with tempfile.TemporaryDirectory(prefix="manta-log-") as folder:
-            path = Path(folder) / "predictions.parquet"
-            pq.write_table(table, path, compression="zstd")
-            self._store.put(file, path)
+        self._store.write(file, table)
         self._written_rows += file.rows
 
     def _delete_old_days(self) -> None:
