@@ -65,6 +65,11 @@ def cause(error: Exception) -> str:
     return str(error).rstrip(".") or type(error).__name__
 
 
+def first_line(error: Exception) -> str:
+    """First line of a library's error, 500 characters at most; the type of an error without a message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
+
+
 def _rebuild(
     error_class: type[MantaError], detail: str, allowed: str, next_step: str, extra: dict[str, object]
 ) -> MantaError:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.errors import PlatformError
+from app.errors import PlatformError, first_line
 from app.records.log_files import Kind, LogFile
 
 
@@ -59,5 +59,5 @@ def damage_errors(file: LogFile) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         raise PlatformError(
-            f"The file {file.path} of the prediction log is damaged: {error}", next_step="Delete the file."
+            f"The file {file.path} of the prediction log is damaged: {first_line(error)}", next_step="Delete the file."
         ) from error

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from app.errors import PlatformError
+from app.errors import PlatformError, first_line
 from app.records.log_files import Kind, LogFile
 from app.records.log_store import LogStore, damage_errors
 
@@ -81,9 +81,8 @@ class ObjectStore(LogStore):
         try:
             yield
         except (pa.ArrowException, OSError, ValueError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise PlatformError(
-                f"The prediction log at {self._url.partition('?')[0]} cannot be read: {reason[:500]}",
+                f"The prediction log at {self._url.partition('?')[0]} cannot be read: {first_line(error)}",
                 next_step="Check the URL, and the role of this process or the credentials in its environment.",
             ) from error
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from mlflow.entities.model_registry import ModelVersion
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from app.errors import DataError
+from app.errors import DataError, first_line
 from app.models import registry_errors
 
 REFERENCE_TAG: Final = "reference"
@@ -125,8 +125,9 @@ class Reference:
                 held_out=pq.read_table(folder / HELD_OUT_FILE),
             )
         except (OSError, ValidationError, pa.ArrowException) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise DataError(f"The reference of {label} cannot be read: {reason[:500]}", next_step=RETRAIN) from error
+            raise DataError(
+                f"The reference of {label} cannot be read: {first_line(error)}", next_step=RETRAIN
+            ) from error
 
 
 def log(reference: Reference) -> str:

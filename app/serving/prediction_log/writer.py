@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final, Protocol
 
 from app import names
+from app.errors import first_line
 from app.records.log_files import LogFile
 from app.records.log_store import LogStore
 from app.serving.prediction_log.buffer import Batch, Buffer
@@ -170,5 +171,4 @@ class LogWriter:
 
 
 def _reason(error: Exception) -> str:
-    """Return the type of an error, and the first line of its text."""
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
+    return f"{type(error).__name__}: {first_line(error)}"

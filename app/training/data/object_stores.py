@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
-from app.errors import DataError
+from app.errors import DataError, first_line
 from app.training.data.files import CHUNK_BYTES, HeadCheck, OpenedFile, changed_error, copy_chunks
 
 SCHEMES: Final = ("s3", "gs", "gcs", "abfs", "abfss")
@@ -103,8 +103,7 @@ def _store_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{_without_query(url)} cannot be read: {reason[:500]}", next_step=NEXT_STEP) from error
+        raise DataError(f"{_without_query(url)} cannot be read: {first_line(error)}", next_step=NEXT_STEP) from error
 
 
 def _refuse_credentials(url: str) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import dataset as parquet_dataset
 from pyarrow import fs
 
-from app.errors import DataError
+from app.errors import DataError, first_line
 from app.training.data.files import changed_error
 from app.training.data.memory import check_fits
 
@@ -63,9 +63,8 @@ def _read_errors(source: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"{source} cannot be read as a folder of Parquet files: {reason[:500]}",
+            f"{source} cannot be read as a folder of Parquet files: {first_line(error)}",
             next_step="Check that every file is complete and has the same types of columns.",
         ) from error
 

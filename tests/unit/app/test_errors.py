@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from app.errors import FeaturesError, MantaError, cause
+from app.errors import FeaturesError, MantaError, cause, first_line
 
 
 def error() -> MantaError:
@@ -39,3 +39,15 @@ def test_an_error_keeps_every_field_when_it_is_pickled() -> None:
 )
 def test_the_message_of_a_library_ends_a_sentence(library_error: Exception, text: str) -> None:
     assert cause(library_error) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError("\nrefused\nat 10.0.0.1"), "refused"),
+        (ValueError("x" * 1_000), "x" * 500),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_the_first_line_of_an_error_is_short_and_never_empty(error: Exception, line: str) -> None:
+    assert first_line(error) == line
