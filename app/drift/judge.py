@@ -3,9 +3,9 @@
 Without any drift, the chance of an alarm is at most `ALARM_RATE`: each of the five checks has a part of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +14,10 @@ from scipy import stats
 from app.drift import all_columns, columns
 from app.drift.all_columns import Separation
 from app.drift.columns import ColumnChange
-from app.drift.scores import ScoreChange, estimate_accuracy, realise
+from app.drift.scores import MIN_HELD_OUT, MIN_LABELS, ScoreChange, estimate_accuracy, realise
 from app.records import tables
-from app.records.reference import Profile, Reference
+from app.records.log_files import Label
+from app.records.reference import ColumnProfile, Profile, Reference
 from app.training.evaluation.predictions import Predictions
 
 ALARM_RATE: Final = 0.05
@@ -33,9 +34,6 @@ RATES: Final = {
 
 MIN_ROWS: Final = 50
 """Least number of rows of a window. A smaller window is not judged."""
-
-Label: TypeAlias = bool | int | float | str | None
-"""The label of a row; None without one."""
 
 Verdict = Literal["no drift", "drift", "not enough rows"]
 
@@ -76,22 +74,22 @@ def judge(reference: Reference, window: pa.Table, labels: Sequence[Label]) -> Ju
         note = f"{rows} rows were logged. At least {MIN_ROWS} are needed."
         return Judgement(verdict="not enough rows", rows=rows, reasons=[], notes=[note], columns=[])
     profile, notes = reference.profile, list[str]()
-    logged = set(tables.feature_names(window))
-    known = [column for column in profile.columns if column.name in logged]
-    if len(known) < len(profile.columns):
-        notes.append(f"{len(profile.columns) - len(known)} of {len(profile.columns)} columns are not in the log.")
-    changes = _judge_columns(reference, known, window)
-    separation = all_columns.separate(known, reference.rows, window) if known else None
-    answers = _compare_answers(reference, window)
-    estimated, realised = _judge_scores(reference, window, labels, notes)
-    reasons = [f"column {change.name!r} changed" for change in changes if change.is_alarming]
-    if separation is not None and separation.p_value <= RATES["all columns"]:
-        reasons.append(f"a classifier tells the rows from the training rows (AUC {separation.auc:.2f})")
-    if answers is not None and answers.p_value <= RATES["answers"]:
-        reasons.append("the answers changed")
-    for name, score in (("estimated score", estimated), ("realised score", realised)):
-        if score is not None and score.p_value <= RATES[name]:
-            reasons.append(f"the {name} fell: {score.metric} {score.before:.4f} to {score.after:.4f}")
+    logged_names = set(tables.feature_names(window))
+    logged = [column for column in profile.columns if column.name in logged_names]
+    if len(logged) < len(profile.columns):
+        notes.append(f"{len(profile.columns) - len(logged)} of {len(profile.columns)} columns are not in the log.")
+    changes = _judge_columns(reference, logged, window)
+    separation = all_columns.separate(logged, reference.rows, window) if logged else None
+    answers = estimated = realised = None
+    held_out, answered = (_predictions(table, profile) for table in (reference.held_out, window))
+    if held_out is None or answered is None:
+        notes.append("Answers and scores are not judged, because the model has several outputs.")
+    else:
+        answers = _compare_answers(profile, held_out, answered)
+        true_labels = _true_labels(reference)
+        estimated = _estimate(profile, held_out, true_labels, answered, notes)
+        realised = _realise(profile, held_out, true_labels, answered, labels, notes)
+    reasons = list(_reasons(changes, separation, answers, estimated, realised))
     return Judgement(
         verdict="drift" if reasons else "no drift",
         rows=rows,
@@ -105,9 +103,27 @@ def judge(reference: Reference, window: pa.Table, labels: Sequence[Label]) -> Ju
     )
 
 
-def _judge_columns(reference: Reference, known: Sequence[Any], window: pa.Table) -> list[ColumnChange]:
+def _reasons(
+    changes: Sequence[ColumnChange],
+    separation: Separation | None,
+    answers: ColumnChange | None,
+    estimated: ScoreChange | None,
+    realised: ScoreChange | None,
+) -> Iterator[str]:
+    """Yield a sentence for each alarm."""
+    yield from (f"column {change.name!r} changed" for change in changes if change.is_alarming)
+    if separation is not None and separation.p_value <= RATES["all columns"]:
+        yield f"a classifier tells the rows from the training rows (AUC {separation.auc:.2f})"
+    if answers is not None and answers.p_value <= RATES["answers"]:
+        yield "the answers changed"
+    for name, score in (("estimated score", estimated), ("realised score", realised)):
+        if score is not None and score.p_value <= RATES[name]:
+            yield f"the {name} fell: {score.metric} {score.before:.4f} to {score.after:.4f}"
+
+
+def _judge_columns(reference: Reference, profiles: Sequence[ColumnProfile], window: pa.Table) -> list[ColumnChange]:
     row_count = reference.profile.row_count
-    changes = [columns.compare(profile, row_count, reference.rows, window) for profile in known]
+    changes = [columns.compare(profile, row_count, reference.rows, window) for profile in profiles]
     changed, alarming = columns.decide(
         [change.p_value for change in changes], [change.influence for change in changes], rate=RATES["columns"]
     )
@@ -118,15 +134,12 @@ def _judge_columns(reference: Reference, known: Sequence[Any], window: pa.Table)
     return sorted(judged, key=lambda change: change.p_value)
 
 
-def _compare_answers(reference: Reference, window: pa.Table) -> ColumnChange | None:
+def _compare_answers(profile: Profile, before: Predictions, after: Predictions) -> ColumnChange:
     """Compare the probabilities, or the answers of a model without any, with those for the held-out rows."""
-    before, after = (_predictions(table, reference.profile) for table in (reference.held_out, window))
-    if before is None or after is None:
-        return None
     if before.probabilities is not None and after.probabilities is not None:
         pairs = list(zip(before.probabilities.T, after.probabilities.T, strict=True))
         pairs = pairs[1:] if len(pairs) == 2 else pairs  # noqa: PLR2004 - the second of two classes says all
-    elif reference.profile.task == "regression":
+    elif profile.task == "regression":
         pairs = [(before.answers.astype(np.float64), after.answers.astype(np.float64))]
     else:
         effect, p_value = columns.compare_texts(before.answers.astype(str), after.answers.astype(str))
@@ -149,33 +162,49 @@ def _answer_change(effect: float, p_value: float) -> ColumnChange:
     )
 
 
-def _judge_scores(
-    reference: Reference, window: pa.Table, labels: Sequence[Label], notes: list[str]
-) -> tuple[ScoreChange | None, ScoreChange | None]:
-    held_out, answers = (_predictions(table, reference.profile) for table in (reference.held_out, window))
-    if held_out is None or answers is None:
-        notes.append("Scores are not judged, because the model has several outputs.")
-        return None, None
-    true_labels = np.array(reference.held_out[tables.LABEL].to_pylist())
-    estimated = None
-    if reference.profile.task == "classification":
-        estimated = estimate_accuracy(held_out, true_labels, answers)
-        if estimated is None:
-            notes.append(
-                "The score is not estimated: that needs probabilities, and held-out rows with right and wrong."
-            )
-    is_labelled = np.array([_fits(label, true_labels) for label in labels], dtype=bool)
-    unfit = sum(label is not None for label in labels) - int(is_labelled.sum())
+def _true_labels(reference: Reference) -> np.ndarray:
+    """Return the labels of the held-out rows. The numbers of a regression are float64, also if all are whole."""
+    labels = np.array(reference.held_out[tables.LABEL].to_pylist())
+    return labels.astype(np.float64) if reference.profile.task == "regression" else labels
+
+
+def _estimate(
+    profile: Profile, held_out: Predictions, true_labels: np.ndarray, answered: Predictions, notes: list[str]
+) -> ScoreChange | None:
+    if profile.task == "regression":
+        return None
+    estimated = estimate_accuracy(held_out, true_labels, answered)
+    if estimated is None:
+        notes.append(
+            f"The score is not estimated. An estimate needs probabilities, and at least {MIN_HELD_OUT} held-out rows "
+            "with right and wrong answers among them."
+        )
+    return estimated
+
+
+def _realise(
+    profile: Profile,
+    held_out: Predictions,
+    true_labels: np.ndarray,
+    answered: Predictions,
+    labels: Sequence[Label],
+    notes: list[str],
+) -> ScoreChange | None:
+    is_usable = np.array([_fits(label, true_labels) for label in labels], dtype=bool)
+    unfit = sum(label is not None for label in labels) - int(is_usable.sum())
     if unfit:
         notes.append(f"{unfit} labels are of another type than those of the training, and are left out.")
-    found = np.array([label for label, is_used in zip(labels, is_labelled, strict=True) if is_used])
-    realised = None
-    if len(found):
-        window_labels = found.astype(true_labels.dtype if true_labels.dtype.kind != "U" else str)
-        realised = realise(reference.profile.metric, held_out, true_labels, _take(answers, is_labelled), window_labels)
+    usable = [label for label, is_used in zip(labels, is_usable, strict=True) if is_used]
+    if len(usable) < MIN_LABELS:
+        notes.append(
+            f"The realised score is not judged: {len(usable)} labels can be used, and at least {MIN_LABELS} are needed."
+        )
+        return None
+    window_labels = np.array(usable, dtype=str if true_labels.dtype.kind == "U" else true_labels.dtype)
+    realised = realise(profile.metric, held_out, true_labels, _take(answered, is_usable), window_labels)
     if realised is None:
-        notes.append(f"The realised score is not judged: {len(found)} labels came, or its metric is not defined.")
-    return estimated, realised
+        notes.append(f"The realised score is not judged: the metric {profile.metric} is not defined for these labels.")
+    return realised
 
 
 def _predictions(table: pa.Table, profile: Profile) -> Predictions | None:
@@ -194,8 +223,11 @@ def _take(predicted: Predictions, is_taken: np.ndarray) -> Predictions:
     return Predictions(answers=predicted.answers[is_taken], probabilities=probabilities, classes=predicted.classes)
 
 
-def _fits(label: Label, labels: np.ndarray) -> bool:
-    """Whether a label is of the type of the labels of the training."""
-    if label is None:
+def _fits(label: Label, true_labels: np.ndarray) -> bool:
+    """Whether a label is of the type of the true labels: no number among texts, and no fraction among integers."""
+    if label is None or isinstance(label, str) != (true_labels.dtype.kind == "U"):
         return False
-    return isinstance(label, str) == (labels.dtype.kind == "U")
+    try:
+        return isinstance(label, str) or bool(true_labels.dtype.type(label) == label)
+    except OverflowError:
+        return False

@@ -115,13 +115,11 @@ def realise(
         held_out: Answers for the held-out rows.
         labels: Shape (held-out rows,): their labels.
         window: Answers for the labelled rows of the window.
-        window_labels: Shape (labelled rows,).
+        window_labels: Shape (labelled rows,): their labels, `MIN_LABELS` or more.
 
     Returns:
-        The score; None if there are too few labels, or if the metric is not defined for them.
+        The score; None if the metric is not defined for the labels.
     """
-    if len(window_labels) < MIN_LABELS:
-        return None
     metric = find_metric(metric_name)
     try:
         before, after = (

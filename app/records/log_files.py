@@ -6,7 +6,7 @@ finds its prediction by the request's id and the row's index when the log is rea
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, TypeAlias
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
@@ -41,6 +41,9 @@ FEEDBACK_SCHEMA: Final = pa.schema(
     metadata={FORMAT_KEY: FORMAT},
 )
 """Labels of one feedback. A label is JSON, so that a number stays a number and a text a text."""
+
+Label: TypeAlias = bool | int | float | str | None
+"""The label of a row when the log is read; None for a row without a label."""
 
 NOBODY: Final = "-"
 """Model and version in the path of a file that belongs to no version."""

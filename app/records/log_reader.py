@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from app.errors import PlatformError
 from app.records import log_files, tables
-from app.records.log_files import FORMAT, FORMAT_KEY, LogFile
+from app.records.log_files import FORMAT, FORMAT_KEY, Label, LogFile
 from app.records.log_store import LogStore
 
 MAX_ROWS: Final = 20_000
@@ -29,7 +29,7 @@ class LogWindow:
 
     predictions: pa.Table
     """One line for each row: the columns of `app.serving.prediction_log`. Features that a file lacks are left out."""
-    labels: list[bool | int | float | str | None]
+    labels: list[Label]
     """The label of each row; None without one."""
     logged_rows: int
     """Rows of the version that the log holds for the period. `predictions` is a random part of the files if they hold
@@ -63,15 +63,14 @@ def read_window(store: LogStore, *, model: str, version: str, since: datetime, m
         if file.version != version:
             others[file.version] = others.get(file.version, 0) + file.rows
     predictions = _unique(_read(store, _choose(of_version, max_rows)))
-    labels, count = _labels(store, since)
-    keys = _keys(predictions)
-    found = [labels.get(key) for key in keys]
+    labels = _read_labels(store, since)
+    row_labels = [labels.get(key) for key in _keys(predictions)]
     return LogWindow(
         predictions=predictions,
-        labels=found,
+        labels=row_labels,
         logged_rows=sum(file.rows for file in of_version),
         other_versions=others,
-        unknown_labels=count - sum(label is not None for label in found),
+        unknown_labels=len(labels) - sum(label is not None for label in row_labels),
     )
 
 
@@ -99,10 +98,10 @@ def _read(store: LogStore, files: Sequence[LogFile]) -> pa.Table:
 
 def _checked(table: pa.Table, file: LogFile) -> pa.Table:
     """Check that this release knows the format of a file."""
-    found = (table.schema.metadata or {}).get(FORMAT_KEY, b"none")
-    if found != FORMAT:
+    file_format = (table.schema.metadata or {}).get(FORMAT_KEY, b"none")
+    if file_format != FORMAT:
         raise PlatformError(
-            f"The file {file.path} of the prediction log has the format {found.decode(errors='replace')!r}.",
+            f"The file {file.path} of the prediction log has the format {file_format.decode(errors='replace')!r}.",
             allowed=f"format {FORMAT.decode()}",
             next_step="Give a later --since, or use the release that wrote the file.",
         )
@@ -118,8 +117,8 @@ def _keys(table: pa.Table) -> list[tuple[str, int]]:
     return list(zip(table[log_files.REQUEST_ID].to_pylist(), table[log_files.ROW].to_pylist(), strict=True))
 
 
-def _labels(store: LogStore, since: datetime) -> tuple[dict[tuple[str, int], Any], int]:
-    """Return the last label of each row, and the number of rows that have a label."""
+def _read_labels(store: LogStore, since: datetime) -> dict[tuple[str, int], Label]:
+    """Return the last label of each row, by the request's id and the row's index."""
     files = sorted(store.files("feedback", since=since), key=lambda file: file.time_ms)
     rows_of_later_files = 0
     kept: list[LogFile] = []
@@ -128,10 +127,10 @@ def _labels(store: LogStore, since: datetime) -> tuple[dict[tuple[str, int], Any
             break
         kept.append(file)
         rows_of_later_files += file.rows
-    labels: dict[tuple[str, int], Any] = {}
+    labels: dict[tuple[str, int], Label] = {}
     with tempfile.TemporaryDirectory(prefix="manta-log-") as folder:
         for file in reversed(kept):
             table = _checked(store.read(file, Path(folder)), file)
             texts = map(json.loads, table[tables.LABEL].to_pylist())
             labels |= dict(zip(_keys(table), texts, strict=True))
-    return labels, len(labels)
+    return labels

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,10 @@ def sample(shift: float = 0.0, column: int = 0, rows: int = 1_000) -> tuple[pa.T
     features = generator.normal(size=(rows, 5))
     features[:, column] += shift
     return window_of(features, generator.random(rows))
+
+
+def with_column(table: pa.Table, name: str, values: object) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, pa.array(values))
 
 
 def test_rows_like_the_training_rows_are_no_drift() -> None:
@@ -78,11 +83,10 @@ def test_labels_show_that_the_same_rows_mean_something_else() -> None:
 
     judgement = judge(REFERENCE, window, swapped)
 
-    assert judgement.reasons == [
-        f"the realised score fell: accuracy {judgement.realised.before:.4f} to {judgement.realised.after:.4f}"
-        if judgement.realised
-        else ""
-    ]
+    realised = judgement.realised
+    assert realised is not None
+    assert realised.after < realised.before
+    assert judgement.reasons == [f"the realised score fell: accuracy {realised.before:.4f} to {realised.after:.4f}"]
 
 
 def test_rows_that_are_harder_lower_the_estimate() -> None:
@@ -117,6 +121,53 @@ def test_labels_of_another_type_are_left_out_and_counted() -> None:
     assert "2 labels are of another type than those of the training, and are left out." in judgement.notes
     assert judgement.realised is not None
     assert judgement.realised.rows == 998
+
+
+@pytest.mark.parametrize(
+    ("labels", "note"),
+    [
+        ([*(["yes"] * 49), *([None] * 951)], "49 labels can be used, and at least 50 are needed."),
+        (["yes"] * 1_000, "the metric roc_auc is not defined for these labels."),
+    ],
+)
+def test_a_realised_score_that_is_not_judged_has_its_reason(labels: list[str | None], note: str) -> None:
+    reference = replace(REFERENCE, profile=REFERENCE.profile.model_copy(update={"metric": "roc_auc"}))
+    window, _ = sample()
+
+    judgement = judge(reference, window, labels)
+
+    assert judgement.realised is None
+    assert f"The realised score is not judged: {note}" in judgement.notes
+
+
+def test_labels_of_a_regression_keep_their_decimals_if_the_training_had_none() -> None:
+    profile = REFERENCE.profile.model_copy(update={"task": "regression", "metric": "mae", "classes": []})
+    held_out = with_column(with_column(REFERENCE.held_out, "prediction", np.zeros(400)), "label", np.arange(400) % 3)
+    window = with_column(sample(rows=100)[0], "prediction", np.zeros(100))
+
+    realised = judge(replace(REFERENCE, profile=profile, held_out=held_out), window, [0.75] * 100).realised
+
+    assert realised is not None
+    assert realised.after == pytest.approx(0.75)
+
+
+def test_labels_that_are_no_class_by_their_type_are_left_out() -> None:
+    held_out = with_column(REFERENCE.held_out, "label", np.arange(400) % 3)
+
+    judgement = judge(replace(REFERENCE, held_out=held_out), sample()[0], [1.5, 10**30, "yes", 1.0, *[1] * 996])
+
+    assert "3 labels are of another type than those of the training, and are left out." in judgement.notes
+    assert judgement.realised is not None
+    assert judgement.realised.rows == 997
+
+
+def test_a_model_with_several_outputs_has_neither_answers_nor_scores_judged() -> None:
+    window, labels = sample()
+
+    judgement = judge(REFERENCE, with_column(window, "prediction", [[0, 1]] * window.num_rows), labels)
+
+    assert (judgement.answers, judgement.estimated, judgement.realised) == (None, None, None)
+    assert judgement.notes == ["Answers and scores are not judged, because the model has several outputs."]
 
 
 def test_a_column_that_is_not_in_the_log_is_said() -> None:
