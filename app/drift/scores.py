@@ -128,14 +128,13 @@ def realise(
         )
     except MantaError:
         return None
-    drawn = [
-        np.array([score(weights) for weights in Resampling.of(_rows(target), metric).weights()])
-        for score, target in ((before, labels), (after, window_labels))
-    ]
-    if not all(np.isfinite(scores).all() for scores in drawn):
+    resampling, window_resampling = (Resampling.of(_rows(target), metric) for target in (labels, window_labels))
+    scores = np.array([before(weights) for weights in resampling.weights()])
+    window_scores = np.array([after(weights) for weights in window_resampling.weights()])
+    if not (np.isfinite(scores).all() and np.isfinite(window_scores).all()):
         return None
-    low, high = np.percentile(drawn[1], interval_percentiles(len(window_labels) - 1))
-    differences = metric.sign * (drawn[1] - np.random.default_rng(1).permutation(drawn[0]))
+    low, high = np.percentile(window_scores, interval_percentiles(window_resampling.degrees_of_freedom))
+    differences = metric.sign * (window_scores - np.random.default_rng(1).permutation(scores))
     return ScoreChange(
         metric=metric_name,
         before=before(np.ones(len(labels))),

@@ -39,6 +39,11 @@ class Resampling:
         """Number of units."""
         return sum(map(len, self.strata))
 
+    @property
+    def degrees_of_freedom(self) -> int:
+        """Number of units in the smallest stratum, less 1; at least 1."""
+        return max(1, min(map(len, self.strata)) - 1)
+
     @classmethod
     def of(cls, rows: Rows, metric: Metric) -> Self:
         """Choose the units of a resample.
@@ -107,7 +112,7 @@ class Resampling:
         values = values[np.isfinite(values)]
         if len(values) <= RESAMPLES / 2:
             return None
-        low, high = np.percentile(values, interval_percentiles(max(1, min(map(len, self.strata)) - 1)))
+        low, high = np.percentile(values, interval_percentiles(self.degrees_of_freedom))
         return float(low), float(high)
 
 
