@@ -26,12 +26,7 @@ def lines(judgement: Judgement) -> Iterator[str]:
     yield f"{judgement.verdict} in {judgement.rows} rows"
     yield from (f"  alarm: {reason}" for reason in judgement.reasons)
     yield from (f"  note: {note}" for note in judgement.notes)
-    for name, score in _scores(judgement):
-        yield f"  {name}: {_describe_score(score)}"
-    if judgement.separation is not None:
-        yield f"  all columns at once: AUC {judgement.separation.auc:.3f}, p {judgement.separation.p_value:.2g}"
-    if judgement.answers is not None:
-        yield f"  answers: effect {judgement.answers.effect:.3f}, p {judgement.answers.p_value:.2g}"
+    yield from (f"  {name}: {result}" for name, result in _checks(judgement))
     changed = [column for column in judgement.columns if column.is_changed]
     yield from (f"  {_describe_column(column)}" for column in changed[:COLUMNS_SHOWN])
     if len(changed) > COLUMNS_SHOWN:
@@ -63,17 +58,16 @@ def page(judgement: Judgement, *, title: str) -> str:
     """
     reasons = "".join(f"<li class=alarm>{escape(reason)}</li>" for reason in judgement.reasons)
     notes = "".join(f"<li>{escape(note)}</li>" for note in judgement.notes)
-    scores = "".join(
-        f"<p><b>{escape(name.capitalize())}</b>: {escape(_describe_score(score))}</p>"
-        for name, score in _scores(judgement)
+    checks = "".join(
+        f"<p><b>{escape(name.capitalize())}</b>: {escape(result)}</p>" for name, result in _checks(judgement)
     )
     rows = "".join(map(_table_row, judgement.columns))
-    names = ("column", "effect", "", "shift, sd", "missing", "before", "unseen texts", "influence", "p", "")
+    names = ("column", "effect", "", "shift, sd", "missing", "missing before", "unseen texts", "influence", "p", "")
     header = "".join(f"<th>{name}</th>" for name in names)
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title><style>{STYLE}</style>"
         f"<h1>{escape(judgement.verdict.capitalize())}</h1><p>{escape(title)}, {judgement.rows} rows</p>"
-        f"<ul>{reasons}{notes}</ul>{scores}<table><tr>{header}</tr>{rows}</table></html>"
+        f"<ul>{reasons}{notes}</ul>{checks}<table><tr>{header}</tr>{rows}</table></html>"
     )
 
 
@@ -82,6 +76,16 @@ def _scores(judgement: Judgement) -> Iterator[tuple[str, ScoreChange]]:
         yield "estimated score", judgement.estimated
     if judgement.realised is not None:
         yield "realised score", judgement.realised
+
+
+def _checks(judgement: Judgement) -> Iterator[tuple[str, str]]:
+    """Yield the name and the result of each check that judges no single column."""
+    for name, score in _scores(judgement):
+        yield name, _describe_score(score)
+    if judgement.separation is not None:
+        yield "all columns at once", f"AUC {judgement.separation.auc:.3f}, p {judgement.separation.p_value:.2g}"
+    if judgement.answers is not None:
+        yield "answers", f"effect {judgement.answers.effect:.3f}, p {judgement.answers.p_value:.2g}"
 
 
 def _describe_score(score: ScoreChange) -> str:
@@ -97,10 +101,10 @@ def _describe_column(column: ColumnChange) -> str:
         parts.append(f"shift {column.shift:+.2f} sd")
     if column.unseen:
         parts.append(f"{column.unseen:.1%} unseen texts")
-    if abs(column.missing - column.missing_before) > 0:
+    if column.missing != column.missing_before:
         parts.append(f"missing {column.missing_before:.1%} to {column.missing:.1%}")
-    weight = "" if column.is_alarming else "; too little influence on the answers for an alarm"
-    return f"column {column.name!r} changed: {', '.join(parts)}{weight}"
+    note = "" if column.is_alarming else "; too little influence on the answers for an alarm"
+    return f"column {column.name!r} changed: {', '.join(parts)}{note}"
 
 
 def _table_row(column: ColumnChange) -> str:

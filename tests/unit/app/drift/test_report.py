@@ -1,0 +1,48 @@
+"""What `manta drift` prints and stores."""
+
+import numpy as np
+
+from app.drift import report
+from app.drift.judge import Judgement, judge
+from tests.support.drift_data import reference_of, window_of
+
+
+def judged(shift: float) -> Judgement:
+    """The judgement about a window whose second column moved. The model ignores the third column, which moved too."""
+    generator = np.random.default_rng(1)
+    reference = reference_of(
+        generator.normal(size=(500, 3)), generator.normal(size=(100, 3)), generator.random(100), [1.0, 1.0, 0.0]
+    )
+    features = generator.normal(size=(300, 3))
+    features[:, 1:] += shift
+    window, labels = window_of(features, generator.random(300))
+    return judge(reference, window, labels)
+
+
+def test_the_text_names_each_check_and_the_columns_that_changed() -> None:
+    lines = list(report.lines(judged(shift=2)))
+
+    assert lines[0] == "drift in 300 rows"
+    assert "  alarm: column 'x1' changed" in lines
+    names = [line.strip().partition(":")[0] for line in lines]
+    assert names[-6:-2] == ["estimated score", "realised score", "all columns at once", "answers"]
+    assert set(names[-2:]) == {"column 'x1' changed", "column 'x2' changed"}
+    [ignored] = [line for line in lines if line.startswith("  column 'x2' changed")]
+    assert ignored.endswith("; too little influence on the answers for an alarm")
+
+
+def test_the_page_shows_each_check_and_escapes_names() -> None:
+    page = report.page(judged(shift=2), title="<model> version 1")
+
+    assert "<model>" not in page
+    assert "&lt;model&gt; version 1, 300 rows" in page
+    for check in ("Estimated score", "Realised score", "All columns at once", "Answers"):
+        assert f"<b>{check}</b>: " in page
+    assert page.count("<tr class='alarm'>") == page.count("<tr class='changed'>") == 1
+
+
+def test_the_metrics_of_a_judgement_are_numbers_by_name() -> None:
+    metrics = report.metrics(judged(shift=0))
+
+    assert (metrics["drift"], metrics["rows"], metrics["columns_changed"]) == (0, 300, 0)
+    assert metrics["realised_score_low"] < metrics["realised_score"] < metrics["realised_score_high"]
