@@ -6,6 +6,7 @@ waits until its labels are stored.
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -13,7 +14,8 @@ from typing import Annotated, Final
 import pyarrow as pa
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from app.errors import OverloadedError, PlatformError
+from app import names
+from app.errors import OverloadedError, PlatformError, first_line
 from app.records import log_files, tables
 from app.records.log_files import FEEDBACK_SCHEMA, NOBODY, LogFile
 from app.records.log_store import LogStore
@@ -32,6 +34,8 @@ WRITE_PERIOD_S: Final = 0.2
 
 STORE_TIMEOUT_S: Final = 30.0
 """How long a request waits until its labels are stored."""
+
+log = logging.getLogger(f"{names.SERVING_LOG}.prediction_log")
 
 
 def _to_integer(value: object) -> object:
@@ -116,6 +120,7 @@ class Feedback:
             try:
                 await asyncio.to_thread(self._put, labels)
             except Exception as error:  # a store raises anything
+                log.warning("%d labels cannot be stored: %s: %s", len(labels), type(error).__name__, first_line(error))
                 raise _not_stored(shortened(str(error))) from error
             finally:
                 self._held -= len(labels)

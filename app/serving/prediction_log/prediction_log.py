@@ -55,6 +55,7 @@ class PredictionLog:
             request_id = request_ids.request_id(request)
             self.buffer.add(reply.served, rows, reply.answers, request_id=request_id, role=role, body_bytes=body_bytes)
         except Exception:
+            self.buffer.drop(len(rows))
             log.exception("a prediction cannot be logged")
 
     def start(self) -> None:

@@ -162,7 +162,9 @@ class LogWriter:
         total = self._buffer.dropped_rows
         dropped, self._reported_drops = total - self._reported_drops, total
         if dropped:
-            log.warning("%d rows were answered and not logged: the buffer was full, or no table holds them", dropped)
+            log.warning(
+                "%d rows were answered and not logged: the buffer was full, or the log cannot hold them", dropped
+            )
         if self._counters is not None:
             if written:
                 self._counters.record_written(written)

@@ -107,7 +107,7 @@ def test_labels_of_another_form_are_refused_and_nothing_is_stored(body: object, 
     assert store.tables == {}
 
 
-def test_labels_are_stored_or_the_answer_says_that_they_are_not() -> None:
+def test_labels_are_stored_or_the_answer_says_that_they_are_not(caplog: pytest.LogCaptureFixture) -> None:
     store = MemoryStore()
 
     async def scenario(client: httpx.AsyncClient) -> None:
@@ -121,6 +121,7 @@ def test_labels_are_stored_or_the_answer_says_that_they_are_not() -> None:
     serve(scenario, store)
 
     assert len(store.rows()) == 1
+    assert "1 labels cannot be stored: OSError: the store is away" in caplog.text
 
 
 def test_a_store_that_hangs_holds_one_thread_and_no_request(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,6 +166,21 @@ def test_a_prediction_that_cannot_be_written_stops_nothing_else(monkeypatch: pyt
     assert len(store.rows()) == 1
 
 
+def test_a_prediction_that_the_buffer_refuses_is_answered_and_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(buffer, "_pack", lambda _: 1 / 0)
+
+    async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
+        answer = await client.post("/predict", json={"features": ROWS.head(3).to_numpy().tolist()})
+        assert answer.status_code == 200
+        assert (log.buffer.held_rows, log.buffer.dropped_rows) == (0, 3)
+
+    predictions(scenario, store=MemoryStore())
+
+    assert "a prediction cannot be logged" in caplog.text
+
+
 def test_old_days_are_deleted_once_a_day() -> None:
     store = MemoryStore()
 
