@@ -1,1 +1,1 @@
-"""What changed between the rows that a version was trained on and those that it is asked, and what it costs."""
+"""Drift of a version: how the logged rows, answers and scores differ from those of the training."""

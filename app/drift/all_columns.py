@@ -1,7 +1,7 @@
-"""Compares all columns of a window with the reference at once: can a classifier tell the two apart?
+"""Compares all columns of a window with the reference at once, by a classifier that separates the two.
 
-A change of how columns belong together is in no single column. The classifier is fitted on half of the rows and judged
-on the other half, so that the p-value of its scores is right at every size (Lopez-Paz and Oquab, ICLR 2017).
+A change of the relation between columns shows in no single column. The classifier is fitted on half of the rows and
+judged on the other half, so that the p-value of its scores is right at every size (Lopez-Paz and Oquab, ICLR 2017).
 """
 
 from collections.abc import Sequence
@@ -25,17 +25,18 @@ MAX_DEPTH: Final = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Separation:
-    """How well window and reference can be told apart."""
+    """How well a classifier separates the window from the reference."""
 
     auc: float
-    """Area under the ROC curve on the rows that the classifier was not fitted on: 0.5 if they cannot be told apart."""
+    """Area under the classifier's ROC curve, on rows that the classifier was not fitted on; 0.5 for a guess."""
     p_value: float
+    """Chance of an AUC at least as large without any drift."""
     columns: dict[str, float]
-    """Share of each column in the decisions of the classifier; the largest first, at most ten."""
+    """Importance of each column for the classifier, 0 to 1; the ten largest, the largest first."""
 
 
 def separate(profiles: Sequence[ColumnProfile], reference: pa.Table, window: pa.Table) -> Separation:
-    """Fit a classifier that tells the window from the reference.
+    """Fit a classifier that separates the window from the reference, and judge the classifier.
 
     Args:
         profiles: The columns that both tables have; at least one.
@@ -56,12 +57,12 @@ def separate(profiles: Sequence[ColumnProfile], reference: pa.Table, window: pa.
     ).fit(features[is_fitted], target[is_fitted])
     scores, labels = classifier.predict_proba(features[~is_fitted])[:, 1], target[~is_fitted]
     result = stats.mannwhitneyu(scores[labels == 1], scores[labels == 0], alternative="greater", method="asymptotic")
-    shares = classifier.feature_importances_  # a property that is computed from all trees
-    order = np.argsort(-shares)[:10]
+    importances = classifier.feature_importances_  # a property that is computed from all trees
+    order = np.argsort(-importances)[:10]
     return Separation(
         auc=float(result.statistic / ((labels == 1).sum() * (labels == 0).sum())),
         p_value=float(result.pvalue),
-        columns={profiles[index].name: float(shares[index]) for index in order},
+        columns={profiles[index].name: float(importances[index]) for index in order},
     )
 
 
@@ -72,7 +73,7 @@ def _sample(table: pa.Table, generator: np.random.Generator) -> pa.Table:
 
 
 def _encode(profile: ColumnProfile, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Return numbers for both sides: text as its rank among the training rows, and a value of its own for a gap."""
+    """Return the values of both tables as numbers: the rank of a text in the profile, and a low number for a gap."""
     both = np.concatenate([before, after])
     if profile.kind == "text":
         ranks = {text: index for index, text in enumerate(profile.categories)}

@@ -1,7 +1,7 @@
 """Compares each column of a window with the reference.
 
-Two samples are compared, so that a p-value is right for their sizes: small references and small windows raise no alarm
-by their size, and nothing has to be calibrated by hand. The columns together are judged at one false discovery rate.
+Each test compares two samples, so that its p-value is right for their sizes: a small reference or a small window raises
+no alarm by its size, and no threshold is set by hand. All columns are judged at one false discovery rate.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from app.records.reference import MAX_CATEGORIES, MAX_TEXT_CHARS, ColumnProfile
 from app.records.tables import FEATURE_PREFIX
 
 MIN_EXPECTED: Final = 5.0
-"""Least expected count of a cell of a contingency table. Rarer categories are counted together."""
+"""Minimum expected count of a cell of a contingency table. Rarer categories are counted together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +35,17 @@ class ColumnChange:
     missing_before: float
     """Share of the training rows without a value."""
     unseen: float | None
-    """Share of the window's texts that no training row had; None for numbers, or if the profile does not know all."""
+    """Share of the window's texts that no training row had. None for numbers, and for a column with more than
+    `MAX_CATEGORIES` texts."""
     influence: float | None
     """How much the answers depend on the column; see `ColumnProfile.influence`."""
     p_value: float
     """Chance of a difference at least as large without any drift."""
     is_changed: bool = False
-    """Whether the column differs at the false discovery rate, whatever the model makes of it."""
+    """Whether the column changed, at the false discovery rate. The influence of the column does not count here."""
     is_alarming: bool = False
-    """The same, weighted by influence: a column that the model ignores never raises an alarm."""
+    """Whether the column raises an alarm: the decision of `is_changed`, weighted by influence. A column that the model
+    ignores never raises an alarm."""
 
 
 def compare(profile: ColumnProfile, row_count: int, reference: pa.Table, window: pa.Table) -> ColumnChange:
@@ -155,7 +157,7 @@ def _unseen(after: np.ndarray, profile: ColumnProfile, row_count: int) -> tuple[
     if profile.category_count > MAX_CATEGORIES:
         return None, None
     unseen = sum(text not in profile.categories for text in after)
-    alone = sum(count == 1 for count in profile.categories.values())
-    present = max(alone, round(row_count * (1 - profile.missing)))
-    table = [[unseen, len(after) - unseen], [alone, present - alone]]
+    single = sum(count == 1 for count in profile.categories.values())
+    training_texts = max(single, round(row_count * (1 - profile.missing)))
+    table = [[unseen, len(after) - unseen], [single, training_texts - single]]
     return unseen / len(after), float(stats.fisher_exact(table, alternative="greater")[1])

@@ -1,4 +1,4 @@
-"""Judges what a version was asked in a period, and stores the judgement as a run of MLflow."""
+"""Judges the predictions of a version in a period by the log, and stores the judgement as a run of MLflow."""
 
 import json
 import re
@@ -29,7 +29,7 @@ MAX_DAYS: Final = 366
 
 @dataclass(frozen=True, kw_only=True)
 class DriftResult:
-    """A judgement, and what it is about."""
+    """The judgement about a version in a period."""
 
     model: str
     version: str
@@ -77,20 +77,18 @@ def run(settings: Settings, *, version: str | None, period: timedelta) -> DriftR
             next_step="Say where it is: --log mlflow, or --log s3://BUCKET/FOLDER.",
         )
     registry, name = Registry(settings), settings.model_name
-    judged = registry.find(name, version=version) if version is not None else registry.champion(name)
-    if judged is None:
+    model_version = registry.find(name, version=version) if version is not None else registry.champion(name)
+    if model_version is None:
         raise ModelNotFoundError(f"{name!r} has no champion.", next_step="Name a version: --version NUMBER.")
-    number, since = str(judged.version), datetime.now(UTC) - period
-    known = reference.fetch(judged, uri=registry.uri)
+    number, since = str(model_version.version), datetime.now(UTC) - period
+    version_reference = reference.fetch(model_version, uri=registry.uri)
     window = read_window(store, model=name, version=number, since=since)
-    judgement = judge(known, window.predictions, window.labels)
+    judgement = judge(version_reference, window.predictions, window.labels)
     if window.other_versions:
         others = ", ".join(f"version {other}: {rows}" for other, rows in sorted(window.other_versions.items()))
         judgement.notes.append(f"Rows of other versions are not judged ({others}).")
     if window.unknown_labels:
-        judgement.notes.append(
-            f"{window.unknown_labels} labels belong to none of these rows, but to other versions or other requests."
-        )
+        judgement.notes.append(f"{window.unknown_labels} labels belong to none of the judged rows.")
     if window.logged_rows > window.predictions.num_rows:
         judgement.notes.append(f"{judgement.rows} of {window.logged_rows} rows were judged.")
     title = f"{name} version {number} since {since:%Y-%m-%d %H:%M} UTC"

@@ -33,7 +33,7 @@ RATES: Final = {
 """Part of each check in `ALARM_RATE`."""
 
 MIN_ROWS: Final = 50
-"""Least number of rows of a window. A smaller window is not judged."""
+"""Minimum number of rows of a window. A smaller window is not judged."""
 
 Verdict = Literal["no drift", "drift", "not enough rows"]
 

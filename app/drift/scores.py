@@ -1,7 +1,7 @@
 """The score of a version in a window: estimated without labels, and realised with the labels that came.
 
-An estimate assumes that the probabilities mean in the window what they mean on the held-out rows. It sees rows that the
-model finds harder. It cannot see that the same rows have other labels now; only labels show that.
+An estimate assumes that the probabilities are as well calibrated in the window as on the held-out rows. The estimate
+falls if the rows are harder for the model. If the same rows have other labels now, only a realised score falls.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ RESAMPLES: Final = 300
 """Number of resamples of an estimate."""
 
 MIN_LABELS: Final = 50
-"""Least number of labels for a realised score."""
+"""Minimum number of labels for a realised score."""
 
 MIN_HELD_OUT: Final = 30
-"""Least number of held-out rows for an estimate."""
+"""Minimum number of held-out rows for an estimate."""
 
 FIRST_STEPS: Final = 12
 NEXT_STEPS: Final = 3
@@ -32,7 +32,7 @@ NEXT_STEPS: Final = 3
 
 LONGEST_STEP: Final = 2.0
 PENALTY: Final = 0.01
-"""Weight of a quadratic penalty, by which a fit of rows that are separable ends."""
+"""Weight of a quadratic penalty. Without it, the fit of separable rows would not converge."""
 
 SMALLEST: Final = 1e-6
 """Probabilities are cut to this distance from 0 and 1."""
@@ -108,7 +108,7 @@ def estimate_accuracy(held_out: Predictions, labels: np.ndarray, window: Predict
 def realise(
     metric_name: str, held_out: Predictions, labels: np.ndarray, window: Predictions, window_labels: np.ndarray
 ) -> ScoreChange | None:
-    """Compute the score of the rows of a window whose labels came, by the bootstrap of the gate.
+    """Compute the score of the labelled rows of a window, with an interval by the bootstrap of the gate.
 
     Args:
         metric_name: Metric of the gate.

@@ -54,13 +54,13 @@ class _Model(msgspec.Struct):
 
     @property
     def champion(self) -> str | None:
-        return next((one.version for one in self.aliases if one.alias == names.CHAMPION), None)
+        return next((alias.version for alias in self.aliases if alias.alias == names.CHAMPION), None)
 
     @property
     def is_in_rollout(self) -> bool:
-        if any(one.alias == names.CHALLENGER for one in self.aliases):
+        if any(alias.alias == names.CHALLENGER for alias in self.aliases):
             return True
-        content = next((one.value for one in self.tags if one.key == ROLLOUT_TAG), "")
+        content = next((tag.value for tag in self.tags if tag.key == ROLLOUT_TAG), "")
         try:
             return bool(content) and not msgspec.json.decode(content, type=_Rollout).is_closed
         except msgspec.MsgspecError:  # the tag was changed by hand
@@ -82,7 +82,7 @@ def read_tagged(uri: str) -> ServedModels:
     Raises:
         MlflowException, OSError: MLflow does not answer.
     """
-    return _served(_search(uri, f"tags.`{SERVE_TAG}` = 'true'"))
+    return _to_served(_search(uri, f"tags.`{SERVE_TAG}` = 'true'"))
 
 
 def read_listed(uri: str, listed: Collection[str]) -> ServedModels:
@@ -99,15 +99,15 @@ def read_listed(uri: str, listed: Collection[str]) -> ServedModels:
     """
     quoted = ", ".join(f"'{name}'" for name in listed)
     try:
-        found = _search(uri, f"name IN ({quoted})")
+        models = _search(uri, f"name IN ({quoted})")
     except MlflowException as error:
         if error.error_code != "INVALID_PARAMETER_VALUE":
             raise
-        found = [model for name in listed if (model := _read_one(uri, name)) is not None]
-    return _served(found, listed)
+        models = [model for name in listed if (model := _read_one(uri, name)) is not None]
+    return _to_served(models, listed)
 
 
-def _served(models: list[_Model], listed: Collection[str] = ()) -> ServedModels:
+def _to_served(models: list[_Model], listed: Collection[str] = ()) -> ServedModels:
     champions: dict[str, str | None] = dict.fromkeys(listed)
     champions |= {model.name: model.champion for model in models}
     return ServedModels(champions, frozenset(model.name for model in models if model.is_in_rollout))

@@ -1,7 +1,7 @@
 """The files of the prediction log: their names, and the columns of the predictions and of the labels.
 
-The replicas write one file of predictions per version at most every 30 seconds, and one file per feedback. A label
-finds its prediction by the request's id and the row's index when the log is read; see `app.records.log_reader`.
+The replicas write one file of predictions per version about every 30 seconds, and files of labels as labels arrive.
+`app.records.log_reader` matches labels with predictions by the request's id and the row's index.
 """
 
 from dataclasses import dataclass
@@ -45,13 +45,13 @@ FEEDBACK_SCHEMA: Final = pa.schema(
 Label: TypeAlias = bool | int | float | str | None
 """The label of a row when the log is read; None for a row without a label."""
 
-NOBODY: Final = "-"
-"""Model and version in the path of a file that belongs to no version."""
+NO_VERSION: Final = "-"
+"""Model and version in the path of a file of labels, which may belong to several versions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogFile:
-    """One file of the log, as its path says."""
+    """One file of the log. The path holds every field."""
 
     kind: Kind
     model: str

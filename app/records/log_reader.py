@@ -17,10 +17,10 @@ from app.records.log_files import FORMAT, FORMAT_KEY, Label, LogFile
 from app.records.log_store import LogStore
 
 MAX_ROWS: Final = 20_000
-"""Number of rows from which no further file of predictions is read."""
+"""Files of predictions are read until they hold this number of rows."""
 
 MAX_LABELS: Final = 1_000_000
-"""Number of labels from which no older file of labels is read."""
+"""Files of labels are read, the newest first, until they hold this number of labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +32,8 @@ class LogWindow:
     labels: list[Label]
     """The label of each row; None without one."""
     logged_rows: int
-    """Rows of the version that the log holds for the period. `predictions` is a random part of the files if they hold
-    more than `MAX_ROWS`."""
+    """Rows of the version that the log holds for the period. If they are more than `MAX_ROWS`, `predictions` holds the
+    rows of some files, chosen at random."""
     other_versions: dict[str, int]
     """Rows of the model's other versions in the period, by number."""
     unknown_labels: int
@@ -51,7 +51,7 @@ def read_window(store: LogStore, *, model: str, version: str, since: datetime, m
         model: Name of the registered model.
         version: Number of the version.
         since: Beginning of the period.
-        max_rows: Number of rows from which no further file is read.
+        max_rows: Files are read until they hold this number of rows.
 
     Raises:
         MantaError: The store does not answer, or a file is damaged or of another release.

@@ -28,7 +28,7 @@ PAGE_SIZE: Final = 200
 """Number of runs in one answer of MLflow."""
 
 MAX_RUNS: Final = 2_000
-"""Maximum number of runs that are looked at."""
+"""Maximum number of runs that one search returns."""
 
 log = logging.getLogger(__name__)
 
@@ -44,35 +44,35 @@ class MlflowStore(LogStore):
         self._uri = settings.mlflow_tracking_uri
         self._client = mlflow.MlflowClient(tracking_uri=self._uri)
         self._experiment = settings.experiment + EXPERIMENT_SUFFIX
-        self._runs: dict[date, str] = {}
-        self._folders: dict[LogFile, ArtifactRepository] = {}
+        self._run_ids: dict[date, str] = {}
+        self._repositories: dict[LogFile, ArtifactRepository] = {}
 
     def put(self, file: LogFile, source: Path) -> None:
         """See `LogStore.put`."""
-        run_id = self._runs.get(file.day) or self._find_or_create(file.day)
+        run_id = self._run_ids.get(file.day) or self._find_or_create(file.day)
         try:
             self._client.log_artifact(run_id, str(source), str(PurePosixPath(file.path).parent))
         except Exception:
-            self._runs.pop(file.day, None)  # the run may have been deleted
+            self._run_ids.pop(file.day, None)  # the run may have been deleted
             raise
 
     def files(self, kind: Kind, *, since: datetime) -> list[LogFile]:
         """See `LogStore.files`."""
         with registry_errors.of_lookup(self._uri, "The prediction log cannot be listed."):
-            found = []
-            for run in self._days(since.date()):
+            files = []
+            for run in self._runs_since(since.date()):
                 repository = self._repository(run)
                 for path in _walk(repository, kind):
                     file = LogFile.parse(path)
                     if file is not None and file.time_ms >= since.timestamp() * 1000:
-                        self._folders[file] = repository
-                        found.append(file)
-        return found
+                        self._repositories[file] = repository
+                        files.append(file)
+        return files
 
     def read(self, file: LogFile, folder: Path) -> pa.Table:
         """See `LogStore.read`."""
         with registry_errors.of_lookup(self._uri, f"The file {file.path} of the prediction log was deleted."):
-            path = self._folders[file].download_artifacts(file.path, str(folder))  # type: ignore[no-untyped-call] # MLflow gives it no types
+            path = self._repositories[file].download_artifacts(file.path, str(folder))  # type: ignore[no-untyped-call] # MLflow gives it no types
         with damage_errors(file):
             return pq.read_table(path)
 
@@ -84,7 +84,7 @@ class MlflowStore(LogStore):
             log.info("the prediction log of %s was deleted", run.data.tags.get(DAY_TAG))
 
     def _find_or_create(self, day: date) -> str:
-        runs = [run for run in self._days(day) if run.data.tags.get(DAY_TAG) == day.isoformat()]
+        runs = [run for run in self._runs_since(day) if run.data.tags.get(DAY_TAG) == day.isoformat()]
         if runs:
             run_id = min(run.info.run_id for run in runs)
         else:
@@ -98,10 +98,10 @@ class MlflowStore(LogStore):
             )
             run_id = run.info.run_id
             self._client.set_terminated(run_id)
-        self._runs = {day: run_id}
+        self._run_ids = {day: run_id}
         return str(run_id)
 
-    def _days(self, first: date) -> list[Run]:
+    def _runs_since(self, first: date) -> list[Run]:
         return self._search(f"attributes.start_time >= {_to_ms(first)}")
 
     def _search(self, condition: str) -> list[Run]:

@@ -40,7 +40,7 @@ class ObjectStore(LogStore):
         """See `LogStore.files`."""
         with self._errors():
             filesystem, root = self._connect()
-            found = []
+            files = []
             day = since.date()
             while day <= datetime.now(UTC).date():
                 folder = f"{root}/{_day_folder(day)}"
@@ -48,9 +48,9 @@ class ObjectStore(LogStore):
                 for info in filesystem.get_file_info(selector):
                     file = LogFile.parse(info.path.removeprefix(f"{folder}/"))
                     if file is not None and file.time_ms >= since.timestamp() * 1000:
-                        found.append(file)
+                        files.append(file)
                 day += timedelta(days=1)
-        return found
+        return files
 
     def read(self, file: LogFile, folder: Path) -> pa.Table:  # noqa: ARG002 - the memory holds the file
         """See `LogStore.read`."""

@@ -1,4 +1,4 @@
-"""The path of the labels that come after a prediction. `app.serving.prediction_log.feedback` stores them."""
+"""The path `/feedback`, which receives labels. `app.serving.prediction_log.feedback` stores them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from app.serving.requests.limits import RequestLimits
 FEEDBACK: Final = "/feedback"
 
 MAX_BODY_BYTES: Final = 2 * 1024**2
-"""Bytes of one request: 200 for each label."""
+"""Maximum size of the body of one request: 200 bytes for each label."""
 
 FORM: Final = '{"labels": [{"request_id": string, "row": integer, "label": true value}]}'
 """The form of a request, for error messages."""
@@ -56,7 +56,7 @@ def install(
         """Store the true values of rows that were predicted. If a row gets several labels, the last one counts."""
         if log is None:
             raise LogOffError(
-                "The service keeps no prediction log, so that labels would find no prediction.",
+                "The service keeps no prediction log, so labels cannot be matched with predictions.",
                 next_step="Switch the log on: key predictionLog of the stack, or MANTA_PREDICTION_LOG.",
             )
         charge = BodyCharge(budget)

@@ -40,12 +40,14 @@ def reference_of(
 ) -> Reference:
     """A reference of rows of numbers."""
     columns, labels = answers_of(held_out, noise)
-    given = influences or [1.0] * rows.shape[1]
+    influences = influences or [1.0] * rows.shape[1]
     return Reference(
         profile=Profile(
             source="training",
             row_count=len(rows),
-            columns=[number_profile(f"x{index}", rows[:, index], influence) for index, influence in enumerate(given)],
+            columns=[
+                number_profile(f"x{index}", rows[:, index], influence) for index, influence in enumerate(influences)
+            ],
             task="classification",
             metric="accuracy",
             margin=0.0,

@@ -1,4 +1,4 @@
-"""`manta drift`: compare what the service was asked with what its version was trained on."""
+"""`manta drift`: compare the logged predictions of a version with its training data."""
 
 import json
 from typing import Annotated, Final
@@ -33,9 +33,9 @@ def drift(
     as_json: JsonOption = False,
     stack: PlatformOption = "",
 ) -> None:
-    """Compare what the service was asked with what its version was trained on, and how good its answers are now.
+    """Compare the logged predictions of a version with its training data, and judge its present score.
 
-    Exit code 0: no drift. 3: drift. 4: not enough rows. The report is a run of MLflow.
+    Exit code 0: no drift. 3: drift. 4: not enough rows. The report is stored as a run of MLflow.
 
     Example: manta drift --since 7d
     """
@@ -46,8 +46,8 @@ def drift(
     configured = settings().prediction_log
     place = log_place.check(log or (names.LOG_IN_MLFLOW if configured == names.LOG_OFF else configured))
     with destination.find(settings(), "mlflow", stack=stack).open("mlflow") as endpoints:
-        if endpoints.mlflow_user:
-            set_mlflow_credentials(endpoints.mlflow_user, endpoints.mlflow_password)
+        if endpoints.mlflow_auth is not None:
+            set_mlflow_credentials(*endpoints.mlflow_auth)
         update = {
             "mlflow_tracking_uri": endpoints.mlflow_url,
             "model_name": name or endpoints.model_name or settings().model_name,
@@ -56,8 +56,8 @@ def drift(
         result = job.run(settings().model_copy(update=update), version=version or None, period=period)
     judgement = result.judgement
     if as_json:
-        about = {"model": result.model, "version": result.version, "since": result.since.isoformat()}
-        typer.echo(json.dumps(about | {"run_id": result.run_id} | judgement.to_json()))
+        identity = {"model": result.model, "version": result.version, "since": result.since.isoformat()}
+        typer.echo(json.dumps(identity | {"run_id": result.run_id} | judgement.to_json()))
     else:
         typer.echo(f"{result.model} version {result.version}, the last {since}: ", nl=False)
         for line in report.lines(judgement):

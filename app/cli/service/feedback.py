@@ -15,7 +15,7 @@ COLUMNS: Final = ("request_id", "row", "label")
 """Columns of the file."""
 
 BATCH_LABELS: Final = 1_000
-"""Labels of one request."""
+"""Maximum number of labels in one request."""
 
 
 def feedback(
@@ -32,7 +32,7 @@ def feedback(
 ) -> None:
     """Send the true values of rows that were predicted.
 
-    A label finds its prediction by the header X-Request-Id of the answer and the index of the row.
+    Each label belongs to one row of a request: the header X-Request-Id of the answer, and the index of the row.
     Sending a label again is safe: the last label of a row counts.
 
     Example: manta feedback labels.csv

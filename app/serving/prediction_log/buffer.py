@@ -14,7 +14,7 @@ from app.models.signature import Columns
 from app.serving.loading.served_model import ServedModel
 
 MAX_BUFFER_BYTES: Final = 64 * 1024**2
-"""Bytes of rows and answers that a replica holds at most. Further predictions are answered and not logged."""
+"""Maximum number of bytes of rows and answers in a replica. Further predictions are answered and not logged."""
 
 ENTRY_BYTES: Final = 500
 """Bytes of one request beside its rows and answers, roughly."""
@@ -49,8 +49,8 @@ class Layout(NamedTuple):
 class Batch:
     """Predictions of one version in one role, whose arrays have values of the same types.
 
-    It holds what the log says of the version, but not the model: a model whose predictions are not stored yet can
-    leave the memory.
+    A batch holds the fields of the version that the log needs, but not the model. So a model can leave the memory
+    before its predictions are stored.
     """
 
     version: ModelVersion
@@ -112,7 +112,7 @@ class Buffer:
         Args:
             served: The version that answered.
             rows: Shape (rows, columns).
-            answers: What it answered.
+            answers: The answers of the version.
             request_id: See `app.serving.prediction_log.request_ids`.
             role: Role of the version.
             body_bytes: Size of the request's body.
@@ -144,7 +144,7 @@ class Buffer:
             self.held_rows += count
 
     def take(self) -> list[Batch]:
-        """Take all predictions. They count until `release`."""
+        """Take all predictions. Their bytes count until `release`."""
         with self._lock:
             taken, self._waiting, self.rows = self._waiting, [], 0
         return taken
@@ -156,7 +156,7 @@ class Buffer:
             self.rows += sum(batch.row_count for batch in batches)
 
     def release(self, batch: Batch) -> None:
-        """Forget predictions that were stored, or cannot be."""
+        """Free the bytes of predictions that were stored, or that no table can hold."""
         with self._lock:
             self.size_bytes -= batch.size_bytes
             self.held_rows -= batch.row_count

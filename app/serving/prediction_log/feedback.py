@@ -1,7 +1,7 @@
 """Stores the labels of predictions in the prediction log.
 
-Labels that arrive within `WRITE_PERIOD_S`, or while the store takes the labels before, share one file. Each request
-waits until its labels are stored.
+Labels that arrive within `WRITE_PERIOD_S`, or while earlier labels are being stored, share one file. Each request waits
+until its labels are stored.
 """
 
 import asyncio
@@ -17,20 +17,20 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from app import names
 from app.errors import OverloadedError, PlatformError, first_line
 from app.records import log_files, tables
-from app.records.log_files import FEEDBACK_SCHEMA, NOBODY, LogFile
+from app.records.log_files import FEEDBACK_SCHEMA, NO_VERSION, LogFile
 from app.records.log_store import LogStore
 from app.serving.prediction_log.request_ids import MAX_CHARS
 from app.serving.requests.row_errors import shortened
 from app.serving.schemas import Message
 
 MAX_LABELS: Final = 10_000
-"""Labels of one request."""
+"""Maximum number of labels in one request."""
 
 MAX_WAITING_LABELS: Final = 100_000
-"""Labels that one replica has not stored yet; further requests get 503."""
+"""Maximum number of labels that one replica has not stored yet; further requests get 503."""
 
 WRITE_PERIOD_S: Final = 0.2
-"""Pause between two files."""
+"""Minimum time between two files."""
 
 STORE_TIMEOUT_S: Final = 30.0
 """How long a request waits until its labels are stored."""
@@ -66,7 +66,7 @@ class FeedbackResponse(Message):
     """How many labels were stored."""
 
     stored: int
-    """They find their predictions when the log is read."""
+    """Number of labels. They are matched with predictions when the log is read."""
 
 
 class Feedback:
@@ -82,9 +82,9 @@ class Feedback:
         self._writer = writer
         self._waiting: list[RowLabel] = []
         self._held = 0
-        """Labels that wait, and those that the store takes at present."""
-        self._next_file: asyncio.Task[None] | None = None
-        """Writes the labels that wait; None if none wait."""
+        """Number of labels that are not stored yet."""
+        self._next_write: asyncio.Task[None] | None = None
+        """Writes the waiting labels; None if no labels wait."""
         self._writing = asyncio.Lock()
         self._last_write_s = -WRITE_PERIOD_S
 
@@ -103,11 +103,11 @@ class Feedback:
             )
         self._waiting += labels
         self._held += len(labels)
-        if self._next_file is None:
-            self._next_file = asyncio.create_task(self._write())
+        if self._next_write is None:
+            self._next_write = asyncio.create_task(self._write())
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
-                await asyncio.shield(self._next_file)
+                await asyncio.shield(self._next_write)
         except TimeoutError as error:
             raise _not_stored(f"no answer in {STORE_TIMEOUT_S:g} s") from error
 
@@ -115,7 +115,7 @@ class Feedback:
         """Write the labels that wait. One file at a time, so that a store that hangs holds one thread."""
         async with self._writing:
             await asyncio.sleep(max(0.0, self._last_write_s + WRITE_PERIOD_S - time.monotonic()))
-            labels, self._waiting, self._next_file = self._waiting, [], None
+            labels, self._waiting, self._next_write = self._waiting, [], None
             self._last_write_s = time.monotonic()
             try:
                 await asyncio.to_thread(self._put, labels)
@@ -134,7 +134,12 @@ class Feedback:
             tables.LABEL: [json.dumps(label.label) for label in labels],
         }
         file = LogFile(
-            kind="feedback", model=NOBODY, version=NOBODY, time_ms=time_ms, rows=len(labels), writer=self._writer
+            kind="feedback",
+            model=NO_VERSION,
+            version=NO_VERSION,
+            time_ms=time_ms,
+            rows=len(labels),
+            writer=self._writer,
         )
         self._store.write(file, pa.table(columns, schema=FEEDBACK_SCHEMA))
 
@@ -142,5 +147,5 @@ class Feedback:
 def _not_stored(reason: str) -> PlatformError:
     return PlatformError(
         f"The labels cannot be stored: {reason}",
-        next_step="Send them again later. A label that is stored twice counts once.",
+        next_step="Send the labels again later. A label that is stored twice counts once.",
     )

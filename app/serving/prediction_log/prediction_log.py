@@ -1,4 +1,4 @@
-"""The prediction log of a replica: what a request adds to it, and its start and end with the replica."""
+"""The prediction log of a replica: requests add rows and answers, and the replica starts and closes the log."""
 
 import asyncio
 import logging
@@ -20,10 +20,10 @@ log = logging.getLogger(f"{names.SERVING_LOG}.prediction_log")
 
 
 class PredictionLog:
-    """Keeps what a replica answers.
+    """Keeps the rows that a replica predicts, and the answers.
 
     Args:
-        store: Where it is written.
+        store: Stores the files of the log.
         settings: Share of the requests, columns of the rows, and days to keep.
         writer: Name of the replica.
         counters: Counts the rows that are written and dropped; None for no counters.
@@ -40,7 +40,7 @@ class PredictionLog:
     def record(self, request: Request, rows: np.ndarray, reply: Reply, *, role: str, body_bytes: int) -> None:
         """Keep rows and their answers, if the request is in the share that is logged.
 
-        This never waits and never raises: a request is answered whatever happens to the log.
+        This function never waits and never raises, so that a failure of the log fails no request.
 
         Args:
             request: The request.

@@ -1,4 +1,4 @@
-"""The id of a prediction request, by which labels find the answer later."""
+"""The id of a prediction request, which later labels name."""
 
 import uuid
 from typing import Final
@@ -9,11 +9,11 @@ HEADER: Final = b"x-request-id"
 """Header of requests. Ray Serve adds it to a request that has none, and to the answer."""
 
 MAX_CHARS: Final = 128
-"""Number of characters of an id that count."""
+"""Maximum length of an id. Further characters are cut off."""
 
 
 def request_id(request: Request) -> str:
-    """Return the id of a request, or a new id if Ray Serve has not given it one."""
+    """Return the id in the header of a request; a new id if the request has no such header."""
     for name, value in request.scope["headers"]:
         if name == HEADER and value:
             return str(value[:MAX_CHARS], "latin-1")

@@ -15,17 +15,17 @@ from app.serving.prediction_log.prediction_table import prediction_table
 from app.settings import Settings
 
 WRITE_PERIOD_S: Final = 30.0
-"""Longest time that a prediction waits until it is written."""
+"""Time between two writes."""
 
 WRITE_ROWS: Final = 50_000
-"""Number of waiting rows that are written at once, before `WRITE_PERIOD_S` is over. A buffer that is half full is
-written at once too."""
+"""Number of waiting rows that are written at once, before `WRITE_PERIOD_S` is over. A half full buffer is also written
+at once."""
 
 POLL_S: Final = 1.0
-"""Pause between two looks at the number of waiting rows."""
+"""Time between two checks of the number of waiting rows."""
 
 CLOSE_TIMEOUT_S: Final = 20.0
-"""How long a replica that ends waits for the last write."""
+"""Maximum time that a replica waits for the last write before it ends."""
 
 log = logging.getLogger(f"{names.SERVING_LOG}.prediction_log")
 
@@ -59,12 +59,12 @@ class LogWriter:
         self._settings = settings
         self._writer = writer
         self._counters = counters
-        self._files = 0
-        """Files that were written or tried."""
+        self._file_count = 0
+        """Number of files, with those that the store refused."""
         self._written_rows = 0
         """Rows that were written since the last report."""
         self._reported_drops = 0
-        self._failed = False
+        self._is_failing = False
         self._cleaned_day: date | None = None
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
@@ -83,7 +83,7 @@ class LogWriter:
             log.warning("%d rows of the prediction log are lost, because the replica ends before they are stored", lost)
 
     def write(self) -> None:
-        """Write all waiting predictions. What the store does not take waits for the next write."""
+        """Write all waiting predictions. Predictions that the store refuses wait for the next write."""
         batches = self._buffer.take()
         try:
             while batches:
@@ -91,24 +91,24 @@ class LogWriter:
                 self._buffer.release(batches.pop(0))
         except Exception as error:  # noqa: BLE001 - a store raises anything, and no prediction may fail because of it
             self._buffer.give_back(batches)
-            if not self._failed:
-                self._failed = True
+            if not self._is_failing:
+                self._is_failing = True
                 log.warning(
-                    "the prediction log cannot be written: %s. Up to %d MiB wait for the next try; what does not "
-                    "fit is dropped and counted.",
+                    "the prediction log cannot be written: %s. Up to %d MiB wait for the next try; further rows "
+                    "are dropped and counted.",
                     _reason(error),
                     self._buffer.max_bytes // 1024**2,
                 )
         else:
-            if self._failed:
-                self._failed = False
-                log.warning("the prediction log is written again")
+            if self._is_failing:
+                self._is_failing = False
+                log.warning("the prediction log can be written again")
             self._delete_old_days()
 
     def _run(self) -> None:
         last_s = time.monotonic()
         while not self._is_ending.wait(POLL_S):
-            if time.monotonic() - last_s < WRITE_PERIOD_S and (self._failed or not self._is_filling()):
+            if time.monotonic() - last_s < WRITE_PERIOD_S and (self._is_failing or not self._is_filling()):
                 continue
             self._write_and_count()
             last_s = time.monotonic()
@@ -123,7 +123,7 @@ class LogWriter:
             self.write()
             self._report_counts()
         except Exception:  # an unexpected failure of one write must not end the log
-            log.exception("the prediction log is not written")
+            log.exception("a write of the prediction log failed")
 
     def _write_batch(self, batch: Batch) -> None:
         options, version = self._settings, batch.version
@@ -133,14 +133,14 @@ class LogWriter:
             log.exception("predictions of %s version %s cannot be logged", version.name, version.version)
             self._buffer.drop(batch.row_count)
             return
-        self._files += 1
+        self._file_count += 1
         file = LogFile(
             kind="predictions",
             model=version.name,
             version=str(version.version),
             time_ms=time.time_ns() // 1_000_000,
             rows=table.num_rows,
-            writer=f"{self._writer}-{self._files}",
+            writer=f"{self._writer}-{self._file_count}",
         )
         self._store.write(file, table)
         self._written_rows += file.rows

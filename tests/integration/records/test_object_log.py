@@ -54,8 +54,8 @@ def test_files_are_listed_by_time_read_and_deleted_by_day(s3: fs.FileSystem, tmp
     assert store.read(old, tmp_path).equals(TABLE)
     store.delete_before(new.day)
     assert store.files("predictions", since=TWO_DAYS_AGO) == [new]
-    found = s3.get_file_info(fs.FileSelector("log/folder/of/the-log", recursive=True))
-    assert {info.path.split("/")[4] for info in found} == {f"date={NOW.date()}"}
+    infos = s3.get_file_info(fs.FileSelector("log/folder/of/the-log", recursive=True))
+    assert {info.path.split("/")[4] for info in infos} == {f"date={NOW.date()}"}
 
 
 def test_a_bucket_that_does_not_exist_is_an_error_with_its_name(s3: fs.FileSystem, tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ def test_what_the_service_answers_is_in_mlflow(api: httpx.Client, local: LocalFo
         rows = [row for file in files for row in store.read(file, tmp_path).to_pylist() if row["request_id"] in ids]
         return rows if len(rows) == 3 * ROWS else []
 
-    found = wait_for("the prediction log", logged, timeout_s=120)
-    last = sorted((row for row in found if row["request_id"] == ids[2]), key=itemgetter("row"))
+    logged_rows = wait_for("the prediction log", logged, timeout_s=120)
+    last = sorted((row for row in logged_rows if row["request_id"] == ids[2]), key=itemgetter("row"))
     assert [row["prediction"] for row in last] == named.json()["predictions"]
     assert [row["version"] for row in last] == [named.json()["model_version"]] * ROWS
     assert [[value for name, value in row.items() if name.startswith("feature.")] for row in last] == rows
@@ -84,10 +84,10 @@ def test_traffic_is_judged_with_the_labels_that_came_later(
     judged = local.run("drift", "--name", drifting, "--since", "1h", "--json")
 
     assert judged.returncode == 3, judged.stderr
-    found: JsonObject = json.loads(judged.stdout)
-    assert found["verdict"] == "drift"
-    assert found["rows"] == found["realised"]["rows"] == 200
-    assert any(reason.startswith("column ") for reason in found["reasons"])
-    run = MlflowClient(tracking_uri=local.endpoints.mlflow_url).get_run(found["run_id"])
+    report: JsonObject = json.loads(judged.stdout)
+    assert report["verdict"] == "drift"
+    assert report["rows"] == report["realised"]["rows"] == 200
+    assert any(reason.startswith("column ") for reason in report["reasons"])
+    run = MlflowClient(tracking_uri=local.endpoints.mlflow_url).get_run(report["run_id"])
     assert run.data.metrics["drift"] == 1
     assert run.data.tags["drift.model"] == drifting

@@ -170,7 +170,7 @@ def test_a_model_with_several_outputs_has_neither_answers_nor_scores_judged() ->
     assert judgement.notes == ["Answers and scores are not judged, because the model has several outputs."]
 
 
-def test_a_column_that_is_not_in_the_log_is_said() -> None:
+def test_columns_that_are_not_in_the_log_are_counted() -> None:
     window, _ = sample()
 
     judgement = judge(REFERENCE, window.drop_columns(["feature.x1"]), UNLABELLED)
