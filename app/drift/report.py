@@ -23,7 +23,7 @@ svg rect.frame { fill: none; stroke: currentColor; opacity: .3; } svg rect.bar {
 
 def lines(judgement: Judgement) -> Iterator[str]:
     """Yield the lines of the command's output."""
-    yield f"{judgement.verdict} in {judgement.rows} rows"
+    yield f"{judgement.verdict} ({judgement.rows} {'row' if judgement.rows == 1 else 'rows'})"
     yield from (f"  alarm: {reason}" for reason in judgement.reasons)
     yield from (f"  note: {note}" for note in judgement.notes)
     yield from (f"  {name}: {result}" for name, result in _checks(judgement))

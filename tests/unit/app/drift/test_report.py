@@ -1,6 +1,7 @@
 """What `manta drift` prints and stores."""
 
 import numpy as np
+import pytest
 
 from app.drift import report
 from app.drift.judge import Judgement, judge
@@ -22,13 +23,20 @@ def judged(shift: float) -> Judgement:
 def test_the_text_names_each_check_and_the_columns_that_changed() -> None:
     lines = list(report.lines(judged(shift=2)))
 
-    assert lines[0] == "drift in 300 rows"
+    assert lines[0] == "drift (300 rows)"
     assert "  alarm: column 'x1' changed" in lines
     names = [line.strip().partition(":")[0] for line in lines]
     assert names[-6:-2] == ["estimated score", "realised score", "all columns at once", "answers"]
     assert set(names[-2:]) == {"column 'x1' changed", "column 'x2' changed"}
     [ignored] = [line for line in lines if line.startswith("  column 'x2' changed")]
     assert ignored.endswith("; too little influence on the answers for an alarm")
+
+
+@pytest.mark.parametrize(("rows", "text"), [(1, "1 row"), (4, "4 rows")])
+def test_the_text_of_a_window_that_is_not_judged_is_a_sentence(rows: int, text: str) -> None:
+    judgement = Judgement(verdict="not enough rows", rows=rows, reasons=[], notes=[], columns=[])
+
+    assert list(report.lines(judgement)) == [f"not enough rows ({text})"]
 
 
 def test_the_page_shows_each_check_and_escapes_names() -> None:
