@@ -92,9 +92,9 @@ def test_mlflow_uses_the_database_and_the_artifact_store_of_the_stack(api: Api, 
         assert "--artifacts-destination=/mlflow/data/artifacts" in arguments
         assert database == "sqlite:////mlflow/data/basic_auth.db"
     else:
-        assert "--backend-store-uri=postgresql://" in arguments
+        assert "--backend-store-uri=postgresql+psycopg2://" in arguments
         assert f"--artifacts-destination={values['artifactRoot']['defaultArtifactsDestination']}" in arguments
-        assert database == "postgresql:///mlflow_auth"
+        assert database == "postgresql+psycopg2:///mlflow_auth"
     assert "--serve-artifacts" in arguments
     assert "--app-name=basic-auth" in arguments
 

@@ -13,6 +13,9 @@ from infra.config.connection_options import ConnectionOptions
 from infra.config.options import StorageOptions
 
 DATA_DIR: Final = "/mlflow/data"
+POSTGRES_DRIVER: Final = "psycopg2"
+"""Driver in MLflow's image. Without a name, SQLAlchemy 2.1 looks for another one, psycopg."""
+POSTGRES: Final = f"postgresql+{POSTGRES_DRIVER}://"
 SQLITE: Final = f"sqlite:///{DATA_DIR}/mlflow.db"
 MIGRATE: Final = (
     "import sys; from mlflow.store.db import utils; "
@@ -31,13 +34,13 @@ chart has no values for a URL without a password and for the cache."""
 
 def uri(storage: StorageOptions) -> str:
     """Address of the database of runs and registered models."""
-    return "postgresql://" if storage.mlflow_backend == "postgres" else SQLITE
+    return POSTGRES if storage.mlflow_backend == "postgres" else SQLITE
 
 
 def auth_uri(storage: StorageOptions) -> str:
     """Address of the database of users."""
     if storage.mlflow_backend == "postgres":
-        return f"postgresql:///{storage.postgres_auth_database}"
+        return f"{POSTGRES}/{storage.postgres_auth_database}"
     return f"sqlite:///{DATA_DIR}/basic_auth.db"
 
 

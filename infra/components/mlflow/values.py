@@ -221,6 +221,7 @@ def _backend(storage: StorageOptions) -> dict[str, object]:
                     "host": storage.postgres_host,
                     "port": storage.postgres_port,
                     "database": storage.postgres_database,
+                    "driver": database.POSTGRES_DRIVER,
                 },
                 "existingDatabaseSecret": {
                     "name": database.postgres_secret(storage),

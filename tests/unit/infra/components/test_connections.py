@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.components.mlflow.database import CONFIGURE_AUTH
+from infra.components.mlflow.database import CONFIGURE_AUTH, POSTGRES_DRIVER
 from infra.config.settings import SettingsError
 from tests.support.engine import Record
 from tests.support.json_object import JsonObject
@@ -98,6 +98,12 @@ def test_mlflow_and_its_migration_verify_postgres(program: Program) -> None:
         assert "/etc/manta/certificate-authorities" in [mount["mountPath"] for mount in mounts]
 
 
+def test_the_image_of_mlflow_has_the_driver_in_the_address_of_postgres() -> None:
+    locked = (Path(__file__).parents[4] / "requirements" / "mlflow.txt").read_text()
+
+    assert f"\n{POSTGRES_DRIVER}-binary==" in locked
+
+
 def test_mlflow_stores_artifacts_in_an_s3_server_of_ones_own(program: Program) -> None:
     endpoint = "https://minio.example.com:9000"
 
@@ -114,12 +120,12 @@ def test_the_auth_file_gets_the_database_of_users_and_a_cache_of_passwords(tmp_p
 
     script = CONFIGURE_AUTH.replace("/config/auth_result.ini", str(file))
     for _ in range(runs):
-        subprocess.run(["sh", "-c", script], env={"AUTH_DATABASE": "postgresql:///mlflow_auth"}, check=True)
+        subprocess.run(["sh", "-c", script], env={"AUTH_DATABASE": "postgresql+psycopg2:///mlflow_auth"}, check=True)
 
     file_content = configparser.ConfigParser()
     file_content.read(file)
     assert dict(file_content["mlflow"]) == {
-        "database_uri": "postgresql:///mlflow_auth",
+        "database_uri": "postgresql+psycopg2:///mlflow_auth",
         "auth_cache_ttl_seconds": "60",
         "admin_username": "admin",
     }

@@ -73,10 +73,10 @@ def test_postgres_and_an_object_store_need_no_volume(program: Program) -> None:
     assert values["backendStore"] == {
         "databaseMigration": False,
         "databaseConnectionCheck": False,
-        "postgres": database | {"database": "mlflow"},
+        "postgres": database | {"database": "mlflow", "driver": "psycopg2"},
         "existingDatabaseSecret": secret,
     }
-    assert database_arguments(values) == ("postgresql://", "postgresql:///mlflow_auth")
+    assert database_arguments(values) == ("postgresql+psycopg2://", "postgresql+psycopg2:///mlflow_auth")
     assert values["artifactRoot"] == {
         "proxiedArtifactStorage": True,
         "defaultArtifactsDestination": "s3://example-manta-artifacts",
