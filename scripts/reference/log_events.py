@@ -3,7 +3,7 @@
 from typing import Final
 
 from app.serving.event_log import events
-from app.serving.event_log.json_lines import MAX_TEXT
+from app.serving.event_log.json_lines import MAX_LINE_BYTES, MAX_TEXT
 from scripts.reference.markdown import code, code_list, table
 from scripts.reference.markdown import page as markdown_page
 
@@ -24,7 +24,8 @@ MEMBERS: Final = {
 
 OPTIONAL_MEMBERS: Final = f"""\
 A line has `event`, `request_id` and `exception` only if there is a value. A text of more than {MAX_TEXT:,} characters
-is cut: the line has `...` and the last {MAX_TEXT:,} characters."""
+is cut: the line has `...` and the last {MAX_TEXT:,} characters, or fewer if the line would otherwise be longer than
+{MAX_LINE_BYTES // 1024} KiB."""
 
 
 def page() -> str:

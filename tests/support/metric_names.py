@@ -5,7 +5,7 @@ from pathlib import Path
 
 from app.serving.measures.exporter import MeasuresExporter
 from app.serving.measures.measures import Measures
-from app.serving.metrics import ReplicaMetrics
+from app.serving.metrics import LogMetrics, ReplicaMetrics
 
 EXPORTED = Path(__file__).with_name("exported_metrics.txt")
 """Metrics of Ray, HAProxy, KubeRay and Kubernetes that alerts and dashboards may read, one a line."""
@@ -33,5 +33,6 @@ def of_application() -> set[str]:
         created.add(f"ray_{name}")
 
     ReplicaMetrics(counter=counter, gauge=gauge)  # type: ignore[arg-type] # nothing is recorded
+    LogMetrics(counter=counter)  # type: ignore[arg-type] # nothing is recorded
     MeasuresExporter(Measures(), counter=counter, gauge=gauge)  # type: ignore[arg-type] # nothing is counted
     return created

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextvars import Context
 from typing import Final
 
 from app import names
@@ -23,7 +24,8 @@ class DropLog:
     def add(self, error: Exception) -> None:
         """Count a refusal."""
         if self._requests == 0:
-            asyncio.get_running_loop().call_later(INTERVAL_S, self.flush)
+            # In an empty context, so that the line does not name the first refused request.
+            asyncio.get_running_loop().call_later(INTERVAL_S, self.flush, context=Context())
         self._requests += 1
         self._reason = str(error)
 

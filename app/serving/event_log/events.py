@@ -35,7 +35,8 @@ REPLICA_BEHIND: Final = Event(
 )
 COPY_SERVES: Final = Event(
     "copy_serves",
-    "A replica that starts serves the copy of another replica or of its node, because it cannot load from MLflow.",
+    "A replica that starts serves the copy of another replica or of its node, because it cannot load the champion: "
+    "MLflow does not answer, or the replica refuses the version.",
     ("model", "version", "reason"),
 )
 VERSION_SERVES: Final = Event(
@@ -96,6 +97,11 @@ REQUESTS_DROPPED: Final = Event(
     "A replica has refused predictions with 503, because too many waited. At most one line in ten seconds.",
     ("requests", "seconds", "reason"),
 )
+ROWS_NOT_LOGGED: Final = Event(
+    "rows_not_logged",
+    "A replica has answered rows that the prediction log does not hold. At most one line in 30 seconds.",
+    ("rows", "reason"),
+)
 
 FIELDS: Final = {
     "attempts": "How many times in a row the replica has refused the version.",
@@ -109,6 +115,7 @@ FIELDS: Final = {
     "replicas": "Number of replicas.",
     "requests": "Number of refused predictions.",
     "role": "`champion`, or `challenger` for the version of a rollout.",
+    "rows": "Number of rows.",
     "seconds": "Seconds in which the predictions were refused.",
     "share": "Percentage of the requests that the version answers, or of which it gets a copy.",
     "swap_ms": "Milliseconds that the swap on all replicas took.",

@@ -5,7 +5,7 @@ A thread of its own writes the lines, so that no request waits for a slow disk o
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
@@ -13,8 +13,11 @@ from queue import SimpleQueue
 from typing import Final
 
 MAX_TEXT: Final = 1500
-"""Maximum number of characters of a text in a line. A line with two such ASCII texts is shorter than 4 KiB, so that
-lines which several replicas write to the same pipe do not mix."""
+"""Maximum number of characters of a text in a line."""
+
+MAX_LINE_BYTES: Final = 4096
+"""Maximum size of a line, with its end: Linux does not mix writes of this size that several replicas make to the same
+pipe (`PIPE_BUF`). The texts of a longer line are shortened further; a character that is not ASCII takes 6 bytes."""
 
 
 class JsonLine(logging.Formatter):
@@ -44,13 +47,20 @@ class JsonLine(logging.Formatter):
             line["request_id"] = request_id
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps({name: _shortened(value) for name, value in line.items()})
+        max_text = MAX_TEXT
+        while len(text := _to_json(line, max_text)) >= MAX_LINE_BYTES:
+            max_text //= 2
+        return text
 
 
-def _shortened(value: object) -> object:
-    """Keep only the end of a long text: a traceback names its exception there."""
-    is_long = isinstance(value, str) and len(value) > MAX_TEXT
-    return f"...{str(value)[-MAX_TEXT:]}" if is_long else value
+def _to_json(line: Mapping[str, object], max_text: int) -> str:
+    """Write a line in ASCII, and keep only the end of a long text: a traceback names its exception there."""
+    return json.dumps(
+        {
+            name: f"...{value[-max_text:]}" if isinstance(value, str) and len(value) > max_text else value
+            for name, value in line.items()
+        }
+    )
 
 
 def install(

@@ -23,7 +23,7 @@ def version_refused(model: str, refusal: Refusal, role: str) -> None:
 
 
 def copy_serves(model: str, version: str | None, reason: str) -> None:
-    """Log that a replica serves a copy, because MLflow gave no version."""
+    """Log that a replica that starts serves a copy, because it cannot load the champion."""
     event = events.COPY_SERVES(model=model, version=version, reason=reason)
     log.warning("this replica serves a copy of version %s: %s", version, reason, extra=event)
 

@@ -21,6 +21,10 @@ log = logging.getLogger(names.SERVING_LOG)
 
 FLUSH_INTERVAL_S: Final = 1.0
 
+FLUSHES_OF_REFRESH: Final = 10
+"""Flushes after which the latencies are exported again, also if there was no request. Ray forgets a gauge that is not
+set for 20 s, and Prometheus would miss the requests before the gauge came back."""
+
 MAX_SERIES_GROUPS: Final = 50
 """Combinations of model, version and role with series of their own. Later ones share the model `other`."""
 
@@ -78,6 +82,7 @@ class MeasuresExporter:
         """The tallies with series of their own."""
         self._totals: dict[Role, tuple[np.ndarray, float]] = {}
         """Latencies and seconds of each group of series."""
+        self._flushes = 0
 
     async def run_forever(self) -> None:
         """Flush once a second until cancelled. A failure is logged."""
@@ -96,6 +101,10 @@ class MeasuresExporter:
                 last = self._exported[tally] = Tally(tally.role, tally.bins)
             if _size(tally) != _size(last):
                 self._export(tally, last)
+        self._flushes += 1
+        if self._flushes % FLUSHES_OF_REFRESH == 0:
+            for group, (latencies, seconds) in self._totals.items():
+                self._export_latencies(latencies, seconds, group._asdict())
 
     def _export(self, tally: Tally, last: Tally) -> None:
         group = self._group(tally.role)

@@ -10,6 +10,7 @@ from app import names
 from app.errors import first_line
 from app.records.log_files import LogFile
 from app.records.log_store import LogStore
+from app.serving.event_log import events
 from app.serving.prediction_log.buffer import Batch, Buffer
 from app.serving.prediction_log.prediction_table import prediction_table
 from app.settings import Settings
@@ -162,9 +163,9 @@ class LogWriter:
         total = self._buffer.dropped_rows
         dropped, self._reported_drops = total - self._reported_drops, total
         if dropped:
-            log.warning(
-                "%d rows were answered and not logged: the buffer was full, or the log cannot hold them", dropped
-            )
+            reason = "the buffer was full, or the log cannot hold them"
+            event = events.ROWS_NOT_LOGGED(rows=dropped, reason=reason)
+            log.warning("%d rows were answered and not logged: %s", dropped, reason, extra=event)
         if self._counters is not None:
             if written:
                 self._counters.record_written(written)

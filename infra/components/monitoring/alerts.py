@@ -33,6 +33,8 @@ class AlertArgs:
     ray_service_name: str
     has_redis: bool
     """Whether the stack runs a Redis."""
+    has_prediction_log: bool
+    """Whether the service keeps rows and answers."""
     train_deadline_minutes: int | None
     """Longest time of a scheduled training; None without a schedule."""
     runbook_url: str
@@ -67,6 +69,7 @@ def alerts(args: AlertArgs) -> list[Alert]:
         *_serving(scope, service),
         *_versions(scope),
         *_platform(scope, service),
+        *([_prediction_log(scope)] if args.has_prediction_log else []),
         *([_redis(scope)] if args.has_redis else []),
         *([_training(scope, args.train_deadline_minutes)] if args.train_deadline_minutes else []),
     ]
@@ -155,6 +158,16 @@ def _platform(scope: str, service: str) -> Iterator[Alert]:
         duration="15m",
         severity="warning",
         summary="The volume {{ $labels.persistentvolumeclaim }} is nearly full.",
+    )
+
+
+def _prediction_log(scope: str) -> Alert:
+    return Alert(
+        name="MantaRowsNotLogged",
+        expression=f"sum(rate(ray_manta_log_dropped_rows_total{{{scope}}}[5m])) > 0",
+        duration="10m",
+        severity="warning",
+        summary="The prediction log loses rows. Predictions are answered.",
     )
 
 

@@ -56,8 +56,7 @@ def run_checks(configuration: Mapping[str, str], kubectl: Kubectl) -> Iterator[C
         servers = kubectl.items(KIND, "--all-namespaces")
         namespace_labels = _namespace_labels(namespace, kubectl)
     except ProgramError as error:
-        next_step = "Install the Prometheus operator, or: pulumi config set monitoring none"
-        yield CheckResult("prometheus", Status.UNSURE, str(error), next_step)
+        yield CheckResult("prometheus", Status.UNSURE, str(error), _error_step(str(error)))
         return
     if not servers:
         detail = "the cluster has no Prometheus of a Prometheus operator"
@@ -78,6 +77,15 @@ def run_checks(configuration: Mapping[str, str], kubectl: Kubectl) -> Iterator[C
             next_step = f"Let {_name(by_labels[0])} select the namespace {namespace}: its field {field}."
         detail = f"selected by {', '.join(selecting)}" if selecting else f"no Prometheus selects them ({field})"
         yield pass_or_fail(f"prometheus {objects}", detail, next_step, has_passed=bool(selecting))
+
+
+def _error_step(error: str) -> str:
+    """What to do after an error of kubectl, which is in English in every locale of kubectl."""
+    if "doesn't have a resource type" in error:
+        return "Install the Prometheus operator, or: pulumi config set monitoring none"
+    if "forbidden" in error.lower():
+        return f"Let the user of the kubeconfig list {KIND} and get the namespace, or look at Prometheus' page Targets."
+    return "Read the error of kubectl, and run this command again."
 
 
 def is_selected(selector: JsonObject | None, labels: Mapping[str, str]) -> bool:

@@ -112,14 +112,29 @@ def test_a_cluster_without_a_prometheus_is_named(monkeypatch: pytest.MonkeyPatch
     assert (result.status, result.check) == (Status.UNSURE, "prometheus")
 
 
-def test_a_cluster_without_the_operator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "next_step"),
+    [
+        ('error: the server doesn\'t have a resource type "prometheuses"', "Install the Prometheus operator"),
+        (
+            "Error from server (Forbidden): prometheuses.monitoring.coreos.com is forbidden: User cannot list resource",
+            "Let the user of the kubeconfig list prometheuses.monitoring.coreos.com",
+        ),
+        ("kubectl did not answer in 20 s", "Read the error of kubectl"),
+    ],
+    ids=["no operator", "no right", "no answer"],
+)
+def test_an_error_of_kubectl_is_shown_with_the_next_step_for_it(
+    monkeypatch: pytest.MonkeyPatch, error: str, next_step: str
+) -> None:
     def items(*_: str) -> list[JsonObject]:
-        raise ProgramError("the server doesn't have a resource type")
+        raise ProgramError(error)
 
     monkeypatch.setattr(Kubectl, "items", items)
     [result] = prometheus.run_checks({"monitoring": "existing", "namespace": "team-a"}, Kubectl("minikube"))
 
-    assert "the server doesn't have a resource type" in result.detail
+    assert result.detail == error
+    assert result.next_step.startswith(next_step)
 
 
 def test_a_stack_without_monitoring_has_no_such_check(monkeypatch: pytest.MonkeyPatch) -> None:

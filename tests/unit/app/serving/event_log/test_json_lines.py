@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.serving.event_log import events, json_lines
-from app.serving.event_log.json_lines import MAX_TEXT
+from app.serving.event_log.json_lines import MAX_LINE_BYTES, MAX_TEXT
 
 
 @pytest.fixture
@@ -77,6 +77,19 @@ def test_a_long_text_is_shortened_so_that_the_line_stays_whole_in_a_pipe(log: lo
 
     assert str(line["reason"]).endswith("xend")
     assert len(str(line["reason"])) == MAX_TEXT + len("...")
+
+
+@pytest.mark.parametrize("character", ["é", "🌲", "\0"])
+def test_a_line_with_long_texts_of_any_characters_fits_one_write_to_a_pipe(
+    log: logging.Logger, tmp_path: Path, character: str
+) -> None:
+    reason = character * 10_000 + "end"
+    write(log, tmp_path / "log", event=events.ROLLOUT_STUCK(model="m", reason=reason), error=ValueError(reason))
+
+    line = (tmp_path / "log").read_bytes()
+
+    assert len(line) <= MAX_LINE_BYTES
+    assert json.loads(line)["reason"].endswith(f"{character}end")
 
 
 def test_a_file_that_cannot_be_opened_is_a_warning_and_no_failure(

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextvars import ContextVar
 
 import pytest
 
@@ -125,3 +126,25 @@ def test_dropped_predictions_are_told_in_one_line(
     asyncio.run(run())
 
     assert story(caplog, "requests") == [("requests_dropped", 5)]
+
+
+def test_the_line_about_many_refusals_names_no_single_request(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drops, "INTERVAL_S", 0.01)
+    request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+    async def run() -> str:
+        flushed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        class Probe(DropLog):
+            def flush(self) -> None:
+                super().flush()
+                flushed.set_result(request_id.get())
+
+        request_id.set("the first one")
+        Probe().add(OverloadedError("This replica has no place for another prediction."))
+        return await asyncio.wait_for(flushed, timeout=10)
+
+    assert asyncio.run(run()) == ""
+    assert story(caplog, "requests") == [("requests_dropped", 1)]

@@ -76,6 +76,22 @@ def test_series_are_bounded_however_many_versions_a_replica_serves(series: Serie
     assert len(list(measures.all())) == MAX_TALLIES
 
 
+def test_the_latencies_are_exported_again_while_no_request_comes_because_ray_forgets_them(series: Series) -> None:
+    measures = Measures()
+    export = MeasuresExporter(measures, counter=Recorder, gauge=Recorder)
+    measures.tally(served_model("7"), "champion").add(Answered(1, 0.001, None))
+    export.flush()
+    series.clear()
+
+    for _ in range(exporter.FLUSHES_OF_REFRESH):
+        export.flush()
+
+    assert series["manta_prediction_seconds_count", "7", ""] == 1
+    assert series["manta_prediction_seconds_sum", "7", ""] == 0.001
+    assert series["manta_prediction_seconds_bucket", "7", "+Inf"] == 1
+    assert {name for name, *_ in series} == {f"manta_prediction_seconds_{part}" for part in ("bucket", "count", "sum")}
+
+
 def test_measures_keep_no_version_in_memory() -> None:
     measures = Measures()
     served = served_model("7")

@@ -13,6 +13,7 @@ ARGS = AlertArgs(
     namespace="team-a",
     ray_service_name="scoring",
     has_redis=True,
+    has_prediction_log=True,
     train_deadline_minutes=60,
     runbook_url="https://wiki.example.com/alerts",
 )
@@ -42,11 +43,16 @@ def test_an_alert_links_to_its_section() -> None:
 
 def test_alerts_of_parts_that_a_stack_does_not_have_are_left_out() -> None:
     args = AlertArgs(
-        namespace="a", ray_service_name="manta", has_redis=False, train_deadline_minutes=None, runbook_url=""
+        namespace="a",
+        ray_service_name="manta",
+        has_redis=False,
+        has_prediction_log=False,
+        train_deadline_minutes=None,
+        runbook_url="",
     )
 
     missing = ALERTS.keys() - {alert.name for alert in alerts.alerts(args)}
-    assert missing == {"MantaRedisDown", "MantaTrainingFailed"}
+    assert missing == {"MantaRedisDown", "MantaRowsNotLogged", "MantaTrainingFailed"}
     spec: JsonObject = alerts.rule(args)
     assert all(rule["annotations"].keys() == {"summary"} for rule in spec["groups"][0]["rules"])
 

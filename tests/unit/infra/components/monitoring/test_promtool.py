@@ -16,7 +16,12 @@ PROMTOOL = shutil.which("promtool", path=tools.find().path)
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on PATH or in MANTA_E2E_TOOLS/bin")
 
 ARGS = AlertArgs(
-    namespace="team-a", ray_service_name="scoring", has_redis=True, train_deadline_minutes=60, runbook_url=""
+    namespace="team-a",
+    ray_service_name="scoring",
+    has_redis=True,
+    has_prediction_log=True,
+    train_deadline_minutes=60,
+    runbook_url="",
 )
 ALERTS = {alert.name: alert for alert in alerts.alerts(ARGS)}
 MINUTES = 120
@@ -69,6 +74,7 @@ HEALTHY: Series = {
     bucket("0.262144"): growing(1000),
     bucket("1.04858"): growing(1000),
     bucket("+Inf"): growing(1000),
+    series("ray_manta_log_dropped_rows_total", replica="a"): constant(3),
     series("up", container="ray-head"): constant(1),
     series("kube_statefulset_status_replicas_ready", statefulset="redis"): constant(1),
     service("ready", "true"): constant(1),
@@ -106,6 +112,10 @@ FAULTS: dict[str, tuple[str, dict[str, str | None]]] = {
         {series("ray_manta_champion_served", replica="b"): constant(0)},
     ),
     "MLflow is away": ("MantaRegistryAway", {series("ray_manta_registry_answers", replica="b"): constant(0)}),
+    "the prediction log cannot be written": (
+        "MantaRowsNotLogged",
+        {series("ray_manta_log_dropped_rows_total", replica="a"): growing(100)},
+    ),
     "the head is down": ("MantaHeadDown", {series("up", container="ray-head"): constant(0)}),
     "Redis is down": (
         "MantaRedisDown",
