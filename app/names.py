@@ -60,5 +60,11 @@ PREDICTION_LOG_PATTERN: Final = (
 )
 """Where the prediction log can be kept. A URL holds no user, no password and no space."""
 
+TRACES_IN_MLFLOW: Final = "mlflow"
+"""Value of the endpoint of traces that means the platform's own MLflow."""
+
+OTLP_ENDPOINT_PATTERN: Final = r"^(mlflow|https?://[^/\s:@]+(:[0-9]{1,5})?(/\S*)?)?$"
+"""Where traces can go; empty for no traces. A URL holds no user, no password and no space."""
+
 MODEL_NAME_PATTERN: Final = r"^[^/:'\"`\x00-\x1f]+$"
 """Valid names of registered models: those that MLflow accepts, without the quotes of its search syntax."""

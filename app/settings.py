@@ -187,6 +187,19 @@ class Settings(BaseSettings):
         le=3650,
         description="Days that the prediction log is kept. Older days are deleted.",
     )
+    otlp_endpoint: str = Field(
+        default="",
+        alias="MANTA_OTLP_ENDPOINT",
+        pattern=names.OTLP_ENDPOINT_PATTERN,
+        description="Receiver of traces: `mlflow`, or the URL of an OTLP receiver over HTTP. Empty: no traces.",
+    )
+    trace_share: float = Field(
+        default=1.0,
+        alias="MANTA_TRACE_SHARE",
+        ge=0,
+        le=1,
+        description="Share of the predictions that are traced, beside those with a sampled `traceparent`.",
+    )
     git_commit: str = Field(
         default="",
         alias="MANTA_GIT_COMMIT",

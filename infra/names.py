@@ -49,6 +49,8 @@ SERVE_SECRET: Final = "serve-auth"  # noqa: S105
 SERVE_SECRET_KEY: Final = "tokens"  # noqa: S105
 PREDICT_TOKENS_KEY: Final = "predict-tokens"
 """Key of `SERVE_SECRET` with the tokens for predictions."""
+OTLP_HEADERS_KEY: Final = "otlp-headers"
+"""Key of `SERVE_SECRET` with the headers of requests to the receiver of traces."""
 WEBHOOK_SECRET_KEY: Final = "webhook"  # noqa: S105
 MODEL_SECRET: Final = "model-auth"  # noqa: S105
 MODEL_SECRET_KEY: Final = "key"  # noqa: S105

@@ -60,6 +60,7 @@ from app.serving.rollout.rollouts import Rollouts
 from app.serving.shadow.member import ShadowMember, ShadowReport
 from app.serving.shadow.messages import ShadowState
 from app.serving.shadow.shadows import Shadows
+from app.serving.tracing.open_tracer import open_tracer
 from app.settings import settings
 
 GRACEFUL_SHUTDOWN_TIMEOUT_S: Final = 60
@@ -170,6 +171,7 @@ class ModelServer(FleetMember):
             ),
             threads=max(1, int(resources.get("CPU", 1))),
             log=self._prediction_log(),
+            tracer=open_tracer(config, replica=self._replica.name),
             exporter=MeasuresExporter(self._catalog.measures, counter=metrics.Counter, gauge=metrics.Gauge),
         )
 

@@ -86,13 +86,17 @@ def _methods(api: FastAPI, request: Request) -> list[str]:
     return sorted({method for route in routes for method in route.methods or ()})
 
 
+def status_of(request: Request, error: MantaError) -> int:
+    """Return the status of the response for an error of the app."""
+    return error.status if _protocol_error(request) is None else PROTOCOL_STATUSES.get(error.status, error.status)
+
+
 def error_response(request: Request, error: MantaError) -> Response:
     """Build the response for an error of the app."""
     headers = HEADERS.get(type(error), {})
-    write = _protocol_error(request)
+    write, status = _protocol_error(request), status_of(request, error)
     if write is None:
-        return _problem_response(request, error.problem(request.url.path), error.status, headers)
-    status = PROTOCOL_STATUSES.get(error.status, error.status)
+        return _problem_response(request, error.problem(request.url.path), status, headers)
     return JSONResponse(write(error, status), status, headers)
 
 

@@ -31,6 +31,7 @@ from app.serving.requests.deadlines import Deadlines
 from app.serving.requests.json_readers import JsonReaders
 from app.serving.requests.limits import SMALL_BODY_BYTES, RequestLimits
 from app.serving.rollout.trial import ChallengerTrial
+from app.serving.tracing.trace import UNTRACED, Trace, Tracer
 
 MAX_INLINE_TREE_WALKS: Final = 100_000
 """Walks of a row down a tree that run on the event loop: about a millisecond. Larger batches run in a thread."""
@@ -48,13 +49,21 @@ class PredictionHandler:
             time. Small batches run on the event loop.
         measures: Counts what each version does.
         log: Keeps rows and answers; None for no log.
+        tracer: Records traces of requests; None for no traces.
     """
 
     def __init__(
-        self, *, limits: RequestLimits, threads: int, measures: Measures, log: PredictionLog | None = None
+        self,
+        *,
+        limits: RequestLimits,
+        threads: int,
+        measures: Measures,
+        log: PredictionLog | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._limits = limits
         self._log = log
+        self._tracer = tracer
         self._measures = measures
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="predict")
         self._readers = JsonReaders(processes=threads)
@@ -77,26 +86,38 @@ class PredictionHandler:
         Raises:
             MantaError: The body cannot be used, no model is served, or the replica is overloaded.
         """
+        if self._tracer is None:
+            return await self._handle(request, model, wire, UNTRACED)
+        with self._tracer.trace(request) as trace:
+            return await self._handle(request, model, wire, trace)
+
+    async def _handle(self, request: Request, model: ModelSource, wire: Wire, trace: Trace) -> Response:
         charge = BodyCharge(self.budget)
         served = None
         try:
-            content, content_type = await body.read(
-                request,
-                max_bytes=self._limits.body_bytes,
-                deadlines=self._deadlines,
-                content_types=wire.content_types,
-                charge=charge,
-            )
-            served = await model.require()
+            trace.add(model=model.name, role=model.role)
+            with trace.step("receive the body"):
+                content, content_type = await body.read(
+                    request,
+                    max_bytes=self._limits.body_bytes,
+                    deadlines=self._deadlines,
+                    content_types=wire.content_types,
+                    charge=charge,
+                )
+            with trace.step("wait for the version"):
+                served = await model.require()
+            trace.add(version=served.key[1])
             exchange = wire.begin(request, content, content_type, served)
             size = len(content)
             if size > SMALL_BODY_BYTES:
                 async with self.places:
-                    rows = await self._read_large(content, exchange, served)
+                    with trace.step("read the rows"):
+                        rows = await self._read_large(content, exchange, served)
                     del content
-                    return await self._answer(request, model, served, rows, exchange, body_bytes=size)
-            rows = exchange.read(content, schema=served.row_schema, max_rows=self._limits.rows)
-            return await self._answer(request, model, served, rows, exchange, body_bytes=size)
+                    return await self._answer(request, model, served, rows, exchange, body_bytes=size, trace=trace)
+            with trace.step("read the rows"):
+                rows = exchange.read(content, schema=served.row_schema, max_rows=self._limits.rows)
+            return await self._answer(request, model, served, rows, exchange, body_bytes=size, trace=trace)
         except Exception as error:
             measures = self._measures
             tally = measures.tally(served, model.role) if served else measures.unserved(model.name, model.role)
@@ -116,19 +137,23 @@ class PredictionHandler:
         exchange: Exchange,
         *,
         body_bytes: int,
+        trace: Trace,
     ) -> Response:
         """Answer with the version, or during a rollout perhaps with the challenger, and log the answer."""
         split, role = model.split, model.role
+        trace.add(rows=len(rows))
         has_place = body_bytes > SMALL_BODY_BYTES
         if model.shadow is not None:
             exchange = model.shadow.watch(exchange, served, rows, is_large=has_place)
-        if split is None:
-            reply = await self._predict(served, role, rows, exchange, has_place=has_place)
-        else:
-            champion = partial(self._predict, served, role, rows, exchange, has_place=has_place)
-            reply = await self._trial.answer(split, request.headers, rows, exchange, champion)
-            if reply.served is split.challenger:
-                role = CHALLENGER
+        champion = partial(self._predict, served, role, rows, exchange, has_place=has_place)
+        with trace.step("predict"):
+            if split is None:
+                reply = await champion()
+            else:
+                reply = await self._trial.answer(split, request.headers, rows, exchange, champion)
+        if split is not None and reply.served is split.challenger:
+            role = CHALLENGER
+            trace.add(version=reply.served.key[1], role=role)
         if self._log is not None:
             self._log.record(request, rows, reply, role=role, body_bytes=body_bytes)
         return reply.response

@@ -46,6 +46,7 @@ from app.serving.requests.deadlines import Deadlines
 from app.serving.requests.limits import RequestLimits
 from app.serving.rollout.rollout_follower import RolloutFollower
 from app.serving.schemas import Health, LoadRequest, LoadResponse, ModelStatus
+from app.serving.tracing.trace import Tracer
 
 LOAD_FORM: Final = '{"name": string, "version": string} or {"name": string, "alias": string}, or no body'
 """The forms of a load request, for error messages."""
@@ -63,6 +64,7 @@ def create_api(
     threads: int = 1,
     exporter: MeasuresExporter | None = None,
     log: PredictionLog | None = None,
+    tracer: Tracer | None = None,
 ) -> FastAPI:
     """Build the API of one replica.
 
@@ -77,8 +79,9 @@ def create_api(
         threads: Number of large batches, and of large JSON bodies, that are handled at the same time.
         exporter: Exports the measures while the API runs; None for no export.
         log: Keeps rows and answers; starts and ends with the API. None for no log.
+        tracer: Records traces of predictions; ends with the API. None for no traces.
     """
-    handler = PredictionHandler(limits=limits, threads=threads, measures=catalog.measures, log=log)
+    handler = PredictionHandler(limits=limits, threads=threads, measures=catalog.measures, log=log, tracer=tracer)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -99,6 +102,8 @@ def create_api(
         await handler.close()
         if log is not None:
             await log.close()
+        if tracer is not None:
+            await asyncio.to_thread(tracer.close)
 
     api = Api(
         title="manta",

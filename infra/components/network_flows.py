@@ -13,6 +13,7 @@ from infra.config.identity_options import IdentityOptions
 from infra.config.monitoring_options import MonitoringOptions
 from infra.config.network_options import NetworkOptions
 from infra.config.options import StorageOptions
+from infra.config.tracing_options import TracingOptions
 
 API_PORTS: Final = (443, 6443, 8443)
 """Ports of the API server: its Service, kubeadm and Minikube. No selector matches the address of the API server."""
@@ -73,6 +74,7 @@ class FlowArgs:
     """How clients outside of the cluster reach the platform."""
     network: NetworkOptions
     monitoring: MonitoringOptions
+    tracing: TracingOptions
     identity: IdentityOptions
     credentials: CredentialOptions
     is_training_scheduled: bool
@@ -115,6 +117,7 @@ def flows(args: FlowArgs) -> list[Flow]:
         *_identity(args.identity, peers),
         *_webhook(args.credentials, peers),
         *_monitoring(args.network, args.monitoring, peers),
+        *_traces(args.tracing, peers),
         *_proxy(args.network, peers),
         *_extra(args.network, peers),
     ]
@@ -189,6 +192,12 @@ def _monitoring(network: NetworkOptions, options: MonitoringOptions, peers: _Pee
         yield Flow(source=monitoring, destination=peers.operator, ports=OPERATOR_METRICS_PORTS)
         if options.ports:
             yield Flow(source=peers.ray, destination=monitoring, ports=options.ports)
+
+
+def _traces(tracing: TracingOptions, peers: _Peers) -> Iterator[Flow]:
+    """The replicas send traces to a receiver outside of the stack."""
+    if tracing.port is not None:
+        yield Flow(source=peers.ray, destination=ANYWHERE, ports=(tracing.port,))
 
 
 def _proxy(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:

@@ -12,7 +12,15 @@ import pulumi.runtime
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from infra.config import catalog_checks, checks, identity_checks, monitoring_options, profiles, sharing_options
+from infra.config import (
+    catalog_checks,
+    checks,
+    identity_checks,
+    monitoring_options,
+    profiles,
+    sharing_options,
+    tracing_options,
+)
 from infra.config.access_options import AccessOptions
 from infra.config.catalog_options import CatalogOptions
 from infra.config.connection_options import ConnectionOptions
@@ -34,6 +42,7 @@ from infra.config.prediction_log_options import PredictionLogOptions
 from infra.config.problem import Problem, quoted, secret_command, set_command
 from infra.config.scheduling import SchedulingOptions
 from infra.config.sharing_options import SharingOptions
+from infra.config.tracing_options import TracingOptions
 from infra.config.worker_options import WorkerOptions
 
 PROJECT: Final = "manta"
@@ -67,6 +76,7 @@ class Settings(BaseModel):
     catalog: CatalogOptions
     monitoring: MonitoringOptions
     prediction_log: PredictionLogOptions
+    tracing: TracingOptions
 
 
 def load() -> Settings:
@@ -131,6 +141,7 @@ def parse(
             *sharing_options.problems(settings.sharing, namespace=settings.cluster.namespace, charts=settings.charts),
             *identity_checks.problems(settings.identity, cluster=settings.cluster, storage=settings.storage),
             *monitoring_options.problems(settings.monitoring, network=settings.network),
+            *tracing_options.problems(settings.tracing),
             *catalog_checks.problems(settings.catalog, size=settings.size, credentials=settings.credentials),
         ]
     if problems:

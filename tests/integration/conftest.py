@@ -18,8 +18,8 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> LocalFolder:
 
 @pytest.fixture(scope="session")
 def platform(local: LocalFolder) -> Iterator[RunningPlatform]:
-    """A running `manta local` that has trained and loaded a first model."""
-    with local.run_platform("--log-format", "json") as running:
+    """A running `manta local` that has trained and loaded a first model. It traces what a client asks it to trace."""
+    with local.run_platform("--log-format", "json", "--otlp-endpoint", "mlflow", "--trace-percent", "0") as running:
         yield running
 
 

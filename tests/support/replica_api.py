@@ -24,6 +24,7 @@ from app.serving.loading.served_model import ServedModel
 from app.serving.prediction_log.prediction_log import PredictionLog
 from app.serving.requests.limits import RequestLimits
 from app.serving.schemas import Example
+from app.serving.tracing.trace import Tracer
 from tests.support.fake_fleet import FakeReplicaGroup
 from tests.support.fake_models import FakeRegistry
 
@@ -62,6 +63,7 @@ async def replica_api(
     limits: RequestLimits = LIMITS,
     access: AccessRules = OPEN,
     log: PredictionLog | None = None,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[FastAPI]:
     """The API of a replica that serves version 1."""
     model = model or artifact()
@@ -75,6 +77,7 @@ async def replica_api(
         limits=limits,
         access=access,
         log=log,
+        tracer=tracer,
     )
     async with api.router.lifespan_context(api):
         member.replica._served = ServedModel(

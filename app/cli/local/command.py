@@ -1,7 +1,6 @@
 """`manta local`: start the whole platform on this machine and make a first prediction."""
 
 import asyncio
-import json
 import shutil
 import signal
 import tempfile
@@ -20,13 +19,13 @@ from app.cli.jobs.driver import DriverResources, wait_for_start
 from app.cli.jobs.job import Job
 from app.cli.jobs.ray_jobs_api import RayJobsApi
 from app.cli.json_object import JsonObject
-from app.cli.local import champion, haproxy
+from app.cli.local import champion, haproxy, next_steps, tracing
 from app.cli.local.log_format import JSON_LOG, LogFormat
 from app.cli.local.platform import Platform, Ports
 from app.cli.local.processes import Processes
 from app.cli.progress import Steps, console
 from app.cli.service import client
-from app.cli.state import STATE_FOLDER, TOKEN_FILE, lock_state_folder, model_key
+from app.cli.state import STATE_FOLDER, lock_state_folder, model_key
 from app.records import log_place
 from app.settings import settings
 from app.training.options import TrainOptions
@@ -65,6 +64,12 @@ def local(
     prediction_log: Annotated[
         str, typer.Option(metavar="off|mlflow|URL", callback=log_place.check, help=log_place.HELP)
     ] = names.LOG_IN_MLFLOW,
+    otlp_endpoint: Annotated[
+        str, typer.Option(metavar="mlflow|URL", callback=tracing.check, help=tracing.HELP, show_default=False)
+    ] = "",
+    trace_percent: Annotated[
+        int, typer.Option(min=0, max=100, help="Percentage of the predictions that are traced.")
+    ] = 100,
     ray_port: Annotated[
         int, typer.Option(min=1024, max=65535, help="Port of Ray's dashboard and Jobs API.")
     ] = DEFAULTS.ray,
@@ -92,6 +97,7 @@ def local(
         with Processes(
             Platform.environment(endpoints, state=state, scratch=scratch)
             | {"MANTA_PREDICTION_LOG": prediction_log}
+            | tracing.environment(otlp_endpoint, trace_percent)
             | ({"MANTA_MODEL_KEY": model_key(state)} if allow_pickle else {})
             | log_format.environment(logs),
             logs=logs,
@@ -113,7 +119,7 @@ async def _run(
     with Steps() as steps:
         has_champion = await _start(platform, endpoints, options, steps, train=train)
         request = await _predict_example(endpoints, steps) if has_champion else None
-    _print_next_steps(endpoints, state, request)
+    next_steps.show(endpoints, state, request)
     if not once:
         console.print("Ctrl-C ends the platform.")
         await platform.watch()
@@ -241,36 +247,6 @@ async def _wait_for_model(endpoints: Endpoints) -> JsonObject:
             break
         await asyncio.sleep(MODEL_POLL_S)
     return status
-
-
-def _print_next_steps(endpoints: Endpoints, state: Path, request: JsonObject | None) -> None:
-    token_file = state / TOKEN_FILE
-    authorization = f'-H "Authorization: Bearer $(cat {token_file})"'
-    if request is None:
-        next_steps = [
-            f"Train your own version of {endpoints.model_name}:",
-            "  manta train --model model.py:build --data data.py:load --target COLUMN",
-        ]
-    else:
-        json_header = "-H 'Content-Type: application/json'"
-        next_steps = [
-            "Load the newest model version that passed the gate:",
-            f"  curl -X POST {endpoints.api_url}/model/load {authorization}",
-            "Send a prediction request:",
-            f"  curl -X POST {endpoints.api_url}/predict {json_header} -d '{json.dumps(request)}'",
-            "Train another model:",
-            "  manta train --trees 200",
-        ]
-    for line in (
-        "",
-        f"Ray      {endpoints.ray_url}   (its token is in {token_file})",
-        f"MLflow   {endpoints.mlflow_url}",
-        f"Serve    {endpoints.api_url}/",
-        "",
-        *next_steps,
-        "",
-    ):
-        console.print(line, markup=False)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from infra.config.catalog_options import DEFAULT_SHARE, CatalogOptions
 from infra.config.credential_options import CredentialOptions
 from infra.config.options import AppOptions, SizeOptions
 from infra.config.prediction_log_options import PredictionLogOptions
+from infra.config.tracing_options import TracingOptions
 from infra.credentials import from_secret
 
 CONTAINER_OUTPUT: Final = "/proc/1/fd/1"
@@ -30,6 +31,7 @@ def environment(
     credentials: CredentialOptions,
     catalog: CatalogOptions,
     prediction_log: PredictionLogOptions,
+    tracing: TracingOptions,
     *,
     size: SizeOptions,
     tracking_uri: pulumi.Input[str],
@@ -45,6 +47,7 @@ def environment(
         credentials: Whether predictions need a token, and whether MLflow calls a webhook.
         catalog: The models beside the default model, and the tokens for predictions.
         prediction_log: Where rows and answers are kept.
+        tracing: Where traces are sent.
         size: CPUs and memory of a worker.
         tracking_uri: Address of MLflow inside the cluster.
         mlflow_secret: Secret with the MLflow user of the pods.
@@ -63,6 +66,8 @@ def environment(
         "MANTA_PREDICTION_LOG_SHARE": str(prediction_log.prediction_log_percent / 100),
         "MANTA_PREDICTION_LOG_COLUMNS": json.dumps(prediction_log.prediction_log_columns),
         "MANTA_PREDICTION_LOG_DAYS": str(prediction_log.prediction_log_days),
+        "MANTA_OTLP_ENDPOINT": tracing.otlp_endpoint,
+        "MANTA_TRACE_SHARE": str(tracing.trace_percent / 100) if tracing.otlp_endpoint else "",
         "MANTA_PREDICT_NEEDS_TOKEN": str(credentials.predict_needs_token).lower(),
         "HOME": "/tmp",  # noqa: S108  (the only folder that the image's user may write to)
         "RAY_AUTH_MODE": "token",
@@ -94,6 +99,8 @@ def environment(
         secret_keys["MANTA_WEBHOOK_SECRET"] = (names.SERVE_SECRET, names.WEBHOOK_SECRET_KEY)
     if catalog.predict_tokens.get_secret_value():
         secret_keys["MANTA_PREDICT_TOKENS"] = (names.SERVE_SECRET, names.PREDICT_TOKENS_KEY)
+    if tracing.otlp_headers.get_secret_value():
+        secret_keys["OTEL_EXPORTER_OTLP_HEADERS"] = (names.SERVE_SECRET, names.OTLP_HEADERS_KEY)
     if app.allow_pickle:
         secret_keys["MANTA_MODEL_KEY"] = (names.MODEL_SECRET, names.MODEL_SECRET_KEY)
     return [

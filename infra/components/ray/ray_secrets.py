@@ -9,6 +9,7 @@ from infra import labels, names
 from infra.config.catalog_options import CatalogOptions
 from infra.config.credential_options import CredentialOptions
 from infra.config.options import NO_SECRET, AppOptions
+from infra.config.tracing_options import TracingOptions
 from infra.credentials import SecretReference, kubernetes_secret, secret_value
 
 
@@ -42,6 +43,7 @@ def register(
     app: AppOptions,
     credentials: CredentialOptions,
     catalog: CatalogOptions,
+    tracing: TracingOptions,
     opts: pulumi.ResourceOptions,
 ) -> RaySecrets:
     """Register the Secrets.
@@ -52,6 +54,7 @@ def register(
         app: Tokens of the configuration, and whether models are signed.
         credentials: Further credentials of the service.
         catalog: Tokens for predictions.
+        tracing: Headers for the receiver of traces.
         opts: Options of the Pulumi resources.
     """
     ray_token = secret_value(f"{name}-ray-token", app.ray_token, opts)
@@ -64,6 +67,8 @@ def register(
         serve[names.WEBHOOK_SECRET_KEY] = webhook
     if tokens := catalog.predict_tokens.get_secret_value():
         serve[names.PREDICT_TOKENS_KEY] = tokens
+    if headers := tracing.otlp_headers.get_secret_value():
+        serve[names.OTLP_HEADERS_KEY] = headers
     others: dict[str, Mapping[str, pulumi.Input[str]]] = {names.SERVE_SECRET: serve}
     if app.allow_pickle:
         others[names.MODEL_SECRET] = {names.MODEL_SECRET_KEY: secret_value(f"{name}-model-key", NO_SECRET, opts)}

@@ -38,6 +38,7 @@ from infra.config.options import AppOptions, SizeOptions, StorageOptions
 from infra.config.prediction_log_options import PredictionLogOptions
 from infra.config.proxy import ProxyOptions
 from infra.config.scheduling import SchedulingOptions
+from infra.config.tracing_options import TracingOptions
 from infra.config.worker_options import WorkerOptions
 from infra.credentials import from_secret
 from infra.images import references
@@ -73,6 +74,7 @@ class RayServiceArgs:
     credentials: CredentialOptions
     catalog: CatalogOptions
     prediction_log: PredictionLogOptions
+    tracing: TracingOptions
     identity: IdentityOptions
     monitoring: MonitoringOptions
     images: ImageOptions
@@ -107,7 +109,9 @@ class RayService(pulumi.ComponentResource):
     def __init__(self, name: str, args: RayServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:RayService", name, None, opts)
         child_opts = pulumi.ResourceOptions(parent=self)
-        secrets = ray_secrets.register(name, args.namespace, args.app, args.credentials, args.catalog, child_opts)
+        secrets = ray_secrets.register(
+            name, args.namespace, args.app, args.credentials, args.catalog, args.tracing, child_opts
+        )
         self.ray_token, self.serve_token, self.ray_secret = secrets.ray_token, secrets.serve_token, secrets.ray.name
         accounts = [
             core.v1.ServiceAccount(
@@ -195,6 +199,7 @@ def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
         args.credentials,
         args.catalog,
         args.prediction_log,
+        args.tracing,
         size=args.size,
         tracking_uri=args.mlflow.tracking_uri,
         mlflow_secret=args.mlflow.client.name,

@@ -44,6 +44,7 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
     "oci charts": ("dev", OCI_CHARTS),
     "other names": ("dev", {**OTHER_NAMES}),
     "removed crds": ("dev", {"removeCrds": True}),
+    "traces": ("prod", {"otlpEndpoint": "https://otlp.example.com", "otlpHeaders": "api-key=0123", "tracePercent": 5}),
     "listed models": (
         "prod",
         {

@@ -193,6 +193,18 @@ def test_mlflow_reaches_the_webhook_of_the_service_only_if_there_is_one() -> Non
     assert flow_texts(webhookSecret="a-secret-of-the-webhook") - LOCAL_FLOWS == {"mlflow > ray 8000"}
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        ("http://otel-collector.monitoring:4318", {"ray > anywhere 4318"}),
+        ("http://collector.example.com/otlp", {"ray > anywhere 80"}),
+        ("mlflow", set()),
+    ],
+)
+def test_the_replicas_reach_the_receiver_of_traces(endpoint: str, expected: set[str]) -> None:
+    assert flow_texts(otlpEndpoint=endpoint) - LOCAL_FLOWS == expected
+
+
 @pytest.mark.parametrize(("port", "expected"), [(16443, "443,6443,8443,16443"), (6443, "443,6443,8443")])
 def test_the_port_of_the_api_server_comes_from_the_kubeconfig(port: int, expected: str) -> None:
     stack = parsed()
@@ -205,6 +217,7 @@ def test_the_port_of_the_api_server_comes_from_the_kubeconfig(port: int, expecte
         access=stack.access,
         network=stack.network,
         monitoring=stack.monitoring,
+        tracing=stack.tracing,
         identity=stack.identity,
         credentials=stack.credentials,
         is_training_scheduled=False,

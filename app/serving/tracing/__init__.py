@@ -1,0 +1,1 @@
+"""Traces of prediction requests, for a receiver of the OpenTelemetry protocol."""
