@@ -18,6 +18,7 @@ from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 from app import names
 from app.errors import ModelNotFoundError
 from app.models import artifact, recent_versions, registry_errors, served_models
+from app.models.recent_trainings import RecentTrainings
 from app.models.version_choice import GATE_TAG, PASSED, PROMOTED_AT_TAG, ROLLED_BACK_TAG, choose
 from app.models.version_files import VersionFiles
 from app.settings import Settings
@@ -38,6 +39,7 @@ class Registry:
 
     def __init__(self, settings: Settings) -> None:
         self.uri = settings.mlflow_tracking_uri
+        self.trainings = RecentTrainings(self.uri, settings.experiment)
         self._client = mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
 
     def find(self, name: str, *, version: str | None = None, alias: str | None = None) -> ModelVersion:

@@ -24,6 +24,7 @@ from app.serving.requests.row_errors import MAX_FLOAT32
 from app.serving.schemas import LoadRequest, NamedLoadRequest, PredictRequest, PredictResponse, PredictRows
 
 NAMED_PREDICT: Final = "/models/{name}/predict"
+VERSION_PREDICT: Final = "/models/{name}/versions/{version}/predict"
 NAMED_LOAD: Final = "/models/{name}/load"
 
 PATH: Final = "/openapi.json"
@@ -134,6 +135,7 @@ def _describe_models(
     """Describe the predictions of each model, with its own columns and example."""
     generic = paths[NAMED_PREDICT]["post"]
     generic["requestBody"] = _json_body(predict_schema(columns=None, rows=limits.rows), examples=[], required=True)
+    paths[VERSION_PREDICT]["post"]["requestBody"] = generic["requestBody"]
     for model in models:
         name = model.version.name
         operation = {key: value for key, value in generic.items() if key != "parameters"}

@@ -79,6 +79,16 @@ def install(api: Api, predictions: Predictions) -> None:
         """Predict rows with a model by its name. The first request loads the model, and waits for it up to 10 s."""
         return await predictions.answer(request, rows.WIRE, name=name)
 
+    @api.post(
+        openapi.VERSION_PREDICT,
+        response_model=PredictResponse,
+        responses=problem_openapi.NAMED_PREDICT_PROBLEMS,
+        dependencies=security,
+    )
+    async def predict_with_version(request: Request, name: str, version: str) -> Response:
+        """Predict rows with a version by its number, whichever version serves. The first request loads the version."""
+        return await predictions.answer(request, rows.WIRE, name=name, version=version)
+
     @api.post(mlflow_scoring.INVOCATIONS, responses=protocol_openapi.INVOCATION_ANSWERS, dependencies=security)
     async def invocations(request: Request) -> Response:
         """Predict rows in MLflow's scoring protocol, as `mlflow models serve` does."""
@@ -96,6 +106,7 @@ def install(api: Api, predictions: Predictions) -> None:
 
     for path, wire in ((PREDICT, rows.WIRE), (mlflow_scoring.INVOCATIONS, mlflow_scoring.WIRE)):
         api.handle_directly(path, partial(predictions.answer, wire=wire))
-    api.handle_directly(openapi.NAMED_PREDICT, partial(predictions.answer, wire=rows.WIRE))
+    for path in (openapi.NAMED_PREDICT, openapi.VERSION_PREDICT):
+        api.handle_directly(path, partial(predictions.answer, wire=rows.WIRE))
     for path in (INFER, INFER_VERSION):
         api.handle_directly(path, partial(predictions.answer, wire=open_inference.WIRE))

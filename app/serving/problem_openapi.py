@@ -45,6 +45,8 @@ LOAD_PROBLEMS: Final = _problems(
 
 VERSIONS_PROBLEMS: Final = _problems(errors.ModelNotFoundError, errors.RegistryUnavailableError)
 
+TRAININGS_PROBLEMS: Final = _problems(errors.RegistryUnavailableError)
+
 FEEDBACK_PROBLEMS: Final = _problems(
     *BODY_PROBLEMS, errors.UnauthorizedError, errors.LogOffError, errors.OverloadedError, errors.PlatformError
 )

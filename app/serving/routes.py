@@ -129,7 +129,7 @@ def create_api(
     rollout_paths.install(api, rollout_follower.rollouts, catalog, limits=limits, token_check=token_check)
     shadow_paths.install(api, rollout_follower.shadows, limits=limits, access=access, token_check=token_check)
     protocol_paths.install(api, catalog, access)
-    page_routes.install(api, fleet, follower, catalog, rollout_follower.rollouts, access)
+    page_routes.install(api, fleet, follower, catalog, rollout_follower, access)
     # Serve's metrics search the routes of each request in order, so the most frequent one comes first.
     api.router.routes.sort(key=lambda route: getattr(route, "path", "") != prediction_paths.PREDICT)
     return api

@@ -14,6 +14,7 @@ from app import names
 from app.errors import ModelNotFoundError, ModelRefusedError, RegistryUnavailableError
 from app.models.artifact import Artifact
 from app.models.predictor import Predictor, compile_model
+from app.models.recent_trainings import RecentTraining, RecentTrainings
 from app.models.recent_versions import RecentVersion
 from app.models.registry import Registry
 from app.models.served_models import ServedModels
@@ -61,11 +62,25 @@ class NamedRollout:
         return self.challenger is not None or (self.rollout != "" and not json.loads(self.rollout)["is_closed"])
 
 
+class FakeTrainings(RecentTrainings):
+    """The trainings of a registry in memory."""
+
+    def __init__(self, registry: "FakeRegistry") -> None:
+        super().__init__(registry.uri, "manta")
+        self.newest: list[RecentTraining] = []
+        self._registry = registry
+
+    def read(self, count: int) -> list[RecentTraining]:
+        self._registry._require_up()
+        return self.newest[:count]
+
+
 class FakeRegistry(Registry):
     """A registry in memory: any version number exists."""
 
     def __init__(self) -> None:
         super().__init__(Settings(mlflow_tracking_uri="http://127.0.0.1:9"))
+        self.trainings: FakeTrainings = FakeTrainings(self)
         self.alias: str | None = None
         self.challenger: str | None = None
         """The version that the alias `challenger` names."""

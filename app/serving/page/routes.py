@@ -1,9 +1,10 @@
-"""The page `/` of the service, its fragment that browsers ask for every few seconds, and `GET /model/versions`.
+"""The page `/` of the service, its fragment that browsers ask for every few seconds, and the JSON routes for it alone.
 
 The page needs no session and keeps nothing: any replica answers any of its requests. All addresses in it are relative,
 so it works below every path prefix.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +20,12 @@ from app.serving.catalog.catalog import Catalog
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
 from app.serving.model_paths import list_last_used
-from app.serving.page import rollout_view, view
+from app.serving.page import rollout_view, trainings, versions, view
 from app.serving.page.history_table import SLOTS_OF_ROW
-from app.serving.page.versions import NewestVersions
+from app.serving.page.registry_answer import RegistryAnswer
+from app.serving.page.trainings import TrainingList
 from app.serving.rollout import rollout_status
-from app.serving.rollout.rollouts import Rollouts
+from app.serving.rollout.rollout_follower import RolloutFollower
 from app.serving.schemas import VersionList
 
 FOLDER: Final = Path(__file__).parent
@@ -51,7 +53,12 @@ def create_templates() -> Environment:
 
 
 def install(
-    api: FastAPI, fleet: Fleet, follower: AliasFollower, catalog: Catalog, rollouts: Rollouts, access: AccessRules
+    api: FastAPI,
+    fleet: Fleet,
+    follower: AliasFollower,
+    catalog: Catalog,
+    rollout_follower: RolloutFollower,
+    access: AccessRules,
 ) -> None:
     """Add the page to an API.
 
@@ -60,29 +67,36 @@ def install(
         fleet: What every replica serves.
         follower: Why the champion cannot be looked up at present.
         catalog: The models by name.
-        rollouts: The rollouts of the default model.
+        rollout_follower: The rollouts and shadows of the default model.
         access: Which requests require a token.
     """
     templates = create_templates()
-    versions = NewestVersions(fleet.replica.registry, catalog.default.name)
+    registry, name = fleet.replica.registry, catalog.default.name
+    newest_versions = RegistryAnswer(partial(versions.read, registry, name), uri=registry.uri)
+    newest_trainings = RegistryAnswer(partial(trainings.read, registry.trainings), uri=registry.uri)
     api.mount("/page/files", StaticFiles(directory=FOLDER / "files"))
 
     @api.get("/model/versions", responses=problem_openapi.VERSIONS_PROBLEMS)
     async def model_versions() -> VersionList:
         """List the newest versions of the default model: gate, metric and aliases of each."""
-        return await versions.read()
+        return await newest_versions.read()
+
+    @api.get("/model/trainings", responses=problem_openapi.TRAININGS_PROBLEMS)
+    async def model_trainings() -> TrainingList:
+        """List the newest trainings: state, verdict of the gate, run in MLflow, and version that each registered."""
+        return await newest_trainings.read()
 
     async def state() -> view.State:
         served = fleet.replica.served
         description = model_status.describe(served) if served else model_status.NOT_LOADED
-        version_list, trouble = None, ""
+        version_list, training_list, trouble = None, None, ""
         try:
-            version_list = await versions.read()
+            training_list = await newest_trainings.read()
+            version_list = await newest_versions.read()
         except ModelNotFoundError:
             pass
         except RegistryUnavailableError as error:
             trouble = str(error)
-        name = catalog.default.name
         tracks, replicas = await measure_paths.read_tracks(catalog, name)
         return view.State(
             status=model_status.status(
@@ -92,13 +106,15 @@ def install(
             ),
             name=name,
             measures=(await measure_paths.read(catalog, name)).measures,
-            rollout=rollout_view.build(await rollout_status.describe(rollouts)),
+            rollout=rollout_view.build(await rollout_status.describe(rollout_follower.rollouts)),
+            shadow=(await rollout_follower.shadows.describe()).without_rows(),
             history=measure_paths.describe_history(name, tracks, replicas),
             history_in_long_slots=measure_paths.describe_history(name, tracks, replicas, joined=SLOTS_OF_ROW),
             models=await list_last_used(catalog, MAX_MODELS),
             model_count=1 + len(catalog.champions or {}),
             memory_limit_bytes=catalog.budget.limit_bytes,
             versions=version_list.versions if version_list else [],
+            trainings=training_list.trainings if training_list else [],
             trouble=trouble or follower.trouble or catalog.trouble,
             load_needs_token=bool(access.tokens),
             predict_needs_token=access.predict_needs_token,

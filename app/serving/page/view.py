@@ -1,21 +1,29 @@
 """What the templates of the page show."""
 
 import hashlib
+import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+from app import names
 from app.serving.measures.messages import MeasuresHistory, VersionMeasures
 from app.serving.page import charts, history_table
 from app.serving.page.charts import Chart
 from app.serving.page.history_table import Row
 from app.serving.page.rollout_view import RolloutView
+from app.serving.page.trainings import Training
 from app.serving.schemas import ModelStatus, ModelSummary, VersionSummary
+from app.serving.shadow.messages import ShadowStatus
 
 MAX_FIELDS: Final = 40
 """Columns up to which the form has a field for each. For more columns it has one field for the whole row."""
+
+ROLES: Final = (names.CHAMPION, names.CHALLENGER, names.SHADOW, names.PREVIOUS)
+"""Aliases of the versions that the form compares, in this order."""
 
 MIB: Final = 2**20
 
@@ -51,6 +59,8 @@ class State:
     """What each version of the default model did since the replicas started."""
     rollout: RolloutView | None
     """The running or the last rollout of the default model."""
+    shadow: ShadowStatus
+    """The running shadow of the default model, without rows."""
     history: MeasuresHistory
     """What each version of the default model did in each half minute of the last hour."""
     history_in_long_slots: MeasuresHistory
@@ -63,6 +73,8 @@ class State:
     """Memory of one replica for all models except the default one."""
     versions: Sequence[VersionSummary]
     """The newest versions, newest first; empty if MLflow has none, or does not answer."""
+    trainings: Sequence[Training]
+    """The newest trainings, newest first; empty if MLflow has none, or does not answer."""
     trouble: str
     """Why MLflow could not be asked; empty if it answered."""
     load_needs_token: bool
@@ -130,15 +142,33 @@ class State:
         return hashlib.sha256(repr([(f.name, f.kind, f.is_optional) for f in self.fields]).encode()).hexdigest()[:12]
 
     @property
-    def mlflow_page(self) -> str:
-        """Address of the default model in MLflow; empty if only pods reach it."""
+    def roles(self) -> str:
+        """The versions that the form can compare: JSON, a list of pairs of aliases and version, each version once."""
+        aliases = {version.version: set(version.aliases) for version in self.versions}
+        if self.version is not None:
+            aliases.setdefault(self.version, set()).add(names.CHAMPION)
+        shown = [
+            (", ".join(role for role in ROLES if role in held), version)
+            for version, held in aliases.items()
+            if held.intersection(ROLES)
+        ]
+        return json.dumps(sorted(shown, key=lambda pair: ROLES.index(pair[0].partition(",")[0])))
+
+    @property
+    def mlflow(self) -> str:
+        """Address of MLflow's page; empty if only pods reach it."""
         uri = urlsplit(self.status.mlflow_uri)
         host = uri.hostname or ""
         if uri.scheme not in {"http", "https"} or host.endswith((".svc", ".cluster.local")):
             return ""
         if "." not in host and host != "localhost":
             return ""
-        return f"{uri.scheme}://{uri.netloc.rpartition('@')[2]}/#/models/{quote(self.name, safe='')}"
+        return f"{uri.scheme}://{uri.netloc.rpartition('@')[2]}/#"
+
+    @property
+    def mlflow_page(self) -> str:
+        """Address of the default model in MLflow; empty if only pods reach it."""
+        return self.mlflow and f"{self.mlflow}/models/{quote(self.name, safe='')}"
 
     def serves(self, version: VersionSummary) -> bool:
         """Whether a version serves."""
@@ -148,6 +178,11 @@ class State:
 def _size(size_bytes: int) -> str:
     """Format a number of bytes in mebibytes."""
     return f"{size_bytes / MIB:,.1f} MiB"
+
+
+def _share(value: float) -> str:
+    """Format a share in percent. Only 1 is 100 %."""
+    return f"{math.floor(1000 * value) / 10:g} %"
 
 
 def _ago(moment: datetime | None) -> str:
@@ -189,6 +224,7 @@ def _evidence(value: float) -> str:
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {  # Jinja2 calls them with the values of the templates
     "size": _size,
+    "share": _share,
     "ago": _ago,
     "duration": _duration,
     "latency": _latency,

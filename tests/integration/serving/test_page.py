@@ -137,6 +137,41 @@ def test_a_rollout_is_ended_from_the_page(
     assert [one["id"] for one in findings] == []
 
 
+def test_a_row_is_compared_between_the_versions_with_an_alias(
+    page: Page, api: httpx.Client, local: LocalFolder, other_version: str
+) -> None:
+    serves = api.get("model").json()["model_info"]["version"]
+    registry = MlflowClient(tracking_uri=local.endpoints.mlflow_url)
+    registry.set_registered_model_alias(names.MODEL_NAME, "previous", other_version)
+
+    try:
+        page.get_by_role("button", name="Compare versions").click(timeout=LOAD_TIMEOUT_MS)
+
+        rows = page.locator(".compared tbody tr")
+        expect(rows).to_have_count(2, timeout=LOAD_TIMEOUT_MS)
+        assert [row.split()[:2] for row in rows.all_inner_texts()] == [
+            [serves, "champion"],
+            [other_version, "previous"],
+        ]
+        expect(page.locator("#answer")).to_contain_text("True value: ")
+        assert Axe().run(page).response["violations"] == []
+    finally:
+        registry.delete_registered_model_alias(names.MODEL_NAME, "previous")
+
+
+def test_a_training_leads_to_its_run_in_mlflow(page: Page, api: httpx.Client, local: LocalFolder) -> None:
+    serves = api.get("model").json()["model_info"]["version"]
+    registry = MlflowClient(tracking_uri=local.endpoints.mlflow_url)
+    run_id = registry.get_model_version(names.MODEL_NAME, serves).run_id
+
+    trainings = api.get("model/trainings").raise_for_status().json()["trainings"]
+
+    [training] = [one for one in trainings if one["run_id"] == run_id]
+    assert (training["version"], training["state"], training["gate"]) == (serves, "finished", "passed")
+    link = page.locator(f'#trainings a[href$="/runs/{run_id}"]')
+    assert str(link.get_attribute("href")).startswith(local.endpoints.mlflow_url)
+
+
 def test_a_version_is_loaded_from_the_page_with_the_token(
     page: Page, api: httpx.Client, local: LocalFolder, other_version: str
 ) -> None:

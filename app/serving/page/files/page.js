@@ -79,6 +79,7 @@ function showState(html) {
     }
     above = byId(part.id);
   }
+  offerComparison();
   const form = byId("row");
   if (form) byId("form-old").hidden = form.dataset.form === byId("facts").dataset.form;
   else if (byId("facts").querySelector(".empty") === null) location.reload(); // the first version serves now
@@ -247,6 +248,71 @@ function showAnswer(answer, milliseconds, trueLabel) {
   byId("answer").replaceChildren(...shown);
 }
 
+// The aliases and the number of each version that the form can compare. The version that serves is the first.
+function roles() {
+  return JSON.parse(byId("facts").dataset.roles);
+}
+
+function offerComparison() {
+  if (byId("compare")) byId("compare").hidden = roles().length < 2;
+}
+
+// Ask one version, and measure a second request: the first one may have loaded the version.
+async function ask(version, body) {
+  const path = `models/${encodeURIComponent(byId("facts").dataset.model)}/versions/${version}/predict`;
+  const request = { method: "POST", body, headers: { "Content-Type": "application/json", ...tokenHeader("predict-token") } };
+  for (let attempt = 0; ; attempt += 1) {
+    const start = performance.now();
+    const response = await fetch(path, request);
+    if (!response.ok) return { problem: await problemOf(response) };
+    if (attempt === 1) return { answer: await response.json(), milliseconds: performance.now() - start };
+  }
+}
+
+function comparedRow(role, version, { answer, milliseconds, problem }) {
+  const row = element("tr");
+  const head = element("th");
+  head.scope = "row";
+  head.append(element("span", "chip", version), " ", element("span", "alias", role));
+  row.append(head);
+  if (problem) {
+    const cell = element("td", "refused", problem);
+    cell.colSpan = 3;
+    row.append(cell);
+    return row;
+  }
+  const [prediction] = answer.predictions;
+  const highest = answer.probabilities ? Math.max(...answer.probabilities[0]).toFixed(3) : "-";
+  row.append(element("td", "", asText(prediction)), element("td", "number", highest), element("td", "number", `${milliseconds.toFixed(0)} ms`));
+  return row;
+}
+
+// Let each version answer the row, one after the other, so that they do not slow each other down.
+async function compare() {
+  const button = byId("compare");
+  button.disabled = true;
+  try {
+    const body = JSON.stringify({ rows: [readRow()] });
+    const table = element("table", "compared");
+    const head = element("tr");
+    for (const [name, className] of [["Version", ""], ["Prediction", ""], ["Probability", "number"], ["Time", "number"]]) {
+      const cell = element("th", className, name);
+      cell.scope = "col";
+      head.append(cell);
+    }
+    table.createTHead().append(head);
+    const rows = table.createTBody();
+    const trueLabel = exampleIndex < 0 ? undefined : model?.example?.labels[exampleIndex];
+    const hint = "The time includes the way there and back.";
+    byId("answer").replaceChildren(table, element("p", "hint", trueLabel === undefined ? hint : `True value: ${asText(trueLabel)}. ${hint}`));
+    for (const [role, version] of roles()) rows.append(comparedRow(role, version, await ask(version, body)));
+  } catch (error) {
+    showProblem(error instanceof SyntaxError ? `The row is not JSON: ${error.message}` : "The service does not answer.");
+  } finally {
+    button.disabled = false;
+  }
+}
+
 function showProblem(text) {
   byId("answer").replaceChildren(element("p", "notice bad", text));
 }
@@ -284,6 +350,8 @@ if (byId("row")) {
     showCode();
   });
   byId("predict-token")?.addEventListener("change", readModel);
+  byId("compare").addEventListener("click", compare);
+  offerComparison();
   let next = 0;
   byId("next-example").addEventListener("click", () => {
     next = (next + 1) % model.example.features.length;

@@ -69,10 +69,12 @@ def test_a_model_answers_by_its_name_in_every_protocol() -> None:
         own = (await client.post("/models/b/predict", json=ROW)).json()
         inference = (await client.post("/v2/models/b/infer", json={"inputs": [tensor]})).json()
         other_version = (await client.post("/v2/models/b/versions/5/infer", json={"inputs": [tensor]})).json()
+        own_form = (await client.post("/models/b/versions/5/predict", json=ROW)).json()
 
         assert (own["predictions"], own["model_version"]) == (default["predictions"], "2")
         assert (inference["model_name"], inference["model_version"]) == ("b", "2")
         assert (other_version["model_version"], other_version["outputs"]) == ("5", inference["outputs"])
+        assert (own_form["model_version"], own_form["predictions"]) == ("5", own["predictions"])
 
     run(scenario)
 

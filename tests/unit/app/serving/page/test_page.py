@@ -1,14 +1,18 @@
 """The page `/` without a browser. `tests/integration/serving/test_page.py` opens it in one."""
 
 import asyncio
+import html
+import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
+from app.models.recent_trainings import RecentTraining
 from app.models.recent_versions import RecentVersion
 from app.serving import routes
 from app.serving.page.view import MAX_FIELDS
@@ -125,6 +129,54 @@ def test_the_json_route_lists_the_same_versions() -> None:
         ("2", "passed", "text 2"),
         ("1", "", "text 1"),
     ]
+
+
+TRAINING = RecentTraining(
+    run_id="0a1b",
+    experiment_id="7",
+    name="calm-<owl>",
+    state="FINISHED",
+    started_ms=1_700_000_000_000,
+    ended_ms=1_700_000_065_000,
+    gate="failed",
+    reason="r2 is <low>.",
+    model="m",
+    version="3",
+)
+
+
+def fill_trainings(registry: FakeRegistry) -> None:
+    running = replace(TRAINING, run_id="2c", state="RUNNING", ended_ms=None, gate="", reason="", model="", version="")
+    registry.trainings.newest = [running, TRAINING]
+
+
+def test_the_trainings_link_to_their_runs_with_the_sentence_of_the_gate() -> None:
+    page = open_empty_page(fill_trainings).text
+
+    assert re.findall(r'href="http://127.0.0.1:9/#/experiments/7/runs/(\w+)"', page) == ["2c", "0a1b"]
+    assert "calm-&lt;owl&gt;" in page
+    assert "r2 is &lt;low&gt;." in page
+    assert '<span class="gate ">running</span>' in page
+    assert "1 min 5 s" in page
+
+
+def test_the_json_route_lists_the_same_trainings() -> None:
+    answer = open_empty_page(fill_trainings, path="/model/trainings").json()
+
+    shown = [(one["run_id"], one["state"], one["seconds"], one["version"]) for one in answer["trainings"]]
+    assert shown == [("2c", "running", None, ""), ("0a1b", "finished", 65.0, "3")]
+
+
+def test_the_form_compares_each_version_with_an_alias_once() -> None:
+    def fill(registry: FakeRegistry) -> None:
+        aliases = [("challenger", "previous"), ("mine",), ("shadow",)]
+        numbers = enumerate(aliases, start=4)
+        registry.versions = [replace(version(number), aliases=held) for number, held in numbers]
+
+    page = open_empty_page(fill, path="/page/state").text
+
+    roles = json.loads(html.unescape(re.findall(r'data-roles="([^"]*)"', page)[0]))
+    assert roles == [["challenger, previous", "4"], ["shadow", "6"]]
 
 
 def test_a_model_with_many_columns_has_one_field_for_the_row() -> None:
