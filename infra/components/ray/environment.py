@@ -56,6 +56,10 @@ def environment(
     """
     values = {
         "MLFLOW_TRACKING_URI": tracking_uri,
+        # All artifacts pass through MLflow. By default, MLflow sends clients to an S3 server directly, which the
+        # network policies do not allow.
+        "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+        "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
         "MANTA_MODEL_NAME": app.model_name,
         "MANTA_DATASET": app.dataset,
         "MANTA_SHOW_EXAMPLES": str(app.show_examples).lower(),

@@ -98,6 +98,13 @@ def test_mlflow_and_its_migration_verify_postgres(program: Program) -> None:
         assert "/etc/manta/certificate-authorities" in [mount["mountPath"] for mount in mounts]
 
 
+def test_rays_pods_reach_artifacts_through_mlflow_alone(program: Program) -> None:
+    env = variables(head(program.deploy("prod")))
+
+    directions = ("DOWNLOAD", "UPLOAD")
+    assert {env[f"MLFLOW_ENABLE_PROXY_MULTIPART_{direction}"] for direction in directions} == {"false"}
+
+
 def test_the_image_of_mlflow_has_the_driver_in_the_address_of_postgres() -> None:
     locked = (Path(__file__).parents[4] / "requirements" / "mlflow.txt").read_text()
 
