@@ -9,6 +9,7 @@ from app.cli.jobs import register, reproduce, train
 from app.cli.local.command import local
 from app.cli.project.command import init
 from app.cli.service.drift import drift
+from app.cli.service.evaluate import evaluate
 from app.cli.service.feedback import feedback
 from app.cli.service.load import load
 from app.cli.service.models import models
@@ -51,6 +52,7 @@ cli.command(rich_help_panel="Serving")(load)
 cli.command(rich_help_panel="Serving")(predict)
 cli.command(rich_help_panel="Serving")(feedback)
 cli.command(rich_help_panel="Serving")(drift)
+cli.command(rich_help_panel="Serving")(evaluate)
 cli.command(rich_help_panel="Serving")(serve)
 cli.command(rich_help_panel="Serving")(status)
 cli.command(rich_help_panel="Serving")(models)

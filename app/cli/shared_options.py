@@ -18,4 +18,14 @@ PlatformOption = Annotated[
     ),
 ]
 
+LogOption = Annotated[
+    str,
+    typer.Option(
+        "--log",
+        metavar="mlflow|URL",
+        help="Where the prediction log is (default: MANTA_PREDICTION_LOG, else mlflow).",
+        show_default=False,
+    ),
+]
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -1,30 +1,19 @@
 """Judges the predictions of a version in a period by the log, and stores the judgement as a run of MLflow."""
 
 import json
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
 
 import mlflow
 
 from app.drift import report
 from app.drift.judge import Judgement, judge
-from app.errors import LogOffError, ModelNotFoundError, ParameterError
+from app.errors import LogOffError, ModelNotFoundError
 from app.models.registry import Registry
-from app.records import reference
+from app.records import drift_runs, reference
 from app.records.log_reader import read_window
 from app.records.open_store import open_store
 from app.settings import Settings
-
-EXPERIMENT_SUFFIX: Final = "-drift"
-"""End of the name of the experiment with the judgements: `manta-drift` beside the trainings in `manta`."""
-
-PERIOD: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])")
-UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
-
-MAX_DAYS: Final = 366
-"""Longest period, in days."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,23 +25,6 @@ class DriftResult:
     since: datetime
     run_id: str
     judgement: Judgement
-
-
-def parse_period(text: str) -> timedelta:
-    """Parse a period such as `7d`, `12h` or `30m`.
-
-    Raises:
-        ParameterError: The text is no period, or the period is longer than `MAX_DAYS`.
-    """
-    match = PERIOD.fullmatch(text)
-    period = timedelta(**{UNITS[match[2]]: int(match[1])}) if match else None
-    if period is None or period > timedelta(days=MAX_DAYS):
-        raise ParameterError(
-            f"The period {text!r} cannot be used.",
-            allowed=f"a number of minutes, hours or days up to {MAX_DAYS}d",
-            next_step="For example: --since 7d",
-        )
-    return period
 
 
 def run(settings: Settings, *, version: str | None, period: timedelta) -> DriftResult:
@@ -92,8 +64,8 @@ def run(settings: Settings, *, version: str | None, period: timedelta) -> DriftR
     if window.logged_rows > window.predictions.num_rows:
         judgement.notes.append(f"{judgement.rows} of {window.logged_rows} rows were judged.")
     title = f"{name} version {number} since {since:%Y-%m-%d %H:%M} UTC"
-    tags = {"drift.model": name, "drift.version": number, "drift.verdict": judgement.verdict}
-    with registry.run(settings.experiment + EXPERIMENT_SUFFIX, tags=tags) as run_id:
+    tags = {drift_runs.MODEL_TAG: name, drift_runs.VERSION_TAG: number, drift_runs.VERDICT_TAG: judgement.verdict}
+    with registry.run(settings.experiment + drift_runs.EXPERIMENT_SUFFIX, tags=tags) as run_id:
         mlflow.log_metrics(report.metrics(judgement))
         mlflow.log_text(report.page(judgement, title=title), "report.html")
         mlflow.log_text(json.dumps(judgement.to_json(), indent=1), "report.json")

@@ -37,6 +37,10 @@ REASON_TAG: Final = "gate.reason"
 """Tag of a model version: what the gate compared, in sentences."""
 
 
+METRIC_TAG: Final = "gate.metric"
+"""Tag of a model version: the metric of the gate."""
+
+
 class TaggedVersion(Protocol):
     """A version of a registered model. MLflow's class fits, but takes 1.5 s to import."""
 
@@ -82,5 +86,5 @@ def _qualifies(tags: Mapping[str, str], *, has_champion: bool) -> bool:
 
 def metric_of(tags: Mapping[str, str]) -> str:
     """Return name and value of the metric that the gate compared; empty if no gate judged the version."""
-    name, score = tags.get("gate.metric"), tags.get("gate.challenger_score")
+    name, score = tags.get(METRIC_TAG), tags.get("gate.challenger_score")
     return f"{name} {float(score):.4f}" if name and score else ""

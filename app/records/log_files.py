@@ -25,6 +25,9 @@ SHARE: Final = "share"
 CLASSES_KEY: Final = b"manta.classes"
 """Key of a file's metadata: the class labels in the order of the probabilities, as JSON."""
 
+DATES_KEY: Final = b"manta.dates"
+"""Key of a file's metadata: the names of the features that hold dates, as JSON. Other files lack the key."""
+
 FORMAT_KEY: Final = b"manta.format"
 FORMAT: Final = b"1"
 """Version of the format, in the metadata of each file."""

@@ -10,6 +10,19 @@ HELP: Final = "Where the service keeps the rows that it predicts and its answers
 """Help of the option of `manta local`."""
 
 
+def choose(option: str, configured: str) -> str:
+    """Return where a command reads the prediction log.
+
+    Args:
+        option: Value of `--log`; empty without the option.
+        configured: Value of `MANTA_PREDICTION_LOG`. A machine of a user has none, so that `off` means MLflow.
+
+    Raises:
+        ParameterError: The prediction log cannot be kept there.
+    """
+    return check(option or (names.LOG_IN_MLFLOW if configured == names.LOG_OFF else configured))
+
+
 def check(place: str) -> str:
     """Return a value of `MANTA_PREDICTION_LOG`.
 

@@ -1,4 +1,4 @@
-"""Reads the prediction log of one version, with the labels that came later."""
+"""Reads the prediction log with the labels that came later: the rows of a version, or the labelled rows of a model."""
 
 import json
 import tempfile
@@ -11,10 +11,11 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from app.errors import PlatformError
+from app.errors import DataError, PlatformError
 from app.records import log_files, tables
 from app.records.log_files import FORMAT, FORMAT_KEY, Label, LogFile
 from app.records.log_store import LogStore
+from app.records.tables import FEATURE_PREFIX
 
 MAX_ROWS: Final = 20_000
 """Files of predictions are read until they hold this number of rows."""
@@ -38,6 +39,20 @@ class LogWindow:
     """Rows of the model's other versions in the period, by number."""
     unknown_labels: int
     """Labels of the period that belong to none of the rows that were read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledRows:
+    """The rows of a model in a period that have a label."""
+
+    rows: pa.Table
+    """One line for each row: request id, row, time, and the features that all files have."""
+    labels: list[Label]
+    """The label of each row, never None."""
+    dates: frozenset[str]
+    """Names of the features that hold dates, as ISO 8601 text."""
+    left_out: list[str]
+    """Names of the features that only some of the files have."""
 
 
 def read_window(store: LogStore, *, model: str, version: str, since: datetime, max_rows: int = MAX_ROWS) -> LogWindow:
@@ -74,6 +89,51 @@ def read_window(store: LogStore, *, model: str, version: str, since: datetime, m
     )
 
 
+def read_labelled(store: LogStore, *, model: str, since: datetime, max_rows: int = MAX_LABELS) -> LabelledRows:
+    """Read the rows of a model that have a label, whichever version answered them.
+
+    Each row counts once, with its last label.
+
+    Args:
+        store: The store of the log.
+        model: Name of the registered model.
+        since: Beginning of the period.
+        max_rows: Files are read, the newest first, until they hold this number of labelled rows.
+
+    Raises:
+        MantaError: The store does not answer, or a file is damaged or of another release.
+        DataError: A column holds numbers in one file and text in another.
+    """
+    labels = _read_labels(store, since)
+    files = [file for file in store.files("predictions", since=since) if labels and file.model == model]
+    parts: list[pa.Table] = []
+    dates: set[str] = set()
+    for file in sorted(files, key=lambda file: file.time_ms, reverse=True):
+        with tempfile.TemporaryDirectory(prefix="manta-log-") as folder:
+            table = _checked(store.read(file, Path(folder)), file)
+        labelled = table.filter(pa.array([key in labels for key in _keys(table)], pa.bool_()))
+        if labelled.num_rows:
+            columns = [log_files.REQUEST_ID, log_files.ROW, log_files.TIME]
+            parts.append(labelled.select(columns + [FEATURE_PREFIX + name for name in tables.feature_names(table)]))
+            dates |= set(json.loads((table.schema.metadata or {}).get(log_files.DATES_KEY, b"[]")))
+        if sum(part.num_rows for part in parts) >= max_rows:
+            break
+    try:
+        rows = _unique(_concatenate(parts[::-1]))
+    except pa.ArrowTypeError as error:
+        raise DataError(
+            f"The prediction log of {model!r} has a column that holds numbers for one version, and text for another.",
+            next_step="Choose a period in which all versions take the same columns.",
+        ) from error
+    names = set().union(*(tables.feature_names(part) for part in parts))
+    return LabelledRows(
+        rows=rows,
+        labels=[labels[key] for key in _keys(rows)],
+        dates=frozenset(dates),
+        left_out=sorted(names - set(tables.feature_names(rows))),
+    )
+
+
 def _choose(files: Sequence[LogFile], max_rows: int) -> list[LogFile]:
     """Return all files, or a random part of them that holds about `max_rows` rows."""
     chosen: list[LogFile] = []
@@ -87,13 +147,17 @@ def _choose(files: Sequence[LogFile], max_rows: int) -> list[LogFile]:
 
 
 def _read(store: LogStore, files: Sequence[LogFile]) -> pa.Table:
-    if not files:
-        return pa.table({log_files.REQUEST_ID: pa.array([], pa.string()), log_files.ROW: pa.array([], pa.int64())})
     with tempfile.TemporaryDirectory(prefix="manta-log-") as folder:
-        read = [_checked(store.read(file, Path(folder)), file) for file in files]
-    common = set.intersection(*(set(table.column_names) for table in read))
-    names = [name for name in read[0].column_names if name in common]
-    return pa.concat_tables([table.select(names) for table in read], promote_options="permissive")
+        return _concatenate([_checked(store.read(file, Path(folder)), file) for file in files])
+
+
+def _concatenate(parts: Sequence[pa.Table]) -> pa.Table:
+    """Join tables by the columns that all of them have."""
+    if not parts:
+        return pa.table({log_files.REQUEST_ID: pa.array([], pa.string()), log_files.ROW: pa.array([], pa.int64())})
+    common = set.intersection(*(set(table.column_names) for table in parts))
+    names = [name for name in parts[0].column_names if name in common]
+    return pa.concat_tables([table.select(names) for table in parts], promote_options="permissive")
 
 
 def _checked(table: pa.Table, file: LogFile) -> pa.Table:

@@ -38,12 +38,17 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
             str | None,
             typer.Option(
                 help="CSV or Parquet file, or folder of Parquet files: path, https://, s3://, gs://, abfs:// "
-                "or dvc:PATH@REV. Or your function that returns a DataFrame: data.py:load.",
+                "or dvc:PATH@REV. Or your function that returns a DataFrame: data.py:load. Or the labelled rows that "
+                "the service predicted: log:30d.",
                 rich_help_panel=DATA_PANEL,
             ),
         ] = None,
         target: Annotated[
-            str | None, typer.Option(help="Column of --data to predict.", rich_help_panel=DATA_PANEL)
+            str | None,
+            typer.Option(
+                help="Column of --data to predict (for log:PERIOD: a name for the labels; default: label).",
+                rich_help_panel=DATA_PANEL,
+            ),
         ] = None,
         group: Annotated[
             str | None,

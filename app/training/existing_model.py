@@ -22,16 +22,15 @@ from app.models.registry import Registry
 from app.models.signature import Columns
 from app.settings import Settings
 from app.training import provenance, registration, run_tags
-from app.training.data import sources
 from app.training.data.dataset import Dataset, Rows, Task
 from app.training.data.targets import check_target
-from app.training.data_function import is_function, read_function
 from app.training.evaluation import scores
 from app.training.evaluation.baseline import Baseline
 from app.training.evaluation.gate_decision import GateConfig, HeldOutRows
 from app.training.evaluation.metrics import check_margin, check_metric, choose_metric
 from app.training.evaluation.predictions import gives_probabilities
 from app.training.fitted_model import FittedModel
+from app.training.named_data import read_data
 from app.training.reference import FeatureSample
 from app.training.registration import TrainingResult
 
@@ -78,8 +77,7 @@ def register(options: RegisterOptions, settings: Settings) -> TrainingResult:
     metric = choose_metric(options.metric, task)
     check_metric(metric, task, gives_probabilities=gives_probabilities(model))
     check_margin(options.margin, metric)
-    read = read_function if is_function(options.data) else sources.read_file
-    dataset = read(options.data, target=options.target)
+    dataset = read_data(options.data, settings, target=options.target)
     rows = _rows_for(model, columns, dataset)
     check_target(rows, task)
     scores.check_target(metric, rows.target.to_numpy())

@@ -10,13 +10,13 @@ from app.training.data import sources
 from app.training.data.columns import check_numbers
 from app.training.data.dataset import Dataset, Task
 from app.training.data.targets import task_of
-from app.training.data_function import is_function, read_function
 from app.training.models.definition import ModelDefinition
 from app.training.models.forest import ForestDefinition
 from app.training.models.location import split_location
 from app.training.models.model_file import FileDefinition
 from app.training.models.parameters import ParameterValues, parse_assignments
 from app.training.models.search_space import SearchSpace, check_space, first_point, parse_space
+from app.training.named_data import read_data
 from app.training.options import FOREST_OPTIONS, TrainOptions, flag
 
 SYNTHETIC_WIDTH: Final = 50
@@ -83,9 +83,15 @@ def _read_dataset(options: TrainOptions, settings: Settings) -> Dataset:
     if options.synthetic:
         steps = SYNTHETIC_STEPS if options.steps is None else options.steps
         return sources.make_synthetic(n_samples=min(5000, 500 + 10 * steps), seed=options.seed)
-    if options.data is not None and options.target is not None:
-        read = read_function if is_function(options.data) else sources.read_file
-        return read(options.data, target=options.target, group=options.group, time=options.time, weight=options.weight)
+    if options.data is not None:
+        return read_data(
+            options.data,
+            settings,
+            target=options.target,
+            group=options.group,
+            time=options.time,
+            weight=options.weight,
+        )
     return sources.load_bundled(options.dataset or settings.dataset)
 
 

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from app.errors import ParameterError
 from app.names import MODEL_NAME_PATTERN
+from app.records.period import parse_period
+from app.training.data.log_location import LOG_PREFIX, is_log
 from app.training.evaluation.metrics import check_margin, check_metric
 from app.training.models.forest_parameters import SPACES, ClassWeight, Criterion, forest_parameters
 from app.training.models.location import split_location
@@ -108,7 +110,9 @@ class TrainOptions(BaseModel):
             raise ParameterError(
                 f"{' and '.join(sources)} were given together.", allowed="one source of data", next_step="Drop one."
             )
-        if (self.data is None) != (self.target is None):
+        if self.data is not None and is_log(self.data):
+            parse_period(self.data.removeprefix(LOG_PREFIX), example="--data log:30d")
+        elif (self.data is None) != (self.target is None):
             raise ParameterError(
                 "--data and --target belong together.", next_step="Give the file and its column with the labels."
             )

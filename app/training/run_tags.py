@@ -38,6 +38,9 @@ DATA_REVISION: Final = "data.revision"
 DATA_MD5: Final = "data.md5"
 """DVC's hash of a file from DVC."""
 
+DATA_LOG_SINCE: Final = "data.log_since"
+"""Beginning of the period of `--data log:PERIOD`, in UTC."""
+
 DATA_FILE_HASH: Final = "data.file_sha256"
 """SHA-256 of the user's Python file whose function returned the data."""
 

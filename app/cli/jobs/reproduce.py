@@ -21,6 +21,7 @@ from app.cli.shared_options import PlatformOption
 from app.settings import empty_environment, set_mlflow_credentials, settings
 from app.training import run_tags
 from app.training.data.dvc import DvcLocation, is_dvc_location
+from app.training.data.log_location import is_log
 from app.training.git import DIRTY_SUFFIX, checkout
 from app.training.models.location import split_location
 from app.training.options import DATA_SOURCES, FOREST_OPTIONS, SEARCH_OPTIONS, flag
@@ -47,7 +48,8 @@ class Recipe:
         """Read the recipe from the tags and parameters of a run.
 
         Raises:
-            ReproductionError: A tag is missing, or the code or the data was not committed.
+            ReproductionError: A tag is missing, the code or the data was not committed, or the data came from the
+                prediction log.
         """
         required = (run_tags.COMMIT, run_tags.ARGUMENTS, run_tags.DATA_FINGERPRINT, run_tags.MODEL_FINGERPRINT)
         missing_tags = [name for name in required if not tags.get(name)]
@@ -67,6 +69,11 @@ class Recipe:
                     f"{revision.removesuffix(DIRTY_SUFFIX)}.",
                     next_step="Commit before training, or reproduce a run of committed code and data.",
                 )
+        if is_log(source := tags.get(run_tags.DATA_SOURCE, "")):
+            raise ReproductionError(
+                f"The run {run_id} was trained on {source}, and the prediction log has changed since.",
+                next_step="Reproduce a run that was trained on a file.",
+            )
         return cls(
             commit=tags[run_tags.COMMIT],
             arguments=tuple(_arguments(shlex.split(tags[run_tags.ARGUMENTS]), tags, params)),

@@ -20,6 +20,7 @@ from app.cli.json_object import JsonObject
 from app.errors import DataError, MantaError
 from app.settings import settings
 from app.training.data.dvc import DvcLocation, is_dvc_location
+from app.training.data.log_location import is_log
 from app.training.git import git_commit
 from app.training.models.location import split_location
 from app.training.options import TrainOptions
@@ -135,7 +136,7 @@ def _with_data_of_job(options: TrainOptions, working_dir: WorkingDir | None, fol
 
     The path is absolute for a job on this machine, and relative to the working directory for any other job.
     """
-    if options.data is None or "://" in options.data:
+    if options.data is None or "://" in options.data or is_log(options.data):
         return options
     if is_dvc_location(options.data):
         location = DvcLocation.parse(options.data)

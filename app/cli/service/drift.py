@@ -5,10 +5,10 @@ from typing import Annotated, Final
 
 import typer
 
-from app import names
 from app.cli import destination
-from app.cli.shared_options import JsonOption, PlatformOption
+from app.cli.shared_options import JsonOption, LogOption, PlatformOption
 from app.records import log_place
+from app.records.period import parse_period
 from app.settings import set_mlflow_credentials, settings
 
 EXIT_CODES: Final = {"no drift": 0, "drift": 3, "not enough rows": 4}
@@ -22,14 +22,7 @@ def drift(
         str, typer.Option(metavar="NUMBER", help="Version to judge (default: the champion).", show_default=False)
     ] = "",
     name: Annotated[str, typer.Option(help="Registered model (default: MANTA_MODEL_NAME).", show_default=False)] = "",
-    log: Annotated[
-        str,
-        typer.Option(
-            metavar="mlflow|URL",
-            help="Where the prediction log is (default: MANTA_PREDICTION_LOG, else mlflow).",
-            show_default=False,
-        ),
-    ] = "",
+    log: LogOption = "",
     as_json: JsonOption = False,
     stack: PlatformOption = "",
 ) -> None:
@@ -41,10 +34,10 @@ def drift(
     """
     # The machine-learning libraries take seconds to import.
     from app.drift import job, report  # noqa: PLC0415
+    from app.records.drift_runs import EXPERIMENT_SUFFIX  # noqa: PLC0415
 
-    period = job.parse_period(since)
-    configured = settings().prediction_log
-    place = log_place.check(log or (names.LOG_IN_MLFLOW if configured == names.LOG_OFF else configured))
+    period = parse_period(since, example="--since 7d")
+    place = log_place.choose(log, settings().prediction_log)
     with destination.find(settings(), "mlflow", stack=stack).open("mlflow") as endpoints:
         if endpoints.mlflow_auth is not None:
             set_mlflow_credentials(*endpoints.mlflow_auth)
@@ -62,5 +55,5 @@ def drift(
         typer.echo(f"{result.model} version {result.version}, the last {since}: ", nl=False)
         for line in report.lines(judgement):
             typer.echo(line)
-        typer.echo(f"  report: run {result.run_id} of the experiment {settings().experiment}{job.EXPERIMENT_SUFFIX}")
+        typer.echo(f"  report: run {result.run_id} of the experiment {settings().experiment}{EXPERIMENT_SUFFIX}")
     raise typer.Exit(EXIT_CODES[judgement.verdict])

@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 import numpy as np
 import pyarrow as pa
+from mlflow.types import DataType
 
 from app.models.answers import Answers
 from app.models.signature import Columns
@@ -43,4 +44,7 @@ def prediction_table(batch: Batch, *, share: float, kept: Collection[str]) -> pa
     columns |= tables.answer_columns(answers)
     classes = [] if batch.labels is None or batch.probabilities is None else batch.labels.tolist()
     metadata = {log_files.FORMAT_KEY: log_files.FORMAT, log_files.CLASSES_KEY: json.dumps(classes).encode()}
+    dates = [column.name for column in kept_columns if column.type == DataType.datetime]
+    if dates:
+        metadata[log_files.DATES_KEY] = json.dumps(dates).encode()
     return pa.table(columns).replace_schema_metadata(metadata)

@@ -91,3 +91,14 @@ def test_traffic_is_judged_with_the_labels_that_came_later(
     run = MlflowClient(tracking_uri=local.endpoints.mlflow_url).get_run(report["run_id"])
     assert run.data.metrics["drift"] == 1
     assert run.data.tags["drift.model"] == drifting
+
+    trained = local.run("train", "--name", drifting, "--data", "log:1h", "--trees", "20", "--no-promote")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    version = json.loads(trained.stdout.splitlines()[-1])["version"]
+
+    evaluated = local.run("evaluate", version, "--name", drifting, "--data", "log:1h", "--json")
+
+    assert evaluated.returncode == 0, evaluated.stderr
+    evaluation: JsonObject = json.loads(evaluated.stdout)
+    assert (evaluation["version"], evaluation["rows"]) == (version, 200)
+    assert evaluation["improvement"]["low"] > 0

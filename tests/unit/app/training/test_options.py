@@ -64,6 +64,7 @@ def test_a_flag_becomes_an_argument_without_a_value() -> None:
         (["--dataset", "wine", "--synthetic"], "--dataset and --synthetic were given together"),
         (["--data", "x.csv"], "--data and --target belong together"),
         (["--target", "y"], "--data and --target belong together"),
+        (["--data", "log:1y"], r"The period '1y' cannot be used\..*--data log:30d"),
         (["--width", "5"], "--width cannot be used without --synthetic"),
         (["--synthetic", "--trees", "5"], "--trees cannot be used with --synthetic"),
         (["--metric", "auc"], "no metric 'auc'. Allowed: accuracy, balanced_accuracy"),
@@ -84,6 +85,11 @@ def test_a_flag_becomes_an_argument_without_a_value() -> None:
 def test_options_that_cannot_be_used_together_are_refused(argv: list[str], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         parse(*argv)
+
+
+def test_the_prediction_log_needs_no_target() -> None:
+    assert parse("--data", "log:30d").target is None
+    assert parse("--data", "log:30d", "--target", "sold", "--time", "time").target == "sold"
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def test_a_default_that_no_option_can_express_is_left_out() -> None:
         ({"data_revision": COMMIT + "-dirty"}, "run r1 used uncommitted changes: the DVC entry"),
         ({"mlflow_source_git_commit": ""}, "has no tag mlflow.source.git.commit"),
         ({"model_fingerprint": ""}, "has no tag model.fingerprint"),
+        ({"data_source": "log:30d"}, "r1 was trained on log:30d, and the prediction log has changed since"),
     ],
 )
 def test_a_run_without_complete_committed_records_is_refused(changes: dict[str, str], message: str) -> None:

@@ -50,6 +50,11 @@ def build_request(
     )
 
 
+@pytest.mark.parametrize("destination", [LOCAL, STACK])
+def test_the_prediction_log_is_no_file_of_the_folder(destination: Destination, tmp_path: Path) -> None:
+    assert "--data log:30d" in build_request(destination, tmp_path, data="log:30d").entrypoint
+
+
 def test_the_driver_reserves_a_little_cpu_and_memory_so_that_it_runs_on_a_worker(tmp_path: Path) -> None:
     job_request = build_request(STACK, tmp_path)
 

@@ -9,6 +9,8 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.types import DataType
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
@@ -16,7 +18,8 @@ from sklearn.preprocessing import OneHotEncoder
 
 from app.models.answers import Answers
 from app.models.artifact import Artifact
-from app.models.signature import infer_columns
+from app.models.signature import Column, Columns, infer_columns
+from app.records.log_files import DATES_KEY
 from app.serving.prediction_log import buffer, prediction_table, writer
 from app.serving.prediction_log.prediction_log import PredictionLog
 from app.settings import Settings
@@ -207,6 +210,26 @@ def test_a_store_that_deletes_nothing_is_written_and_asked_again_tomorrow(caplog
     assert len(store.rows()) == 2
     assert caplog.text.count("cannot be deleted until tomorrow: PermissionError: not allowed") == 1
     assert "cannot be written" not in caplog.text
+
+
+def test_the_names_of_columns_with_dates_are_in_the_file() -> None:
+    columns = Columns([Column(name="day", type=DataType.datetime), Column(name="town", type=DataType.string)])
+    batch = buffer.Batch(
+        version=ModelVersion(name="m", version="1", creation_timestamp=0),
+        columns=columns,
+        labels=None,
+        role="champion",
+        rows=buffer.Layout(np.dtype(object), (2,)),
+        predictions=buffer.Layout(np.dtype(np.float64), ()),
+        probabilities=None,
+        row_count=1,
+    )
+    batch.entries.append(("a", 0, 1, np.array([["2026-01-01T00:00:00", "x"]], dtype=object), np.ones(1).tobytes(), b""))
+
+    table = prediction_table.prediction_table(batch, share=1.0, kept=())
+
+    assert table.schema.metadata[DATES_KEY] == b'["day"]'
+    assert DATES_KEY not in prediction_table.prediction_table(batch, share=1.0, kept=["town"]).schema.metadata
 
 
 def test_a_long_text_counts_in_the_buffer() -> None:

@@ -1,0 +1,91 @@
+"""`manta evaluate`: score a registered version on rows, and compare it with the champion."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli import destination
+from app.cli.shared_options import JsonOption, LogOption, PlatformOption
+from app.records import log_place
+from app.settings import set_mlflow_credentials, settings
+
+if TYPE_CHECKING:
+    from app.training.evaluated_version import Evaluation, Interval
+
+
+def evaluate(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Version to score.", show_default=False)],
+    *,
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="log:PERIOD|PATH|URL",
+            help="Rows with true values: log:30d for the labelled rows that the service predicted, or rows as for "
+            "`manta train`.",
+        ),
+    ] = "log:30d",
+    target: Annotated[
+        str,
+        typer.Option(metavar="COLUMN", help="Column with the true values (not for log:PERIOD).", show_default=False),
+    ] = "",
+    metric: Annotated[
+        str, typer.Option(help="Metric of the score (default: the metric of the version's gate).", show_default=False)
+    ] = "",
+    name: Annotated[str, typer.Option(help="Registered model (default: MANTA_MODEL_NAME).", show_default=False)] = "",
+    log: LogOption = "",
+    as_json: JsonOption = False,
+    stack: PlatformOption = "",
+) -> None:
+    """Score a registered version on rows with true values, and compare it with the champion.
+
+    Nothing changes: no alias moves, and the service does not load the version.
+
+    Example: manta evaluate 7 --data log:30d
+    """
+    # The machine-learning libraries take seconds to import.
+    from app.training import evaluated_version  # noqa: PLC0415
+
+    place = log_place.choose(log, settings().prediction_log)
+    with destination.find(settings(), "mlflow", stack=stack).open("mlflow") as endpoints:
+        if endpoints.mlflow_auth is not None:
+            set_mlflow_credentials(*endpoints.mlflow_auth)
+        update = {
+            "mlflow_tracking_uri": endpoints.mlflow_url,
+            "model_name": name or endpoints.model_name or settings().model_name,
+            "prediction_log": place,
+        }
+        evaluation = evaluated_version.evaluate(
+            version,
+            settings().model_copy(update=update),
+            data=data,
+            target=target or None,
+            metric=metric or None,
+        )
+    if as_json:
+        typer.echo(json.dumps(asdict(evaluation)))
+    else:
+        for line in lines(evaluation):
+            typer.echo(line)
+
+
+def lines(evaluation: "Evaluation") -> Iterator[str]:
+    """Yield the lines of the command's output."""
+    rows = f"{evaluation.rows} {'row' if evaluation.rows == 1 else 'rows'}"
+    yield f"{evaluation.model}: {evaluation.metric} on {rows} of {evaluation.data}"
+    yield f"  version {evaluation.version}: {_describe(evaluation.score)}"
+    if evaluation.champion_score is not None:
+        yield f"  version {evaluation.champion}, the champion: {_describe(evaluation.champion_score)}"
+    if evaluation.improvement is not None:
+        yield f"  improvement over the champion: {_describe(evaluation.improvement, sign='+')}"
+    if evaluation.note:
+        yield f"  note: {evaluation.note}"
+
+
+def _describe(interval: "Interval", *, sign: str = "") -> str:
+    value = f"{interval.value:{sign}.4f}"
+    if interval.low is None or interval.high is None:
+        return f"{value}; the rows are too few for an interval"
+    return f"{value} [{interval.low:{sign}.4f}, {interval.high:{sign}.4f}]"
