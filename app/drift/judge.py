@@ -56,6 +56,11 @@ class Judgement:
     estimated: ScoreChange | None = None
     realised: ScoreChange | None = None
 
+    @property
+    def fallen_scores(self) -> dict[str, ScoreChange]:
+        """The scores that raise an alarm, by `estimated score` and `realised score`."""
+        return _fallen_scores(self.estimated, self.realised)
+
     def to_json(self) -> dict[str, Any]:
         """Return the judgement as values of JSON."""
         return asdict(self)
@@ -116,9 +121,13 @@ def _reasons(
         yield f"a classifier tells the rows from the training rows (AUC {separation.auc:.2f})"
     if answers is not None and answers.p_value <= RATES["answers"]:
         yield "the answers changed"
-    for name, score in (("estimated score", estimated), ("realised score", realised)):
-        if score is not None and score.p_value <= RATES[name]:
-            yield f"the {name} fell: {score.metric} {score.before:.4f} to {score.after:.4f}"
+    for name, score in _fallen_scores(estimated, realised).items():
+        yield f"the {name} fell: {score.metric} {score.before:.4f} to {score.after:.4f}"
+
+
+def _fallen_scores(estimated: ScoreChange | None, realised: ScoreChange | None) -> dict[str, ScoreChange]:
+    scores = {"estimated score": estimated, "realised score": realised}
+    return {name: score for name, score in scores.items() if score is not None and score.p_value <= RATES[name]}
 
 
 def _judge_columns(reference: Reference, profiles: Sequence[ColumnProfile], window: pa.Table) -> list[ColumnChange]:

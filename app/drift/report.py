@@ -7,6 +7,7 @@ from typing import Final
 from app.drift.columns import ColumnChange
 from app.drift.judge import Judgement
 from app.drift.scores import ScoreChange
+from app.records.drift_runs import DRIFT, ESTIMATED_SCORE, REALISED_SCORE, SCORE_FELL
 
 COLUMNS_SHOWN: Final = 10
 """Number of columns that the text shows. The page shows all."""
@@ -36,15 +37,16 @@ def lines(judgement: Judgement) -> Iterator[str]:
 def metrics(judgement: Judgement) -> dict[str, float]:
     """Return the numbers of a judgement as metrics of a run."""
     values = {
-        "drift": float(judgement.verdict == "drift"),
+        DRIFT: float(judgement.verdict == "drift"),
+        SCORE_FELL: float(bool(judgement.fallen_scores)),
         "rows": float(judgement.rows),
         "columns_changed": float(sum(column.is_changed for column in judgement.columns)),
         "columns_alarming": float(sum(column.is_alarming for column in judgement.columns)),
     }
     if judgement.separation is not None:
         values["auc"] = judgement.separation.auc
-    for name, score in _scores(judgement):
-        key = name.replace(" ", "_")
+    scores = ((ESTIMATED_SCORE, judgement.estimated), (REALISED_SCORE, judgement.realised))
+    for key, score in ((key, score) for key, score in scores if score is not None):
         values |= {key: score.after, f"{key}_low": score.low, f"{key}_high": score.high, f"{key}_before": score.before}
     return values
 

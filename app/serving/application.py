@@ -20,12 +20,14 @@ from app import names
 from app.models.registry import Registry
 from app.models.rollout_records import RolloutRecords
 from app.models.shadow_runs import ShadowRuns
+from app.records import drift_runs
 from app.records.open_store import open_store
 from app.serving import routes
 from app.serving.access import AccessRules
 from app.serving.catalog.catalog import Catalog
 from app.serving.catalog.catalog_follower import CatalogFollower
 from app.serving.catalog.default_model import DefaultModel
+from app.serving.drift_gauges import DriftGauges
 from app.serving.event_log import json_lines
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
@@ -172,8 +174,15 @@ class ModelServer(FleetMember):
             threads=max(1, int(resources.get("CPU", 1))),
             log=self._prediction_log(),
             tracer=open_tracer(config, replica=self._replica.name),
-            exporter=MeasuresExporter(self._catalog.measures, counter=metrics.Counter, gauge=metrics.Gauge),
+            exporters=[
+                MeasuresExporter(self._catalog.measures, counter=metrics.Counter, gauge=metrics.Gauge),
+                DriftGauges(partial(drift_runs.read_newest, config), self._champions, gauge=metrics.Gauge),
+            ],
         )
+
+    def _champions(self) -> dict[str, str | None]:
+        """Return the number of the champion by the name of each model that the service serves."""
+        return (self._catalog.champions or {}) | {self._replica.model_name: self._replica.served_version}
 
     def _prediction_log(self) -> PredictionLog | None:
         store = open_store(settings())

@@ -36,7 +36,7 @@ from app.serving.catalog.catalog import Catalog
 from app.serving.catalog.catalog_follower import CatalogFollower
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
-from app.serving.measures.exporter import MeasuresExporter
+from app.serving.measures.exporter import Exporter
 from app.serving.page import routes as page_routes
 from app.serving.predict import PredictionHandler
 from app.serving.prediction_log.prediction_log import PredictionLog
@@ -62,7 +62,7 @@ def create_api(
     limits: RequestLimits,
     access: AccessRules,
     threads: int = 1,
-    exporter: MeasuresExporter | None = None,
+    exporters: Sequence[Exporter] = (),
     log: PredictionLog | None = None,
     tracer: Tracer | None = None,
 ) -> FastAPI:
@@ -77,7 +77,7 @@ def create_api(
         limits: What the replica accepts.
         access: What a request must contain to be accepted.
         threads: Number of large batches, and of large JSON bodies, that are handled at the same time.
-        exporter: Exports the measures while the API runs; None for no export.
+        exporters: Export metrics while the API runs.
         log: Keeps rows and answers; starts and ends with the API. None for no log.
         tracer: Records traces of predictions; ends with the API. None for no traces.
     """
@@ -91,8 +91,7 @@ def create_api(
         if log is not None:
             log.start()
         tasks = [asyncio.create_task(catalog.history.run_forever())]
-        if exporter is not None:
-            tasks.append(asyncio.create_task(exporter.run_forever()))
+        tasks += [asyncio.create_task(exporter.run_forever()) for exporter in exporters]
         yield
         for task in tasks:
             task.cancel()

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from app.serving.drift_gauges import DriftGauges
 from app.serving.measures.exporter import MeasuresExporter
 from app.serving.measures.measures import Measures
 from app.serving.metrics import LogMetrics, ReplicaMetrics
@@ -35,4 +36,5 @@ def of_application() -> set[str]:
     ReplicaMetrics(counter=counter, gauge=gauge)  # type: ignore[arg-type] # nothing is recorded
     LogMetrics(counter=counter)  # type: ignore[arg-type] # nothing is recorded
     MeasuresExporter(Measures(), counter=counter, gauge=gauge)  # type: ignore[arg-type] # nothing is counted
+    DriftGauges(list, dict, gauge=gauge)  # type: ignore[arg-type] # nothing is exported
     return created

@@ -46,6 +46,13 @@ class GaugeMetric(Protocol):
         """Set a series to a number."""
 
 
+class Exporter(Protocol):
+    """Exports metrics of a replica."""
+
+    async def run_forever(self) -> None:
+        """Export until cancelled."""
+
+
 class MeasuresExporter:
     """Exports the measures of a replica. A series exists from the first flush that has a count for it.
 

@@ -68,6 +68,7 @@ def alerts(args: AlertArgs) -> list[Alert]:
     return [
         *_serving(scope, service),
         *_versions(scope),
+        *_drift(scope),
         *_platform(scope, service),
         *([_prediction_log(scope)] if args.has_prediction_log else []),
         *([_redis(scope)] if args.has_redis else []),
@@ -136,6 +137,24 @@ def _versions(scope: str) -> Iterator[Alert]:
     )
 
 
+def _drift(scope: str) -> Iterator[Alert]:
+    # Every replica exports the same judgement: `max` leaves one result for each version.
+    yield Alert(
+        name="MantaDrift",
+        expression=f"max by (model, version) (ray_manta_drift{{{scope}}}) == 1",
+        duration="5m",
+        severity="warning",
+        summary="The requests of {{ $labels.model }} version {{ $labels.version }} differ from its training rows.",
+    )
+    yield Alert(
+        name="MantaScoreFell",
+        expression=f"max by (model, version) (ray_manta_score_fell{{{scope}}}) == 1",
+        duration="5m",
+        severity="warning",
+        summary="The score of {{ $labels.model }} version {{ $labels.version }} is lower than at its training.",
+    )
+
+
 def _platform(scope: str, service: str) -> Iterator[Alert]:
     yield Alert(
         name="MantaHeadDown",
@@ -182,7 +201,7 @@ def _redis(scope: str) -> Alert:
 
 
 def _training(scope: str, deadline_minutes: int) -> Alert:
-    cron_job = f'{scope}, cronjob="{names.SCHEDULE}"'
+    cron_job = f'{scope}, cronjob="{names.TRAIN_SCHEDULE}"'
     return Alert(
         name="MantaTrainingFailed",
         expression=f"kube_cronjob_status_last_schedule_time{{{cron_job}}}\n"

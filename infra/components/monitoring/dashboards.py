@@ -23,7 +23,7 @@ def dashboards(namespace: str) -> dict[str, dict[str, object]]:
     scope = f'namespace="{namespace}"'
     digest = hashlib.sha256(namespace.encode()).hexdigest()[:UID_DIGITS]
     pages = {
-        "models": [*_traffic(scope), *_versions(scope)],
+        "models": [*_traffic(scope), *_versions(scope), *_scores(scope)],
         "platform": [*_ray(scope), *_platform(scope)],
     }
     return {
@@ -106,6 +106,20 @@ def _versions(scope: str) -> Iterator[Panel]:
         queries=[
             (f"min(ray_manta_registry_answers{{{scope}}})", "MLflow answers"),
             (f"min(ray_manta_champion_served{{{scope}}})", "the champion is served"),
+        ],
+    )
+
+
+def _scores(scope: str) -> Iterator[Panel]:
+    scores = {"estimated": "estimated without labels", "realised": "realised"}
+    yield Panel(
+        title="Score of the champions",
+        description="Of the last judgement of `manta drift`: the metric of the gate on rows with labels, and the "
+        "accuracy that is estimated without labels.",
+        unit="none",
+        queries=[
+            (f"max by (model, version) (ray_manta_{name}_score{{{scope}}})", f"{{{{model}}}} {{{{version}}}}, {text}")
+            for name, text in scores.items()
         ],
     )
 

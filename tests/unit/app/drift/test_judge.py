@@ -87,6 +87,7 @@ def test_labels_show_that_the_same_rows_mean_something_else() -> None:
     assert realised is not None
     assert realised.after < realised.before
     assert judgement.reasons == [f"the realised score fell: accuracy {realised.before:.4f} to {realised.after:.4f}"]
+    assert list(judgement.fallen_scores) == ["realised score"]
 
 
 def test_rows_that_are_harder_lower_the_estimate() -> None:

@@ -53,4 +53,5 @@ def test_the_metrics_of_a_judgement_are_numbers_by_name() -> None:
     metrics = report.metrics(judged(shift=0))
 
     assert (metrics["drift"], metrics["rows"], metrics["columns_changed"]) == (0, 300, 0)
+    assert metrics["score_fell"] == 0
     assert metrics["realised_score_low"] < metrics["realised_score"] < metrics["realised_score_high"]

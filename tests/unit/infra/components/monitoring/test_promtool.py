@@ -62,6 +62,10 @@ def service(condition: str, value: str) -> str:
     return series(f"kuberay_service_condition_{condition}", name="scoring", condition=value)
 
 
+def drift(metric: str, replica: str) -> str:
+    return series(f"ray_manta_{metric}", model="houses", version="7", replica=replica)
+
+
 HEALTHY: Series = {
     **{series("ray_manta_served_version", replica=replica): constant(7) for replica in "ab"},
     series("ray_manta_champion_served", replica="a"): constant(1),
@@ -75,6 +79,7 @@ HEALTHY: Series = {
     bucket("1.04858"): growing(1000),
     bucket("+Inf"): growing(1000),
     series("ray_manta_log_dropped_rows_total", replica="a"): constant(3),
+    **{drift(metric, replica): constant(0) for metric in ("drift", "score_fell") for replica in "ab"},
     series("up", container="ray-head"): constant(1),
     series("kube_statefulset_status_replicas_ready", statefulset="redis"): constant(1),
     service("ready", "true"): constant(1),
@@ -122,6 +127,8 @@ FAULTS: dict[str, tuple[str, dict[str, str | None]]] = {
         {series("kube_statefulset_status_replicas_ready", statefulset="redis"): constant(0)},
     ),
     "an upgrade does not end": ("MantaUpgradeStuck", {service("upgrade_in_progress", "true"): constant(1)}),
+    "the requests changed": ("MantaDrift", {drift("drift", replica): constant(1) for replica in "ab"}),
+    "the score fell": ("MantaScoreFell", {drift("score_fell", "b"): constant(1)}),
     "a volume fills": (
         "MantaVolumeFull",
         {series("kubelet_volume_stats_available_bytes", persistentvolumeclaim="mlflow"): constant(14)},
@@ -130,6 +137,8 @@ FAULTS: dict[str, tuple[str, dict[str, str | None]]] = {
     "no training has succeeded": ("MantaTrainingFailed", {cron_job("successful"): None}),
 }
 LABELS = {
+    "MantaDrift": {"model": "houses", "version": "7"},
+    "MantaScoreFell": {"model": "houses", "version": "7"},
     "MantaRedisDown": {"statefulset": "redis"},
     "MantaVolumeFull": {"persistentvolumeclaim": "mlflow"},
     "MantaTrainingFailed": {"cronjob": "train-schedule"},

@@ -1,0 +1,74 @@
+"""The newest judgement of each model. `tests/integration/serving` reads the runs of a real MLflow."""
+
+from types import SimpleNamespace
+
+import mlflow
+import pytest
+from mlflow.exceptions import MlflowException
+
+from app.errors import RegistryUnavailableError
+from app.records.drift_runs import DriftRun, read_newest
+from app.settings import Settings
+
+
+def run(model: str, version: str, verdict: str = "drift", **metrics: float) -> SimpleNamespace:
+    tags = {"drift.model": model, "drift.version": version, "drift.verdict": verdict}
+    return SimpleNamespace(data=SimpleNamespace(tags=tags, metrics=metrics))
+
+
+class Client:
+    """A client of MLflow with the runs of one experiment, the newest first."""
+
+    def __init__(self, *runs: SimpleNamespace) -> None:
+        self.runs = runs
+        self.experiment = ""
+
+    def get_experiment_by_name(self, name: str) -> SimpleNamespace | None:
+        self.experiment = name
+        return SimpleNamespace(experiment_id="1") if self.runs else None
+
+    def search_runs(self, _: list[str], **options: object) -> tuple[SimpleNamespace, ...]:
+        assert options["order_by"] == ["attributes.start_time DESC"]
+        return self.runs
+
+
+def read(monkeypatch: pytest.MonkeyPatch, client: Client) -> list[DriftRun]:
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda **_: client)
+    return read_newest(Settings(experiment="team"))
+
+
+def test_the_newest_judgement_of_each_model_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(run("a", "2", drift=0.0), run("b", "1", drift=1.0), run("a", "1", drift=1.0))
+
+    assert read(monkeypatch, client) == [
+        DriftRun(model="a", version="2", metrics={"drift": 0.0}),
+        DriftRun(model="b", version="1", metrics={"drift": 1.0}),
+    ]
+    assert client.experiment == "team-drift"
+
+
+def test_a_judgement_of_too_few_rows_has_no_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(run("a", "2", "not enough rows", drift=0.0, rows=3.0), run("a", "2", drift=1.0))
+
+    assert read(monkeypatch, client) == [DriftRun(model="a", version="2", metrics={})]
+
+
+def test_a_run_of_somebody_else_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = SimpleNamespace(data=SimpleNamespace(tags={}, metrics={"drift": 1.0}))
+
+    assert read(monkeypatch, Client(other)) == []
+
+
+def test_without_an_experiment_there_is_no_judgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(monkeypatch, Client()) == []
+
+
+def test_an_mlflow_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> tuple[SimpleNamespace, ...]:
+        raise MlflowException("away")
+
+    client = Client(run("a", "1"))
+    monkeypatch.setattr(client, "search_runs", lambda *_, **options: fail(**options))
+
+    with pytest.raises(RegistryUnavailableError, match="failed to answer: away"):
+        read(monkeypatch, client)
