@@ -22,7 +22,7 @@ from infra.components.network_policies import NetworkPolicies, NetworkPoliciesAr
 from infra.components.ray.kuberay_operator import KuberayOperator, KuberayOperatorArgs
 from infra.components.ray.leftovers import Leftovers, LeftoversArgs
 from infra.components.ray.ray_service import RayService, RayServiceArgs
-from infra.components.ray.training_cron_job import TrainingCronJob, TrainingCronJobArgs
+from infra.components.ray.scheduled_jobs import ScheduledJobs, ScheduledJobsArgs
 from infra.components.redis import Redis, RedisArgs
 from infra.config import settings
 from infra.config.settings import Settings
@@ -87,7 +87,7 @@ def main(stack: Settings, root: Path = ROOT, read_cluster: ClusterReader = Reade
     )
     Access("access", access_args, in_cluster)
     Monitoring("monitoring", _monitoring_args(stack, workloads), in_cluster)
-    TrainingCronJob("schedule", _training_cron_job_args(stack, workloads, ray_image, ray), in_cluster)
+    ScheduledJobs("schedule", _scheduled_jobs_args(stack, workloads, ray_image, ray), in_cluster)
     outputs.export(stack, public, connection, ray_image, mlflow, ray)
 
 
@@ -143,7 +143,7 @@ def _network_policies_args(stack: Settings, namespaces: Namespaces, api_port: in
         tracing=stack.tracing,
         identity=stack.identity,
         credentials=stack.credentials,
-        is_training_scheduled=bool(stack.schedule.train_schedule),
+        has_scheduled_jobs=bool(stack.schedule.train_schedule or stack.prediction_log.drift_schedule),
         api_port=api_port,
     )
     return NetworkPoliciesArgs(
@@ -274,12 +274,13 @@ def _monitoring_args(stack: Settings, namespace: pulumi.Input[str]) -> Monitorin
     )
 
 
-def _training_cron_job_args(
+def _scheduled_jobs_args(
     stack: Settings, namespace: pulumi.Input[str], image: ImageBuild, ray: RayService
-) -> TrainingCronJobArgs:
-    return TrainingCronJobArgs(
+) -> ScheduledJobsArgs:
+    return ScheduledJobsArgs(
         namespace=namespace,
         schedule=stack.schedule,
+        drift_schedule=stack.prediction_log.drift_schedule,
         placement=stack.scheduling.of("jobs"),
         image=image.reference,
         image_pull_secrets=references.pull_secrets(stack.images),

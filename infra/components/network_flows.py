@@ -77,8 +77,8 @@ class FlowArgs:
     tracing: TracingOptions
     identity: IdentityOptions
     credentials: CredentialOptions
-    is_training_scheduled: bool
-    """Whether a CronJob submits training jobs."""
+    has_scheduled_jobs: bool
+    """Whether a CronJob submits jobs to Ray."""
     api_port: int | None = None
     """Port of the API server in the kubeconfig, if the program knows it before it deploys."""
 
@@ -134,7 +134,7 @@ def _peers(args: FlowArgs) -> _Peers:
         redis=redis,
         mlflow=mlflow,
         operator=Peer(name="operator", namespace=args.operator_namespace, is_managed=not args.is_operator_shared),
-        submitters=(schedule,) if args.is_training_scheduled else (),
+        submitters=(schedule,) if args.has_scheduled_jobs else (),
     )
 
 

@@ -1,12 +1,14 @@
-"""Where the service keeps the rows that it predicts, and for how long."""
+"""Where the service keeps the rows that it predicts, for how long, and when they are judged for drift."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
 from infra.config.options import OptionGroup
-from infra.config.vocabulary import allowed
+from infra.config.problem import Problem
+from infra.config.vocabulary import CronSchedule, allowed
 
 PREDICTION_LOG_PATTERN: Final = (
     r"^(off|mlflow|(s3|gs)://[^/:@?\s]+/[^:@?\s]+(\?[^@\s]*)?"
@@ -29,7 +31,7 @@ PredictionLog = Annotated[str, AfterValidator(_prediction_log), allowed(PLACES)]
 
 
 class PredictionLogOptions(OptionGroup):
-    """The log of rows and answers."""
+    """The log of rows and answers, and its judgement."""
 
     prediction_log: PredictionLog = Field(
         "off",
@@ -48,3 +50,16 @@ class PredictionLogOptions(OptionGroup):
     prediction_log_days: int = Field(
         30, ge=1, le=3650, description="Days that the prediction log is kept. Older days are deleted."
     )
+    drift_schedule: CronSchedule = Field(
+        "",
+        examples=["0 * * * *"],
+        description="Cron schedule, in UTC, on which the champion of every served model is judged for drift by the log "
+        "of the last 7 days. Empty: no schedule.",
+    )
+
+
+def problems(options: PredictionLogOptions) -> Iterator[Problem]:
+    """Yield every contradiction between the values."""
+    if options.drift_schedule and options.prediction_log == "off":
+        reason = "set, but the prediction log is off, so that there are no rows to judge"
+        yield Problem("driftSchedule", reason, "pulumi config set predictionLog mlflow")

@@ -17,6 +17,7 @@ from infra.config import (
     checks,
     identity_checks,
     monitoring_options,
+    prediction_log_options,
     profiles,
     sharing_options,
     tracing_options,
@@ -143,6 +144,7 @@ def parse(
             *monitoring_options.problems(settings.monitoring, network=settings.network),
             *tracing_options.problems(settings.tracing),
             *catalog_checks.problems(settings.catalog, size=settings.size, credentials=settings.credentials),
+            *prediction_log_options.problems(settings.prediction_log),
         ]
     if problems:
         lines = "\n".join(f"  {problem}" for problem in problems)

@@ -89,7 +89,9 @@ def flows_of(stack: str = "dev", /, **changes: object) -> list[Flow]:
         tracing=parsed_settings.tracing,
         identity=parsed_settings.identity,
         credentials=parsed_settings.credentials,
-        is_training_scheduled=bool(parsed_settings.schedule.train_schedule),
+        has_scheduled_jobs=bool(
+            parsed_settings.schedule.train_schedule or parsed_settings.prediction_log.drift_schedule
+        ),
     )
     return network_flows.flows(args)
 

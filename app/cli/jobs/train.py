@@ -13,7 +13,8 @@ import typer
 from app.cli import destination
 from app.cli.destination import Destination
 from app.cli.jobs import submission
-from app.cli.jobs.driver import DEFAULT_CPUS, DEFAULT_MEMORY, DriverResources, wait_for_start
+from app.cli.jobs.driver import DEFAULT_CPUS, DEFAULT_MEMORY, DriverResources
+from app.cli.jobs.follow import follow, stop
 from app.cli.jobs.job import Job, JobError
 from app.cli.jobs.ray_jobs_api import RayJobsApi
 from app.command import EXIT_INTERRUPTED
@@ -138,7 +139,7 @@ def run(cluster: Destination, train_options: TrainOptions, driver: DriverResourc
             _handle_interrupt(cluster, job)
         except asyncio.CancelledError as error:
             if job.is_submitted:
-                asyncio.run(_stop(cluster, job))
+                asyncio.run(stop(cluster, job))
             raise typer.Exit(128 + signal.SIGTERM) from error
         except JobError as error:
             typer.echo(f"error: {error}", err=True)
@@ -156,10 +157,7 @@ async def _follow(cluster: Destination, train_options: TrainOptions, driver: Dri
         if not job.is_submitted:
             await submission.submit(api, cluster, train_options, job, driver=driver, report=report)
             typer.echo(f"job {job.id}", err=True)
-        await wait_for_start(api, job.id, driver, timeout_s=train_options.timeout, report=report)
-        async for line in job.lines(api):
-            print(line, flush=True)  # noqa: T201 - the job's output
-        job.check()
+        await follow(api, job, driver, timeout_s=train_options.timeout, report=report)
 
 
 def _handle_interrupt(cluster: Destination, job: Job) -> None:
@@ -177,7 +175,7 @@ def _handle_interrupt(cluster: Destination, job: Job) -> None:
         except typer.Abort:
             typer.echo(err=True)
     if answer.strip().lower().startswith("s"):
-        asyncio.run(_stop(cluster, job))
+        asyncio.run(stop(cluster, job))
     elif not answer.strip().lower().startswith("g"):
         arguments = f"--address {cluster.endpoints.ray_url} {job.id}"
         typer.echo(
@@ -185,8 +183,3 @@ def _handle_interrupt(cluster: Destination, job: Job) -> None:
             err=True,
         )
         raise typer.Exit(EXIT_INTERRUPTED)
-
-
-async def _stop(cluster: Destination, job: Job) -> None:
-    async with cluster.connect("ray") as endpoints, RayJobsApi(endpoints) as api:
-        await api.stop(job.id)

@@ -1,11 +1,8 @@
 """`manta local`: start the whole platform on this machine and make a first prediction."""
 
 import asyncio
-import shutil
-import signal
-import tempfile
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,7 +16,8 @@ from app.cli.jobs.driver import DriverResources, wait_for_start
 from app.cli.jobs.job import Job
 from app.cli.jobs.ray_jobs_api import RayJobsApi
 from app.cli.json_object import JsonObject
-from app.cli.local import champion, haproxy, next_steps, tracing
+from app.cli.local import champion, drift_schedule, haproxy, next_steps, tracing
+from app.cli.local.cleanup import exit_on_signals, scratch_folder
 from app.cli.local.log_format import JSON_LOG, LogFormat
 from app.cli.local.platform import Platform, Ports
 from app.cli.local.processes import Processes
@@ -64,6 +62,14 @@ def local(
     prediction_log: Annotated[
         str, typer.Option(metavar="off|mlflow|URL", callback=log_place.check, help=log_place.HELP)
     ] = names.LOG_IN_MLFLOW,
+    drift_every: Annotated[
+        str,
+        typer.Option(
+            metavar="PERIOD",
+            help="Judge the champions by the log of the last 7 days, again and again: 1h, 30m, 1d (default: never).",
+            show_default=False,
+        ),
+    ] = "",
     otlp_endpoint: Annotated[
         str, typer.Option(metavar="mlflow|URL", callback=tracing.check, help=tracing.HELP, show_default=False)
     ] = "",
@@ -90,9 +96,11 @@ def local(
     """
     options = TrainOptions(name=name or None)
     ports = Ports(ray=ray_port, mlflow=mlflow_port, serve=serve_port)
+    interval = drift_schedule.parse_interval(drift_every)
+    drift_schedule.check(interval, prediction_log)
     ports.check_free()
     logs = state / "logs"
-    with lock_state_folder(state) as token, _exit_on_signals(), _scratch_folder() as scratch:
+    with lock_state_folder(state) as token, exit_on_signals(), scratch_folder() as scratch:
         endpoints = ports.endpoints(token, model_name=name or settings().model_name)
         with Processes(
             Platform.environment(endpoints, state=state, scratch=scratch)
@@ -108,21 +116,24 @@ def local(
             if haproxy.binary() is None:
                 console.print(haproxy.MISSING_WARNING)
             try:
-                asyncio.run(_run(platform, endpoints, options, state=state, train=train, once=once))
+                asyncio.run(_run(platform, endpoints, options, state=state, train=train))
+                if not once:
+                    console.print("Ctrl-C ends the platform.")
+                    asyncio.run(_watch(platform, processes, interval))
             finally:
                 console.print("Stopping all processes of the platform ...")
 
 
-async def _run(
-    platform: Platform, endpoints: Endpoints, options: TrainOptions, *, state: Path, train: bool, once: bool
-) -> None:
+async def _run(platform: Platform, endpoints: Endpoints, options: TrainOptions, *, state: Path, train: bool) -> None:
     with Steps() as steps:
         has_champion = await _start(platform, endpoints, options, steps, train=train)
         request = await _predict_example(endpoints, steps) if has_champion else None
     next_steps.show(endpoints, state, request)
-    if not once:
-        console.print("Ctrl-C ends the platform.")
-        await platform.watch()
+
+
+async def _watch(platform: Platform, processes: Processes, interval: timedelta | None) -> None:
+    """Run until a process ends, and judge the champions at each end of the interval."""
+    await asyncio.gather(platform.watch(), drift_schedule.judge_forever(processes, interval))
 
 
 async def _start(platform: Platform, endpoints: Endpoints, options: TrainOptions, steps: Steps, *, train: bool) -> bool:
@@ -247,27 +258,3 @@ async def _wait_for_model(endpoints: Endpoints) -> JsonObject:
             break
         await asyncio.sleep(MODEL_POLL_S)
     return status
-
-
-@contextmanager
-def _exit_on_signals() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP (a closed terminal) raise `SystemExit`, so that the processes are stopped."""
-
-    def exit_command(signal_number: int, _frame: object) -> None:
-        raise SystemExit(128 + signal_number)
-
-    previous = {number: signal.signal(number, exit_command) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _scratch_folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="manta-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

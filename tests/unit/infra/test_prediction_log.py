@@ -50,6 +50,8 @@ def test_the_keys_of_the_prediction_log_reach_the_replicas(program: Program) -> 
         ({"predictionLogPercent": 0}, "predictionLogPercent"),
         ({"predictionLogPercent": 101}, "predictionLogPercent"),
         ({"predictionLogDays": 0}, "predictionLogDays"),
+        ({"driftSchedule": "@hourly"}, "driftSchedule: set, but the prediction log is off"),
+        ({"driftSchedule": "hourly", "predictionLog": "mlflow"}, "driftSchedule"),
     ],
 )
 def test_values_that_cannot_work_are_refused(program: Program, changes: dict[str, object], message: str) -> None:

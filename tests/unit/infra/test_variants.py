@@ -59,6 +59,7 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
         },
     ),
     "retraining": ("prod", {"trainSchedule": "@daily", "trainOptions": "--trees 200"}),
+    "drift": ("prod", {"predictionLog": "mlflow", "driftSchedule": "@hourly"}),
     "a shared operator": (
         "prod",
         {"installOperator": False, "installCrds": False, "operatorNamespace": "kuberay-system"},

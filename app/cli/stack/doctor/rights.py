@@ -83,7 +83,7 @@ def required_rights(configuration: Mapping[str, str]) -> list[Right]:
         kinds |= {route: EDIT}
     if configuration["monitoring"] != "none":
         kinds |= MONITORING
-    if configuration["trainSchedule"]:
+    if configuration["trainSchedule"] or configuration["driftSchedule"]:
         kinds |= {"cronjobs.batch": EDIT}
     rights = _rights(kinds | (ROLES if is_installed else {}), workloads)
     if is_installed:

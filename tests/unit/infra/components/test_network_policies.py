@@ -220,7 +220,7 @@ def test_the_port_of_the_api_server_comes_from_the_kubeconfig(port: int, expecte
         tracing=stack.tracing,
         identity=stack.identity,
         credentials=stack.credentials,
-        is_training_scheduled=False,
+        has_scheduled_jobs=False,
         api_port=port,
     )
 

@@ -18,6 +18,7 @@ CONFIG = {
     "networkPolicies": "true",
     "access": "port-forward",
     "trainSchedule": "",
+    "driftSchedule": "",
     "monitoring": "none",
 }
 KUBECTL = """#!/bin/sh

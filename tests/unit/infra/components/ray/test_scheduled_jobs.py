@@ -1,4 +1,6 @@
-"""Scheduled training: off by default, one run at a time, and with as few rights as possible."""
+"""Scheduled jobs: off by default, one run at a time, and with as few rights as possible."""
+
+import importlib.util
 
 import pytest
 from hypothesis import given
@@ -61,6 +63,25 @@ def test_it_submits_the_job_to_the_stacks_head_with_the_stacks_image(program: Pr
     assert service.urn in record.prerequisites(record.resource(CRON_JOB).urn)
 
 
+def test_a_judgement_of_drift_has_a_cron_job_of_its_own(program: Program) -> None:
+    record = program.deploy(**NIGHTLY, predictionLog="mlflow", driftSchedule="@hourly", trainDeadlineMinutes=90)
+
+    cron_jobs = {object_name(cron_job): cron_job.inputs["spec"] for cron_job in record.of_type(CRON_JOB)}
+    assert sorted(cron_jobs) == ["drift-schedule", "train-schedule"]
+    drift = cron_jobs["drift-schedule"]
+    job = drift["jobTemplate"]["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    assert (drift["schedule"], drift["concurrencyPolicy"], job["activeDeadlineSeconds"]) == ("@hourly", "Forbid", 3600)
+    assert container["command"] == ["python", "-m", "app.cli.jobs.drift", "--address", "http://manta-head-svc:8265"]
+    assert container["args"] == []
+    assert {"name": "MANTA_USER", "value": "drift-schedule"} in container["env"]
+    assert cron_jobs["train-schedule"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 5400
+
+
+def test_the_module_that_a_judgement_runs_exists() -> None:
+    assert importlib.util.find_spec("app.cli.jobs.drift") is not None
+
+
 def test_it_trains_the_code_in_the_image_and_uploads_no_files(program: Program) -> None:
     pod_spec = pod(program)
     (container,) = pod_spec["containers"]
@@ -115,6 +136,7 @@ def test_it_connects_to_the_dashboard_and_to_dns_only() -> None:
         "schedule > openshift-dns (5353,)",
     }
     assert flow_texts() <= flow_texts(**NIGHTLY)
+    assert flow_texts(predictionLog="mlflow", driftSchedule="@hourly") == flow_texts(**NIGHTLY, predictionLog="mlflow")
 
 
 def test_it_accepts_no_connections_and_its_pods_have_the_labels_of_its_policy(program: Program) -> None:

@@ -1,6 +1,6 @@
-"""Scheduled training: a CronJob that submits a training job to Ray and waits for its end.
+"""CronJobs that submit a job to Ray and wait for its end: a training, or a judgement of drift.
 
-The promotion gate of the training job decides whether the new model version serves.
+The promotion gate of a training decides whether the new model version serves.
 """
 
 import shlex
@@ -31,12 +31,18 @@ GRACE_PERIOD_S: Final = 60
 """Time for the submitter to stop its Ray job when the deadline of the run has passed."""
 
 
+DRIFT_DEADLINE_MINUTES: Final = 60
+"""Minutes after which a judgement of drift is stopped."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class TrainingCronJobArgs:
-    """What to train, when, and on which Ray cluster."""
+class ScheduledJobsArgs:
+    """What to run, when, and on which Ray cluster."""
 
     namespace: pulumi.Input[str]
     schedule: ScheduleOptions
+    drift_schedule: str
+    """Cron schedule of the judgement of drift; empty for none."""
     placement: Placement
     image: pulumi.Input[str]
     """The Ray image, which contains the `manta` command."""
@@ -50,32 +56,69 @@ class TrainingCronJobArgs:
     """The RayService: a run that starts before the RayService exists would fail."""
 
 
-class TrainingCronJob(pulumi.ComponentResource):
-    """The CronJob, if the stack sets a schedule."""
+@dataclass(frozen=True, kw_only=True)
+class _ScheduledJob:
+    """One of the jobs."""
 
-    def __init__(self, name: str, args: TrainingCronJobArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    name: str
+    """Name of the CronJob, and the user of its runs."""
+    schedule: str
+    deadline_minutes: int
+    command: list[str]
+    """The program, which takes the address of Ray's Jobs API as `--address`."""
+    options: list[str]
+
+
+class ScheduledJobs(pulumi.ComponentResource):
+    """A CronJob for each schedule that the stack sets."""
+
+    def __init__(self, name: str, args: ScheduledJobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         # The type token is part of the URN: another token would replace the resource in existing stacks.
         super().__init__("manta:index:Schedule", name, None, opts)
-        if args.schedule.train_schedule:
+        jobs = {f"{name}-train": _training(args.schedule), f"{name}-drift": _drift(args.drift_schedule)}
+        for resource_name, job in jobs.items():
+            if not job.schedule:
+                continue
             batch.v1.CronJob(
-                f"{name}-train",
+                resource_name,
                 metadata=meta.v1.ObjectMetaArgs(
-                    name=names.SCHEDULE,
+                    name=job.name,
                     namespace=args.namespace,
                     labels=labels.of(labels.SCHEDULE),
                 ),
-                spec=_cron_job(args),
+                spec=_cron_job(job, args),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[args.after]),
             )
         self.register_outputs({})
 
 
-def _cron_job(args: TrainingCronJobArgs) -> batch.v1.CronJobSpecArgs:
+def _training(options: ScheduleOptions) -> _ScheduledJob:
+    return _ScheduledJob(
+        name=names.TRAIN_SCHEDULE,
+        schedule=options.train_schedule,
+        deadline_minutes=options.train_deadline_minutes,
+        # `manta train` survives a dropped connection, exits with the job's exit code, and stops the job on SIGTERM.
+        command=["manta", "train"],
+        options=shlex.split(options.train_options),
+    )
+
+
+def _drift(schedule: str) -> _ScheduledJob:
+    return _ScheduledJob(
+        name=names.DRIFT_SCHEDULE,
+        schedule=schedule,
+        deadline_minutes=DRIFT_DEADLINE_MINUTES,
+        command=["python", "-m", "app.cli.jobs.drift"],
+        options=[],
+    )
+
+
+def _cron_job(job: _ScheduledJob, args: ScheduledJobsArgs) -> batch.v1.CronJobSpecArgs:
     metadata = meta.v1.ObjectMetaArgs(
         labels=args.placement.labels | labels.of(labels.SCHEDULE), annotations=args.placement.annotations or None
     )
     return batch.v1.CronJobSpecArgs(
-        schedule=args.schedule.train_schedule,
+        schedule=job.schedule,
         time_zone=TIME_ZONE,
         concurrency_policy="Forbid",
         starting_deadline_seconds=STARTING_DEADLINE_S,
@@ -84,16 +127,16 @@ def _cron_job(args: TrainingCronJobArgs) -> batch.v1.CronJobSpecArgs:
         job_template=batch.v1.JobTemplateSpecArgs(
             metadata=metadata,
             spec=batch.v1.JobSpecArgs(
-                # A failed training would fail again on the same data; the schedule starts the next run anyway.
+                # A failed job would fail again on the same data; the schedule starts the next run anyway.
                 backoff_limit=0,
-                active_deadline_seconds=args.schedule.train_deadline_minutes * 60,
-                template=core.v1.PodTemplateSpecArgs(metadata=metadata, spec=_pod(args)),
+                active_deadline_seconds=job.deadline_minutes * 60,
+                template=core.v1.PodTemplateSpecArgs(metadata=metadata, spec=_pod(job, args)),
             ),
         ),
     )
 
 
-def _pod(args: TrainingCronJobArgs) -> core.v1.PodSpecArgs:
+def _pod(job: _ScheduledJob, args: ScheduledJobsArgs) -> core.v1.PodSpecArgs:
     return core.v1.PodSpecArgs(
         **placement.pod_fields(args.placement),
         restart_policy="Never",
@@ -102,7 +145,7 @@ def _pod(args: TrainingCronJobArgs) -> core.v1.PodSpecArgs:
         enable_service_links=False,
         image_pull_secrets=args.image_pull_secrets,
         security_context=pod_security.POD,
-        containers=[_container(args)],
+        containers=[_container(job, args)],
         volumes=[
             core.v1.VolumeArgs(name="work", empty_dir=core.v1.EmptyDirVolumeSourceArgs()),
             core.v1.VolumeArgs(name="scratch", empty_dir=core.v1.EmptyDirVolumeSourceArgs()),
@@ -110,20 +153,19 @@ def _pod(args: TrainingCronJobArgs) -> core.v1.PodSpecArgs:
     )
 
 
-def _container(args: TrainingCronJobArgs) -> core.v1.ContainerArgs:
+def _container(job: _ScheduledJob, args: ScheduledJobsArgs) -> core.v1.ContainerArgs:
     jobs_api = f"http://{names.head_service(args.ray_service_name)}:{names.DASHBOARD_PORT}"
     return core.v1.ContainerArgs(
-        name=names.SCHEDULE,
+        name=job.name,
         image=args.image,
         image_pull_policy="IfNotPresent",
-        # `manta train` survives a dropped connection, exits with the job's exit code, and stops the job on SIGTERM.
-        command=["manta", "train", "--address", jobs_api],
-        args=shlex.split(args.schedule.train_options),
+        command=[*job.command, "--address", jobs_api],
+        args=job.options,
         working_dir=WORK_DIR,
         env=[
             core.v1.EnvVarArgs(name="HOME", value=SCRATCH_DIR),
             core.v1.EnvVarArgs(name="MANTA_STACK", value=args.stack),
-            core.v1.EnvVarArgs(name="MANTA_USER", value=names.SCHEDULE),
+            core.v1.EnvVarArgs(name="MANTA_USER", value=job.name),
             core.v1.EnvVarArgs(name="RAY_AUTH_TOKEN", value_from=from_secret(args.ray_secret, names.RAY_SECRET_KEY)),
             *placement.environment(args.placement),
         ],

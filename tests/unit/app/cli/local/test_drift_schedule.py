@@ -1,0 +1,112 @@
+"""`manta local --drift-every`."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import cast
+
+import pytest
+
+from app.cli.local import drift_schedule
+from app.cli.local.drift_schedule import judge_forever, parse_interval
+from app.cli.local.processes import Processes
+from app.errors import ParameterError
+
+
+class Judgement:
+    """A process that ends after some polls; None for a process that never ends."""
+
+    def __init__(self, polls: int | None) -> None:
+        self.polls = polls
+        self.is_killed = False
+
+    def poll(self) -> int | None:
+        if self.polls is None:
+            return None
+        self.polls -= 1
+        return 0 if self.polls < 0 else None
+
+    def kill(self) -> None:
+        self.is_killed = True
+
+    def wait(self) -> int:
+        return -9
+
+
+class Starter:
+    """Starts the judgements of a test, and cancels the schedule when none is left."""
+
+    def __init__(self, *judgements: Judgement) -> None:
+        self.judgements = list(judgements)
+        self.commands: list[Sequence[str]] = []
+
+    def start(self, _name: str, command: Sequence[str]) -> Judgement:
+        if not self.judgements:
+            raise asyncio.CancelledError
+        self.commands.append(command)
+        return self.judgements.pop(0)
+
+    def log_tail(self, name: str) -> str:
+        return f"[tail] of {name}"
+
+
+def judge(*judgements: Judgement) -> list[Sequence[str]]:
+    starter = Starter(*judgements)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(judge_forever(cast("Processes", starter), timedelta(seconds=0.001)))
+    return starter.commands
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drift_schedule, "POLL_S", 0.001)
+
+
+def test_each_judgement_is_a_process_whose_output_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = judge(Judgement(2), Judgement(0))
+
+    assert [command[1:] for command in commands] == [["-m", "app.drift.scheduled"]] * 2
+    assert capsys.readouterr().out.count("[tail] of drift") == 2
+
+
+def test_a_judgement_that_does_not_end_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(drift_schedule, "TIMEOUT_S", 0.05)
+    hanging, next_one = Judgement(None), Judgement(0)
+
+    assert len(judge(hanging, next_one)) == 2
+
+    assert (hanging.is_killed, next_one.is_killed) == (True, False)
+    assert "The judgement of drift was stopped" in capsys.readouterr().out
+
+
+def test_without_an_interval_nothing_is_judged() -> None:
+    starter = Starter()
+
+    asyncio.run(judge_forever(cast("Processes", starter), None))
+
+    assert starter.commands == []
+
+
+def test_an_interval_is_a_period_of_five_minutes_or_more() -> None:
+    assert parse_interval("") is None
+    assert parse_interval("5m") == timedelta(minutes=5)
+    assert parse_interval("1d") == timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("hourly", "--drift-every 1h"), ("1m", "--drift-every 1m is too short. Allowed: 5m or more")],
+)
+def test_an_interval_that_cannot_be_used_is_an_error(text: str, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        parse_interval(text)
+
+
+def test_a_schedule_needs_a_prediction_log() -> None:
+    drift_schedule.check(None, "off")
+    drift_schedule.check(timedelta(hours=1), "mlflow")
+
+    with pytest.raises(ParameterError, match="--drift-every cannot be used with --prediction-log off"):
+        drift_schedule.check(timedelta(hours=1), "off")
