@@ -29,7 +29,9 @@ def evaluate(
     ] = "log:30d",
     target: Annotated[
         str,
-        typer.Option(metavar="COLUMN", help="Column with the true values (not for log:PERIOD).", show_default=False),
+        typer.Option(
+            metavar="COLUMN", help="Column with the true values. Not needed with log:PERIOD.", show_default=False
+        ),
     ] = "",
     metric: Annotated[
         str, typer.Option(help="Metric of the score (default: the metric of the version's gate).", show_default=False)
