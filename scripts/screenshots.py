@@ -81,7 +81,10 @@ def api_page(page: Page, platform: Endpoints) -> None:
 
 
 def service_page(page: Page, platform: Endpoints) -> None:
-    """Open the page of the service, and predict the row of its form."""
+    """Open the page of the service, and predict the row of its form.
+
+    For the shadow and the charts, begin a shadow before (`manta shadow`), and send requests for a minute.
+    """
     page.goto(f"{platform.api_url}/")
     page.get_by_text("Held-out row 1").wait_for()
     page.get_by_role("button", name="Predict").click()
