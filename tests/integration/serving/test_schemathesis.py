@@ -13,7 +13,7 @@ expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429,
 
 # The path of any model cannot say which columns a model has.
 [[operations]]
-include-path-regex = "/models/.name./predict$"
+include-path-regex = "/models/.name.(/versions/.version.)?/predict$"
 checks.positive_data_acceptance.enabled = false
 
 # Starlette names the methods of one of the two routes of this path in `Allow`.
