@@ -1,6 +1,7 @@
 """The part of one replica in a shadow: it loads the version beside the champion."""
 
 import asyncio
+import copy
 import logging
 import time
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ class ShadowMember:
         try:
             served = await self._prepare(state)
         except MantaError as error:
-            self._error = error
+            self._error = copy.copy(error)  # without the traceback, which holds the model
         except Exception as error:
             log.exception("the shadow cannot be loaded")
             self._error = unexpected(error, label=label)

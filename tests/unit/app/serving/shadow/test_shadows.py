@@ -1,8 +1,10 @@
 import asyncio
+import gc
 
 import pytest
 
 from app.errors import MantaError, ModelRefusedError, RegistryUnavailableError, RolloutError
+from app.serving.loading.served_model import ServedModel
 from app.serving.schemas import LoadRequest
 from app.serving.shadow.messages import ShadowRequest
 from tests.support.fake_fleet import FakeReplicaGroup, Member, until
@@ -54,6 +56,23 @@ def test_a_version_with_other_columns_is_no_shadow() -> None:
             await members[0].shadows.begin(TWO)
 
     run(scenario)
+
+
+def test_a_version_with_other_columns_leaves_the_memory() -> None:
+    async def scenario(_: FakeReplicaGroup, registry: FakeRegistry, members: list[Member]) -> None:
+        members[0].loader.predictors["77"] = OTHER_COLUMNS
+        registry.shadow = "77"  # shadows of other tests may still be in memory
+        await poll(members[0])
+        await until(lambda: members[0].shadows.member.report().error is not None)
+
+        gc.collect()
+        in_memory = {model.key[1] for model in gc.get_objects() if type(model) is ServedModel}
+
+        assert "its columns differ" in str(members[0].shadows.member.report().error)
+        assert "1" in in_memory
+        assert "77" not in in_memory
+
+    run(scenario, replicas=1)
 
 
 @pytest.mark.parametrize(
