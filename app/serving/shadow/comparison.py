@@ -65,7 +65,7 @@ class Comparison:
 
 
 class Comparer:
-    """Compares the answers of two versions. A thread adds answers, and another one reads the counts.
+    """Compares the answers of two versions. One thread adds answers, and the event loop reads the counts.
 
     Args:
         champion: The champion. Only what is needed of it is kept.
@@ -107,22 +107,25 @@ class Comparer:
         is_equal = _is_equal(champion.predictions, shadow.predictions)
         differences = self._differences(champion, shadow, is_equal)
         sizes = SIZES.count(differences)
+        total = self._comparison
+        # All work is done before the lock: the event loop, and so every request, may wait for the lock.
+        classes = (self._classes(champion), self._classes(shadow)) if self._index else None
+        rows_before = total.most_different  # no other thread changes it
+        most_different = _most_different(rows_before, rows, differences, champion, shadow) if self._keeps_rows else []
         with self._lock:
-            total = self._comparison
             total.requests += 1
             total.rows += len(rows)
             total.latencies[bisect_left(BOUNDS_S, seconds)] += 1
             total.equal_rows += int(is_equal.sum())
             total.sum += float(differences.sum())
             total.max = max(total.max, float(differences.max()))
+            total.most_different = most_different
             if isinstance(sizes, int):
                 total.sizes[sizes] += 1
             else:
                 total.sizes += sizes
-            if self._index:
-                np.add.at(total.confusion, (self._classes(champion), self._classes(shadow)), 1)
-            if self._keeps_rows:
-                total.most_different = _most_different(total.most_different, rows, differences, champion, shadow)
+            if classes is not None:
+                np.add.at(total.confusion, classes, 1)
 
     def add_error(self, error: Exception) -> None:
         """Count a request that the shadow failed to answer."""
