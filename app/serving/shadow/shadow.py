@@ -116,7 +116,8 @@ class Shadow:
                 comparer.add_dropped()
                 return
             most = max(1, min(MAX_ROWS, MAX_VALUES // max(1, rows.shape[1])))
-            is_taken = np.arange(len(rows)) % math.ceil(len(rows) / most) == 0
+            is_taken = np.zeros(len(rows), dtype=bool)
+            is_taken[:: math.ceil(len(rows) / most)] = True
             self._copies.put_nowait(_Copy(rows[is_taken], answers.take(is_taken), comparer))
         except Exception:  # a failure to copy is no failure of the request
             log.exception("a request cannot be copied for the shadow")
