@@ -20,7 +20,7 @@ def _problems(*error_classes: type[errors.MantaError]) -> dict[int | str, JsonSc
 
 PROBLEM: Final = Problem.model_json_schema()
 
-BODY_PROBLEMS: Final = (
+BODY_ERRORS: Final = (
     errors.BodyTimeoutError,
     errors.TooLargeError,
     errors.MediaTypeError,
@@ -28,11 +28,11 @@ BODY_PROBLEMS: Final = (
 )
 
 PREDICT_PROBLEMS: Final = _problems(
-    *BODY_PROBLEMS, errors.FeaturesError, errors.UnauthorizedError, errors.NoModelError, errors.OverloadedError
+    *BODY_ERRORS, errors.FeaturesError, errors.UnauthorizedError, errors.NoModelError, errors.OverloadedError
 )
 
 LOAD_PROBLEMS: Final = _problems(
-    *BODY_PROBLEMS,
+    *BODY_ERRORS,
     errors.UnauthorizedError,
     errors.ModelNotFoundError,
     errors.ModelRefusedError,
@@ -42,19 +42,18 @@ LOAD_PROBLEMS: Final = _problems(
     errors.PlatformError,
 )
 
-
 VERSIONS_PROBLEMS: Final = _problems(errors.ModelNotFoundError, errors.RegistryUnavailableError)
 
 TRAININGS_PROBLEMS: Final = _problems(errors.RegistryUnavailableError)
 
 FEEDBACK_PROBLEMS: Final = _problems(
-    *BODY_PROBLEMS, errors.UnauthorizedError, errors.LogOffError, errors.OverloadedError, errors.PlatformError
+    *BODY_ERRORS, errors.UnauthorizedError, errors.LogOffError, errors.OverloadedError, errors.PlatformError
 )
 
 MODEL_PROBLEMS: Final = _problems(errors.ModelNotFoundError, errors.ModelLoadingError)
 
 NAMED_PREDICT_PROBLEMS: Final = _problems(
-    *BODY_PROBLEMS,
+    *BODY_ERRORS,
     errors.FeaturesError,
     errors.UnauthorizedError,
     errors.ModelNotFoundError,
@@ -77,64 +76,44 @@ WEBHOOK_PROBLEMS: Final = _problems(
     errors.UnauthorizedError, errors.BodyTimeoutError, errors.TooLargeError, errors.MediaTypeError
 )
 
-ROLLOUT_END_PROBLEMS: Final = _problems(
+BEGIN_ERRORS: Final = (
+    *BODY_ERRORS,
     errors.UnauthorizedError,
     errors.RolloutError,
     errors.ModelNotFoundError,
     errors.ModelRefusedError,
-    errors.LoadInProgressError,
-    errors.AliasMovedError,
     errors.RegistryUnavailableError,
     errors.PlatformError,
 )
+"""Errors of a request that begins a shadow. The beginning of a rollout has them too."""
 
-NAMED_ROLLOUT_END_PROBLEMS: Final = _problems(
-    errors.UnauthorizedError,
-    errors.RolloutError,
-    errors.ModelNotFoundError,
-    errors.ModelRefusedError,
-    errors.LoadInProgressError,
-    errors.AliasMovedError,
-    errors.RegistryUnavailableError,
-    errors.ModelLoadingError,
-    errors.PlatformError,
-)
-
-NAMED_ROLLOUT_PROBLEMS: Final = _problems(
-    *BODY_PROBLEMS,
-    errors.UnauthorizedError,
-    errors.RolloutError,
-    errors.ModelNotFoundError,
-    errors.ModelRefusedError,
-    errors.LoadInProgressError,
-    errors.RegistryUnavailableError,
-    errors.NoModelError,
-    errors.ModelLoadingError,
-    errors.OverloadedError,
-    errors.PlatformError,
-)
+SHADOW_PROBLEMS: Final = _problems(*BEGIN_ERRORS)
 
 SHADOW_END_PROBLEMS: Final = _problems(
     errors.UnauthorizedError, errors.RolloutError, errors.RegistryUnavailableError, errors.PlatformError
 )
 
-SHADOW_PROBLEMS: Final = _problems(
-    *BODY_PROBLEMS,
-    errors.UnauthorizedError,
-    errors.RolloutError,
-    errors.ModelNotFoundError,
-    errors.ModelRefusedError,
-    errors.RegistryUnavailableError,
-    errors.PlatformError,
+ROLLOUT_PROBLEMS: Final = _problems(*BEGIN_ERRORS, errors.LoadInProgressError)
+
+NAMED_ROLLOUT_PROBLEMS: Final = _problems(
+    *BEGIN_ERRORS,
+    errors.LoadInProgressError,
+    errors.NoModelError,
+    errors.ModelLoadingError,
+    errors.OverloadedError,
 )
 
-ROLLOUT_PROBLEMS: Final = _problems(
-    *BODY_PROBLEMS,
+ROLLOUT_END_ERRORS: Final = (
     errors.UnauthorizedError,
     errors.RolloutError,
     errors.ModelNotFoundError,
     errors.ModelRefusedError,
     errors.LoadInProgressError,
+    errors.AliasMovedError,
     errors.RegistryUnavailableError,
     errors.PlatformError,
 )
+
+ROLLOUT_END_PROBLEMS: Final = _problems(*ROLLOUT_END_ERRORS)
+
+NAMED_ROLLOUT_END_PROBLEMS: Final = _problems(*ROLLOUT_END_ERRORS, errors.ModelLoadingError)
