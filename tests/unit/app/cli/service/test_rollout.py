@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from app.cli.main import cli
 from app.errors import ParameterError
 from tests.support.json_object import JsonObject
-from tests.support.json_server import json_server
+from tests.support.service_command import run_command
 
 PATH = "/fastapi_app/model/rollout"
 STATE: JsonObject = {"version": "7", "champion": "6", "verdict": None, "reason": ""}
@@ -23,20 +23,6 @@ RUNNING: JsonObject = {
 ENDED = RUNNING | {"rollout": STATE | {"verdict": "rolled back", "reason": "errors: 3 of 40 requests"}, "figures": []}
 
 
-def run(monkeypatch: pytest.MonkeyPatch, route: str, answer: JsonObject, *arguments: str) -> tuple[str, JsonObject]:
-    """Run `manta rollout` against a service; return its output, and the body that was sent."""
-    bodies: list[JsonObject] = []
-
-    def handle(body: JsonObject) -> JsonObject:
-        bodies.append(body)
-        return answer
-
-    with json_server({route: handle}) as url:
-        monkeypatch.setenv("MANTA_SERVE_URL", url)
-        result = CliRunner().invoke(cli, ["rollout", *arguments], catch_exceptions=False, env={"COLUMNS": "200"})
-    return result.output, bodies[0]
-
-
 @pytest.mark.parametrize(
     ("options", "sent"),
     [
@@ -49,7 +35,7 @@ def run(monkeypatch: pytest.MonkeyPatch, route: str, answer: JsonObject, *argume
 def test_start_sends_only_the_options_that_were_named(
     options: tuple[str, ...], sent: JsonObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output, body = run(monkeypatch, f"POST {PATH}", RUNNING, "start", "7", *options)
+    output, body = run_command(monkeypatch, f"POST {PATH}", RUNNING, "rollout", "start", "7", *options)
 
     assert body == {"version": "7"} | sent
     assert "version 7 against champion 6: 5 % of the requests, 2 replicas hold both." in output
@@ -69,15 +55,23 @@ def test_the_commands_take_the_name_of_a_model(
 ) -> None:
     method, _, end = route.partition(" ")
 
-    output, _ = run(
-        monkeypatch, f"{method} /fastapi_app/models/houses/rollout{end}", RUNNING, *command, "--name", "houses"
+    output, _ = run_command(
+        monkeypatch,
+        f"{method} /fastapi_app/models/houses/rollout{end}",
+        RUNNING,
+        "rollout",
+        *command,
+        "--name",
+        "houses",
     )
 
     assert "version 7 against champion 6" in output
 
 
 def test_hold_is_one_step_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, sent = run(monkeypatch, f"POST {PATH}", RUNNING, "start", "7", "--hold", "50", "--min-seconds", "3600")
+    _, sent = run_command(
+        monkeypatch, f"POST {PATH}", RUNNING, "rollout", "start", "7", "--hold", "50", "--min-seconds", "3600"
+    )
 
     assert sent == {"version": "7", "steps": [50.0], "hold": True, "min_seconds": 3600.0}
 
@@ -92,13 +86,13 @@ def test_options_that_make_no_sense_are_refused(arguments: tuple[str, ...], mess
 
 
 def test_status_shows_figures_and_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
-    output, _ = run(monkeypatch, f"GET {PATH}", RUNNING, "status")
+    output, _ = run_command(monkeypatch, f"GET {PATH}", RUNNING, "rollout", "status")
 
     assert all(text in output for text in ("5 %", "40", "41", "mean 0.8", "goes back at a mean of 20"))
 
 
 def test_status_as_json_is_the_answer_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    output, _ = run(monkeypatch, f"GET {PATH}", RUNNING, "status", "--json")
+    output, _ = run_command(monkeypatch, f"GET {PATH}", RUNNING, "rollout", "status", "--json")
 
     assert json.loads(output) == RUNNING
 
@@ -107,12 +101,12 @@ def test_status_as_json_is_the_answer_of_the_service(monkeypatch: pytest.MonkeyP
 def test_a_command_that_ends_a_rollout_shows_the_verdict(
     command: str, route: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output, _ = run(monkeypatch, route, ENDED, command)
+    output, _ = run_command(monkeypatch, route, ENDED, "rollout", command)
 
     assert output == "version 7 against champion 6: rolled back. errors: 3 of 40 requests\n"
 
 
 def test_without_a_rollout_the_status_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    output, _ = run(monkeypatch, f"GET {PATH}", RUNNING | {"rollout": None}, "status")
+    output, _ = run_command(monkeypatch, f"GET {PATH}", RUNNING | {"rollout": None}, "rollout", "status")
 
     assert output == "There was no rollout yet.\n"

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from app.cli.main import cli
 from app.errors import ParameterError
 from tests.support.json_object import JsonObject
-from tests.support.json_server import json_server
+from tests.support.service_command import run_command
 
 PATH = "/fastapi_app/model/shadow"
 LATENCY: JsonObject = {"p50_ms": 0.1, "p95_ms": 0.2, "p99_ms": None}
@@ -34,23 +34,11 @@ RUNNING: JsonObject = {
 }
 
 
-def run(monkeypatch: pytest.MonkeyPatch, route: str, answer: JsonObject, *arguments: str) -> tuple[str, JsonObject]:
-    """Run `manta shadow` against a service; return its output, and the body that was sent."""
-    bodies: list[JsonObject] = []
-
-    def handle(body: JsonObject) -> JsonObject:
-        bodies.append(body)
-        return answer
-
-    with json_server({route: handle}) as url:
-        monkeypatch.setenv("MANTA_SERVE_URL", url)
-        result = CliRunner().invoke(cli, ["shadow", *arguments], catch_exceptions=False, env={"COLUMNS": "200"})
-    return result.output, bodies[0]
-
-
 @pytest.mark.parametrize(("options", "sent"), [((), {}), (("--share", "20"), {"share": 20.0})])
 def test_a_version_begins_a_shadow(options: tuple[str, ...], sent: JsonObject, monkeypatch: pytest.MonkeyPatch) -> None:
-    output, body = run(monkeypatch, f"POST {PATH}", RUNNING | {"figures": None, "rows": []}, "7", *options)
+    output, body = run_command(
+        monkeypatch, f"POST {PATH}", RUNNING | {"figures": None, "rows": []}, "shadow", "7", *options
+    )
 
     assert body == {"version": "7"} | sent
     assert output == (
@@ -59,7 +47,7 @@ def test_a_version_begins_a_shadow(options: tuple[str, ...], sent: JsonObject, m
 
 
 def test_without_a_version_the_command_compares_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    output, _ = run(monkeypatch, f"GET {PATH}", RUNNING)
+    output, _ = run_command(monkeypatch, f"GET {PATH}", RUNNING, "shadow")
 
     shown = ("97.50%", "max 0.25", "3 (RuntimeError: broken)", "40, 41", "p95 in ms", "17")
     assert all(text in output for text in shown)
@@ -69,26 +57,26 @@ def test_without_a_version_the_command_compares_both(monkeypatch: pytest.MonkeyP
 def test_a_regressor_has_no_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = FIGURES | {"agreement": None, "labels": [], "confusion": []}
 
-    output, _ = run(monkeypatch, f"GET {PATH}", RUNNING | {"figures": figures})
+    output, _ = run_command(monkeypatch, f"GET {PATH}", RUNNING | {"figures": figures}, "shadow")
 
     assert "same class" not in output
 
 
 def test_the_end_shows_the_last_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    output, _ = run(monkeypatch, f"DELETE {PATH}", RUNNING, "--end")
+    output, _ = run_command(monkeypatch, f"DELETE {PATH}", RUNNING, "shadow", "--end")
 
     assert output.startswith("version 7 has ended")
     assert "97.50%" in output
 
 
 def test_without_a_shadow_the_command_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    output, _ = run(monkeypatch, f"GET {PATH}", RUNNING | {"shadow": None, "figures": None})
+    output, _ = run_command(monkeypatch, f"GET {PATH}", RUNNING | {"shadow": None, "figures": None}, "shadow")
 
     assert output == "There is no shadow.\n"
 
 
 def test_json_is_the_answer_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    output, _ = run(monkeypatch, f"GET {PATH}", RUNNING, "--json")
+    output, _ = run_command(monkeypatch, f"GET {PATH}", RUNNING, "shadow", "--json")
 
     assert json.loads(output) == RUNNING
 
