@@ -63,8 +63,11 @@ def _print(content: JsonObject, *, is_ended: bool) -> None:
     if state is None:
         typer.echo("There is no shadow.")
         return
-    copies = "has ended" if is_ended else f"answers copies of {state['share']:g} % of the requests"
-    typer.echo(f"version {state['version']} {copies}, {content['replicas_ready']} replicas hold it.")
+    if is_ended:
+        typer.echo(f"version {state['version']} is no longer the shadow.")
+    else:
+        copies = f"answers copies of {state['share']:g} % of the requests"
+        typer.echo(f"version {state['version']} {copies}, {content['replicas_ready']} replicas hold it.")
     if figures is None:
         typer.echo("It has answered no request yet.")
     else:

@@ -65,7 +65,7 @@ def test_a_regressor_has_no_classes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_end_shows_the_last_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     output, _ = run_command(monkeypatch, f"DELETE {PATH}", RUNNING, "shadow", "--end")
 
-    assert output.startswith("version 7 has ended")
+    assert output.startswith("version 7 is no longer the shadow.\n")
     assert "97.50%" in output
 
 
