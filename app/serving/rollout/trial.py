@@ -111,20 +111,24 @@ class ChallengerTrial:
         It does not count if the champion refuses the rows too, or needs more time than the challenger had.
         """
         start_s = time.monotonic()
-        reply, champion_error = None, None
         try:
             reply = await champion()
-        except Exception as raised:  # noqa: BLE001 - raised again below
-            champion_error = raised
-        is_slow_too = isinstance(error, TimeoutError) and time.monotonic() - start_s > split.timeout_s
-        is_refused_too = champion_error is not None and _is_of_request(champion_error)
-        if not (is_slow_too or is_refused_too):
-            split.add_error(assignment, rows=rows)
-            self._measures.tally(split.challenger, CHALLENGER_ROLE).add_error(is_of_client=False)
-            self._log(split, error)
-        if reply is None:
-            raise champion_error or error
+        except Exception as champion_error:
+            if not _is_of_request(champion_error):
+                self._count_failure(split, assignment, error, rows, champion_s=time.monotonic() - start_s)
+            raise
+        self._count_failure(split, assignment, error, rows, champion_s=time.monotonic() - start_s)
         return reply
+
+    def _count_failure(
+        self, split: Split, assignment: Assignment, error: Exception, rows: int, *, champion_s: float
+    ) -> None:
+        """Count a failure of the challenger, unless the champion too needed more time than the challenger had."""
+        if isinstance(error, TimeoutError) and champion_s > split.timeout_s:
+            return
+        split.add_error(assignment, rows=rows)
+        self._measures.tally(split.challenger, CHALLENGER_ROLE).add_error(is_of_client=False)
+        self._log(split, error)
 
     def _log(self, split: Split, error: Exception) -> None:
         if time.monotonic() >= self._next_log_s:
