@@ -16,8 +16,8 @@ LOAD_PATH: Final = "/model/load"
 """Path of a load of the default model."""
 
 LOADS: Final = ("/load", "/rollout", "/rollout/promote", "/shadow")
-"""Ends of the paths of loads. Their limits are those of the service, which a stack can set, so the client waits for the
-answer."""
+"""Ends of the paths that load a version. A stack sets the limit of a load, so the client waits for the answer without a
+limit of its own."""
 
 CHECK_STATUS: Final = "The service may still process the request. Look at the version that it serves: `manta status`."
 """Next step for a request that has no usable answer."""

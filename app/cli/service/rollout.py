@@ -44,7 +44,7 @@ def start(
     bake_seconds: Annotated[
         float | None,
         typer.Option(
-            help="Shortest duration of the last step, in which the champion keeps the rest (default: --min-seconds).",
+            help="Shortest duration of the last step, before all traffic follows (default: --min-seconds).",
             show_default=False,
         ),
     ] = None,

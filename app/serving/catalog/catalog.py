@@ -47,7 +47,7 @@ class Catalog:
     Args:
         default: The default model.
         registry: Client of MLflow.
-        records: Gives what MLflow stores about the rollouts of a model by its name.
+        records: Returns the client for the rollouts that MLflow stores of a model, by the name of the model.
         loader: Prepares versions.
         group: All replicas.
         listed: Names of the models beside the default model; empty for all models with the tag `manta.serve`.

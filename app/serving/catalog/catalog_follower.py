@@ -29,7 +29,7 @@ FIRST_READ_TIMEOUT_S: Final = 10.0
 """How long a replica that starts waits for the first read."""
 
 PAUSE_FACTOR: Final = 10.0
-"""The pause is at least this many times as long as MLflow took for its answer, which it does for many models."""
+"""The pause is at least this many times the time of MLflow's answer, which takes longer the more models there are."""
 
 
 class CatalogFollower:

@@ -1,4 +1,4 @@
-"""A model beside the default model whose champion answers. The first request loads it. It may be in a rollout."""
+"""A model beside the default model. The first request loads its champion. The model may be in a rollout."""
 
 import time
 from typing import Any, Final
@@ -138,9 +138,9 @@ class ChampionModel(LazyModel):
         return await getattr(self.replica, method)(*args)
 
     async def on_catalog_read(self, *, is_in_rollout: bool) -> None:
-        """Take over whether MLflow knows of a rollout. A replica that has missed its end ends its part now.
+        """Take over whether MLflow has a rollout of this model. A replica that has missed its end ends its part now.
 
-        After a rollout, this puts the champion before it out of memory in time.
+        After a rollout, this call also puts the replaced champion out of memory when its time there is over.
         """
         self._missing_readings = 0 if is_in_rollout else self._missing_readings + 1
         if self.rollouts.state is None or is_in_rollout:

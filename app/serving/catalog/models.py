@@ -1,6 +1,6 @@
-"""The models that a replica loads when they are asked for, and a version by its number as one of them.
+"""Models that a replica loads at their first request: the base class, with `PinnedVersion` as one of its two classes.
 
-`app.serving.catalog.champion_model` is the other one, which follows its champion.
+`app.serving.catalog.champion_model` has the other class, whose models follow their champion.
 """
 
 import asyncio

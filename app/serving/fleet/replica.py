@@ -56,7 +56,7 @@ class Replica:
         """The last version that was refused; None after the next swap."""
         self.generation = 0
         """Generation of the last swap; see `app.serving.fleet.protocol`."""
-        self.role = "champion"
+        self.role = names.CHAMPION
         """Role of the version in the traffic, for the log."""
         self._served: ServedModel | None = None
         self._holder: LoadId | None = None

@@ -43,7 +43,7 @@ class RolloutMember:
         replica: Serves the champion.
         challenger: Holds the challenger.
         loader: The loader of `replica`.
-        load_champion: Loads the champion if this replica does not hold it; None if it always does.
+        load_champion: Loads the champion if this replica does not hold it; None for a replica that always holds it.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class RolloutMember:
             self._rollout_id, self._counts = state.id, RolloutCounts.empty(state.policy)
         served = self._held(self._replica, state.champion)
         challenger = self._held(self.challenger.replica, state.version)
-        self._loader.warm = {str(one.version.version): one for one in (served, challenger) if one is not None}
+        self._loader.warm = {str(model.version.version): model for model in (served, challenger) if model}
         is_behind = challenger is None or (served is None and self._load_champion is not None)
         if is_behind and state.step >= 0:
             self._catch_up(state, needs_challenger=challenger is None)
@@ -150,8 +150,8 @@ class RolloutMember:
                 await self._load_champion()
             if version is None:
                 return
-            found = await asyncio.to_thread(self._replica.registry.find, self._replica.model_name, version=version)
-            await replica.load(found, replica.generation)
+            challenger = await asyncio.to_thread(self._replica.registry.find, self._replica.model_name, version=version)
+            await replica.load(challenger, replica.generation)
         except MantaError as error:
             log.warning("this replica cannot load the versions of the rollout: %s", error)
 

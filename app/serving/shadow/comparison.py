@@ -28,14 +28,14 @@ MAX_CHARACTERS: Final = 200
 """Columns of a row that is kept, and characters of its texts."""
 
 LARGEST: Final = 1e100
-"""Difference to a prediction that is infinite or no number."""
+"""Difference that counts if one of the two predictions is infinite or not a number."""
 
 SIZES: Final = SizeBins()
 
 
 @dataclass(kw_only=True)
 class Comparison:
-    """What a shadow did beside one champion."""
+    """How the answers of a shadow compare with those of one champion."""
 
     champion: str
     """Number of the champion's version."""
@@ -43,7 +43,7 @@ class Comparison:
     """See `ShadowFigures.labels`."""
     is_classifier: bool
     since_s: float
-    """When it began, in seconds since 1970."""
+    """When the comparison began, in seconds since 1970."""
     confusion: np.ndarray
     """Shape (labels, labels), int64; the first axis is that of the champion."""
     requests: int = 0
@@ -68,24 +68,23 @@ class Comparer:
     """Compares the answers of two versions. One thread adds answers, and the event loop reads the counts.
 
     Args:
-        champion: The champion. Only what is needed of it is kept.
+        champion: The champion. The comparer keeps no reference to it, so that it can leave the memory.
         shadow: The shadow, with the same columns and the same kind of answers.
         keeps_rows: Whether rows may be kept and shown.
         now_s: Seconds since 1970.
     """
 
     def __init__(self, champion: ServedModel, shadow: ServedModel, *, keeps_rows: bool, now_s: float) -> None:
-        ours, theirs = champion.predictor, shadow.predictor
-        labels = _labels(ours, theirs)
+        labels = _labels(champion.predictor, shadow.predictor)
         names = [str(label) for label in labels[:MAX_CLASSES]] + [OTHER] * (len(labels) > MAX_CLASSES)
         self._index = {label: min(index, len(names) - 1) for index, label in enumerate(labels)}
-        self._has_same_classes = ours.classes == theirs.classes
+        self._has_same_classes = champion.predictor.classes == shadow.predictor.classes
         self._keeps_rows = keeps_rows
         self._lock = threading.Lock()
         self._comparison = Comparison(
             champion=champion.key[1],
             labels=names,
-            is_classifier=ours.labels is not None or bool(ours.output_classes),
+            is_classifier=_answers_classes(champion.predictor),
             since_s=now_s,
             confusion=np.zeros((len(names), len(names)), dtype=np.int64),
         )
@@ -148,10 +147,9 @@ class Comparer:
     def _differences(self, champion: Answers, shadow: Answers, is_equal: np.ndarray) -> np.ndarray:
         """Return how much the answers differ; see the message `Differences`. Shape (rows,)."""
         if self._comparison.is_classifier:
-            ours, theirs = champion.probabilities, shadow.probabilities
-            if not self._has_same_classes or ours is None or theirs is None:
+            if not self._has_same_classes or champion.probabilities is None or shadow.probabilities is None:
                 return np.where(is_equal, 0.0, 1.0)
-            sizes = np.abs(ours - theirs)
+            sizes = np.abs(champion.probabilities - shadow.probabilities)
         else:
             with np.errstate(invalid="ignore", over="ignore"):  # infinite less infinite
                 sizes = np.abs(champion.predictions.astype(np.float64) - shadow.predictions.astype(np.float64))
@@ -163,29 +161,25 @@ class Comparer:
         return [self._index.get(label, -1) for label in answers.predictions.tolist()]
 
 
-def incomparable(ours: Predictor, theirs: Predictor) -> str:
-    """Say why the answers of two versions cannot be compared; empty if they can.
-
-    Args:
-        ours: The champion.
-        theirs: The shadow.
-    """
-    reason = ours.columns.difference_to(theirs.columns)
+def incomparable(champion: Predictor, shadow: Predictor) -> str:
+    """Say why the answers of two versions cannot be compared; empty if they can."""
+    reason = champion.columns.difference_to(shadow.columns)
     if reason:
         return reason
-    kinds = [
-        "numbers" if predictor.labels is None and not predictor.output_classes else "classes"
-        for predictor in (ours, theirs)
-    ]
-    if kinds[0] != kinds[1]:
-        return f"it answers {kinds[1]}, the champion {kinds[0]}"
-    if len(ours.output_classes) != len(theirs.output_classes):
-        return f"it has {len(theirs.output_classes) or 1} outputs, the champion {len(ours.output_classes) or 1}"
+    champion_kind, shadow_kind = ("classes" if _answers_classes(one) else "numbers" for one in (champion, shadow))
+    if champion_kind != shadow_kind:
+        return f"it answers {shadow_kind}, the champion {champion_kind}"
+    champion_outputs, shadow_outputs = len(champion.output_classes) or 1, len(shadow.output_classes) or 1
+    if champion_outputs != shadow_outputs:
+        return f"it has {shadow_outputs} outputs, the champion {champion_outputs}"
     return ""
 
 
 def merge(comparisons: Sequence[Comparison]) -> Comparison | None:
-    """Add the comparisons of several replicas with one champion: that of the newest. None if there is none."""
+    """Add the comparisons of several replicas; None without comparisons.
+
+    The replicas may compare with different champions for a moment. The champion of the newest comparison counts.
+    """
     if not comparisons:
         return None
     newest = max(comparisons, key=lambda comparison: comparison.since_s)
@@ -214,25 +208,30 @@ def _add(left: Comparison, right: Comparison) -> Comparison:
     )
 
 
-def _labels(ours: Predictor, theirs: Predictor) -> list[bool | str | int | float]:
+def _answers_classes(predictor: Predictor) -> bool:
+    """Whether a version answers classes, not numbers."""
+    return predictor.labels is not None or bool(predictor.output_classes)
+
+
+def _labels(champion: Predictor, shadow: Predictor) -> list[bool | str | int | float]:
     """Return the classes of both versions, first those of the champion; empty without classes."""
-    if ours.labels is None or theirs.labels is None:
+    if champion.labels is None or shadow.labels is None:
         return []
-    return list(dict.fromkeys([*ours.labels.tolist(), *theirs.labels.tolist()]))
+    return list(dict.fromkeys([*champion.labels.tolist(), *shadow.labels.tolist()]))
 
 
-def _is_equal(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+def _is_equal(champion: np.ndarray, shadow: np.ndarray) -> np.ndarray:
     """Return for which rows the predictions are equal. Shape (rows,)."""
-    is_equal = np.asarray(ours == theirs)
-    if ours.dtype.kind == theirs.dtype.kind == "f":
-        is_equal |= np.isnan(ours) & np.isnan(theirs)
+    is_equal = np.asarray(champion == shadow)
+    if champion.dtype.kind == shadow.dtype.kind == "f":
+        is_equal |= np.isnan(champion) & np.isnan(shadow)
     return np.asarray(is_equal.all(axis=1)) if is_equal.ndim > 1 else is_equal
 
 
 def _most_different(
     rows_before: list[DifferentRow], rows: np.ndarray, differences: np.ndarray, champion: Answers, shadow: Answers
 ) -> list[DifferentRow]:
-    """Return the most different of the rows before and of new ones, each row once."""
+    """Return the most different rows among those before and the new ones, each row once."""
     floor = rows_before[-1].difference if len(rows_before) == MOST_DIFFERENT else 0.0
     if differences.max() <= floor:
         return rows_before
@@ -251,7 +250,7 @@ def _most_different(
 
 
 def _distinct(rows: list[DifferentRow]) -> list[DifferentRow]:
-    """Return the first rows, without those that have the same values as a row before."""
+    """Return the first `MOST_DIFFERENT` rows, and of rows with the same values only the first."""
     distinct: list[DifferentRow] = []
     for row in rows:
         if len(distinct) < MOST_DIFFERENT and all(other.row != row.row for other in distinct):

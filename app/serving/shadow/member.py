@@ -33,11 +33,11 @@ class ShadowReport:
     is_held: bool
     """Whether the replica holds the shadow."""
     error: MantaError | None
-    """Why it does not."""
+    """Why the replica does not hold the shadow; None before a failure."""
     trouble: str
-    """Why the replica holds the shadow and does not compare it."""
+    """Why the replica does not compare the shadow that it holds; empty if it does."""
     comparison: Comparison | None
-    """Its counts since it holds the shadow; None before the first copy."""
+    """The counts of the replica since it holds the shadow; None before the first copy."""
 
 
 class ShadowMember:
@@ -51,7 +51,7 @@ class ShadowMember:
 
     def __init__(self, replica: Replica, *, keeps_rows: bool, measures: Measures) -> None:
         self.state: ShadowState | None = None
-        """The shadow as this replica has heard of it last."""
+        """The shadow that a replica has read last in MLflow; None for no shadow."""
         self._replica = replica
         self._keeps_rows = keeps_rows
         self._measures = measures
@@ -63,7 +63,7 @@ class ShadowMember:
 
     @property
     def shadow(self) -> Shadow | None:
-        """The shadow that gets copies; None without one, and if it is the champion meanwhile."""
+        """The shadow that gets copies; None if there is none, or if its version has become the champion."""
         shadow = self._shadow
         if shadow is not None and shadow.served.key[1] == self._replica.served_version:
             return None
@@ -101,7 +101,7 @@ class ShadowMember:
             self._shadow.stop()
             model, version = self._shadow.served.key
             event = events.SHADOW_STOPPED(model=model, version=version)
-            log.info("%s version %s is the shadow no more", model, version, extra=event)
+            log.info("%s version %s is no longer the shadow", model, version, extra=event)
         self._shadow = self._error = self._loading = None
         self._pause_s, self._next_load_s = FIRST_PAUSE_S, 0.0
 

@@ -83,7 +83,7 @@ class ShadowFigures(Message):
     errors: int
     """Copies that the shadow failed to answer."""
     last_error: str | None
-    """Its last failure. Only the kind of the failure if the service shows no examples."""
+    """The last failure of the shadow. Only the kind of the failure if the service shows no examples."""
     dropped: int
     """Copies that were dropped because the shadow was busy."""
     agreement: float | None
@@ -96,9 +96,9 @@ class ShadowFigures(Message):
     difference: Differences | None
     """Null without rows."""
     latency: Latency
-    """That of the shadow."""
+    """Latency of the shadow."""
     champion_latency: Latency
-    """That of the champion, for all its requests since the replicas started."""
+    """Latency of the champion, for all its requests since the replicas started."""
 
 
 class ShadowStatus(Message):
@@ -107,9 +107,9 @@ class ShadowStatus(Message):
     shadow: ShadowState | None
     """Null if there is none."""
     figures: ShadowFigures | None
-    """Null until the shadow has got a copy of a request."""
+    """Null before the first copy of a request."""
     rows: list[DifferentRow]
-    """The rows that differ most, at most 20. Only for requests that are shown examples."""
+    """The rows that differ most, at most 20. Empty if the request may not see examples."""
     replicas: int
     """Number of replicas that answered."""
     replicas_ready: int

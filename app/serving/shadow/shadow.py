@@ -28,14 +28,14 @@ MAX_WAITING: Final = 32
 """Copies that wait for the thread. Further ones are dropped."""
 
 MAX_ROWS: Final = 1_000
-"""Rows of a copy. Of a larger request, the copy has rows at even distances."""
+"""Maximum rows of a copy. The copy of a larger request has rows at even distances."""
 
 MAX_VALUES: Final = 100_000
 """Values of a copy, which bounds the memory of all copies that wait to 26 MB of numbers."""
 
 PAUSE_FACTOR: Final = 3.0
-"""The thread pauses this many times as long as it used the processor. It holds Python's lock meanwhile, and requests
-wait for that lock."""
+"""After each copy, the thread pauses for this many times the processor time of the copy. The thread holds Python's
+lock while it computes, and requests wait for that lock."""
 
 
 class _Copy(NamedTuple):
@@ -80,10 +80,10 @@ class Shadow:
         return None if self._comparer is None else self._comparer.snapshot()
 
     def watch(self, exchange: Exchange, champion: ServedModel, rows: np.ndarray, *, is_large: bool) -> Exchange:
-        """Return what answers a request in place of `exchange`. After the champion's answer was sent, it is copied.
+        """Return an exchange that copies the request and the champion's answer, after the answer was sent.
 
         Args:
-            exchange: Reads and answers the request.
+            exchange: Reads and answers the request. The returned exchange reads and answers it in the same way.
             champion: The champion.
             rows: Shape (rows, columns).
             is_large: Whether the body is large, so that its texts may be too large to wait for the thread.

@@ -29,7 +29,7 @@ WRITE_INTERVAL_S: Final = 60.0
 """Time between two writes to the run of the version."""
 
 LOAD_GRACE_S: Final = 30.0
-"""How long a shadow that begins waits for the replicas, beside the limit of one load."""
+"""How long a shadow that begins waits for the replicas, in addition to the limit of one load."""
 
 LOAD_PAUSE_S: Final = 0.2
 
@@ -85,7 +85,7 @@ class Shadows:
 
         Raises:
             RolloutError: There is none.
-            RegistryUnavailableError: MLflow does not answer.
+            RegistryUnavailableError, PlatformError: MLflow or the replicas do not answer.
         """
         async with self._lock:
             state = _state(await asyncio.to_thread(self._records.read))
@@ -107,7 +107,7 @@ class Shadows:
         state, known = _state(reading), self.member.state
         try:
             if state is not None and state.version == reading.aliases.get(names.CHAMPION):
-                log.info("version %s is the champion, and the shadow no more", state.version)
+                log.info("version %s has become the champion and is no longer the shadow", state.version)
                 await asyncio.to_thread(self._records.end_shadow, state.version)
                 state = None
             if known is not None and (state is None or not state.continues(known)):
@@ -130,7 +130,7 @@ class Shadows:
         """Describe the part of this replica, for a replica that asks.
 
         Args:
-            is_for_run: Whether that replica writes the figures, so that this one does not need to.
+            is_for_run: Whether the asking replica writes the figures to the run. This replica then waits with its own.
         """
         if is_for_run:
             self._next_write_s = time.monotonic() + WRITE_INTERVAL_S
