@@ -247,7 +247,7 @@ class AliasFollower:
         try:
             await self._replica.load(champion, generation)
         except MantaError as error:
-            change_log.is_behind(champion.name, self._replica.served_version, str(error))
+            change_log.fell_behind(champion.name, self._replica.served_version, str(error))
 
     async def _broadcast_alias(self, *, champion: ModelVersion | None, trouble: str) -> None:
         reading = AliasReading(

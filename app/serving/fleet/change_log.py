@@ -43,7 +43,7 @@ def stopped(model: str, version: str | None) -> None:
     log.info("this replica stops: version %s", version, extra=events.REPLICA_STOPPED(model=model, version=version))
 
 
-def is_behind(model: str, version: str | None, reason: str) -> None:
+def fell_behind(model: str, version: str | None, reason: str) -> None:
     """Log that a replica cannot load what the fleet serves."""
     event = events.REPLICA_BEHIND(model=model, version=version, reason=reason)
     log.warning("this replica fell behind the fleet and cannot catch up: %s", reason, extra=event)
@@ -55,7 +55,7 @@ def alias_read(model: str, *, trouble: str, before: str) -> None:
     Args:
         model: Name of the registered model.
         trouble: Why the alias could not be read; empty if it was read.
-        before: The same of the read before.
+        before: `trouble` of the previous read.
     """
     if trouble and not before:
         log.warning("%s", trouble, extra=events.REGISTRY_LOST(model=model, reason=trouble))

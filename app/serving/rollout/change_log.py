@@ -15,7 +15,7 @@ def began(model: str, state: RolloutState) -> None:
     log.info("a rollout of version %s of %r begins", state.version, model, extra=event)
 
 
-def takes(model: str, state: RolloutState) -> None:
+def step_began(model: str, state: RolloutState) -> None:
     """Log that the version takes another share of the requests."""
     share = 100 * state.policy.share(state.step)
     event = events.ROLLOUT_STEP(model=model, version=state.version, champion=state.champion, share=share)

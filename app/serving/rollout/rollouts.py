@@ -220,7 +220,7 @@ class Rollouts:
     async def _begin_step(self, state: RolloutState, step: int) -> None:
         state = state.model_copy(update={"step": step, "step_began_s": time.time()})
         await self._write(state)
-        change_log.takes(self._model, state)
+        change_log.step_began(self._model, state)
         await self._tell(state)
 
     async def _take_step(self, state: RolloutState) -> None:
