@@ -4,6 +4,7 @@ Its import path is `app.serving.application:build`, both on one machine and in a
 """
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -57,6 +58,7 @@ from app.serving.requests.limits import MAX_BODY_BYTES, MAX_ONGOING_REQUESTS, MA
 from app.serving.rollout.challenger import Challenger, WarmLoader
 from app.serving.rollout.member import RolloutMember, RolloutReport
 from app.serving.rollout.policy import RolloutState
+from app.serving.rollout.recent_answers import TrueLabel
 from app.serving.rollout.rollout_follower import RolloutFollower
 from app.serving.rollout.rollouts import Rollouts
 from app.serving.shadow.member import ShadowMember, ShadowReport
@@ -261,6 +263,10 @@ class ModelServer(FleetMember):
     async def report_shadow(self, is_for_run: bool) -> ShadowReport:  # noqa: FBT001 - a call by position
         """See `Shadows.on_report`."""
         return self._rollout_follower.shadows.on_report(is_for_run=is_for_run)
+
+    async def on_labels(self, labels: Sequence[TrueLabel]) -> int:
+        """See `RolloutMember.on_labels`."""
+        return sum(member.on_labels(labels) for member in self._catalog.rollout_members())
 
     async def measures(self, model: str) -> list[TallySnapshot]:
         """See `Measures.snapshots`."""

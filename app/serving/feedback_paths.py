@@ -1,14 +1,20 @@
 """The path `/feedback`, which receives labels. `app.serving.prediction_log.feedback` stores them."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.params import Depends as Dependency
 
-from app.errors import LogOffError
+from app import names
+from app.errors import LogOffError, PlatformError
 from app.serving import problem_openapi
+from app.serving.catalog.catalog import Catalog
+from app.serving.fleet.load import ANSWER_TIMEOUT_S
+from app.serving.fleet.protocol import FleetMember
+from app.serving.prediction_log import request_ids
 from app.serving.prediction_log.feedback import FeedbackRequest, FeedbackResponse, RowLabel
 from app.serving.prediction_log.prediction_log import PredictionLog
 from app.serving.protocol_openapi import JsonSchema
@@ -16,6 +22,9 @@ from app.serving.requests import body
 from app.serving.requests.admission import BodyCharge, ByteBudget
 from app.serving.requests.deadlines import Deadlines
 from app.serving.requests.limits import RequestLimits
+from app.serving.rollout.recent_answers import TrueLabel
+
+log = logging.getLogger(names.SERVING_LOG)
 
 FEEDBACK: Final = "/feedback"
 
@@ -28,7 +37,8 @@ FORM: Final = '{"labels": [{"request_id": string, "row": integer, "label": true 
 
 def install(
     api: FastAPI,
-    log: PredictionLog | None,
+    prediction_log: PredictionLog | None,
+    catalog: Catalog,
     *,
     limits: RequestLimits,
     budget: ByteBudget,
@@ -38,7 +48,8 @@ def install(
 
     Args:
         api: The API.
-        log: Stores the labels; None if there is no prediction log.
+        prediction_log: Stores the labels; None if there is no prediction log.
+        catalog: The models, whose rollouts count the answers that labels contradict.
         limits: What the replica accepts.
         budget: The bytes of larger bodies that requests hold.
         token_check: What checks the token of a request that changes something.
@@ -54,7 +65,7 @@ def install(
     )
     async def send_labels(request: Request) -> FeedbackResponse:
         """Store the true values of rows that were predicted. If a row gets several labels, the last one counts."""
-        if log is None:
+        if prediction_log is None:
             raise LogOffError(
                 "The service keeps no prediction log, so labels cannot be matched with predictions.",
                 next_step="Switch the log on: key predictionLog of the stack, or MANTA_PREDICTION_LOG.",
@@ -65,8 +76,20 @@ def install(
             labels = (await asyncio.to_thread(body.parse, FeedbackRequest, content, form=FORM)).labels
         finally:
             charge.release()
-        await log.feedback.add(labels)
+        await prediction_log.feedback.add(labels)
+        await _count_wrong(catalog, labels)
         return FeedbackResponse(stored=len(labels))
+
+
+async def _count_wrong(catalog: Catalog, labels: Sequence[RowLabel]) -> None:
+    """Let every replica compare labels with its answers in a rollout. The labels are stored already."""
+    if not any(member.is_in_rollout for member in catalog.rollout_members()):
+        return
+    true_labels = [TrueLabel(request_ids.shortened(one.request_id), one.row, one.label) for one in labels]
+    try:
+        await catalog.group.broadcast(FleetMember.on_labels, ANSWER_TIMEOUT_S, true_labels)
+    except PlatformError as error:
+        log.warning("%d labels do not count in the rollout: %s", len(labels), error)
 
 
 def _schema() -> JsonSchema:

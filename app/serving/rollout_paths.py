@@ -67,8 +67,8 @@ def _add_default(api: FastAPI, rollouts: Rollouts, read: ReadRequest, token_chec
     async def begin(request: Request) -> RolloutStatus:
         """Let a version take the traffic of the champion step by step. Answers when every replica holds both.
 
-        The version goes back by itself if it fails more often or answers more slowly than the champion. Requests that
-        it fails to answer are answered by the champion.
+        The version goes back by itself if it fails more often, answers more slowly or answers wrongly more often than
+        the champion. Requests that it fails to answer are answered by the champion.
         """
         message = await read(request)
         await rollouts.begin(message.version, message.policy)

@@ -118,7 +118,7 @@ def create_api(
     error_responses.install(api)
     token_check = [Depends(bearer_token_check(access.tokens))] if access.tokens else []
     _add_load(api, fleet, limits=limits, token_check=token_check)
-    feedback_paths.install(api, log, limits=limits, budget=handler.budget, token_check=token_check)
+    feedback_paths.install(api, log, catalog, limits=limits, budget=handler.budget, token_check=token_check)
     prediction_paths.install(api, Predictions(handler=handler, catalog=catalog, access=access))
     _add_status(api, fleet, follower, access)
     if access.webhook_secret is not None:

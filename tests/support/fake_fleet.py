@@ -1,7 +1,7 @@
 """A fleet in one process: replicas that call each other directly."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Concatenate
@@ -35,6 +35,7 @@ from app.serving.measures.tally import TallySnapshot
 from app.serving.rollout.challenger import Challenger, WarmLoader
 from app.serving.rollout.member import RolloutMember, RolloutReport
 from app.serving.rollout.policy import RolloutState
+from app.serving.rollout.recent_answers import TrueLabel
 from app.serving.rollout.rollout_follower import RolloutFollower
 from app.serving.rollout.rollouts import Rollouts
 from app.serving.schemas import LoadRequest
@@ -120,6 +121,9 @@ class Member(FleetMember):
     @property
     def shadows(self) -> Shadows:
         return self.rollout_follower.shadows
+
+    async def on_labels(self, labels: Sequence[TrueLabel]) -> int:
+        return sum(member.on_labels(labels) for member in self.catalog.rollout_members())
 
     @property
     def rollouts(self) -> Rollouts:

@@ -65,7 +65,7 @@ async def replica_api(
     log: PredictionLog | None = None,
     tracer: Tracer | None = None,
 ) -> AsyncIterator[FastAPI]:
-    """The API of a replica that serves version 1."""
+    """The API of a replica that serves version 1. `state.member` is the replica."""
     model = model or artifact()
     member = FakeReplicaGroup().add(FakeRegistry())
     api = routes.create_api(
@@ -79,6 +79,7 @@ async def replica_api(
         log=log,
         tracer=tracer,
     )
+    api.state.member = member
     async with api.router.lifespan_context(api):
         member.replica._served = ServedModel(
             version=ModelVersion(name="m", version="1", creation_timestamp=1_700_000_000_000),

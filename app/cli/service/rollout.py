@@ -71,7 +71,7 @@ def start(
     name: NameOption = "",
     stack: PlatformOption = "",
 ) -> None:
-    """Begin a rollout. The version goes back by itself if it fails more often or answers more slowly.
+    """Begin a rollout. The version goes back by itself if it fails, is slow or is wrong more often than the champion.
 
     Example: manta rollout start 7 --steps 5,50 --min-seconds 300
     """

@@ -8,7 +8,6 @@ from MLflow which models there are.
 import logging
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -23,17 +22,16 @@ from app.serving.catalog.champion_model import ChampionModel
 from app.serving.catalog.default_model import DefaultModel
 from app.serving.catalog.model_loader import LoadSlots, MappingLoader
 from app.serving.catalog.models import LazyModel, PinnedVersion
+from app.serving.catalog.named_source import NamedSource
 from app.serving.event_log import events
 from app.serving.fleet.protocol import CatalogReading, FleetMember, HeldModel, ReplicaGroup
 from app.serving.loading.served_model import ServedModel
-from app.serving.measures import measures
 from app.serving.measures.history import History
 from app.serving.measures.measures import Measures
 from app.serving.model_source import ModelSource
 from app.serving.requests.row_errors import shortened
-from app.serving.rollout.split import Split
+from app.serving.rollout.member import RolloutMember
 from app.serving.schemas import LoadRequest, ReplicaInfo
-from app.serving.shadow.shadow import Shadow
 
 log = logging.getLogger(names.SERVING_LOG)
 
@@ -105,7 +103,7 @@ class Catalog:
             raise ModelNotFoundError(
                 f"There is no version {shortened(version)!r} of {name!r}.", allowed="a positive number"
             )
-        return _NamedSource(self, name, version)
+        return NamedSource(self.find, name, version)
 
     def find(self, name: str, version: str | None) -> DefaultModel | LazyModel:
         """Return a model that `source` has accepted. It is not in memory before its first request or load."""
@@ -156,6 +154,10 @@ class Catalog:
             )
             self._models[name].is_known = name in (self.champions or {})
         return self._models[name]
+
+    def rollout_members(self) -> list[RolloutMember]:
+        """Return the parts of this replica in the rollouts of all models."""
+        return [self.default.rollout, *(model.rollouts.member for model in self._models.values())]
 
     def held_by_loads(self) -> list[ChampionModel]:
         """Return the models that a load of the fleet holds on this replica."""
@@ -270,28 +272,3 @@ class Catalog:
             allowed=", ".join(self.listed),
             next_step="Change the key `models` of the stack (MANTA_MODELS).",
         )
-
-
-@dataclass
-class _NamedSource:
-    """Finds a model when it is required: the models may have changed while the body of the request arrived."""
-
-    catalog: Catalog
-    name: str
-    version: str | None
-    role: str = field(init=False)
-    split: Split | None = field(init=False, default=None)
-    shadow: Shadow | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        self.role = measures.CHAMPION if self.version is None else measures.PINNED
-
-    async def require(self) -> ServedModel:
-        """See `ModelSource.require`."""
-        model = self.catalog.find(self.name, self.version)
-        self.role = model.role
-        served = await model.require()
-        # A request that names a version by its number gets that version.
-        if self.version is None:
-            self.split, self.shadow = model.split, model.shadow
-        return served

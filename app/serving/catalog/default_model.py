@@ -32,7 +32,7 @@ class DefaultModel:
         """Requests since the replica started."""
         self.last_used_s: float | None = None
         """Seconds since 1970 of the last request; None without one."""
-        self._rollout = rollout
+        self.rollout = rollout
         self._shadow = shadow
 
     @property
@@ -48,7 +48,7 @@ class DefaultModel:
     @property
     def split(self) -> Split | None:
         """See `ModelSource.split`."""
-        return self._rollout.split
+        return self.rollout.split
 
     @property
     def shadow(self) -> Shadow | None:

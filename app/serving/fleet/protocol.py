@@ -198,6 +198,10 @@ class FleetMember(ABC):
         """See `app.serving.shadow.shadows.Shadows.on_report`."""
 
     @abstractmethod
+    async def on_labels(self, labels: Any) -> int:  # noqa: ANN401 - the fleet does not know rollouts
+        """See `app.serving.rollout.member.RolloutMember.on_labels`."""
+
+    @abstractmethod
     async def measures(self, model: str) -> list[TallySnapshot]:
         """Return what the versions of a model did on this replica."""
 

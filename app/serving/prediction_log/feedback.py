@@ -19,7 +19,7 @@ from app.errors import OverloadedError, PlatformError, first_line
 from app.records import log_files, tables
 from app.records.log_files import FEEDBACK_SCHEMA, NO_VERSION, LogFile
 from app.records.log_store import LogStore
-from app.serving.prediction_log.request_ids import MAX_CHARS
+from app.serving.prediction_log.request_ids import shortened as shortened_id
 from app.serving.requests.row_errors import shortened
 from app.serving.schemas import Message
 
@@ -128,7 +128,7 @@ class Feedback:
     def _put(self, labels: Sequence[RowLabel]) -> None:
         time_ms = time.time_ns() // 1_000_000
         columns = {
-            log_files.REQUEST_ID: [label.request_id[:MAX_CHARS] for label in labels],
+            log_files.REQUEST_ID: [shortened_id(label.request_id) for label in labels],
             log_files.ROW: [label.row for label in labels],
             log_files.TIME: [time_ms] * len(labels),
             tables.LABEL: [json.dumps(label.label) for label in labels],

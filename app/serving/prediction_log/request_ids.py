@@ -5,16 +5,23 @@ from typing import Final
 
 from starlette.requests import Request
 
-HEADER: Final = b"x-request-id"
-"""Header of requests. Ray Serve adds it to a request that has none, and to the answer."""
+NAME: Final = "x-request-id"
+"""Name of the header of requests. Ray Serve adds it to a request that has none, and to the answer."""
+
+HEADER: Final = NAME.encode()
 
 MAX_CHARS: Final = 128
 """Maximum length of an id. Further characters are cut off."""
+
+
+def shortened(text: str) -> str:
+    """Return the part of an id that counts."""
+    return text[:MAX_CHARS]
 
 
 def request_id(request: Request) -> str:
     """Return the id in the header of a request; a new id if the request has no such header."""
     for name, value in request.scope["headers"]:
         if name == HEADER and value:
-            return str(value[:MAX_CHARS], "latin-1")
+            return shortened(str(value, "latin-1"))
     return uuid.uuid4().hex

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 
@@ -22,6 +22,16 @@ BUCKETS: Final = 10_000
 
 NEVER: Final = 255
 """In place of a step: a bucket without a bad event."""
+
+
+class Assignment(NamedTuple):
+    """The version of one request."""
+
+    side: int
+    """`CHAMPION` or `CHALLENGER`."""
+    bucket: int | None
+    """Bucket of the request's key; None if chance has assigned the request."""
+    step: int
 
 
 @dataclass(frozen=True)

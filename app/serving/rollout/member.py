@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from app.serving.loading.served_model import ServedModel
 from app.serving.rollout.challenger import Challenger, WarmLoader
 from app.serving.rollout.counts import RolloutCounts, merge
 from app.serving.rollout.policy import RolloutState
+from app.serving.rollout.recent_answers import RecentAnswers, TrueLabel
 from app.serving.rollout.split import Split
 
 log = logging.getLogger(names.SERVING_LOG)
@@ -60,9 +61,15 @@ class RolloutMember:
         self._split: Split | None = None
         self._rollout_id = ""
         self._counts: RolloutCounts | None = None
+        self._recent = RecentAnswers()
         self._catching_up: asyncio.Task[None] | None = None
         self._next_catch_up_s = 0.0
         self._warm_until_s = 0.0
+
+    @property
+    def is_in_rollout(self) -> bool:
+        """Whether a rollout is running, as far as this replica has heard."""
+        return self._counts is not None
 
     @property
     def split(self) -> Split | None:
@@ -83,6 +90,7 @@ class RolloutMember:
             return RolloutReport(replica=self._replica.name, holds_both=False, counts=None)
         if self._counts is None or self._rollout_id != state.id:
             self._rollout_id, self._counts = state.id, RolloutCounts.empty(state.policy)
+            self._recent = RecentAnswers()
         served = self._held(self._replica, state.champion)
         challenger = self._held(self.challenger.replica, state.version)
         self._loader.warm = {str(model.version.version): model for model in (served, challenger) if model}
@@ -92,9 +100,22 @@ class RolloutMember:
         if served is None or challenger is None or state.step < 0:
             self._split = None
         elif self._split is None or self._split.state != state or self._split.challenger is not challenger:
-            self._split = Split(state, challenger, self._counts)
+            self._split = Split(state, challenger, self._counts, self._recent)
         holds_both = served is not None and challenger is not None
         return RolloutReport(replica=self._replica.name, holds_both=holds_both, counts=self._counts)
+
+    def on_labels(self, labels: Sequence[TrueLabel]) -> int:
+        """Count the answers of this replica that labels contradict.
+
+        Returns:
+            Number of requests with a wrong answer.
+        """
+        if self._split is None:
+            return 0
+        assignments = self._recent.contradicted(labels)
+        for assignment in assignments:
+            self._split.add_wrong(assignment)
+        return len(assignments)
 
     def report(self, state: RolloutState | None) -> RolloutReport:
         """Describe the part of this replica without changing it.
@@ -126,6 +147,7 @@ class RolloutMember:
         elif time.monotonic() > self._warm_until_s or self._replica.served_version in self._loader.warm:
             self._loader.warm = {}
         self._split = self._counts = None
+        self._recent = RecentAnswers()
         self.stop()
         self.challenger.replica.unload()
 

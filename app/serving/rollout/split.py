@@ -3,22 +3,14 @@
 import random
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import NamedTuple
 
+from app.models.answers import Answers
 from app.serving.loading.served_model import ServedModel
-from app.serving.rollout.counts import BUCKETS, CHALLENGER, CHAMPION, RolloutCounts, bucket_limit
+from app.serving.prediction_log import request_ids
+from app.serving.rollout.counts import BUCKETS, CHALLENGER, CHAMPION, Assignment, RolloutCounts, bucket_limit
 from app.serving.rollout.decision import Kind
 from app.serving.rollout.policy import RolloutState
-
-
-class Assignment(NamedTuple):
-    """The version of one request."""
-
-    side: int
-    """`CHAMPION` or `CHALLENGER`."""
-    bucket: int | None
-    """Bucket of the request's key; None if chance has assigned the request."""
-    step: int
+from app.serving.rollout.recent_answers import RecentAnswers
 
 
 class Split:
@@ -28,13 +20,18 @@ class Split:
         state: The rollout, in a step.
         challenger: The version that takes a share of the requests.
         counts: Counts of this replica since the rollout began.
+        recent: Answers of this replica since the rollout began.
     """
 
-    def __init__(self, state: RolloutState, challenger: ServedModel, counts: RolloutCounts) -> None:
+    def __init__(
+        self, state: RolloutState, challenger: ServedModel, counts: RolloutCounts, recent: RecentAnswers
+    ) -> None:
         self.state = state
         self.challenger = challenger
         self.timeout_s = state.policy.timeout_seconds
         self._counts = counts
+        self._recent = recent
+        self._has_classes = challenger.predictor.labels is not None
         self._share = state.policy.share(state.step)
         self._key = state.policy.key.lower()
 
@@ -58,6 +55,12 @@ class Split:
         """Count a request that the assigned version failed to answer."""
         self._counts.add_request(assignment.step, assignment.side, rows)
         self._counts.add_bad(assignment.step, assignment.side, Kind.ERROR, assignment.bucket)
+
+    def remember(self, assignment: Assignment, headers: Mapping[str, str], answers: Answers) -> None:
+        """Remember the classes that the assigned version answered. Numbers are never exactly right, so none count."""
+        request_id = headers.get(request_ids.NAME)
+        if self._has_classes and request_id:
+            self._recent.add(request_ids.shortened(request_id), assignment, answers.predictions)
 
     def add_wrong(self, assignment: Assignment) -> None:
         """Count an answer of the assigned version that a true label has contradicted."""

@@ -79,9 +79,9 @@ def evidence(state: RolloutState, counts: RolloutCounts) -> str:
 
 def differences(counts: RolloutCounts) -> str:
     """Say how the rates of bad requests differ, with intervals of 95 % (Agresti, Caffo, American Statistician 2000)."""
-    return "; ".join(
-        f"{_NAMES[kind]}: {_difference(counts, index)}" for index, kind in enumerate(KINDS) if kind != Kind.WRONG
-    )
+    has_labels = counts.figures[:, :, KINDS.index(Kind.WRONG)].any()
+    kinds = [kind for kind in KINDS if kind != Kind.WRONG or has_labels]
+    return "; ".join(f"{_NAMES[kind]}: {_difference(counts, KINDS.index(kind))}" for kind in kinds)
 
 
 def incompatibility(champion: ServedModel, challenger: ServedModel) -> str:

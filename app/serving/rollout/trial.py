@@ -19,8 +19,8 @@ from app.serving.measures.measures import CHALLENGER as CHALLENGER_ROLE
 from app.serving.measures.measures import Measures
 from app.serving.model_answer import Reply
 from app.serving.protocols.wire import Exchange
-from app.serving.rollout.counts import CHALLENGER
-from app.serving.rollout.split import Assignment, Split
+from app.serving.rollout.counts import CHALLENGER, Assignment
+from app.serving.rollout.split import Split
 
 log = logging.getLogger(names.SERVING_LOG)
 
@@ -73,6 +73,7 @@ class ChallengerTrial:
                     split.add_error(assignment, rows=len(rows))
                 raise
             split.add_answer(assignment, rows=len(rows), seconds=reply.answered.seconds)
+            split.remember(assignment, headers, reply.answers)
             return reply
         is_inline = split.challenger.predictor.tree_walks(len(rows)) <= self._max_inline_walks
         if not is_inline and not self._places.acquire(blocking=False):
@@ -85,6 +86,7 @@ class ChallengerTrial:
             return await self._answer_instead(split, assignment, error, len(rows), champion)
         tally.add(reply.answered)
         split.add_answer(assignment, rows=len(rows), seconds=reply.answered.seconds)
+        split.remember(assignment, headers, reply.answers)
         return reply
 
     async def _in_thread(self, run: Callable[[], Reply], timeout_s: float) -> Reply:

@@ -94,6 +94,32 @@ def test_a_model_by_its_name_is_rolled_out_and_no_client_notices(
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
 
 
+def test_a_version_that_answers_wrongly_goes_back_when_the_labels_come(
+    api: httpx.Client, local: LocalFolder, registry: MlflowClient, challengers: Challengers
+) -> None:
+    version, champion = challengers.good, aliases(registry)[names.CHAMPION]
+    options = ("--steps", "50", "--min-rows", "1000", "--min-seconds", "60")
+    process = local.run("rollout", "start", version, *options)
+    assert process.returncode == 0, process.stdout + process.stderr
+
+    def label_some_requests() -> bool:
+        labels = []
+        for _ in range(10):
+            answer = api.post("/predict", json={"features": [UNKNOWN]})
+            is_right = answer.json()["model_version"] == champion
+            label = answer.json()["predictions"][0] if is_right else "another class"
+            labels.append({"request_id": answer.headers["x-request-id"], "label": label})
+        assert api.post("/feedback", json={"labels": labels}).json() == {"stored": 10}
+        return bool(api.get("/model/rollout").json()["rollout"]["is_closed"])
+
+    wait_until(label_some_requests, what="the end", timeout_s=150)
+
+    rollout = api.get("/model/rollout").json()["rollout"]
+    assert (rollout["verdict"], rollout["version"]) == ("rolled back", version)
+    assert rollout["reason"].startswith("wrong answers")
+    assert aliases(registry) == {names.CHAMPION: champion}
+
+
 @pytest.mark.parametrize(
     ("kind", "steps", "rows", "verdict"),
     [

@@ -1,9 +1,13 @@
 """Rollouts of the models beside the default model."""
 
+import numpy as np
 import pytest
 
 from app.errors import ModelRefusedError, OverloadedError, RolloutError
+from app.models.answers import Answers
 from app.serving.catalog.champion_model import ChampionModel
+from app.serving.fleet.protocol import FleetMember
+from app.serving.rollout.recent_answers import TrueLabel
 from app.serving.rollout.rollouts import Rollouts
 from tests.support.catalog import run, version_of, versions
 from tests.support.fake_fleet import FakeReplicaGroup, Member, until
@@ -99,6 +103,21 @@ def test_a_version_that_fails_goes_back() -> None:
         assert shares(members) == [0, 0]
         assert registry.version_tags["2"]["rollout.verdict"] == "rolled back"
         assert versions(members, "a") == ["1", "1"]
+
+    run(scenario, replicas=2)
+
+
+def test_labels_count_in_the_rollout_of_a_model_by_its_name() -> None:
+    async def scenario(group: FakeReplicaGroup, _: FakeRegistry, members: list[Member]) -> None:
+        await begin(members)
+        split = model(members[1]).split
+        assert split is not None
+        split._has_classes = True  # the models of the fake fleet are regressors
+        split.remember(split.assign({}), {"x-request-id": "a"}, Answers(predictions=np.array(["yes"])))
+
+        counted = await group.broadcast(FleetMember.on_labels, 10, [TrueLabel("a", 0, "no")])
+
+        assert counted == [0, 1]
 
     run(scenario, replicas=2)
 

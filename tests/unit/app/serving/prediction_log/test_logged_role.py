@@ -13,9 +13,10 @@ from app.serving.predict import PredictionHandler
 from app.serving.prediction_log.prediction_log import PredictionLog
 from app.serving.protocols import rows
 from app.serving.requests.limits import RequestLimits
-from app.serving.rollout.counts import CHALLENGER, CHAMPION, RolloutCounts
+from app.serving.rollout.counts import CHALLENGER, CHAMPION, Assignment, RolloutCounts
 from app.serving.rollout.policy import Policy, RolloutState
-from app.serving.rollout.split import Assignment, Split
+from app.serving.rollout.recent_answers import RecentAnswers
+from app.serving.rollout.split import Split
 from app.settings import Settings
 from tests.support.fake_models import served_model
 from tests.support.memory_log import MemoryStore
@@ -56,7 +57,7 @@ def test_the_answer_that_is_sent_is_logged_with_its_version(side: int, version: 
     log = PredictionLog(store, Settings(), writer="r")
     handler = PredictionHandler(limits=RequestLimits(), threads=1, measures=Measures(), log=log)
     state = RolloutState(id="r", version="2", champion="1", policy=policy, started_s=0, step=0)
-    split = OneSided(state, served_model("2"), RolloutCounts.empty(policy))
+    split = OneSided(state, served_model("2"), RolloutCounts.empty(policy), RecentAnswers())
     split.side = side
 
     asyncio.run(handler.handle(request(parts([b'{"features": [[1]]}'])), Source(split, served_model("1")), rows.WIRE))

@@ -18,6 +18,7 @@ from app.serving.protocols.wire import Exchange
 from app.serving.rollout.counts import CHALLENGER, KINDS, REQUESTS, RolloutCounts, merge
 from app.serving.rollout.decision import Kind
 from app.serving.rollout.policy import Policy, RolloutState
+from app.serving.rollout.recent_answers import RecentAnswers
 from app.serving.rollout.split import Split
 from app.serving.rollout.trial import ChallengerTrial
 from tests.support.fake_models import served_model
@@ -33,7 +34,7 @@ EXCHANGE = Exchange(
 def new_split(policy: Policy, **state: Any) -> tuple[Split, RolloutCounts]:  # noqa: ANN401 - fields of any type
     counts = RolloutCounts.empty(policy)
     rollout = RolloutState(id="r", version="2", champion="1", policy=policy, started_s=0, step=0, **state)
-    return Split(rollout, served_model("2"), counts), counts
+    return Split(rollout, served_model("2"), counts, RecentAnswers()), counts
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,9 @@ def test_chance_gives_the_challenger_its_share() -> None:
 def test_a_key_always_gets_the_same_version_and_stays_at_the_challenger_in_later_steps() -> None:
     policy = Policy(steps=(5.0, 50.0), key="X-User")
     first, _ = new_split(policy)
-    second = Split(first.state.model_copy(update={"step": 1}), first.challenger, RolloutCounts.empty(policy))
+    second = Split(
+        first.state.model_copy(update={"step": 1}), first.challenger, RolloutCounts.empty(policy), RecentAnswers()
+    )
     users = [{"x-user": f"user {index}"} for index in range(20_000)]
 
     sides = [first.assign(user).side for user in users]
@@ -136,7 +139,7 @@ def answer_of(
 
     async def send() -> Reply:
         trial = ChallengerTrial(measures, threads=1, max_inline_walks=0)
-        always = Always(split.state, split.challenger, counts)
+        always = Always(split.state, split.challenger, counts, RecentAnswers())
         return await trial.answer(always, {}, ROWS, EXCHANGE, answer_by_champion)
 
     try:
