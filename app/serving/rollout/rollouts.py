@@ -6,7 +6,6 @@ MLflow has no compare-and-set: every step can be taken twice with the same resul
 """
 
 import asyncio
-import json
 import logging
 import time
 import uuid
@@ -22,6 +21,7 @@ from app.serving.rollout import change_log, stepping
 from app.serving.rollout.counts import RolloutCounts
 from app.serving.rollout.member import RolloutMember, RolloutReport, sum_counts
 from app.serving.rollout.policy import Policy, RolloutState, Verdict
+from app.serving.rollout.rollout_store import RolloutStore
 from app.serving.rollout.slowness import champion_p95
 from app.serving.rollout.stepping import Move
 
@@ -48,14 +48,17 @@ class Rollouts:
 
     def __init__(self, fleet: Fleet, member: RolloutMember, records: RolloutRecords) -> None:
         self.member = member
-        self.state: RolloutState | None = None
-        """The rollout as this replica has read or heard of it last."""
         self.trouble = ""
         """Why the last step was not taken; empty if it was."""
         self.fleet = fleet
         self._model = fleet.replica.model_name
-        self._records = records
+        self._store = RolloutStore(records)
         self._lock = asyncio.Lock()
+
+    @property
+    def state(self) -> RolloutState | None:
+        """The rollout as this replica has read or heard of it last."""
+        return self._store.state
 
     async def begin(self, version: str, policy: Policy) -> None:
         """Begin a rollout, and return when every replica holds both versions.
@@ -67,7 +70,7 @@ class Rollouts:
             LoadInProgressError, RegistryUnavailableError, PlatformError: See `Fleet.load`.
         """
         async with self._lock:
-            reading, state = await self._read()
+            reading, state = await self._store.read()
             if state is not None and state.verdict is None:
                 raise RolloutError(
                     f"The rollout of version {state.version} is running.",
@@ -84,7 +87,7 @@ class Rollouts:
             RegistryUnavailableError: MLflow does not answer.
         """
         async with self._lock:
-            await self._end(await self._read_running(), "aborted", reason)
+            await self._end(await self._store.read_running(), "aborted", reason)
 
     async def promote(self) -> None:
         """Let the version of the running rollout take all traffic at once.
@@ -94,11 +97,11 @@ class Rollouts:
             MantaError: See `Fleet.load`.
         """
         async with self._lock:
-            await self._promote(await self._read_running(), "on request")
+            await self._promote(await self._store.read_running(), "on request")
 
     async def on_state(self, state: RolloutState | None) -> RolloutReport:
         """See `RolloutMember.on_state`."""
-        self.state = state
+        self._store.state = state
         return await self.member.on_state(state)
 
     async def poll(self) -> RolloutReading | None:
@@ -106,7 +109,7 @@ class Rollouts:
         async with self._lock:
             reading, trouble = None, ""
             try:
-                reading, state = await self._read()
+                reading, state = await self._store.read()
                 await self._continue(reading, state)
             except LoadInProgressError as error:
                 log.info("the rollout waits: %s", error)
@@ -116,21 +119,6 @@ class Rollouts:
                     change_log.stuck(self._model, trouble)
             self.trouble = trouble
             return reading
-
-    async def _read(self) -> tuple[RolloutReading, RolloutState | None]:
-        reading = await asyncio.to_thread(self._records.read)
-        try:
-            self.state = RolloutState.model_validate_json(reading.content) if reading.content else None
-        except ValueError:
-            log.warning("the tag of the rollout was changed by hand and is not used: %s", reading.content[:200])
-            self.state = None
-        return reading, self.state
-
-    async def _read_running(self) -> RolloutState:
-        _, state = await self._read()
-        if state is None or state.verdict is not None:
-            raise RolloutError("No rollout is running.", next_step="Begin one: `manta rollout start VERSION`.")
-        return state
 
     async def _create(self, version: str, policy: Policy, reading: RolloutReading) -> RolloutState:
         champion = reading.aliases.get(names.CHAMPION)
@@ -145,8 +133,7 @@ class Rollouts:
         state = RolloutState(
             id=uuid.uuid4().hex[:16], version=version, champion=champion, policy=policy, started_s=time.time()
         )
-        await self._write(state)
-        await asyncio.to_thread(self._records.set_alias, names.CHALLENGER, version)
+        await self._store.begin(state)
         change_log.began(self._model, state)
         return state
 
@@ -188,7 +175,7 @@ class Rollouts:
                 await self._prepare(state)
             except LoadInProgressError:
                 await asyncio.sleep(PREPARE_PAUSE_S)
-            _, current = await self._read()
+            _, current = await self._store.read()
             if current is None or current.id != state.id:
                 raise RolloutError(f"The rollout of version {state.version} was ended meanwhile.")
             if current.verdict is not None:
@@ -219,7 +206,7 @@ class Rollouts:
 
     async def _begin_step(self, state: RolloutState, step: int) -> None:
         state = state.model_copy(update={"step": step, "step_began_s": time.time()})
-        await self._write(state)
+        await self._store.write(state)
         change_log.step_began(self._model, state)
         await self._tell(state)
 
@@ -247,7 +234,7 @@ class Rollouts:
         if slow_s is None:
             return state
         state = state.model_copy(update={"slow_s": slow_s})
-        await self._write(state)
+        await self._store.write(state)
         return state
 
     async def _promote(self, state: RolloutState, reason: str, counts: RolloutCounts | None = None) -> None:
@@ -262,32 +249,14 @@ class Rollouts:
         """End a rollout: tag, replicas, verdict of the version, alias. The next poll goes on if this is interrupted."""
         figures = stepping.figures(state, counts)
         state = state.model_copy(update={"verdict": verdict, "reason": reason[:MAX_REASON], "figures": figures})
-        await self._write(state)
+        await self._store.write(state)
         await self._tell(state)
         change_log.ended(self._model, state)
         await self._close(state)
 
     async def _close(self, state: RolloutState) -> None:
-        """Write the verdict to the version, and delete the alias. Doing it twice changes nothing."""
-        is_rolled_back = state.verdict == "rolled back"
-        await asyncio.to_thread(self._records.mark_version, state.version, state.tags, is_rolled_back=is_rolled_back)
-        if state.verdict == "promoted":
-            await asyncio.to_thread(self._records.set_alias, names.PREVIOUS, state.champion)
-        await asyncio.to_thread(self._records.delete_challenger, state.version)
-        await self._write(state.model_copy(update={"is_closed": True}))
+        await self._store.close(state)
         await self._tell(self.state)
-
-    async def _write(self, state: RolloutState) -> None:
-        """Write the state, unless another replica has ended the rollout meanwhile.
-
-        Raises:
-            RolloutError: It has.
-        """
-        _, current = await self._read()
-        if current is not None and current.id == state.id and current.verdict is not None and state.verdict is None:
-            raise RolloutError(f"The rollout of version {state.version} has ended: {current.verdict}.")
-        await asyncio.to_thread(self._records.write, json.dumps(state.model_dump(mode="json")))
-        self.state = state
 
     async def _tell(self, state: RolloutState | None) -> list[RolloutReport]:
         """Tell every replica the state, and return their parts."""
