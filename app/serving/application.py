@@ -136,7 +136,7 @@ class ModelServer(FleetMember):
         self._fleet = Fleet(self._replica, group)
         self._follower = AliasFollower(self._fleet)
         measures = Measures()
-        rollout = RolloutMember(self._replica, Challenger(self._replica, group), warm_loader)
+        rollout = RolloutMember(self._replica, Challenger(self._replica, group), warm_loader, measures)
         shadow = ShadowMember(self._replica, keeps_rows=config.show_examples, measures=measures)
         records = RolloutRecords(config.mlflow_tracking_uri, args.model_name)
         runs = ShadowRuns(config.mlflow_tracking_uri, args.model_name)

@@ -143,8 +143,9 @@ class PredictionHandler:
         split, role = model.split, model.role
         trace.add(rows=len(rows))
         has_place = body_bytes > SMALL_BODY_BYTES
-        if model.shadow is not None:
-            exchange = model.shadow.watch(exchange, served, rows, is_large=has_place)
+        for shadow in (model.shadow, split.comparison if split else None):
+            if shadow is not None:
+                exchange = shadow.watch(exchange, served, rows, is_large=has_place)
         champion = partial(self._predict, served, role, rows, exchange, has_place=has_place)
         with trace.step("predict"):
             if split is None:

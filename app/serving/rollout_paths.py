@@ -20,7 +20,7 @@ NAMED_ROLLOUT: Final = "/models/{name}/rollout"
 
 FORM: Final = (
     '{"version": string, "steps": [percent, ...], "min_rows": number, "min_seconds": number, "bake_seconds": number, '
-    '"key": header, "timeout_seconds": number, "hold": boolean}; only version is required'
+    '"key": header, "timeout_seconds": number, "max_disagreement": percent, "hold": boolean}; only version is required'
 )
 """The form of a request that begins a rollout, for error messages."""
 

@@ -60,6 +60,15 @@ def start(
         float | None,
         typer.Option(help="Time after which the champion answers instead (default: 10).", show_default=False),
     ] = None,
+    max_disagreement: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PERCENT",
+            help="Rows for which the versions may predict different classes. Above it, no step ends without you "
+            "(default: no limit).",
+            show_default=False,
+        ),
+    ] = None,
     hold: Annotated[
         float | None,
         typer.Option(
@@ -83,6 +92,7 @@ def start(
         "bake_seconds": bake_seconds,
         "timeout_seconds": timeout_seconds,
         "key": key or None,
+        "max_disagreement": max_disagreement,
         "steps": [hold] if hold is not None else _shares(steps),
         "hold": True if hold is not None else None,
     }
@@ -166,5 +176,10 @@ def _print(content: JsonObject) -> None:
     typer.echo(
         f"evidence against version {state['version']}: {evidence} (it goes back at a mean of {content['limit']:g})"
     )
+    if content["disagreement"] is not None:
+        typer.echo(
+            f"disagreement: {content['disagreement']:g} % of {content['compared_rows']:,} rows "
+            f"(a step ends by itself at {state['policy']['max_disagreement']:g} % or less)"
+        )
     if content["trouble"]:
         typer.echo(f"warning: {content['trouble']}", err=True)

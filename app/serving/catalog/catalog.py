@@ -151,6 +151,7 @@ class Catalog:
                 slots=self._slots,
                 group=self.group,
                 replica_name=self.default.replica.name,
+                measures=self.measures,
             )
             self._models[name].is_known = name in (self.champions or {})
         return self._models[name]

@@ -17,6 +17,7 @@ from app.serving.fleet.forwarding_group import ForwardingGroup
 from app.serving.fleet.protocol import FleetMember, ReplicaGroup
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import ServedModel
+from app.serving.measures.measures import Measures
 from app.serving.rollout.challenger import Challenger, WarmLoader
 from app.serving.rollout.member import RolloutMember
 from app.serving.rollout.rollouts import Rollouts
@@ -46,6 +47,7 @@ class ChampionModel(LazyModel):
         slots: What the models of this replica share when they load.
         group: All replicas.
         replica_name: Name of this replica.
+        measures: Counts what versions do on this replica.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class ChampionModel(LazyModel):
         slots: LoadSlots,
         group: ReplicaGroup,
         replica_name: str,
+        measures: Measures,
     ) -> None:
         super().__init__(name)
         self._loader = CatalogLoader(slots)
@@ -72,7 +75,7 @@ class ChampionModel(LazyModel):
         self.fleet = Fleet(self.replica, ForwardingGroup(group, FleetMember.on_model, name))
         self.follower = AliasFollower(self.fleet)
         challenger = Challenger(self.replica, self.fleet.group, CatalogLoader(slots))
-        member = RolloutMember(self.replica, challenger, warm_loader, load_champion=self.load_champion)
+        member = RolloutMember(self.replica, challenger, warm_loader, measures, load_champion=self.load_champion)
         self.rollouts = Rollouts(self.fleet, member, records)
         self._missing_readings = 0
         self._commands = 0

@@ -76,6 +76,11 @@ ROLLOUT_STEP: Final = Event(
     "The version of a rollout gets another share of the requests.",
     ("model", "version", "champion", "share"),
 )
+ROLLOUT_HELD: Final = Event(
+    "rollout_held",
+    "A rollout waits for a person, because the versions predict different classes too often.",
+    ("model", "version", "champion", "reason"),
+)
 ROLLOUT_STUCK: Final = Event("rollout_stuck", "A rollout cannot take its next step.", ("model", "reason"))
 ROLLOUT_ENDED: Final = Event(
     "rollout_ended", "A rollout has ended.", ("model", "version", "champion", "verdict", "reason")

@@ -22,6 +22,12 @@ def step_began(model: str, state: RolloutState) -> None:
     log.info("version %s takes %g %% of the requests", state.version, share, extra=event)
 
 
+def held(model: str, state: RolloutState, reason: str) -> None:
+    """Log that a rollout waits for a person."""
+    event = events.ROLLOUT_HELD(model=model, version=state.version, champion=state.champion, reason=reason)
+    log.warning("the rollout of version %s of %r waits: %s", state.version, model, reason, extra=event)
+
+
 def stuck(model: str, reason: str) -> None:
     """Log that the next step cannot be taken."""
     log.warning("the rollout takes no step: %s", reason, extra=events.ROLLOUT_STUCK(model=model, reason=reason))

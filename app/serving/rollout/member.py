@@ -11,11 +11,14 @@ from app import names
 from app.errors import MantaError
 from app.serving.fleet.replica import Replica
 from app.serving.loading.served_model import ServedModel
+from app.serving.measures.measures import Measures
 from app.serving.rollout.challenger import Challenger, WarmLoader
 from app.serving.rollout.counts import RolloutCounts, merge
+from app.serving.rollout.disagreement import Disagreement
 from app.serving.rollout.policy import RolloutState
 from app.serving.rollout.recent_answers import RecentAnswers, TrueLabel
 from app.serving.rollout.split import Split
+from app.serving.shadow.shadow import Shadow
 
 log = logging.getLogger(names.SERVING_LOG)
 
@@ -35,6 +38,8 @@ class RolloutReport:
     """Whether the replica holds the champion and the challenger."""
     counts: RolloutCounts | None
     """Its counts since the rollout began; None without a rollout."""
+    disagreement: Disagreement
+    """The rows that both versions have answered, since this replica holds both."""
 
 
 class RolloutMember:
@@ -44,6 +49,7 @@ class RolloutMember:
         replica: Serves the champion.
         challenger: Holds the challenger.
         loader: The loader of `replica`.
+        measures: Counts what versions do on this replica.
         load_champion: Loads the champion if this replica does not hold it; None for a replica that always holds it.
     """
 
@@ -52,13 +58,16 @@ class RolloutMember:
         replica: Replica,
         challenger: Challenger,
         loader: WarmLoader,
+        measures: Measures,
         load_champion: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self.challenger = challenger
         self._replica = replica
         self._loader = loader
+        self._measures = measures
         self._load_champion = load_champion
         self._split: Split | None = None
+        self._comparison: Shadow | None = None
         self._rollout_id = ""
         self._counts: RolloutCounts | None = None
         self._recent = RecentAnswers()
@@ -87,10 +96,11 @@ class RolloutMember:
         """
         if state is None or state.verdict is not None:
             self._end(state)
-            return RolloutReport(replica=self._replica.name, holds_both=False, counts=None)
+            return self.report(None)
         if self._counts is None or self._rollout_id != state.id:
             self._rollout_id, self._counts = state.id, RolloutCounts.empty(state.policy)
             self._recent = RecentAnswers()
+            self._end_comparison()
         served = self._held(self._replica, state.champion)
         challenger = self._held(self.challenger.replica, state.version)
         self._loader.warm = {str(model.version.version): model for model in (served, challenger) if model}
@@ -100,9 +110,9 @@ class RolloutMember:
         if served is None or challenger is None or state.step < 0:
             self._split = None
         elif self._split is None or self._split.state != state or self._split.challenger is not challenger:
-            self._split = Split(state, challenger, self._counts, self._recent)
-        holds_both = served is not None and challenger is not None
-        return RolloutReport(replica=self._replica.name, holds_both=holds_both, counts=self._counts)
+            comparison = self._compare(challenger) if state.policy.max_disagreement is not None else None
+            self._split = Split(state, challenger, self._counts, self._recent, comparison)
+        return self.report(state)
 
     def on_labels(self, labels: Sequence[TrueLabel]) -> int:
         """Count the answers of this replica that labels contradict.
@@ -129,8 +139,12 @@ class RolloutMember:
             and self._held(self._replica, state.champion) is not None
             and self._held(self.challenger.replica, state.version) is not None
         )
-        counts = self._counts if is_running else None
-        return RolloutReport(replica=self._replica.name, holds_both=is_running and holds_both, counts=counts)
+        return RolloutReport(
+            replica=self._replica.name,
+            holds_both=is_running and holds_both,
+            counts=self._counts if is_running else None,
+            disagreement=Disagreement.of(self._comparison),
+        )
 
     def stop(self) -> None:
         """End a load of the challenger on this replica alone."""
@@ -148,14 +162,28 @@ class RolloutMember:
             self._loader.warm = {}
         self._split = self._counts = None
         self._recent = RecentAnswers()
+        self._end_comparison()
         self.stop()
         self.challenger.replica.unload()
 
     def forget(self) -> None:
         """Put the versions of the rollout out of memory."""
         self._split = None
+        self._end_comparison()
         self._loader.warm = {}
         self.challenger.replica.unload()
+
+    def _compare(self, challenger: ServedModel) -> Shadow:
+        """Return what lets the challenger answer copies of the champion's requests. A new model begins at zero."""
+        if self._comparison is None or self._comparison.served is not challenger:
+            self._end_comparison()
+            self._comparison = Shadow(challenger, share=1.0, keeps_rows=False, measures=self._measures)
+        return self._comparison
+
+    def _end_comparison(self) -> None:
+        if self._comparison is not None:
+            self._comparison.stop()
+        self._comparison = None
 
     def _catch_up(self, state: RolloutState, *, needs_challenger: bool) -> None:
         """Load what is missing on this replica alone, because the other replicas hold it already."""
@@ -180,6 +208,11 @@ class RolloutMember:
     @staticmethod
     def _held(replica: Replica, version: str) -> ServedModel | None:
         return replica.served if replica.served_version == version else None
+
+
+def sum_disagreement(reports: list[RolloutReport]) -> Disagreement:
+    """Add the rows that both versions have answered on all replicas."""
+    return Disagreement.total([report.disagreement for report in reports])
 
 
 def sum_counts(reports: list[RolloutReport]) -> RolloutCounts | None:

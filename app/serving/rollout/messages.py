@@ -50,10 +50,15 @@ class RolloutStatus(Message):
     limit: float
     slow_ms: float | None
     """Requests that take longer count as slow: the p95 of the champion before the rollout."""
+    disagreement: float | None
+    """Percentage of the compared rows for which the two versions predict different classes. Null if nothing was
+    compared, and without `max_disagreement`."""
+    compared_rows: int
+    """Rows of requests to the champion that the new version has answered too, for the comparison."""
     replicas: int
     """Number of replicas that answered."""
     replicas_ready: int
     """Number of replicas that hold both versions."""
     trouble: str | None
-    """Why no step can be taken at present, for example because MLflow does not answer."""
+    """Why no step can be taken at present: MLflow does not answer, or the rollout waits for a person."""
     timestamp: datetime

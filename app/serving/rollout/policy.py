@@ -34,6 +34,9 @@ class Policy(Message):
     decides."""
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     """Time after which the champion answers in place of the version."""
+    max_disagreement: Annotated[float, Field(ge=0, lt=100)] | None = None
+    """Largest percentage of rows for which the two versions may predict different classes. With more of them, no step
+    ends by itself: a person decides. Null: any percentage."""
     hold: bool = False
     """Whether the rollout only compares the versions, at the share of its one step. Then the champion answers all
     requests again."""
@@ -44,6 +47,8 @@ class Policy(Message):
             raise ValueError(f"steps are {list(self.steps)}: they have to ascend, without a share twice")
         if self.hold and len(self.steps) != 1:
             raise ValueError(f"hold needs one share, but steps are {list(self.steps)}")
+        if self.hold and self.max_disagreement is not None:
+            raise ValueError("hold and max_disagreement exclude each other: a rollout that holds takes no further step")
         if not can_decide([share / 100 for share in self.steps], self.min_rows):
             raise ValueError(
                 f"with min_rows {self.min_rows} the test cannot find even a version that always fails: "
@@ -76,6 +81,8 @@ class RolloutState(Message):
     """Index of the step; -1 until every replica holds both versions."""
     step_began_s: float = 0.0
     """Seconds since 1970."""
+    held_step: int = -1
+    """Index of the last step that had to wait for a person; -1 if none had to."""
     slow_s: float | None = None
     """Requests that take longer count as slow; null until the champion has answered enough requests to know its p95."""
     verdict: Verdict | None = None
@@ -86,6 +93,11 @@ class RolloutState(Message):
     """Tags of the version that say more about the end: e-values, requests, seconds."""
     is_closed: bool = False
     """Whether the verdict of an ended rollout is on the version, and the alias was deleted."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the rollout waits for a person."""
+        return self.verdict is None and self.step >= 0 and self.held_step == self.step
 
     @property
     def tags(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from app.serving.fleet.protocol import FleetMember
 from app.serving.rollout import stepping
 from app.serving.rollout.counts import KINDS, REQUESTS, ROWS, RolloutCounts
 from app.serving.rollout.decision import LIMIT, Kind
-from app.serving.rollout.member import sum_counts
+from app.serving.rollout.member import sum_counts, sum_disagreement
 from app.serving.rollout.messages import RolloutStatus, StepFigures
 from app.serving.rollout.policy import RolloutState
 from app.serving.rollout.rollouts import Rollouts
@@ -25,7 +25,7 @@ async def describe(rollouts: Rollouts) -> RolloutStatus:
         reports = await rollouts.fleet.group.broadcast(FleetMember.report_rollout, ANSWER_TIMEOUT_S)
     except PlatformError:
         reports = [rollouts.member.report(state)]
-    counts = sum_counts(reports)
+    counts, disagreement = sum_counts(reports), sum_disagreement(reports)
     is_running = state is not None and state.verdict is None
     return RolloutStatus(
         rollout=state,
@@ -36,7 +36,9 @@ async def describe(rollouts: Rollouts) -> RolloutStatus:
         slow_ms=None if state is None or state.slow_s is None else round(1000 * state.slow_s, 3),
         replicas=len(reports),
         replicas_ready=sum(report.holds_both for report in reports),
-        trouble=rollouts.trouble or None,
+        disagreement=float(f"{disagreement.percent:.4g}") if disagreement.rows else None,
+        compared_rows=disagreement.rows,
+        trouble=rollouts.trouble or (stepping.question(state, disagreement) if state and state.is_held else None),
         timestamp=schemas.now(),
     )
 

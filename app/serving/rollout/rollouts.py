@@ -19,11 +19,12 @@ from app.serving.fleet.load import ANSWER_TIMEOUT_S
 from app.serving.fleet.protocol import FleetMember
 from app.serving.rollout import change_log, stepping
 from app.serving.rollout.counts import RolloutCounts
-from app.serving.rollout.member import RolloutMember, RolloutReport, sum_counts
+from app.serving.rollout.member import RolloutMember, RolloutReport, sum_counts, sum_disagreement
 from app.serving.rollout.policy import Policy, RolloutState, Verdict
 from app.serving.rollout.rollout_store import RolloutStore
 from app.serving.rollout.slowness import champion_p95
 from app.serving.rollout.stepping import Move
+from app.serving.shadow.comparison import answers_classes
 
 log = logging.getLogger(names.SERVING_LOG)
 
@@ -130,6 +131,12 @@ class Rollouts:
             raise RolloutError(
                 f"Version {version} is the champion already.", next_step="Name another version: `manta models`."
             )
+        served = self.fleet.replica.served
+        if policy.max_disagreement is not None and served is not None and not answers_classes(served.predictor):
+            raise RolloutError(
+                f"max_disagreement compares classes, and {self._model!r} predicts numbers.",
+                next_step="Begin the rollout without --max-disagreement.",
+            )
         state = RolloutState(
             id=uuid.uuid4().hex[:16], version=version, champion=champion, policy=policy, started_s=time.time()
         )
@@ -218,13 +225,19 @@ class Rollouts:
         if counts is None:
             return
         all_hold = all(report.holds_both for report in reports)
-        move = stepping.next_move(state, counts, now_s=time.time(), all_hold=all_hold)
+        disagreement = sum_disagreement(reports)
+        move = stepping.next_move(state, counts, disagreement, now_s=time.time(), all_hold=all_hold)
         if move is Move.ROLL_BACK:
             await self._end(state, "rolled back", stepping.evidence(state, counts), counts)
         elif move is Move.NEXT_STEP:
             await self._begin_step(state, state.step + 1)
         elif move is Move.END_HOLD:
             await self._end(state, "held", stepping.differences(counts), counts)
+        elif move is Move.ASK and not state.is_held:
+            state = state.model_copy(update={"held_step": state.step})
+            await self._store.write(state)
+            change_log.held(self._model, state, stepping.question(state, disagreement))
+            await self._tell(state)
         elif move is Move.PROMOTE:
             await self._promote(state, stepping.evidence(state, counts), counts)
 

@@ -11,6 +11,7 @@ from app.serving.rollout.counts import BUCKETS, CHALLENGER, CHAMPION, Assignment
 from app.serving.rollout.decision import Kind
 from app.serving.rollout.policy import RolloutState
 from app.serving.rollout.recent_answers import RecentAnswers
+from app.serving.shadow.shadow import Shadow
 
 
 class Split:
@@ -21,13 +22,20 @@ class Split:
         challenger: The version that takes a share of the requests.
         counts: Counts of this replica since the rollout began.
         recent: Answers of this replica since the rollout began.
+        comparison: Lets the challenger answer copies of the champion's requests; None for no comparison.
     """
 
     def __init__(
-        self, state: RolloutState, challenger: ServedModel, counts: RolloutCounts, recent: RecentAnswers
+        self,
+        state: RolloutState,
+        challenger: ServedModel,
+        counts: RolloutCounts,
+        recent: RecentAnswers,
+        comparison: Shadow | None = None,
     ) -> None:
         self.state = state
         self.challenger = challenger
+        self.comparison = comparison
         self.timeout_s = state.policy.timeout_seconds
         self._counts = counts
         self._recent = recent

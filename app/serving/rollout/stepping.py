@@ -8,6 +8,7 @@ from typing import Final
 from app.serving.loading.served_model import ServedModel
 from app.serving.rollout.counts import CHALLENGER, CHAMPION, KINDS, REQUESTS, ROWS, RolloutCounts
 from app.serving.rollout.decision import LIMIT, Kind, e_values, mean_e_value
+from app.serving.rollout.disagreement import Disagreement
 from app.serving.rollout.policy import RolloutState
 
 LARGEST: Final = 1e12
@@ -25,14 +26,19 @@ class Move(Enum):
     PROMOTE = "promote"
     ROLL_BACK = "roll back"
     END_HOLD = "end hold"
+    ASK = "ask"
+    """A person decides: the versions disagree more often than the policy allows."""
 
 
-def next_move(state: RolloutState, counts: RolloutCounts, *, now_s: float, all_hold: bool) -> Move:
+def next_move(
+    state: RolloutState, counts: RolloutCounts, disagreement: Disagreement, *, now_s: float, all_hold: bool
+) -> Move:
     """Decide what happens next in a rollout that is in a step.
 
     Args:
         state: The rollout.
         counts: Counts of all replicas.
+        disagreement: The rows that both versions have answered, on all replicas.
         now_s: Seconds since 1970.
         all_hold: Whether every replica holds both versions. No step begins without it.
     """
@@ -42,6 +48,11 @@ def next_move(state: RolloutState, counts: RolloutCounts, *, now_s: float, all_h
     is_early = now_s - state.step_began_s < state.policy.shortest_s(state.step)
     if is_early or rows < state.policy.min_rows or not all_hold:
         return Move.WAIT
+    bound = state.policy.max_disagreement
+    if bound is not None and disagreement.rows < state.policy.min_rows:
+        return Move.WAIT
+    if bound is not None and disagreement.percent > bound:
+        return Move.ASK
     if state.step + 1 < len(state.policy.steps):
         return Move.NEXT_STEP
     return Move.END_HOLD if state.policy.hold else Move.PROMOTE
@@ -74,6 +85,15 @@ def evidence(state: RolloutState, counts: RolloutCounts) -> str:
     return (
         f"{_NAMES[kind]}: {challenger} of version {state.version}, {champion} of version {state.champion} "
         f"(e-value {min(values[kind], LARGEST):.3g})"
+    )
+
+
+def question(state: RolloutState, disagreement: Disagreement) -> str:
+    """Say what a person has to decide in a rollout that is held."""
+    return (
+        f"The versions predict different classes for {disagreement.percent:.3g} % of {disagreement.rows:,} rows, "
+        f"and max_disagreement is {state.policy.max_disagreement:g} %. The rollout waits for you: "
+        "`manta rollout promote` or `manta rollout abort`."
     )
 
 

@@ -84,7 +84,7 @@ class Comparer:
         self._comparison = Comparison(
             champion=champion.key[1],
             labels=names,
-            is_classifier=_answers_classes(champion.predictor),
+            is_classifier=answers_classes(champion.predictor),
             since_s=now_s,
             confusion=np.zeros((len(names), len(names)), dtype=np.int64),
         )
@@ -166,7 +166,7 @@ def incomparable(champion: Predictor, shadow: Predictor) -> str:
     reason = champion.columns.difference_to(shadow.columns)
     if reason:
         return reason
-    champion_kind, shadow_kind = ("classes" if _answers_classes(one) else "numbers" for one in (champion, shadow))
+    champion_kind, shadow_kind = ("classes" if answers_classes(one) else "numbers" for one in (champion, shadow))
     if champion_kind != shadow_kind:
         return f"it answers {shadow_kind}, the champion {champion_kind}"
     champion_outputs, shadow_outputs = len(champion.output_classes) or 1, len(shadow.output_classes) or 1
@@ -208,7 +208,7 @@ def _add(left: Comparison, right: Comparison) -> Comparison:
     )
 
 
-def _answers_classes(predictor: Predictor) -> bool:
+def answers_classes(predictor: Predictor) -> bool:
     """Whether a version answers classes, not numbers."""
     return predictor.labels is not None or bool(predictor.output_classes)
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 import numpy as np
-from starlette.background import BackgroundTask
+from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.responses import Response
 
 from app import names
@@ -95,7 +95,8 @@ class Shadow:
         def write(answers: Answers, served: ServedModel) -> Response:
             response = exchange.write(answers, served)
             if served is champion:
-                response.background = BackgroundTask(self._copy, champion, rows, answers)
+                copy = BackgroundTask(self._copy, champion, rows, answers)
+                response.background = BackgroundTasks([response.background, copy]) if response.background else copy
             return response
 
         return Exchange(form=exchange.form, read=exchange.read, write=write)

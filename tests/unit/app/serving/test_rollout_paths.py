@@ -21,6 +21,8 @@ def test_without_a_rollout_the_state_is_empty() -> None:
         ({"version": "2", "steps": [50, 5]}, "they have to ascend"),
         ({"version": "2", "steps": [50], "min_rows": 2}, "raise min_rows"),
         ({"version": "2", "share": 5}, "share is not known"),
+        ({"version": "2", "max_disagreement": 100}, "max_disagreement is 100"),
+        ({"version": "2", "steps": [50], "hold": True, "max_disagreement": 5}, "exclude each other"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused(body: object, message: str) -> None:

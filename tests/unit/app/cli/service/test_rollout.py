@@ -19,6 +19,8 @@ RUNNING: JsonObject = {
     "limit": 20.0,
     "replicas_ready": 2,
     "trouble": None,
+    "disagreement": None,
+    "compared_rows": 0,
 }
 ENDED = RUNNING | {"rollout": STATE | {"verdict": "rolled back", "reason": "errors: 3 of 40 requests"}, "figures": []}
 
@@ -29,6 +31,7 @@ ENDED = RUNNING | {"rollout": STATE | {"verdict": "rolled back", "reason": "erro
         ((), {}),
         (("--steps", "5, 50", "--min-rows", "9"), {"steps": [5.0, 50.0], "min_rows": 9}),
         (("--bake-seconds", "1800"), {"bake_seconds": 1800.0}),
+        (("--max-disagreement", "0"), {"max_disagreement": 0.0}),
         (("--key", "X-User", "--timeout-seconds", "2"), {"key": "X-User", "timeout_seconds": 2.0}),
     ],
 )
@@ -89,6 +92,15 @@ def test_status_shows_figures_and_evidence(monkeypatch: pytest.MonkeyPatch) -> N
     output, _ = run_command(monkeypatch, f"GET {PATH}", RUNNING, "rollout", "status")
 
     assert all(text in output for text in ("5 %", "40", "41", "mean 0.8", "goes back at a mean of 20"))
+
+
+def test_status_shows_how_often_the_versions_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy: JsonObject = {"policy": {"max_disagreement": 5.0}}
+    answer = RUNNING | {"rollout": STATE | policy, "disagreement": 7.25, "compared_rows": 1200}
+
+    output, _ = run_command(monkeypatch, f"GET {PATH}", answer, "rollout", "status")
+
+    assert "disagreement: 7.25 % of 1,200 rows (a step ends by itself at 5 % or less)" in output
 
 
 def test_status_as_json_is_the_answer_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
