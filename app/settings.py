@@ -3,7 +3,7 @@
 import os
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -199,6 +199,12 @@ class Settings(BaseSettings):
         ge=0,
         le=1,
         description="Share of the predictions that are traced, beside those with a sampled `traceparent`.",
+    )
+    rollout: Literal["manual", "auto"] = Field(
+        default="manual",
+        alias="MANTA_ROLLOUT",
+        description="What training does with a version that passes its gate: `manual` makes it the champion at once, "
+        "`auto` begins a rollout of it.",
     )
     git_commit: str = Field(
         default="",

@@ -1,6 +1,6 @@
 """Options that several commands take with the same meaning."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,6 +25,14 @@ LogOption = Annotated[
         metavar="mlflow|URL",
         help="Where the prediction log is (default: MANTA_PREDICTION_LOG, else mlflow).",
         show_default=False,
+    ),
+]
+
+RolloutOption = Annotated[
+    Literal["manual", "auto"],
+    typer.Option(
+        metavar="manual|auto",
+        help="With auto, a version that passes its gate begins a rollout instead of becoming the champion at once.",
     ),
 ]
 

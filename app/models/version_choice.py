@@ -16,10 +16,10 @@ FORCED: Final = "forced"
 """Verdict for a version that failed the comparison and was promoted by `--force`."""
 
 PROMOTE_TAG: Final = "manta.promote"
-"""Tag of a model version: `true` if training was to promote it, `false` if it was trained with `--no-promote`."""
+"""Tag of a model version: `true` if training was to promote it, `false` with `--no-promote` and for a rollout."""
 
 PROMOTED_AT_TAG: Final = "manta.promoted_at"
-"""Tag of a model version that training promoted: the time, in milliseconds since 1970."""
+"""Tag of a model version that training or a rollout promoted: the time, in milliseconds since 1970."""
 
 ROLLED_BACK_TAG: Final = "manta.rolled_back"
 """Tag of a model version: `true` if a load replaced it by an older version while it was the champion."""
@@ -56,8 +56,8 @@ class TaggedVersion(Protocol):
 def choose(passed: Iterable[TaggedVersion], champion_number: str | None) -> str | None:
     """Choose the version that a load without a version takes.
 
-    It is the newest version that passed its gate, was not trained with `--no-promote` and was not rolled back. It is
-    never older than the champion: if no newer version qualifies, it is the champion.
+    It is the newest version that passed its gate, was not trained with `--no-promote` or for a rollout, and was not
+    rolled back. It is never older than the champion: if no newer version qualifies, it is the champion.
 
     Args:
         passed: The versions whose gate tag is `passed`, newest first.
@@ -75,7 +75,9 @@ def choose(passed: Iterable[TaggedVersion], champion_number: str | None) -> str 
 
 
 def _qualifies(tags: Mapping[str, str], *, has_champion: bool) -> bool:
-    if tags.get(PROMOTE_TAG) == "false" or ROLLED_BACK_TAG in tags:
+    # A rollout may have promoted a version that training did not.
+    was_held_back = tags.get(PROMOTE_TAG) == "false" and PROMOTED_AT_TAG not in tags
+    if was_held_back or ROLLED_BACK_TAG in tags:
         return False
     if not has_champion:
         return True

@@ -106,7 +106,7 @@ def register(options: RegisterOptions, settings: Settings) -> TrainingResult:
         sample=FeatureSample.of(rows.features, source="held_out") if options.reference else None,
     )
     with registry.run(settings.experiment, tags=tags) as run_id:
-        return registration.register(fitted, registry, model_name=settings.model_name, run_id=run_id)
+        return registration.register(fitted, registry, settings, run_id=run_id)
 
 
 def read_model(location: str, settings: Settings) -> tuple[BaseEstimator, list[str]]:

@@ -104,7 +104,7 @@ def train(options: TrainOptions, settings: Settings) -> TrainingResult:
                     )
                     inputs = replace(inputs, parameters=best)
                 fitted = _fit(options, inputs, split, workers, gate=gate, tags=tags)
-                return registration.register(fitted, registry, model_name=settings.model_name, run_id=run_id)
+                return registration.register(fitted, registry, settings, run_id=run_id)
         except MantaError as error:
             if fitted is None:
                 raise

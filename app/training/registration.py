@@ -17,11 +17,13 @@ from typing import Annotated, Final
 import mlflow
 import typer
 
+from app import names
 from app.command import run_command, single_command_app
 from app.errors import ModelNotFoundError
 from app.models import artifact
 from app.models.registry import HELD_OUT_TAG, Registry
-from app.models.version_choice import GATE_TAG, PROMOTE_TAG
+from app.models.rollout_records import RolloutRecords
+from app.models.version_choice import GATE_TAG, PASSED, PROMOTE_TAG
 from app.records import reference as reference_files
 from app.settings import Settings, settings
 from app.training import reference, run_tags
@@ -51,6 +53,8 @@ class TrainingResult:
     """Explanation of the gate's decision."""
     promoted: bool
     """Whether the version is now the champion."""
+    rollout: bool
+    """Whether the service begins a rollout of the version."""
     metrics: dict[str, float]
     """Metrics on the held-out rows."""
     fingerprint: str
@@ -58,19 +62,22 @@ class TrainingResult:
     fit_s: float
 
 
-def register(fitted: FittedModel, registry: Registry, *, model_name: str, run_id: str) -> TrainingResult:
-    """Evaluate a model, log it in the active run, register it, and make it the champion if it passes the gate.
+def register(fitted: FittedModel, registry: Registry, settings: Settings, *, run_id: str) -> TrainingResult:
+    """Evaluate a model, log it in the active run, and register it.
+
+    If it passes the gate, it becomes the champion. With the setting `rollout` at `auto` it begins a rollout instead,
+    unless there is no champion yet or only `--force` lets it pass.
 
     Args:
         fitted: The fitted model.
         registry: Where the model is registered.
-        model_name: Name of the registered model.
+        settings: The registered model, and what happens to a version that passes the gate.
         run_id: Id of the active run.
 
     Raises:
         RegistryUnavailableError: MLflow does not answer; what was logged before stays in MLflow.
     """
-    model, rows = fitted.model, fitted.held_out.rows
+    model, rows, model_name = fitted.model, fitted.held_out.rows, settings.model_name
     predicted = predict(model, rows.features)
     metrics = report.compute_metrics(predicted, rows, fitted.gate.metric)
     mlflow.log_params(fitted.params)
@@ -89,6 +96,9 @@ def register(fitted: FittedModel, registry: Registry, *, model_name: str, run_id
     tags = {GATE_TAG: decision.verdict, run_tags.MODEL_FINGERPRINT: fingerprint} | decision.tags()
     mlflow.log_metrics(decision.metrics())
     mlflow.set_tags(tags)
+    begins_rollout = fitted.promote and settings.rollout == "auto" and decision.verdict == PASSED
+    if begins_rollout:
+        begins_rollout = registry.champion(model_name) is not None
     version = registry.register(
         model_name,
         model_uri=model_uri,
@@ -99,11 +109,14 @@ def register(fitted: FittedModel, registry: Registry, *, model_name: str, run_id
         | {
             run_tags.DATA_FINGERPRINT: fitted.tags[run_tags.DATA_FINGERPRINT],
             HELD_OUT_TAG: fitted.held_out.split_description,
-            PROMOTE_TAG: str(fitted.promote).lower(),
+            PROMOTE_TAG: str(fitted.promote and not begins_rollout).lower(),
         },
     )
-    is_promoted = fitted.promote and decision.allows_promotion
-    if is_promoted:
+    is_promoted = fitted.promote and decision.allows_promotion and not begins_rollout
+    if begins_rollout:
+        # The service begins a rollout of the version that this alias names.
+        RolloutRecords(registry.uri, model_name).set_alias(names.CHALLENGER, str(version.version))
+    elif is_promoted:
         registry.promote(version)
         registry.record_promotion(version)
     log.info(
@@ -111,7 +124,11 @@ def register(fitted: FittedModel, registry: Registry, *, model_name: str, run_id
         decision.verdict,
         decision.reason,
         version.version,
-        "the champion now" if is_promoted else "registered, and the champion stays as it is",
+        "the champion now"
+        if is_promoted
+        else "the challenger now, and its rollout begins"
+        if begins_rollout
+        else "registered, and the champion stays as it is",
     )
     return TrainingResult(
         run_id=run_id,
@@ -120,6 +137,7 @@ def register(fitted: FittedModel, registry: Registry, *, model_name: str, run_id
         gate=decision.verdict,
         reason=decision.reason,
         promoted=is_promoted,
+        rollout=begins_rollout,
         metrics=metrics,
         fingerprint=fingerprint,
         fit_s=round(fitted.fit_s, 3),
@@ -165,7 +183,7 @@ def register_saved(folder: Path, settings: Settings) -> TrainingResult:
 def _register_in_run(fitted: FittedModel, settings: Settings, *, run_id: str | None) -> TrainingResult:
     registry = Registry(settings)
     with registry.run(settings.experiment, tags=fitted.tags, run_id=run_id) as active_run_id:
-        return register(fitted, registry, model_name=settings.model_name, run_id=active_run_id)
+        return register(fitted, registry, settings, run_id=active_run_id)
 
 
 def _judge_against_current_champion(

@@ -230,6 +230,11 @@ class AppOptions(OptionGroup):
         description="Whether training stores models with classes of the user as pickles that it signs, and the service "
         "loads those. Loading a pickle runs code from the file.",
     )
+    rollout: Literal["manual", "auto"] = Field(
+        "manual",
+        description="What training does with a version that passes its gate. `manual`: the version becomes the "
+        "champion at once. `auto`: a rollout of the version begins.",
+    )
     log_format: Literal["text", "json"] = Field(
         "text",
         description="`json`: the replicas also write their log to the output of their pods, one JSON object a line. "

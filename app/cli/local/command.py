@@ -23,6 +23,7 @@ from app.cli.local.platform import Platform, Ports
 from app.cli.local.processes import Processes
 from app.cli.progress import Steps, console
 from app.cli.service import client
+from app.cli.shared_options import RolloutOption
 from app.cli.state import STATE_FOLDER, lock_state_folder, model_key
 from app.records import log_place
 from app.settings import settings
@@ -76,6 +77,7 @@ def local(
     trace_percent: Annotated[
         int, typer.Option(min=0, max=100, help="Percentage of the predictions that are traced.")
     ] = 100,
+    rollout: RolloutOption = "manual",
     ray_port: Annotated[
         int, typer.Option(min=1024, max=65535, help="Port of Ray's dashboard and Jobs API.")
     ] = DEFAULTS.ray,
@@ -104,7 +106,7 @@ def local(
         endpoints = ports.endpoints(token, model_name=name or settings().model_name)
         with Processes(
             Platform.environment(endpoints, state=state, scratch=scratch)
-            | {"MANTA_PREDICTION_LOG": prediction_log}
+            | {"MANTA_PREDICTION_LOG": prediction_log, "MANTA_ROLLOUT": rollout}
             | tracing.environment(otlp_endpoint, trace_percent)
             | ({"MANTA_MODEL_KEY": model_key(state)} if allow_pickle else {})
             | log_format.environment(logs),

@@ -42,8 +42,8 @@ def environment(
     """Environment variables of the head and of the workers.
 
     Args:
-        app: The registered model, the default data set, whether example rows are shown, whether models are signed, and
-            the format of the log.
+        app: The registered model, the default data set, whether example rows are shown, whether models are signed, what
+            follows the gate, and the format of the log.
         credentials: Whether predictions need a token, and whether MLflow calls a webhook.
         catalog: The models beside the default model, and the tokens for predictions.
         prediction_log: Where rows and answers are kept.
@@ -63,6 +63,7 @@ def environment(
         "MANTA_MODEL_NAME": app.model_name,
         "MANTA_DATASET": app.dataset,
         "MANTA_SHOW_EXAMPLES": str(app.show_examples).lower(),
+        "MANTA_ROLLOUT": app.rollout,
         "MANTA_JSON_LOG": CONTAINER_OUTPUT if app.log_format == "json" else "",
         "MANTA_MODELS": ",".join(catalog.models),
         "MANTA_MODELS_MEMORY": str(_models_memory_bytes(catalog, size)),

@@ -1,18 +1,24 @@
 import errno
 import tempfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.entities.model_registry import ModelVersion
 from sklearn.ensemble import RandomForestClassifier
 
+from app import names
 from app.errors import DataError
+from app.models.rollout_records import RolloutRecords
+from app.models.version_choice import PROMOTE_TAG
 from app.settings import Settings
 from app.training import fitted_model, registration
 from app.training.data.dataset import Rows
 from app.training.evaluation.baseline import Baseline
-from app.training.evaluation.gate_decision import GateConfig, HeldOutRows
+from app.training.evaluation.gate_decision import GateConfig, GateDecision, HeldOutRows
 from app.training.fitted_model import FittedModel
 from app.training.models.fingerprint import model_fingerprint
 from app.training.reference import FeatureSample
@@ -96,3 +102,73 @@ def test_a_forest_that_cannot_be_saved_for_later_says_why(monkeypatch: pytest.Mo
 
     assert "cannot be saved for later: [Errno 28] No space left on device" in next_step
     assert "train again" in next_step
+
+
+@dataclass
+class Aliases:
+    """A registry that holds aliases and the tags of the registered version."""
+
+    champion_number: str | None
+    uri: str = "http://127.0.0.1:9"
+    moved: dict[str, str] = field(default_factory=dict)
+    """The aliases that were moved."""
+    tags: dict[str, str] = field(default_factory=dict)
+
+    def champion(self, name: str) -> ModelVersion | None:
+        number = self.champion_number
+        return None if number is None else ModelVersion(name=name, version=number, creation_timestamp=0)
+
+    def register(self, name: str, *, model_uri: str, description: str, tags: dict[str, str]) -> ModelVersion:
+        del model_uri, description
+        self.tags = tags
+        return ModelVersion(name=name, version="2", creation_timestamp=0)
+
+    def promote(self, version: ModelVersion) -> None:
+        self.moved[names.CHAMPION] = str(version.version)
+
+    def record_promotion(self, version: ModelVersion) -> None:
+        del version
+
+
+@pytest.mark.parametrize(
+    ("rollout", "verdict", "champion", "moved", "promote"),
+    [
+        ("manual", "passed", "1", {"champion": "2"}, "true"),
+        ("auto", "passed", "1", {"challenger": "2"}, "false"),
+        ("auto", "passed", None, {"champion": "2"}, "true"),
+        ("auto", "forced", "1", {"champion": "2"}, "true"),
+        ("auto", "failed", "1", {}, "true"),
+    ],
+    ids=["manual", "auto", "first version", "forced", "failed"],
+)
+def test_a_version_that_passes_becomes_champion_or_challenger(
+    rollout: str,
+    verdict: str,
+    champion: str | None,
+    moved: dict[str, str],
+    promote: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry = Aliases(champion)
+    decision = GateDecision(
+        verdict=verdict, metric="f1", margin=0.0, opponent="version 1", challenger_score=0.9, reason="Because."
+    )
+    nothing = dict.fromkeys(("log_params", "log_metrics", "log_figure", "set_tags"), lambda *_, **__: None)
+    monkeypatch.setattr(registration, "mlflow", SimpleNamespace(**nothing))
+    monkeypatch.setattr(registration.artifact, "log", lambda *_, **__: "models:/m-1")
+    monkeypatch.setattr(registration.report, "draw_plots", lambda *_: [])
+    monkeypatch.setattr(registration, "judge", lambda *_, **__: decision)
+    monkeypatch.setattr(RolloutRecords, "set_alias", lambda _, alias, version: registry.moved.update({alias: version}))
+    target = pd.Series([value > 0 for value in FEATURES["a b"]], index=FEATURES.index).astype(int)
+    fitted = replace(fitted_forest(target), promote=True, sample=None)
+
+    result = registration.register(
+        fitted,
+        registry,  # type: ignore[arg-type] # what `register` needs of a registry
+        Settings(rollout=rollout),  # type: ignore[arg-type] # a parameter of the test
+        run_id="r",
+    )
+
+    assert registry.moved == moved
+    assert registry.tags[PROMOTE_TAG] == promote
+    assert (result.promoted, result.rollout) == ("champion" in moved, "challenger" in moved)

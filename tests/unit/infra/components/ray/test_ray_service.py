@@ -237,6 +237,11 @@ def test_a_stack_can_hide_example_rows(program: Program) -> None:
         assert {"name": "MANTA_SHOW_EXAMPLES", "value": "false"} in container["env"]
 
 
+def test_a_stack_can_begin_a_rollout_of_each_version_that_passes_its_gate(program: Program) -> None:
+    for container in containers(cluster(program, rollout="auto")):
+        assert {"name": "MANTA_ROLLOUT", "value": "auto"} in container["env"]
+
+
 def test_the_replicas_write_json_lines_to_the_output_of_their_pod_on_request(program: Program) -> None:
     silent, json_lines = (cluster(program, logFormat=log_format) for log_format in ("text", "json"))
 
