@@ -36,4 +36,9 @@ RolloutOption = Annotated[
     ),
 ]
 
+NameOption = Annotated[
+    str,
+    typer.Option("--name", metavar="NAME", help="Registered model (default: the default model).", show_default=False),
+]
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -1,4 +1,4 @@
-"""Which registered models a service serves beside its default model, their champions and rollouts, by one request.
+"""The registered models that a service serves beside its default model, and what they serve, by one request.
 
 MLflow's client would take a second of processor time for the answer about a thousand models, in the process that
 predicts.
@@ -29,8 +29,8 @@ class ServedModels(NamedTuple):
 
     champions: dict[str, str | None]
     """Number of the champion by the name of the model; None for a model without a champion, or that does not exist."""
-    in_rollout: frozenset[str]
-    """Names of the models with a rollout that has not ended, and of those with the alias `challenger`."""
+    followed: frozenset[str]
+    """Names of the models with a rollout that has not ended, and of those with the alias `challenger` or `shadow`."""
 
 
 class _Alias(msgspec.Struct):
@@ -57,8 +57,8 @@ class _Model(msgspec.Struct):
         return next((alias.version for alias in self.aliases if alias.alias == names.CHAMPION), None)
 
     @property
-    def is_in_rollout(self) -> bool:
-        if any(alias.alias == names.CHALLENGER for alias in self.aliases):
+    def is_followed(self) -> bool:
+        if any(alias.alias in {names.CHALLENGER, names.SHADOW} for alias in self.aliases):
             return True
         content = next((tag.value for tag in self.tags if tag.key == ROLLOUT_TAG), "")
         try:
@@ -110,7 +110,7 @@ def read_listed(uri: str, listed: Collection[str]) -> ServedModels:
 def _to_served(models: list[_Model], listed: Collection[str] = ()) -> ServedModels:
     champions: dict[str, str | None] = dict.fromkeys(listed)
     champions |= {model.name: model.champion for model in models}
-    return ServedModels(champions, frozenset(model.name for model in models if model.is_in_rollout))
+    return ServedModels(champions, frozenset(model.name for model in models if model.is_followed))
 
 
 def _search(uri: str, condition: str) -> list[_Model]:

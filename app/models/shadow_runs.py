@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import mlflow
@@ -22,7 +23,11 @@ class ShadowRuns:
     def __init__(self, uri: str, model: str) -> None:
         self._uri = uri
         self._model = model
-        self._client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    @cached_property
+    def _client(self) -> mlflow.MlflowClient:
+        """The client. A model without a shadow needs none, and there may be thousands of models."""
+        return mlflow.MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
 
     def log(self, version: str, *, metrics: Mapping[str, float], step: int, documents: Mapping[str, Any]) -> None:
         """Write to the run of a version.

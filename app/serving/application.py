@@ -147,6 +147,7 @@ class ModelServer(FleetMember):
             DefaultModel(self._replica, self._follower, rollout, shadow),
             registry=registry,
             records=partial(RolloutRecords, config.mlflow_tracking_uri),
+            runs=partial(ShadowRuns, config.mlflow_tracking_uri),
             loader=loader,
             group=group,
             listed=config.models,

@@ -89,9 +89,20 @@ BEGIN_ERRORS: Final = (
 
 SHADOW_PROBLEMS: Final = _problems(*BEGIN_ERRORS)
 
-SHADOW_END_PROBLEMS: Final = _problems(
-    errors.UnauthorizedError, errors.RolloutError, errors.RegistryUnavailableError, errors.PlatformError
+SHADOW_END_ERRORS: Final = (
+    errors.UnauthorizedError,
+    errors.RolloutError,
+    errors.RegistryUnavailableError,
+    errors.PlatformError,
 )
+
+SHADOW_END_PROBLEMS: Final = _problems(*SHADOW_END_ERRORS)
+
+NAMED_SHADOW_PROBLEMS: Final = _problems(
+    *BEGIN_ERRORS, errors.NoModelError, errors.ModelLoadingError, errors.OverloadedError
+)
+
+NAMED_SHADOW_END_PROBLEMS: Final = _problems(*SHADOW_END_ERRORS, errors.ModelNotFoundError, errors.ModelLoadingError)
 
 ROLLOUT_PROBLEMS: Final = _problems(*BEGIN_ERRORS, errors.LoadInProgressError)
 

@@ -126,7 +126,7 @@ def create_api(
     model_paths.install(api, fleet, catalog, catalog_follower, limits=limits, access=access, token_check=token_check)
     measure_paths.install(api, catalog)
     rollout_paths.install(api, rollout_follower.rollouts, catalog, limits=limits, token_check=token_check)
-    shadow_paths.install(api, rollout_follower.shadows, limits=limits, access=access, token_check=token_check)
+    shadow_paths.install(api, rollout_follower.shadows, catalog, limits=limits, access=access, token_check=token_check)
     protocol_paths.install(api, catalog, access)
     page_routes.install(api, fleet, follower, catalog, rollout_follower, access)
     # Serve's metrics search the routes of each request in order, so the most frequent one comes first.

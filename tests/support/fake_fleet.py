@@ -217,12 +217,13 @@ class FakeReplicaGroup:
         measures, records = Measures(), FakeRecords(registry)
         rollout = RolloutMember(replica, Challenger(replica, group), warm_loader, measures)
         shadow = ShadowMember(replica, keeps_rows=self.shows_examples, measures=measures)
-        shadows = Shadows(fleet, shadow, records, FakeRuns(registry))
+        shadows = Shadows(fleet, shadow, records, FakeRuns(registry, MODEL))
         rollout_follower = RolloutFollower(Rollouts(fleet, rollout, records), shadows)
         catalog = Catalog(
             DefaultModel(replica, follower, rollout, shadow),
             registry=registry,
             records=partial(FakeRecords, registry),
+            runs=partial(FakeRuns, registry),
             loader=loader,
             group=group,
             listed=self.listed,

@@ -50,16 +50,19 @@ class LoggedShadow(NamedTuple):
 
 @dataclass
 class NamedRollout:
-    """What is stored about the rollouts of a model beside the default model."""
+    """What is stored about the rollouts and the shadow of a model beside the default model."""
 
     challenger: str | None = None
     previous: str | None = None
     rollout: str = ""
+    shadow: str | None = None
+    shadow_tag: str = ""
 
     @property
-    def is_open(self) -> bool:
-        """Whether the rollout has not ended."""
-        return self.challenger is not None or (self.rollout != "" and not json.loads(self.rollout)["is_closed"])
+    def is_followed(self) -> bool:
+        """Whether the rollout has not ended, or there is a shadow."""
+        is_open = self.rollout != "" and not json.loads(self.rollout)["is_closed"]
+        return is_open or self.challenger is not None or self.shadow is not None
 
 
 class FakeTrainings(RecentTrainings):
@@ -123,7 +126,7 @@ class FakeRegistry(Registry):
         self._require_up()
         self.reads += 1
         champions = {name: self.champions.get(name) for name in listed} if listed else dict(self.champions)
-        return ServedModels(champions, frozenset(name for name, one in self.named_rollouts.items() if one.is_open))
+        return ServedModels(champions, frozenset(name for name, one in self.named_rollouts.items() if one.is_followed))
 
     def named_rollout(self, name: str) -> NamedRollout:
         """What is stored about the rollouts of a model beside the default model."""

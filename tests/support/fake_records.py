@@ -31,10 +31,10 @@ class FakeRecords(RolloutRecords):
         aliases = {
             names.CHAMPION: registry.alias if is_default else registry.champions.get(self._model),
             names.CHALLENGER: self._stored.challenger,
-            names.SHADOW: registry.shadow if is_default else None,
+            names.SHADOW: self._stored.shadow,
         }
         named = {name: number for name, number in aliases.items() if number}
-        return RolloutReading(named, self._stored.rollout, registry.shadow_tag if is_default else "")
+        return RolloutReading(named, self._stored.rollout, self._stored.shadow_tag)
 
     def write(self, content: str) -> None:
         self._registry._require_up()
@@ -54,12 +54,12 @@ class FakeRecords(RolloutRecords):
 
     def begin_shadow(self, version: str, content: str) -> None:
         self._registry._require_up()
-        self._registry.shadow, self._registry.shadow_tag = version, content
+        self._stored.shadow, self._stored.shadow_tag = version, content
 
     def end_shadow(self, version: str) -> None:
         self._registry._require_up()
-        if self._registry.shadow == version:
-            self._registry.shadow = None
+        if self._stored.shadow == version:
+            self._stored.shadow = None
 
     def mark_version(self, version: str, tags: Mapping[str, str], *, is_rolled_back: bool) -> None:
         self._registry._require_up()
@@ -71,10 +71,12 @@ class FakeRuns(ShadowRuns):
 
     Args:
         registry: Holds what is written.
+        model: Name of the registered model.
     """
 
-    def __init__(self, registry: FakeRegistry) -> None:
+    def __init__(self, registry: FakeRegistry, model: str) -> None:
         self._registry = registry
+        self._model = model
 
     def log(self, version: str, *, metrics: Mapping[str, float], step: int, documents: Mapping[str, Any]) -> None:
         del step

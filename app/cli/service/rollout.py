@@ -11,14 +11,9 @@ from app.cli import destination
 from app.cli.json_object import JsonObject
 from app.cli.progress import console
 from app.cli.service.client import call
-from app.cli.shared_options import JsonOption, PlatformOption
+from app.cli.shared_options import JsonOption, NameOption, PlatformOption
 from app.errors import ParameterError
 from app.settings import settings
-
-NameOption = Annotated[
-    str,
-    typer.Option("--name", metavar="NAME", help="Registered model (default: the default model).", show_default=False),
-]
 
 rollout = typer.Typer(no_args_is_help=True, help="Let a new version take the traffic step by step.")
 

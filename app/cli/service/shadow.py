@@ -2,6 +2,7 @@
 
 import json
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 from rich.table import Table
@@ -10,11 +11,9 @@ from app.cli import destination
 from app.cli.json_object import JsonObject
 from app.cli.progress import console
 from app.cli.service.client import call
-from app.cli.shared_options import JsonOption, PlatformOption
+from app.cli.shared_options import JsonOption, NameOption, PlatformOption
 from app.errors import ParameterError
 from app.settings import settings
-
-PATH = "/model/shadow"
 
 SHOWN_ROWS = 5
 """Rows that the command prints. --json prints all."""
@@ -34,6 +33,7 @@ def shadow(
         typer.Option(metavar="PERCENT", help="Part of the requests that is copied (default: 100).", show_default=False),
     ] = None,
     end: Annotated[bool, typer.Option("--end", help="End the shadow.")] = False,  # noqa: FBT002 - a flag
+    name: NameOption = "",
     stack: PlatformOption = "",
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> None:
@@ -49,8 +49,9 @@ def shadow(
         raise ParameterError("--share needs a version.", next_step="Name it: manta shadow VERSION --share PERCENT.")
     method = "POST" if version else "DELETE" if end else "GET"
     message = {"version": version} | ({} if share is None else {"share": share}) if version else None
+    path = f"/models/{quote(name, safe='')}/shadow" if name else "/model/shadow"
     with destination.find(settings(), "serve", stack=stack).open("serve") as endpoints:
-        content = call(endpoints, method, PATH, body=message)
+        content = call(endpoints, method, path, body=message)
     if as_json:
         typer.echo(json.dumps(content))
     else:

@@ -17,6 +17,7 @@ from app import names
 from app.errors import ModelLoadingError, ModelNotFoundError, ModelRefusedError
 from app.models.registry import Registry
 from app.models.rollout_records import RolloutRecords
+from app.models.shadow_runs import ShadowRuns
 from app.serving.catalog.budget import MemoryBudget
 from app.serving.catalog.champion_model import ChampionModel
 from app.serving.catalog.default_model import DefaultModel
@@ -46,6 +47,7 @@ class Catalog:
         default: The default model.
         registry: Client of MLflow.
         records: Returns the client for the rollouts that MLflow stores of a model, by the name of the model.
+        runs: Returns the client for the runs of a model's versions, by the name of the model.
         loader: Prepares versions.
         group: All replicas.
         listed: Names of the models beside the default model; empty for all models with the tag `manta.serve`.
@@ -59,6 +61,7 @@ class Catalog:
         *,
         registry: Registry,
         records: Callable[[str], RolloutRecords],
+        runs: Callable[[str], ShadowRuns],
         loader: MappingLoader,
         group: ReplicaGroup,
         listed: Collection[str],
@@ -68,6 +71,7 @@ class Catalog:
         self.default = default
         self.registry = registry
         self._records = records
+        self._runs = runs
         self.group = group
         self.listed = listed
         self.champions: dict[str, str | None] | None = None
@@ -148,6 +152,8 @@ class Catalog:
                 name,
                 registry=self.registry,
                 records=self._records(name),
+                runs=self._runs(name),
+                keeps_rows=self.default.shadows.keeps_rows,
                 slots=self._slots,
                 group=self.group,
                 replica_name=self.default.replica.name,
@@ -159,6 +165,10 @@ class Catalog:
     def rollout_members(self) -> list[RolloutMember]:
         """Return the parts of this replica in the rollouts of all models."""
         return [self.default.rollout, *(model.rollouts.member for model in self._models.values())]
+
+    def shadowed(self) -> set[str]:
+        """Return the names of the models beside the default model that have a shadow on this replica."""
+        return {name for name, model in self._models.items() if model.shadows.member.state is not None}
 
     def held_by_loads(self) -> list[ChampionModel]:
         """Return the models that a load of the fleet holds on this replica."""
@@ -226,7 +236,7 @@ class Catalog:
             self._drop_unknown(self.champions.keys() | {self.default.name})
         if not reading.trouble:
             for model in list(self._models.values()):
-                await model.on_catalog_read(is_in_rollout=model.name in reading.in_rollout)
+                await model.on_catalog_read(is_followed=model.name in reading.followed)
         return self.held_models()
 
     def is_outdated(self, reading: CatalogReading) -> bool:

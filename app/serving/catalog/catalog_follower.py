@@ -45,8 +45,8 @@ class CatalogFollower:
         self._answer_s = 0.0
         self._polling: asyncio.Task[None] | None = None
         self._moves: set[asyncio.Task[None]] = set()
-        self._rollouts: dict[str, asyncio.Task[None]] = {}
-        """The rollouts that this replica looks after at this moment, by the name of the model."""
+        self._following: dict[str, asyncio.Task[None]] = {}
+        """Look after the rollout and the shadow of a model at this moment, by the name of the model."""
 
     async def start(self) -> None:
         """Read the models once, for at most `FIRST_READ_TIMEOUT_S`, and then again and again."""
@@ -58,7 +58,7 @@ class CatalogFollower:
 
     async def stop(self) -> None:
         """Stop reading, and end the loads that this replica runs."""
-        for task in (self._polling, *self._moves, *self._rollouts.values()):
+        for task in (self._polling, *self._moves, *self._following.values()):
             if task is not None:
                 task.cancel()
         await self._catalog.stop()
@@ -68,14 +68,14 @@ class CatalogFollower:
         self._postpone(self._answer_s)
         start_s, generation = time.monotonic(), self._catalog.generation
         try:
-            champions, in_rollout = await asyncio.to_thread(self._catalog.registry.served_models, self._catalog.listed)
+            champions, followed = await asyncio.to_thread(self._catalog.registry.served_models, self._catalog.listed)
         except RegistryUnavailableError as error:
             if not self._catalog.trouble:
                 log.warning("the models of the service cannot be read: %s", error)
             await self._broadcast(
                 CatalogReading(
                     champions=self._catalog.champions,
-                    in_rollout=frozenset(),
+                    followed=frozenset(),
                     trouble=str(error),
                     answer_s=0.0,
                     generation=generation,
@@ -85,15 +85,13 @@ class CatalogFollower:
         answer_s = time.monotonic() - start_s
         champions.pop(self._catalog.default.name, None)
         held = await self._broadcast(
-            CatalogReading(
-                champions=champions, in_rollout=in_rollout, trouble="", answer_s=answer_s, generation=generation
-            )
+            CatalogReading(champions=champions, followed=followed, trouble="", answer_s=answer_s, generation=generation)
         )
         await self._end_expired_loads()
         self._move_to_champions(champions, held)
-        for name in in_rollout & champions.keys():
-            if name not in self._rollouts:
-                self._rollouts[name] = asyncio.create_task(self._look_after_rollout(name))
+        for name in (followed | self._catalog.shadowed()) & champions.keys():
+            if name not in self._following:
+                self._following[name] = asyncio.create_task(self._look_after(name))
 
     async def on_catalog_read(self, reading: CatalogReading) -> list[HeldModel]:
         """Take over what a replica read, and wait with the next read; see `Catalog.on_catalog_read`."""
@@ -115,8 +113,11 @@ class CatalogFollower:
     async def withdraw(self, name: str) -> None:
         """Stop to serve a model on every replica, and delete its tag in MLflow; see `Catalog.refuse_stop`."""
         self._catalog.refuse_stop(name)
-        if self._catalog.model(name).is_in_rollout:
-            await self._catalog.model(name).rollouts.abort("the service does not serve the model any more")
+        model = self._catalog.model(name)
+        if model.is_in_rollout:
+            await model.rollouts.abort("the service does not serve the model any more")
+        if model.shadows.member.state is not None:
+            await model.shadows.end()
         await asyncio.to_thread(self._catalog.registry.mark_served, name, is_served=False)
         await self._read_change()
 
@@ -166,11 +167,14 @@ class CatalogFollower:
         except MantaError as error:
             log.warning("%r keeps its version: %s", name, error)
 
-    async def _look_after_rollout(self, name: str) -> None:
+    async def _look_after(self, name: str) -> None:
+        """Take the next step of a model's rollout, and follow its shadow."""
         model = self._catalog.model(name)
         try:
             await model.load_champion()
-            await model.rollouts.poll()
+            reading = await model.rollouts.poll()
+            if reading is not None:
+                await model.shadows.follow(reading)
         except MantaError as error:
             if str(error) != model.rollouts.trouble:
                 log.warning("the rollout of %r waits: %s", name, error)
@@ -178,7 +182,7 @@ class CatalogFollower:
         except Exception:  # an unexpected failure of one step must not end the task of the next one
             log.exception("the rollout of %r takes no step", name)
         finally:
-            del self._rollouts[name]
+            del self._following[name]
 
     async def _end_expired_loads(self) -> None:
         for model in self._catalog.held_by_loads():

@@ -1,6 +1,7 @@
-"""A model beside the default model. The first request loads its champion. The model may be in a rollout."""
+"""A model beside the default model. The first request loads its champion. The model may have a rollout and a shadow."""
 
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from mlflow.entities.model_registry import ModelVersion
@@ -8,6 +9,7 @@ from mlflow.entities.model_registry import ModelVersion
 from app.errors import NoModelError
 from app.models.registry import Registry
 from app.models.rollout_records import RolloutRecords
+from app.models.shadow_runs import ShadowRuns
 from app.serving import model_status
 from app.serving.catalog.model_loader import CatalogLoader, LoadSlots
 from app.serving.catalog.models import LazyModel
@@ -23,6 +25,9 @@ from app.serving.rollout.member import RolloutMember
 from app.serving.rollout.rollouts import Rollouts
 from app.serving.rollout.split import Split
 from app.serving.schemas import LoadRequest, ReplicaInfo
+from app.serving.shadow.member import ShadowMember
+from app.serving.shadow.shadow import Shadow
+from app.serving.shadow.shadows import Shadows
 
 LOAD_ATTEMPTS: Final = 3
 """How often a model is loaded for a request if the fleet moves to another version meanwhile."""
@@ -34,7 +39,7 @@ REPLICA_METHODS: Final = frozenset({"claim", "prepare", "commit", "roll_back", "
 """Methods of a fleet's member that its `Replica` implements under the same name."""
 
 MISSING_READINGS: Final = 2
-"""Readings without a rollout after which a replica ends its part in it. One reading may be older than the rollout."""
+"""Readings without a rollout and a shadow after which a replica ends its part. One reading may be older than both."""
 
 
 class ChampionModel(LazyModel):
@@ -44,6 +49,8 @@ class ChampionModel(LazyModel):
         name: Name of the registered model.
         registry: Client of MLflow.
         records: What MLflow stores about the rollouts of the model.
+        runs: The runs of the model's versions in MLflow.
+        keeps_rows: Whether rows may be kept and shown.
         slots: What the models of this replica share when they load.
         group: All replicas.
         replica_name: Name of this replica.
@@ -56,6 +63,8 @@ class ChampionModel(LazyModel):
         *,
         registry: Registry,
         records: RolloutRecords,
+        runs: ShadowRuns,
+        keeps_rows: bool,
         slots: LoadSlots,
         group: ReplicaGroup,
         replica_name: str,
@@ -77,6 +86,8 @@ class ChampionModel(LazyModel):
         challenger = Challenger(self.replica, self.fleet.group, CatalogLoader(slots))
         member = RolloutMember(self.replica, challenger, warm_loader, measures, load_champion=self.load_champion)
         self.rollouts = Rollouts(self.fleet, member, records)
+        shadow = ShadowMember(self.replica, keeps_rows=keeps_rows, measures=measures, loader=CatalogLoader(slots))
+        self.shadows = Shadows(self.fleet, shadow, records, runs)
         self._missing_readings = 0
         self._commands = 0
         """Loads by name that this replica runs or is about to run."""
@@ -91,7 +102,8 @@ class ChampionModel(LazyModel):
         """See `LazyModel.is_busy`."""
         replica = self.replica
         is_loading = replica.holder is not None or replica.running_load is not None
-        return super().is_busy or is_loading or self._commands > 0 or self.is_in_rollout
+        is_needed = self.is_in_rollout or self.shadows.member.state is not None
+        return super().is_busy or is_loading or self._commands > 0 or is_needed
 
     @property
     def is_in_rollout(self) -> bool:
@@ -103,6 +115,11 @@ class ChampionModel(LazyModel):
     def split(self) -> Split | None:
         """See `ModelSource.split`."""
         return self.rollouts.member.split
+
+    @property
+    def shadow(self) -> Shadow | None:
+        """See `ModelSource.shadow`."""
+        return self.shadows.member.shadow
 
     @property
     def refused(self) -> str | None:
@@ -125,14 +142,17 @@ class ChampionModel(LazyModel):
 
     async def call(self, method: str, args: tuple[Any, ...]) -> Any:  # noqa: ANN401 - the type depends on the method
         """Call a method of a fleet's member for this model; see `FleetMember`."""
-        if method == "report":
-            return self.replica.report
-        if method == DESCRIBE:
-            return None if self.served is None else model_status.describe(self.served)
+        answers: dict[str, Callable[[], Any]] = {  # each answers what its method of `FleetMember` answers
+            FleetMember.report.__name__: lambda: self.replica.report,
+            DESCRIBE: lambda: None if self.served is None else model_status.describe(self.served),
+            FleetMember.report_rollout.__name__: lambda: self.rollouts.member.report(self.rollouts.state),
+            FleetMember.on_shadow.__name__: lambda: self.shadows.on_state(*args),
+            FleetMember.report_shadow.__name__: lambda: self.shadows.on_report(is_for_run=args[0]),
+        }
+        if method in answers:
+            return answers[method]()
         if method == FleetMember.on_rollout.__name__:
             return await self.rollouts.on_state(*args)
-        if method == FleetMember.report_rollout.__name__:
-            return self.rollouts.member.report(self.rollouts.state)
         if method == FleetMember.on_challenger.__name__:
             return await self.rollouts.member.challenger.call(*args)
         if method not in REPLICA_METHODS:
@@ -140,22 +160,26 @@ class ChampionModel(LazyModel):
         self.order = time.monotonic()
         return await getattr(self.replica, method)(*args)
 
-    async def on_catalog_read(self, *, is_in_rollout: bool) -> None:
-        """Take over whether MLflow has a rollout of this model. A replica that has missed its end ends its part now.
+    async def on_catalog_read(self, *, is_followed: bool) -> None:
+        """Take over whether MLflow has a rollout or a shadow of this model. A replica that has missed the end ends now.
 
         After a rollout, this call also puts the replaced champion out of memory when its time there is over.
         """
-        self._missing_readings = 0 if is_in_rollout else self._missing_readings + 1
-        if self.rollouts.state is None or is_in_rollout:
+        self._missing_readings = 0 if is_followed else self._missing_readings + 1
+        has_missed_end = self._missing_readings >= MISSING_READINGS
+        if has_missed_end and self.shadows.member.state is not None:
+            self.shadows.on_state(None)
+        if self.rollouts.state is None or is_followed:
             return
         if not self.is_in_rollout:
             await self.rollouts.on_state(self.rollouts.state)
-        elif self._missing_readings >= MISSING_READINGS:
+        elif has_missed_end:
             await self.rollouts.on_state(None)
 
     async def stop(self) -> None:
         """See `LazyModel.stop`."""
         await super().stop()
+        self.shadows.stop()
         self.rollouts.member.stop()
         await self.rollouts.member.challenger.fleet.stop()
         await self.fleet.stop()

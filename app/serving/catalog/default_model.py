@@ -33,7 +33,7 @@ class DefaultModel:
         self.last_used_s: float | None = None
         """Seconds since 1970 of the last request; None without one."""
         self.rollout = rollout
-        self._shadow = shadow
+        self.shadows = shadow
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ class DefaultModel:
     @property
     def shadow(self) -> Shadow | None:
         """See `ModelSource.shadow`."""
-        return self._shadow.shadow
+        return self.shadows.shadow
 
     async def require(self) -> ServedModel:
         """See `ModelSource.require`."""

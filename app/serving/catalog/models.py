@@ -18,6 +18,7 @@ from app.serving.loading.served_model import ServedModel
 from app.serving.measures import measures
 from app.serving.requests.limits import MAX_QUEUED_PREDICTIONS
 from app.serving.rollout.split import Split
+from app.serving.shadow.shadow import Shadow
 
 FIRST_REQUEST_TIMEOUT_S: Final = 10.0
 """How long a request waits for the load of its model."""
@@ -30,8 +31,6 @@ class LazyModel(ABC):
     """A model that the first request loads, once however many requests ask."""
 
     role = measures.CHAMPION
-    shadow = None
-    """Only the default model has shadows."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -59,6 +58,11 @@ class LazyModel(ABC):
     @property
     def split(self) -> Split | None:
         """See `ModelSource.split`."""
+        return None
+
+    @property
+    def shadow(self) -> Shadow | None:
+        """See `ModelSource.shadow`."""
         return None
 
     @property

@@ -98,8 +98,8 @@ class CatalogReading:
     champions: Mapping[str, str | None] | None
     """Number of the champion by the name of each model, None for a model without a champion, as it was read
     last. None if they were never read."""
-    in_rollout: frozenset[str]
-    """Names of the models with a rollout that has not ended."""
+    followed: frozenset[str]
+    """Names of the models with a rollout that has not ended, or with a shadow."""
     trouble: str
     """Why the models could not be read; empty if they were read."""
     answer_s: float

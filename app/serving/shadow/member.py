@@ -10,6 +10,7 @@ from typing import Final
 from app import names
 from app.errors import MantaError, ModelRefusedError
 from app.serving.event_log import events
+from app.serving.fleet.protocol import Loader
 from app.serving.fleet.replica import Replica
 from app.serving.loading.child import unexpected
 from app.serving.loading.served_model import ServedModel
@@ -47,14 +48,16 @@ class ShadowMember:
         replica: Serves the champion.
         keeps_rows: Whether rows may be kept and shown.
         measures: Counts what versions do on this replica.
+        loader: Prepares the version; None for the loader of the champion.
     """
 
-    def __init__(self, replica: Replica, *, keeps_rows: bool, measures: Measures) -> None:
+    def __init__(self, replica: Replica, *, keeps_rows: bool, measures: Measures, loader: Loader | None = None) -> None:
         self.state: ShadowState | None = None
         """The shadow that a replica has read last in MLflow; None for no shadow."""
         self._replica = replica
-        self._keeps_rows = keeps_rows
+        self.keeps_rows = keeps_rows
         self._measures = measures
+        self._loader = loader or replica.loader
         self._shadow: Shadow | None = None
         self._error: MantaError | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -116,7 +119,7 @@ class ShadowMember:
             self._error = unexpected(error, label=label)
         else:
             self._error = None
-            self._shadow = Shadow(served, share=state.share / 100, keeps_rows=self._keeps_rows, measures=self._measures)
+            self._shadow = Shadow(served, share=state.share / 100, keeps_rows=self.keeps_rows, measures=self._measures)
             event = events.SHADOW_READY(model=self._replica.model_name, version=state.version, share=state.share)
             log.info("%s is the shadow", label, extra=event)
             return
@@ -127,7 +130,7 @@ class ShadowMember:
 
     async def _prepare(self, state: ShadowState) -> ServedModel:
         version = await asyncio.to_thread(self._replica.registry.find, self._replica.model_name, version=state.version)
-        served = await self._replica.loader.prepare(version)
+        served = await self._loader.prepare(version)
         champion = self._replica.served
         reason = incomparable(champion.predictor, served.predictor) if champion else ""
         if reason:

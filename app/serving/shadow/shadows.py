@@ -38,7 +38,7 @@ FOLDER: Final = "shadow/against-{champion}-{since:%Y%m%dT%H%M%SZ}"
 
 
 class Shadows:
-    """Runs the shadow of the default model.
+    """Runs the shadow of one model.
 
     Args:
         fleet: Serves the champion.

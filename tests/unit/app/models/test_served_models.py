@@ -37,15 +37,22 @@ def test_all_pages_of_the_tagged_models_are_read() -> None:
     assert read({SEARCH: lambda _: {}}) == {}
 
 
-def test_models_with_a_challenger_or_an_open_rollout_are_in_a_rollout() -> None:
+def test_models_with_a_challenger_a_shadow_or_an_open_rollout_are_followed() -> None:
     tags = {"open": '{"is_closed": false, "step": 1}', "ended": '{"is_closed": true}', "broken": "{", "none": ""}
     models = [
         model(name) | {"tags": [{"key": "other", "value": "x"}, {"key": "manta.rollout", "value": content}]}
         for name, content in tags.items()
     ]
-    answer: JsonObject = {"registered_models": [*models, model("alias", challenger="2"), model("plain")]}
+    answer: JsonObject = {
+        "registered_models": [
+            *models,
+            model("alias", challenger="2"),
+            model("shadow", shadow="2"),
+            model("plain", champion="1"),
+        ]
+    }
 
-    assert read_all({SEARCH: lambda _: answer}).in_rollout == {"open", "alias"}
+    assert read_all({SEARCH: lambda _: answer}).followed == {"open", "alias", "shadow"}
 
 
 def test_listed_models_are_read_by_one_request_and_one_that_does_not_exist_has_no_champion() -> None:

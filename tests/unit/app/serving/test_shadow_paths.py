@@ -49,6 +49,27 @@ def test_only_a_token_begins_or_ends_a_shadow(method: str, status: int) -> None:
     assert answer.status_code == status
 
 
+@pytest.mark.parametrize(("method", "body"), [("POST", {"version": "2"}), ("GET", None), ("DELETE", None)])
+def test_a_model_that_is_not_served_has_no_shadow(method: str, body: object) -> None:
+    (answer,) = ask((method, "/models/unknown/shadow", body))
+
+    assert answer.status_code == 404
+    assert "does not serve the model 'unknown'" in answer.json()["detail"]
+
+
+def test_the_default_model_has_the_paths_under_its_name_too() -> None:
+    answers = ask(("GET", "/models/m/shadow", None), ("DELETE", "/models/m/shadow", None))
+
+    assert [answer.status_code for answer in answers] == [200, 409]
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_only_a_token_changes_a_shadow_of_a_model(method: str) -> None:
+    (answer,) = ask((method, "/models/m/shadow", {"version": "2"}), access=GUARDED, token=False)
+
+    assert answer.status_code == 401
+
+
 def test_without_rows_the_message_of_an_error_is_left_out() -> None:
     latency = {"p50_ms": None, "p95_ms": None, "p99_ms": None}
     figures = ShadowFigures.model_validate(

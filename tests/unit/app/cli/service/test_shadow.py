@@ -69,6 +69,15 @@ def test_the_end_shows_the_last_figures(monkeypatch: pytest.MonkeyPatch) -> None
     assert "97.50%" in output
 
 
+def test_the_command_takes_the_name_of_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    route = "POST /fastapi_app/models/houses/shadow"
+
+    output, body = run_command(monkeypatch, route, RUNNING, "shadow", "7", "--name", "houses")
+
+    assert body == {"version": "7"}
+    assert output.startswith("version 7 answers copies")
+
+
 def test_without_a_shadow_the_command_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     output, _ = run_command(monkeypatch, f"GET {PATH}", RUNNING | {"shadow": None, "figures": None}, "shadow")
 

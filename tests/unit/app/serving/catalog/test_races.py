@@ -12,7 +12,7 @@ from tests.support.catalog import CHAMPIONS, run, version_of, versions
 from tests.support.fake_fleet import FakeReplicaGroup, Member, until
 from tests.support.fake_models import FakeRegistry
 
-OLD_READING = CatalogReading(champions=CHAMPIONS, in_rollout=frozenset(), trouble="", answer_s=0.0, generation=0)
+OLD_READING = CatalogReading(champions=CHAMPIONS, followed=frozenset(), trouble="", answer_s=0.0, generation=0)
 """What a replica read before the models of a test changed."""
 
 
