@@ -84,12 +84,13 @@ class CatalogFollower:
             return
         answer_s = time.monotonic() - start_s
         champions.pop(self._catalog.default.name, None)
+        followed |= self._catalog.shadowed() & champions.keys()  # whose alias may have been deleted
         held = await self._broadcast(
             CatalogReading(champions=champions, followed=followed, trouble="", answer_s=answer_s, generation=generation)
         )
         await self._end_expired_loads()
         self._move_to_champions(champions, held)
-        for name in (followed | self._catalog.shadowed()) & champions.keys():
+        for name in followed & champions.keys():
             if name not in self._following:
                 self._following[name] = asyncio.create_task(self._look_after(name))
 

@@ -12,11 +12,13 @@ from sklearn.ensemble import RandomForestClassifier
 
 from app import names
 from app.errors import DataError
+from app.models import artifact
 from app.models.rollout_records import RolloutRecords
 from app.models.version_choice import PROMOTE_TAG
 from app.settings import Settings
 from app.training import fitted_model, registration
 from app.training.data.dataset import Rows
+from app.training.evaluation import report
 from app.training.evaluation.baseline import Baseline
 from app.training.evaluation.gate_decision import GateConfig, GateDecision, HeldOutRows
 from app.training.fitted_model import FittedModel
@@ -155,8 +157,8 @@ def test_a_version_that_passes_becomes_champion_or_challenger(
     )
     nothing = dict.fromkeys(("log_params", "log_metrics", "log_figure", "set_tags"), lambda *_, **__: None)
     monkeypatch.setattr(registration, "mlflow", SimpleNamespace(**nothing))
-    monkeypatch.setattr(registration.artifact, "log", lambda *_, **__: "models:/m-1")
-    monkeypatch.setattr(registration.report, "draw_plots", lambda *_: [])
+    monkeypatch.setattr(artifact, "log", lambda *_, **__: "models:/m-1")
+    monkeypatch.setattr(report, "draw_plots", lambda *_: [])
     monkeypatch.setattr(registration, "judge", lambda *_, **__: decision)
     monkeypatch.setattr(RolloutRecords, "set_alias", lambda _, alias, version: registry.moved.update({alias: version}))
     target = pd.Series([value > 0 for value in FEATURES["a b"]], index=FEATURES.index).astype(int)
@@ -165,7 +167,7 @@ def test_a_version_that_passes_becomes_champion_or_challenger(
     result = registration.register(
         fitted,
         registry,  # type: ignore[arg-type] # what `register` needs of a registry
-        Settings(rollout=rollout),  # type: ignore[arg-type] # a parameter of the test
+        Settings(rollout=rollout),
         run_id="r",
     )
 

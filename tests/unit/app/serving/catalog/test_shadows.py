@@ -79,7 +79,7 @@ def test_a_replica_that_missed_the_end_ends_its_part() -> None:
     async def scenario(_: FakeReplicaGroup, __: FakeRegistry, members: list[Member]) -> None:
         await begin(members)
 
-        for _ in range(2):
+        for _reading in range(2):
             await model(members[0]).on_catalog_read(is_followed=False)
 
         assert held(members) == [False, True]

@@ -107,7 +107,7 @@ def test_the_champion_keeps_the_rest_of_the_last_step_for_the_time_of_the_bake()
         known = members[0].rollouts.state
         assert known is not None
         began_earlier = known.model_copy(update={"step_began_s": known.step_began_s - 3600})
-        await members[0].rollouts._write(began_earlier)
+        await members[0].rollouts._store.write(began_earlier)
         await members[0].rollouts.poll()
 
         assert baking == [0.5, 0.5]
