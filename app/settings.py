@@ -20,7 +20,6 @@ CLIENT_DEFAULTS: Final = {
 }
 """Environment variables of MLflow's client and Ray Tune, set unless the environment already sets them."""
 
-
 LOADING_DEFAULTS: Final = {
     "JOBLIB_MULTIPROCESSING": "0",  # an estimator with n_jobs would start processes
     "OMP_NUM_THREADS": "1",
@@ -201,10 +200,7 @@ class Settings(BaseSettings):
         description="Share of the predictions that are traced, beside those with a sampled `traceparent`.",
     )
     rollout: Literal["manual", "auto"] = Field(
-        default="manual",
-        alias="MANTA_ROLLOUT",
-        description="What training does with a version that passes its gate: `manual` makes it the champion at once, "
-        "`auto` begins a rollout of it.",
+        default="manual", alias="MANTA_ROLLOUT", description="`auto`: a version that passes its gate begins a rollout."
     )
     git_commit: str = Field(
         default="",

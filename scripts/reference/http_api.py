@@ -145,9 +145,9 @@ def _application() -> FastAPI:
     group = _EmptyGroup()
     fleet = Fleet(replica, group)
     follower = AliasFollower(fleet)
-    rollout = RolloutMember(replica, Challenger(replica, group), WarmLoader(loader))
-    records = RolloutRecords(config.mlflow_tracking_uri, names.MODEL_NAME)
     measures = Measures()
+    rollout = RolloutMember(replica, Challenger(replica, group), WarmLoader(loader), measures)
+    records = RolloutRecords(config.mlflow_tracking_uri, names.MODEL_NAME)
     shadow = ShadowMember(replica, keeps_rows=False, measures=measures)
     shadows = Shadows(fleet, shadow, records, ShadowRuns(config.mlflow_tracking_uri, names.MODEL_NAME))
     default = DefaultModel(replica, follower, rollout, shadow)
@@ -155,6 +155,7 @@ def _application() -> FastAPI:
         default,
         registry=registry,
         records=partial(RolloutRecords, config.mlflow_tracking_uri),
+        runs=partial(ShadowRuns, config.mlflow_tracking_uri),
         loader=loader,
         group=group,
         listed=(),
