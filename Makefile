@@ -77,6 +77,7 @@ bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; half an hour
 	$(BIN)/python -m tests.benchmark.catalog
 	$(BIN)/python -m tests.benchmark.training
 	$(BIN)/python -m tests.benchmark.rollout
+	$(BIN)/python -m tests.benchmark.live_rollout
 
 docs: .venv/.dev ## write docs/reference from the code: configuration, command line, HTTP API
 	$(BIN)/python -m scripts.reference
