@@ -116,7 +116,7 @@ def _add_named(
     @api.get(NAMED_ROLLOUT, responses=problem_openapi.MODEL_PROBLEMS)
     async def describe_of_model(name: str) -> RolloutStatus:
         """Return the running or the last rollout of a model, as far as the replicas know it since they started."""
-        return await rollout_status.describe(of_model(name))
+        return await rollout_status.describe(of_model(name), trouble=catalog.trouble)
 
     @api.delete(NAMED_ROLLOUT, dependencies=token_check, responses=problem_openapi.NAMED_ROLLOUT_END_PROBLEMS)
     async def abort_of_model(name: str) -> RolloutStatus:

@@ -99,6 +99,8 @@ class FakeRegistry(Registry):
         """What was written to the runs of shadows."""
         self.version_tags: dict[str, dict[str, str]] = {}
         """The verdicts of rollouts by version."""
+        self.deleted: set[str] = set()
+        """Versions that somebody has deleted. Their verdicts cannot be written."""
         self.is_down = False
         self.refused: set[str] = set()
         """Versions that no replica can load."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app import names
+from app.errors import ModelNotFoundError
 from app.models.rollout_records import RolloutReading, RolloutRecords
 from app.models.shadow_runs import ShadowRuns
 from tests.support.fake_models import MODEL, FakeRegistry, LoggedShadow, NamedRollout
@@ -63,6 +64,8 @@ class FakeRecords(RolloutRecords):
 
     def mark_version(self, version: str, tags: Mapping[str, str], *, is_rolled_back: bool) -> None:
         self._registry._require_up()
+        if version in self._registry.deleted:
+            raise ModelNotFoundError(f"There is no version {version}.")
         self._registry.version_tags[version] = dict(tags) | {"is_rolled_back": str(is_rolled_back)}
 
 

@@ -18,8 +18,13 @@ FIELDS: Final = {Kind.ERROR: "errors", Kind.SLOW: "slow", Kind.WRONG: "wrong"}
 """Field of the message for each kind of bad requests."""
 
 
-async def describe(rollouts: Rollouts) -> RolloutStatus:
-    """Describe the running or the last rollout by the parts of all replicas."""
+async def describe(rollouts: Rollouts, *, trouble: str = "") -> RolloutStatus:
+    """Describe the running or the last rollout by the parts of all replicas.
+
+    Args:
+        rollouts: The rollouts of the model.
+        trouble: Why MLflow cannot be read, for a model that another part of the replica reads; empty if it can.
+    """
     state = rollouts.state
     try:
         reports = await rollouts.fleet.group.broadcast(FleetMember.report_rollout, ANSWER_TIMEOUT_S)
@@ -38,7 +43,9 @@ async def describe(rollouts: Rollouts) -> RolloutStatus:
         replicas_ready=sum(report.holds_both for report in reports),
         disagreement=float(f"{disagreement.percent:.4g}") if disagreement.rows else None,
         compared_rows=disagreement.rows,
-        trouble=rollouts.trouble or (stepping.question(state, disagreement) if state and state.is_held else None),
+        trouble=rollouts.trouble
+        or trouble
+        or (stepping.question(state, disagreement) if state and state.is_held else None),
         timestamp=schemas.now(),
     )
 

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import logging
+from contextlib import suppress
 
 from app import names
-from app.errors import RolloutError
+from app.errors import ModelNotFoundError, RolloutError
 from app.models.rollout_records import RolloutReading, RolloutRecords
 from app.serving.rollout.policy import RolloutState
 
@@ -76,13 +77,18 @@ class RolloutStore:
     async def close(self, state: RolloutState) -> None:
         """Write the verdict to the version, and delete the alias. Doing it twice changes nothing.
 
+        A version that was deleted meanwhile gets no verdict and no alias.
+
         Raises:
-            ModelNotFoundError: The version was deleted.
             RegistryUnavailableError: MLflow does not answer.
         """
         is_rolled_back = state.verdict == "rolled back"
-        await asyncio.to_thread(self._records.mark_version, state.version, state.tags, is_rolled_back=is_rolled_back)
+        with suppress(ModelNotFoundError):
+            await asyncio.to_thread(
+                self._records.mark_version, state.version, state.tags, is_rolled_back=is_rolled_back
+            )
         if state.verdict == "promoted":
-            await asyncio.to_thread(self._records.set_alias, names.PREVIOUS, state.champion)
+            with suppress(ModelNotFoundError):
+                await asyncio.to_thread(self._records.set_alias, names.PREVIOUS, state.champion)
         await asyncio.to_thread(self._records.delete_challenger, state.version)
         await self.write(state.model_copy(update={"is_closed": True}))

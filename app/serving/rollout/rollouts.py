@@ -161,11 +161,10 @@ class Rollouts:
         if champion == state.version:
             await self._end(state, "promoted", "the alias `champion` names the version")
         elif champion != state.champion:
-            await self._end(state, "aborted", f"the alias `champion` was moved to version {champion}")
+            await self._end(state, "aborted", _moved(names.CHAMPION, champion))
         elif challenger != state.version:
             if state.step >= 0 or challenger is not None or time.time() - state.started_s > PREPARE_GRACE_S:
-                moved = f"was moved to version {challenger}" if challenger else "was deleted"
-                await self._end(state, "aborted", f"the alias `challenger` {moved}")
+                await self._end(state, "aborted", _moved(names.CHALLENGER, challenger))
         elif state.step < 0:
             await self._prepare(state)
         else:
@@ -278,3 +277,8 @@ class Rollouts:
         except PlatformError as error:
             log.warning("%s", error)
             return []
+
+
+def _moved(alias: str, version: str | None) -> str:
+    """Say what somebody did with an alias of a rollout."""
+    return f"the alias `{alias}` was " + (f"moved to version {version}" if version else "deleted")

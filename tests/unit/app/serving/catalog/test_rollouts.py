@@ -13,6 +13,7 @@ from tests.support.catalog import run, version_of, versions
 from tests.support.fake_fleet import FakeReplicaGroup, Member, until
 from tests.support.fake_models import FakeRegistry
 from tests.support.rollouts import QUICK
+from tests.support.shadows import client_of
 
 
 def model(member: Member, name: str = "a") -> ChampionModel:
@@ -120,6 +121,21 @@ def test_labels_count_in_the_rollout_of_a_model_by_its_name() -> None:
         assert counted == [0, 1]
 
     run(scenario, replicas=2)
+
+
+def test_the_share_of_a_model_stays_while_mlflow_is_away_and_its_status_says_why() -> None:
+    async def scenario(_: FakeReplicaGroup, registry: FakeRegistry, members: list[Member]) -> None:
+        await begin(members)
+        registry.is_down = True
+
+        await members[0].catalog_follower.poll()
+        async with client_of(members[0]) as client:
+            status = (await client.get("/models/a/rollout")).json()
+
+        assert (shares(members), status["share"]) == ([0.1], 10)
+        assert "MLflow does not answer" in status["trouble"]
+
+    run(scenario)
 
 
 def test_the_alias_challenger_begins_a_rollout_at_the_next_reading() -> None:

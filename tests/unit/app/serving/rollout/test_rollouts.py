@@ -160,7 +160,9 @@ def test_the_alias_challenger_begins_a_rollout_and_another_replica_goes_on() -> 
     run(scenario)
 
 
-@pytest.mark.parametrize(("alias", "version"), [("alias", "3"), ("challenger", "3"), ("challenger", None)])
+@pytest.mark.parametrize(
+    ("alias", "version"), [("alias", "3"), ("alias", None), ("challenger", "3"), ("challenger", None)]
+)
 def test_an_alias_that_is_moved_by_hand_ends_the_rollout(alias: str, version: str | None) -> None:
     async def scenario(_: FakeReplicaGroup, registry: FakeRegistry, members: list[Member]) -> None:
         await members[0].rollouts.begin("2", QUICK)
@@ -171,7 +173,25 @@ def test_an_alias_that_is_moved_by_hand_ends_the_rollout(alias: str, version: st
         assert verdict(members[0]) == "aborted"
         assert shares(members) == [0, 0]
         assert registry.challenger == (version if alias == "challenger" else None)
-        assert "moved" in state(members[0]).reason or "deleted" in state(members[0]).reason
+        name = "champion" if alias == "alias" else alias
+        change = "was moved to version 3" if version else "was deleted"
+        assert state(members[0]).reason == f"the alias `{name}` {change}"
+
+    run(scenario)
+
+
+def test_a_version_that_is_deleted_ends_its_rollout_and_the_next_one_begins() -> None:
+    async def scenario(_: FakeReplicaGroup, registry: FakeRegistry, members: list[Member]) -> None:
+        await members[0].rollouts.begin("2", QUICK)
+        registry.deleted, registry.challenger = {"2"}, None
+
+        await members[1].rollouts.poll()
+        ended = (verdict(members[0]), state(members[0]).is_closed, members[1].rollouts.trouble)
+        registry.challenger = "3"
+        await members[0].rollouts.poll()
+
+        assert ended == ("aborted", True, "")
+        assert (state(members[0]).version, verdict(members[0])) == ("3", None)
 
     run(scenario)
 
