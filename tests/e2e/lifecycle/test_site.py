@@ -105,6 +105,8 @@ def test_the_service_comes_back_by_itself_after_the_network_of_a_node_was_cut(
 ) -> None:
     if not {"cut", "heal"} <= machine.site.keys():
         pytest.skip("MANTA_E2E_SITE has no commands `cut` and `heal`, which take the network of a node away")
+    # The drains have left all pods on the first node. A new worker goes to the other node.
+    platform.kill_pod(machine, stack, "worker", timeout_s=RECOVERY_S)
     parts = _parts_on(machine, stack, nodes.node_names(machine)[-1])
 
     with platform.prediction_traffic(stack) as traffic, nodes.network_cut(machine):
