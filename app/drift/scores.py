@@ -13,12 +13,19 @@ import pandas as pd
 from app.errors import MantaError
 from app.training.data.dataset import Rows
 from app.training.evaluation.bootstrap import Resampling, interval_percentiles
+from app.training.evaluation.classification_scores import Score
 from app.training.evaluation.metrics import find_metric
 from app.training.evaluation.predictions import Predictions
 from app.training.evaluation.scores import weighted_metric
 
 RESAMPLES: Final = 300
 """Number of resamples of an estimate."""
+
+PERMUTATIONS: Final = 1000
+"""Number of permutations for the p-value of a realised score."""
+
+TOLERANCE: Final = 1e-9
+"""Rounding error of a difference of scores."""
 
 MIN_LABELS: Final = 50
 """Minimum number of labels for a realised score."""
@@ -54,7 +61,7 @@ class ScoreChange:
     rows: int
     """Rows of the window that were used."""
     p_value: float
-    """Share of the resamples in which the window is not worse."""
+    """Chance of a score at least as low without any drift."""
 
 
 def estimate_accuracy(held_out: Predictions, labels: np.ndarray, window: Predictions) -> ScoreChange | None:
@@ -110,6 +117,9 @@ def realise(
 ) -> ScoreChange | None:
     """Compute the score of the labelled rows of a window, with an interval by the bootstrap of the gate.
 
+    The p-value is that of a permutation test: held-out and labelled rows are exchanged at random. A bootstrap would
+    raise alarms for few held-out rows, because the bootstrap of rows that all are right never contains a wrong one.
+
     Args:
         metric_name: Metric of the gate.
         held_out: Answers for the held-out rows.
@@ -128,22 +138,40 @@ def realise(
         )
     except MantaError:
         return None
-    resampling, window_resampling = (Resampling.of(_rows(target), metric) for target in (labels, window_labels))
-    scores = np.array([before(weights) for weights in resampling.weights()])
-    window_scores = np.array([after(weights) for weights in window_resampling.weights()])
-    if not (np.isfinite(scores).all() and np.isfinite(window_scores).all()):
+    resampling = Resampling.of(_rows(window_labels), metric)
+    window_scores = np.array([after(weights) for weights in resampling.weights()])
+    if not np.isfinite(window_scores).all():
         return None
-    low, high = np.percentile(window_scores, interval_percentiles(window_resampling.degrees_of_freedom))
-    differences = metric.sign * (window_scores - np.random.default_rng(1).permutation(scores))
+    low, high = np.percentile(window_scores, interval_percentiles(resampling.degrees_of_freedom))
+    score, window_score = before(np.ones(len(labels))), after(np.ones(len(window_labels)))
+    pooled = weighted_metric(metric_name, _join(held_out, window), np.concatenate([labels, window_labels]))
+    is_held_out = np.arange(len(labels) + len(window_labels)) < len(labels)
+    generator = np.random.default_rng(1)
+    exchanged = np.array([_change(pooled, generator.permutation(is_held_out)) for _ in range(PERMUTATIONS)])
+    differences = metric.sign * (exchanged - (window_score - score))
     return ScoreChange(
         metric=metric_name,
-        before=before(np.ones(len(labels))),
-        after=after(np.ones(len(window_labels))),
+        before=score,
+        after=window_score,
         low=float(low),
         high=float(high),
         rows=len(window_labels),
-        p_value=_share_not_worse(differences),
+        # A permutation without a score, such as a ROC AUC of one class, counts for no drift.
+        p_value=float((np.count_nonzero(~(differences > TOLERANCE)) + 1) / (PERMUTATIONS + 1)),
     )
+
+
+def _join(first: Predictions, second: Predictions) -> Predictions:
+    probabilities = None
+    if first.probabilities is not None and second.probabilities is not None:
+        probabilities = np.concatenate([first.probabilities, second.probabilities])
+    answers = np.concatenate([first.answers, second.answers])
+    return Predictions(answers=answers, probabilities=probabilities, classes=first.classes)
+
+
+def _change(score: Score, is_held_out: np.ndarray) -> float:
+    """Return the score of the other rows less the score of the held-out rows."""
+    return score((~is_held_out).astype(np.float64)) - score(is_held_out.astype(np.float64))
 
 
 def _rows(target: np.ndarray) -> Rows:

@@ -11,6 +11,18 @@ from app.training.evaluation.predictions import Predictions
 from app.training.evaluation.scores import weighted_metric
 
 
+def test_few_held_out_rows_that_all_are_right_raise_no_alarm() -> None:
+    held_out = np.repeat(["no", "yes"], 15)
+    labels = np.repeat(["no", "yes"], 200)
+    wrong = np.where(np.arange(400) % 25 == 0, np.where(labels == "no", "yes", "no"), labels)
+
+    realised = realise("accuracy", Predictions(answers=held_out), held_out, Predictions(answers=wrong), labels)
+
+    assert realised is not None
+    assert (realised.before, realised.after) == (1.0, 0.96)
+    assert 0.2 < realised.p_value < 0.4  # the binomial chance that 30 such rows all are right is 0.96 ** 30 = 0.29
+
+
 def test_the_interval_of_a_realised_score_is_that_of_the_gate_for_a_rare_class() -> None:
     generator = np.random.default_rng(0)
     labels = np.repeat(["rare", "often"], [4, 96])
