@@ -42,6 +42,12 @@ class DriftRun:
     version: str
     metrics: dict[str, float]
     """The metrics of the run, by name; empty if the period had not enough rows."""
+    verdict: str
+    """`drift`, `no drift` or `not enough rows`."""
+    run_id: str
+    experiment_id: str
+    judged_ms: int
+    """When the run began, in milliseconds since 1970."""
 
 
 def read_newest(settings: Settings) -> list[DriftRun]:
@@ -66,8 +72,15 @@ def read_newest(settings: Settings) -> list[DriftRun]:
     for run in runs:
         tags = run.data.tags
         if MODEL_TAG in tags and VERSION_TAG in tags:
-            metrics = {} if tags.get(VERDICT_TAG) == NOT_ENOUGH_ROWS else dict(run.data.metrics)
-            newest.setdefault(
-                tags[MODEL_TAG], DriftRun(model=tags[MODEL_TAG], version=tags[VERSION_TAG], metrics=metrics)
+            verdict = tags.get(VERDICT_TAG, "")
+            judgement = DriftRun(
+                model=tags[MODEL_TAG],
+                version=tags[VERSION_TAG],
+                metrics={} if verdict == NOT_ENOUGH_ROWS else dict(run.data.metrics),
+                verdict=verdict,
+                run_id=run.info.run_id,
+                experiment_id=run.info.experiment_id,
+                judged_ms=run.info.start_time,
             )
+            newest.setdefault(judgement.model, judgement)
     return list(newest.values())

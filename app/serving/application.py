@@ -160,6 +160,7 @@ class ModelServer(FleetMember):
         """Build the HTTP API of this replica. Serve calls this after the constructor."""
         config = settings()
         resources = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call] # Ray has no types
+        drift = DriftGauges(partial(drift_runs.read_newest, config), self._champions, gauge=metrics.Gauge)
         return routes.create_api(
             self._fleet,
             self._follower,
@@ -179,8 +180,9 @@ class ModelServer(FleetMember):
             tracer=open_tracer(config, replica=self._replica.name),
             exporters=[
                 MeasuresExporter(self._catalog.measures, counter=metrics.Counter, gauge=metrics.Gauge),
-                DriftGauges(partial(drift_runs.read_newest, config), self._champions, gauge=metrics.Gauge),
+                drift,
             ],
+            judgements=lambda: drift.runs,
         )
 
     def _champions(self) -> dict[str, str | None]:

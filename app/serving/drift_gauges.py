@@ -55,7 +55,8 @@ class DriftGauges:
             metric: gauge(name, description=description, tag_keys=("model", "version"))
             for metric, (name, description) in GAUGES.items()
         }
-        self._runs: Sequence[DriftRun] = ()
+        self.runs: Sequence[DriftRun] = ()
+        """The newest judgement of each model when MLflow was last read."""
         self._is_failing = False
 
     async def run_forever(self) -> None:
@@ -71,7 +72,7 @@ class DriftGauges:
     async def read(self) -> None:
         """Read the newest judgements."""
         try:
-            self._runs = await asyncio.to_thread(self._read)
+            self.runs = await asyncio.to_thread(self._read)
         except Exception as error:  # noqa: BLE001 - MLflow's client raises anything, and the service must go on
             if not self._is_failing:
                 log.warning("the judgements of manta drift cannot be read: %s", error)
@@ -82,7 +83,7 @@ class DriftGauges:
     def export(self) -> None:
         """Set the gauges of the judgements about champions. Judgements about other versions have no series."""
         champions = self._champions()
-        for run in self._runs:
+        for run in self.runs:
             if champions.get(run.model) != run.version:
                 continue
             for metric, gauge in self._gauges.items():

@@ -5,7 +5,7 @@ document is completed in `app.serving.openapi`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final
@@ -14,6 +14,7 @@ from fastapi import BackgroundTasks, Depends, FastAPI, Request
 from fastapi.params import Depends as Dependency
 from pydantic import SecretStr
 
+from app.records.drift_runs import DriftRun
 from app.serving import (
     docs_pages,
     error_responses,
@@ -65,6 +66,7 @@ def create_api(
     exporters: Sequence[Exporter] = (),
     log: PredictionLog | None = None,
     tracer: Tracer | None = None,
+    judgements: Callable[[], Sequence[DriftRun]] = tuple,
 ) -> FastAPI:
     """Build the API of one replica.
 
@@ -80,6 +82,7 @@ def create_api(
         exporters: Export metrics while the API runs.
         log: Keeps rows and answers; starts and ends with the API. None for no log.
         tracer: Records traces of predictions; ends with the API. None for no traces.
+        judgements: Returns the newest judgement of drift of each model.
     """
     handler = PredictionHandler(limits=limits, threads=threads, measures=catalog.measures, log=log, tracer=tracer)
 
@@ -128,7 +131,7 @@ def create_api(
     rollout_paths.install(api, rollout_follower.rollouts, catalog, limits=limits, token_check=token_check)
     shadow_paths.install(api, rollout_follower.shadows, catalog, limits=limits, access=access, token_check=token_check)
     protocol_paths.install(api, catalog, access)
-    page_routes.install(api, fleet, follower, catalog, rollout_follower, access)
+    page_routes.install(api, fleet, follower, catalog, rollout_follower, judgements, access)
     # Serve's metrics search the routes of each request in order, so the most frequent one comes first.
     api.router.routes.sort(key=lambda route: getattr(route, "path", "") != prediction_paths.PREDICT)
     return api

@@ -4,6 +4,7 @@ The page needs no session and keeps nothing: any replica answers any of its requ
 so it works below every path prefix.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -14,13 +15,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
 from app.errors import ModelNotFoundError, RegistryUnavailableError
+from app.records.drift_runs import DriftRun
 from app.serving import measure_paths, model_status, problem_openapi
 from app.serving.access import AccessRules
 from app.serving.catalog.catalog import Catalog
 from app.serving.fleet.alias_follower import AliasFollower
 from app.serving.fleet.fleet import Fleet
 from app.serving.model_paths import list_last_used
-from app.serving.page import rollout_view, trainings, versions, view
+from app.serving.page import drift, rollout_view, trainings, versions, view
+from app.serving.page.drift import DriftStatus
 from app.serving.page.history_table import SLOTS_OF_ROW
 from app.serving.page.registry_answer import RegistryAnswer
 from app.serving.page.trainings import TrainingList
@@ -58,6 +61,7 @@ def install(
     follower: AliasFollower,
     catalog: Catalog,
     rollout_follower: RolloutFollower,
+    judgements: Callable[[], Sequence[DriftRun]],
     access: AccessRules,
 ) -> None:
     """Add the page to an API.
@@ -68,6 +72,7 @@ def install(
         follower: Why the champion cannot be looked up at present.
         catalog: The models by name.
         rollout_follower: The rollouts and shadows of the default model.
+        judgements: Returns the newest judgement of drift of each model.
         access: Which requests require a token.
     """
     templates = create_templates()
@@ -85,6 +90,11 @@ def install(
     async def model_trainings() -> TrainingList:
         """List the newest trainings: state, verdict of the gate, run in MLflow, and version that each registered."""
         return await newest_trainings.read()
+
+    @api.get("/model/drift")
+    async def model_drift() -> DriftStatus:
+        """Return what `manta drift` found last about the default model. The replica reads it every 60 to 90 s."""
+        return drift.describe(judgements(), name)
 
     async def state() -> view.State:
         served = fleet.replica.served
@@ -107,6 +117,7 @@ def install(
             name=name,
             measures=(await measure_paths.read(catalog, name)).measures,
             rollout=rollout_view.build(await rollout_status.describe(rollout_follower.rollouts)),
+            drift=drift.describe(judgements(), name).judgement,
             shadow=(await rollout_follower.shadows.describe()).without_rows(),
             history=measure_paths.describe_history(name, tracks, replicas),
             history_in_long_slots=measure_paths.describe_history(name, tracks, replicas, joined=SLOTS_OF_ROW),

@@ -13,6 +13,7 @@ from app import names
 from app.serving.measures.messages import MeasuresHistory, VersionMeasures
 from app.serving.page import charts, history_table
 from app.serving.page.charts import Chart
+from app.serving.page.drift import DriftJudgement
 from app.serving.page.history_table import Row
 from app.serving.page.rollout_view import RolloutView
 from app.serving.page.trainings import Training
@@ -59,6 +60,8 @@ class State:
     """What each version of the default model did since the replicas started."""
     rollout: RolloutView | None
     """The running or the last rollout of the default model."""
+    drift: DriftJudgement | None
+    """The last judgement of drift about the default model."""
     shadow: ShadowStatus
     """The running shadow of the default model, without rows."""
     history: MeasuresHistory

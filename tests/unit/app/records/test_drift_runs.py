@@ -13,7 +13,20 @@ from app.settings import Settings
 
 def run(model: str, version: str, verdict: str = "drift", **metrics: float) -> SimpleNamespace:
     tags = {"drift.model": model, "drift.version": version, "drift.verdict": verdict}
-    return SimpleNamespace(data=SimpleNamespace(tags=tags, metrics=metrics))
+    info = SimpleNamespace(run_id=f"run of {model}", experiment_id="1", start_time=5)
+    return SimpleNamespace(data=SimpleNamespace(tags=tags, metrics=metrics), info=info)
+
+
+def judgement(model: str, version: str, verdict: str = "drift", **metrics: float) -> DriftRun:
+    return DriftRun(
+        model=model,
+        version=version,
+        metrics=metrics,
+        verdict=verdict,
+        run_id=f"run of {model}",
+        experiment_id="1",
+        judged_ms=5,
+    )
 
 
 class Client:
@@ -41,8 +54,8 @@ def test_the_newest_judgement_of_each_model_counts(monkeypatch: pytest.MonkeyPat
     client = Client(run("a", "2", drift=0.0), run("b", "1", drift=1.0), run("a", "1", drift=1.0))
 
     assert read(monkeypatch, client) == [
-        DriftRun(model="a", version="2", metrics={"drift": 0.0}),
-        DriftRun(model="b", version="1", metrics={"drift": 1.0}),
+        judgement("a", "2", drift=0.0),
+        judgement("b", "1", drift=1.0),
     ]
     assert client.experiment == "team-drift"
 
@@ -50,7 +63,7 @@ def test_the_newest_judgement_of_each_model_counts(monkeypatch: pytest.MonkeyPat
 def test_a_judgement_of_too_few_rows_has_no_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client(run("a", "2", "not enough rows", drift=0.0, rows=3.0), run("a", "2", drift=1.0))
 
-    assert read(monkeypatch, client) == [DriftRun(model="a", version="2", metrics={})]
+    assert read(monkeypatch, client) == [judgement("a", "2", "not enough rows")]
 
 
 def test_a_run_of_somebody_else_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

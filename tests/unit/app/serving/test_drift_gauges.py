@@ -32,7 +32,15 @@ class Gauge:
 
 
 def run(version: str = "7", metrics: dict[str, float] = JUDGED) -> DriftRun:
-    return DriftRun(model="houses", version=version, metrics=metrics)
+    return DriftRun(
+        model="houses",
+        version=version,
+        metrics=metrics,
+        verdict="drift",
+        run_id="r",
+        experiment_id="1",
+        judged_ms=0,
+    )
 
 
 def export(*runs: DriftRun, champions: dict[str, str | None] | None = None) -> dict[tuple[str, str, str], float]:
