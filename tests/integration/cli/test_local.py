@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -10,15 +11,24 @@ from app.cli.ports import free_ports
 from tests.support.local import READY_LINE, LocalFolder, RunningPlatform
 from tests.support.waiting import wait_until
 
+OTHER_RELEASE = "0.9.7"
+
+
+def run_once(folder: LocalFolder, *argv: str) -> tuple[int, str]:
+    """Run `manta local --once`, and return its exit code and its output."""
+    ray, mlflow, serve = map(str, free_ports(3))
+    ports = ("--ray-port", ray, "--mlflow-port", mlflow, "--serve-port", serve)
+    process = folder.run("local", "--once", *ports, *argv)
+    return process.returncode, process.stdout + process.stderr
+
 
 @pytest.fixture(scope="module")
 def completed_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[LocalFolder, str]:
     """A new folder in which `manta local --once` ran, and the output of the command."""
     folder = LocalFolder(tmp_path_factory.mktemp("once"))
-    ray, mlflow, serve = map(str, free_ports(3))
-    process = folder.run("local", "--once", "--ray-port", ray, "--mlflow-port", mlflow, "--serve-port", serve)
-    assert process.returncode == 0, process.stdout + process.stderr
-    return folder, process.stdout
+    code, output = run_once(folder)
+    assert code == 0, output
+    return folder, output
 
 
 def test_once_trains_loads_predicts_and_stops(completed_run: tuple[LocalFolder, str]) -> None:
@@ -49,6 +59,23 @@ def test_a_later_start_serves_the_champion_and_leaves_no_process_after_sigkill(
     assert len(descendants) > 5
     assert "version 1 answers" in platform.output
     assert "trained" not in platform.output
+
+
+def test_a_champion_of_another_release_is_refused_and_replaced_by_train(completed_run: tuple[LocalFolder, str]) -> None:
+    folder, _ = completed_run
+    [description] = (folder.folder / ".manta" / "artifacts").rglob("MLmodel")
+    text, changes = re.subn(r"(sklearn_version: ).*", rf"\g<1>{OTHER_RELEASE}", description.read_text())
+    description.write_text(text)
+
+    refused_code, refused_output = run_once(folder)
+    trained_code, trained_output = run_once(folder, "--train")
+
+    assert changes == 1
+    assert refused_code == 1
+    assert f"version 1 was fitted with scikit-learn {OTHER_RELEASE}, but scikit-learn" in refused_output
+    assert "manta local --train" in refused_output
+    assert trained_code == 0, trained_output
+    assert "version 2 answers" in trained_output
 
 
 def _is_running(process: psutil.Process) -> bool:
