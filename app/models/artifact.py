@@ -13,11 +13,9 @@ from typing import Any, Final
 import mlflow.sklearn
 import numpy as np
 import pandas as pd
-import skops.io
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from app.errors import ModelRefusedError
 from app.models.answers import Answers
@@ -241,10 +239,14 @@ def load_estimator(path: Path, label: str, storage: Storage = SKOPS_STORAGE) -> 
         ModelRefusedError: The file is damaged, needs a package that is not installed here, holds types that are not
             trusted, or no classifier and no regressor.
     """
+    # skops imports all of scikit-learn, which takes a second and a replica that serves trees does not need.
+    from skops import io  # noqa: PLC0415
+    from skops.io.exceptions import UntrustedTypesFoundException  # noqa: PLC0415
+
     try:
         if storage.format == SKOPS:
             check_nodes(path)
-            model = skops.io.load(path, trusted=[*TRUSTED_TYPES, *boosters.trusted_types()])
+            model = io.load(path, trusted=[*TRUSTED_TYPES, *boosters.trusted_types()])
         else:
             model = table.load(path, storage, label=label)
     except UntrustedTypesFoundException as error:

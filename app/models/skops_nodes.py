@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import IO, Any, Final
 from zipfile import ZipFile
 
-from skops.io.exceptions import UntrustedTypesFoundException
-
 from app.models.trusted_types import FUNCTIONS
 
 SCHEMA: Final = "schema.json"
@@ -33,6 +31,8 @@ def check_nodes(path: Path | IO[bytes]) -> None:
         UntrustedTypesFoundException: There is such a node.
         Exception: The file is damaged.
     """
+    from skops.io.exceptions import UntrustedTypesFoundException  # noqa: PLC0415 - see `app.models.artifact`
+
     with ZipFile(path) as file:
         waiting: list[Any] = [json.loads(file.read(SCHEMA))]  # a file may hold any JSON
     while waiting:

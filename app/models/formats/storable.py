@@ -3,9 +3,7 @@
 import io
 from typing import Final
 
-import skops.io
 from sklearn.base import BaseEstimator
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from app.errors import ModelRefusedError
 from app.models.formats import boosters, onnx_format, signed_pickle, xgboost_format
@@ -43,6 +41,9 @@ def check_storable(model: BaseEstimator, *, owner: str) -> None:
 
 def skops_fault(model: BaseEstimator) -> str:
     """Return why a skops file cannot hold a model; empty if it can."""
+    import skops.io  # noqa: PLC0415 - see `app.models.artifact`
+    from skops.io.exceptions import UntrustedTypesFoundException  # noqa: PLC0415 - the same
+
     trusted = [*TRUSTED_TYPES, *boosters.trusted_types()]
     try:
         content = skops.io.dumps(model)

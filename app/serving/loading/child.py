@@ -25,6 +25,12 @@ from app.models.version_files import VersionFiles
 from app.serving.loading import files, limits
 from app.serving.loading.manifest import Manifest
 
+FOLDER_PREFIX: Final = "manta-models-"
+"""Start of the name of a replica's folder of loads. The replica holds a shared lock on the folder while it lives."""
+
+LOG: Final = "log"
+"""File in the folder of a load: the output of this process."""
+
 REQUEST: Final = "request.json"
 OUTCOME: Final = "outcome.json"
 DOWNLOAD: Final = "download"

@@ -23,16 +23,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-from app.serving.loading import child
+import skops.io  # noqa: F401 - it searches every loaded module, so it is imported before MLflow's two thousand
 
-FOLDER_PREFIX: Final = "manta-models-"
-"""Start of the name of a replica's FOLDER. The replica holds a shared lock on the folder while it lives."""
+from app.serving.loading import child
 
 MIN_LEFTOVER_AGE_S: Final = 60.0
 """Age in seconds from which a folder without a lock is a leftover. A younger one may not have its lock yet."""
-
-LOG: Final = "log"
-"""File in the folder of a load: the output of its child."""
 
 NICENESS: Final = 5
 """The child gives way to the replica's predictions, in a container at least. Elsewhere Linux compares niceness within a
@@ -120,7 +116,7 @@ class ForkServer:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             os.close(self._wake_read)
             os.close(self._wake_write)
-            log = os.open(Path(folder) / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            log = os.open(Path(folder) / child.LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             null = os.open(os.devnull, os.O_RDONLY)
             for source, target in ((null, 0), (log, 1), (log, 2)):  # 0 was the socket to the replica
                 os.dup2(source, target)
@@ -155,7 +151,7 @@ def main() -> None:
 
 def _delete_leftovers(own: Path) -> None:
     """Delete the folders of replicas that were killed together with their fork servers."""
-    for folder in own.parent.glob(f"{FOLDER_PREFIX}*"):
+    for folder in own.parent.glob(f"{child.FOLDER_PREFIX}*"):
         with suppress(OSError):  # another replica's folder, which is locked, or one that another process deletes
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:

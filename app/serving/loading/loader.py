@@ -23,7 +23,6 @@ from app import names
 from app.errors import MantaError, ModelRefusedError
 from app.serving.loading import child, files, limits, packing, reader
 from app.serving.loading.child import LoadRequest, Outcome
-from app.serving.loading.fork_server import FOLDER_PREFIX, LOG
 from app.serving.loading.process import ForkServerEndedError, ForkServerProcess
 from app.serving.loading.served_model import FilesLocation, PackedModel, PreparedFiles, ServedModel
 from app.serving.loading.store import ModelStore
@@ -60,7 +59,7 @@ class ModelLoader:
         self._mlflow_uri = mlflow_uri
         self._store = ModelStore(model_cache, mlflow_uri=mlflow_uri)
         self.timeout_s = timeout_s
-        self._folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+        self._folder = Path(tempfile.mkdtemp(prefix=child.FOLDER_PREFIX))
         self._lock = os.open(self._folder, os.O_RDONLY)
         fcntl.flock(self._lock, fcntl.LOCK_SH)
         self._processes = ForkServerProcess(self._folder)
@@ -281,8 +280,8 @@ def _refuse_death(status: int, label: str) -> ModelRefusedError:
 def _log_output(folder: Path, label: str) -> None:
     """Copy the end of a child's output to the log of this replica."""
     try:
-        with (folder / LOG).open("rb") as file:
-            file.seek(max(0, (folder / LOG).stat().st_size - READ_LOG_BYTES))
+        with (folder / child.LOG).open("rb") as file:
+            file.seek(max(0, (folder / child.LOG).stat().st_size - READ_LOG_BYTES))
             lines = file.read(READ_LOG_BYTES).decode(errors="replace").splitlines()
     except OSError:  # the child ended before it could write
         return

@@ -3,7 +3,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from app.serving.loading.fork_server import FOLDER_PREFIX
+from app.serving.loading.child import FOLDER_PREFIX
 from app.serving.loading.loader import ModelLoader
 from tests.integration.serving.loading.conftest import Loading
 from tests.support.waiting import wait_until
