@@ -1,6 +1,9 @@
 """Latency at a constant rate while four replicas load another version ten times: `python -m tests.benchmark.swap`."""
 
+import contextlib
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -8,8 +11,10 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+import psutil
 
 from app.cli.endpoints import Endpoints
+from app.serving.loading.fork_server import NICENESS
 from tests.benchmark import forest, load, report
 from tests.benchmark.servers import manta
 from tests.support import fleet_models
@@ -20,6 +25,13 @@ SWAP_COUNT: Final = 10
 REQUEST_COUNT: Final = 10_000
 RATE: Final = 150.0
 """Requests per second. Two cores can answer many more, so the benchmark does not measure a queue."""
+
+
+BURN: Final = """
+import sys, time
+while time.process_time() < float(sys.argv[1]):
+    sum(range(1000))
+"""
 
 
 def main() -> None:
@@ -36,19 +48,30 @@ def main() -> None:
         scale(REPLICA_COUNT)
         body = server.encode(rows)
         load.run_at_rate(server.url, body, rate=RATE, seconds=5)
+        [platform] = psutil.Process().children()
+        processor_s = [_processor_seconds(platform)]
         without_swaps = load.run_at_rate(server.url, body, rate=RATE, seconds=seconds)
+        processor_s.append(_processor_seconds(platform))
         load_times_s: list[float] = []
         arguments = (endpoints, versions, seconds / (SWAP_COUNT + 1), load_times_s)
         swapping = threading.Thread(target=_swap_versions, args=arguments)
         swapping.start()
         with_swaps = load.run_at_rate(server.url, body, rate=RATE, seconds=seconds)
         swapping.join()
+        processor_s.append(_processor_seconds(platform))
+        burst_s = (processor_s[2] - 2 * processor_s[1] + processor_s[0]) / SWAP_COUNT
+        burning = threading.Thread(target=_burn, args=(burst_s, seconds / (SWAP_COUNT + 1)))
+        burning.start()
+        with_bursts = load.run_at_rate(server.url, body, rate=RATE, seconds=seconds)
+        burning.join()
     figures: JsonObject = {
         "machine": machine,
         "requests": REQUEST_COUNT,
         "nodes": sum(tree.tree_.node_count for tree in model.estimators_),
         "quiet": without_swaps.rounded(),
         "swapped": with_swaps.rounded(),
+        "bursts": with_bursts.rounded(),
+        "burst_s": round(burst_s, 3),
         "load_s": [round(value, 3) for value in load_times_s],
     }
     page = _page(figures)
@@ -70,13 +93,38 @@ def _swap_versions(endpoints: Endpoints, versions: list[str], interval_s: float,
             time.sleep(max(0.0, interval_s - load_times_s[-1]))
 
 
+def _processor_seconds(platform: psutil.Process) -> float:
+    """Processor time of the platform's processes, and of those that have ended."""
+    total_s = 0.0
+    for process in (platform, *platform.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total_s += sum(process.cpu_times()[:4])
+    return total_s
+
+
+def _burn(burst_s: float, interval_s: float) -> None:
+    """Use processor time as the loads do, but load nothing: one process, then one for each other replica at once."""
+    for _ in range(SWAP_COUNT):
+        start_s = time.perf_counter()
+        for count in (1, REPLICA_COUNT - 1):
+            command = ["nice", "-n", str(NICENESS), sys.executable, "-S", "-c", BURN, str(burst_s / 2 / count)]
+            processes = [subprocess.Popen(command, start_new_session=True) for _ in range(count)]
+            for process in processes:
+                process.wait()
+        time.sleep(max(0.0, interval_s - (time.perf_counter() - start_s)))
+
+
 def _page(figures: JsonObject) -> str:
     rows = [
         [name, figures["requests"], result["failed"], f"{result['p50_ms']:.2f}", f"{result['p99_ms']:.2f}"]
-        for name, result in (("no swap", figures["quiet"]), (f"{SWAP_COUNT} swaps", figures["swapped"]))
+        for name, result in (
+            ("no swap", figures["quiet"]),
+            (f"{SWAP_COUNT} swaps", figures["swapped"]),
+            (f"the processor time of {SWAP_COUNT} swaps, but no swap", figures["bursts"]),
+        )
     ]
     load_times_s = sorted(figures["load_s"])
-    p99_ratio = figures["swapped"]["p99_ms"] / figures["quiet"]["p99_ms"]
+    swaps, bursts = (figures[name]["p99_ms"] / figures["quiet"]["p99_ms"] for name in ("swapped", "bursts"))
     return "\n".join(
         [
             "# Requests while the fleet swaps its model",
@@ -87,7 +135,10 @@ def _page(figures: JsonObject) -> str:
             report.markdown_table(["", "requests", "failed", "p50, ms", "p99, ms"], rows),
             "",
             f"A load on all replicas, from request to answer: {load_times_s[0]:.2f} to {load_times_s[-1]:.2f} s,",
-            f"median {statistics.median(load_times_s):.2f} s. p99 is {p99_ratio:.2f} times that without a swap.",
+            f"median {statistics.median(load_times_s):.2f} s. p99 is {swaps:.2f} times that without a swap.",
+            "",
+            f"A swap uses {figures['burst_s']:.2f} s of processor time. Processes of the same priority that use as",
+            f"much, but load nothing, raise the p99 to {bursts:.2f} times.",
             "",
         ]
     )
