@@ -1,6 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# UV=uv installs with uv, which needs seconds where pip needs minutes.
+install = $(if $(UV),$(UV) pip install --quiet --python $(1)/bin/python,$(1)/bin/python -m pip install --quiet --disable-pip-version-check)
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --custom-compile-command "make lock"
 
@@ -104,27 +105,27 @@ clean: ## remove .venv and the local platform's state; keep the passphrase and t
 	$(PYTHON) -m venv .venv
 
 .venv/.app: .venv/bin/python requirements/app.txt pyproject.toml
-	$(INSTALL) --require-hashes -r requirements/app.txt
-	$(INSTALL) --no-deps --no-build-isolation -e .
+	$(call install,.venv) --require-hashes -r requirements/app.txt
+	$(call install,.venv) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.infra: .venv/.app requirements/infra.txt
-	$(INSTALL) --require-hashes -r requirements/infra.txt
+	$(call install,.venv) --require-hashes -r requirements/infra.txt
 	@touch $@
 
 .venv/.dev: .venv/.app requirements/dev.txt
-	$(INSTALL) --require-hashes -r requirements/dev.txt
+	$(call install,.venv) --require-hashes -r requirements/dev.txt
 	@touch $@
 
 # Servers of object stores for the integration tests, in an environment of their own.
 .venv/.stores: .venv/bin/python requirements/stores.txt
 	$(PYTHON) -m venv .venv/stores
-	.venv/stores/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/stores.txt
+	$(call install,.venv/stores) --require-hashes -r requirements/stores.txt
 	@touch $@
 
 # The clients of KServe and Triton for the integration tests, in an environment of their own: they need older versions of
 # packages that the project uses.
 .venv/.clients: .venv/bin/python requirements/clients.txt
 	$(PYTHON) -m venv .venv/clients
-	.venv/clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
+	$(call install,.venv/clients) --require-hashes -r requirements/clients.txt
 	@touch $@
