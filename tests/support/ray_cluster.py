@@ -15,6 +15,7 @@ import psutil
 
 from app import names
 from app.cli.local import haproxy
+from app.cli.local.platform import RAY_GAVE_UP
 from app.cli.local.processes import PLATFORM_ID_VARIABLE, stop_processes
 from tests.support.json_object import JsonObject
 from tests.support.traffic import NO_TLS
@@ -48,6 +49,9 @@ class Process:
             self._process = subprocess.Popen(
                 self.argv, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
+
+    def has_ended(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
 
     def stop(self) -> None:
         """End the process and its children, by their process ids."""
@@ -98,6 +102,14 @@ class Cluster:
         """Start Ray. `scale` deploys the application."""
         self.ray.start()
 
+    def _has_dashboard(self) -> bool:
+        """Whether Ray's dashboard answers. A Ray that gave up its start on a busy machine is started again."""
+        if self.ray.has_ended() and RAY_GAVE_UP in self.ray.log.read_text():
+            self.ray.stop()
+            self.ray.log.unlink()
+            self.ray.start()
+        return self.applications() is not None
+
     @property
     def serve_port(self) -> int:
         return int(self.serve_url.rsplit(":", 1)[1])
@@ -112,7 +124,7 @@ class Cluster:
             settings: Members of the application in the Serve config that differ from those of `fleet_app`.
             other_applications: Other applications of the Serve config.
         """
-        wait_until(lambda: self.applications() is not None, what="Ray's dashboard", timeout_s=START_TIMEOUT_S)
+        wait_until(self._has_dashboard, what="Ray's dashboard", timeout_s=START_TIMEOUT_S)
         deployment = {
             "name": names.DEPLOYMENT,
             "num_replicas": replicas,

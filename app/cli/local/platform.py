@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict
 from app import names
 from app.cli.endpoints import Endpoints
 from app.cli.local import haproxy
-from app.cli.local.processes import Processes
+from app.cli.local.processes import Processes, end_session
 from app.cli.ports import LOOPBACK, free_ports
+from app.cli.progress import console
 from app.errors import PlatformError
 
 POLL_S: Final = 0.1
@@ -26,6 +27,12 @@ POLL_S: Final = 0.1
 
 START_TIMEOUT_S: Final = 180.0
 """Longest time that a part may take to start."""
+
+RAY_STARTS: Final = 3
+"""How often Ray is started. It gives up if its node has not registered after 30 s, which happens on a busy machine."""
+
+RAY_GAVE_UP: Final = "The current node timed out during startup"
+"""Ray's message then."""
 
 REQUEST_TIMEOUT_S: Final = 5.0
 """Timeout of one request to a part that is starting."""
@@ -97,6 +104,7 @@ class Platform:
         self._state = state
         self._scratch = scratch
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._ray_starts = 0
 
     @staticmethod
     def environment(endpoints: Endpoints, *, state: Path, scratch: Path) -> dict[str, str]:
@@ -142,6 +150,7 @@ class Platform:
 
     def start_ray(self) -> None:
         """Start a Ray head. Its dashboard and Jobs API require the token."""
+        self._ray_starts += 1
         agent, client = map(str, free_ports(2))
         ports = {"--dashboard-agent-listen-port": agent, "--ray-client-server-port": client}
         ports |= dict.fromkeys(("--port", "--min-worker-port", "--max-worker-port"), "0")
@@ -221,7 +230,13 @@ class Platform:
 
     def _check_running(self) -> None:
         for name, process in self._running.items():
-            if process.poll() is not None:
+            if process.poll() is None:
+                continue
+            if name == "ray" and self._ray_starts < RAY_STARTS and RAY_GAVE_UP in self._processes.log_tail(name):
+                console.print("Ray gave up its start, because the machine is busy. It is started again.")
+                end_session(process)
+                self.start_ray()
+            else:
                 raise PlatformError(
                     f"{name} ended with exit code {process.returncode}.", next_step=self._log_hint(name)
                 )

@@ -86,6 +86,18 @@ class Processes:
         return ""
 
 
+def end_session(leader: "subprocess.Popen[bytes]") -> None:
+    """Kill the processes that are left of a session.
+
+    Args:
+        leader: The first process of the session, see `Processes.start`. It has ended.
+    """
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):  # the process has ended, or belongs to another user
+            if os.getsid(process.pid) == leader.pid:
+                process.kill()
+
+
 def stop_processes(platform_id: str) -> None:
     """Stop all processes of a platform: SIGTERM first, and SIGKILL after `GRACE_S` for those that still run.
 
