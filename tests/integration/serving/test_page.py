@@ -145,6 +145,9 @@ def test_a_row_is_compared_between_the_versions_with_an_alias(
     registry.set_registered_model_alias(names.MODEL_NAME, "previous", other_version)
 
     try:
+        # The page may still show the alias of the rollout before.
+        roles = json.dumps([["champion", serves], ["previous", other_version]])
+        expect(page.locator("#facts")).to_have_attribute("data-roles", roles, timeout=LOAD_TIMEOUT_MS)
         page.get_by_role("button", name="Compare versions").click(timeout=LOAD_TIMEOUT_MS)
 
         rows = page.locator(".compared tbody tr")
