@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,9 @@ RAY_STARTS: Final = 3
 
 RAY_GAVE_UP: Final = "The current node timed out during startup"
 """Ray's message then."""
+
+RAY_STARTED: Final = "Ray runtime started"
+"""Ray's message when its node has registered. The dashboard may answer before."""
 
 REQUEST_TIMEOUT_S: Final = 5.0
 """Timeout of one request to a part that is starting."""
@@ -171,7 +175,16 @@ class Platform:
 
     async def wait_for_ray(self) -> None:
         """Wait until Ray accepts jobs and Serve applications."""
-        await self._wait_for_response("ray", self._endpoints.ray_url + "/api/version")
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while True:
+            await self._wait_for_response("ray", self._endpoints.ray_url + "/api/version")
+            if RAY_STARTED in self._processes.log_file("ray").read_text(errors="replace"):
+                return
+            if time.monotonic() > deadline_s:
+                raise PlatformError(
+                    f"Ray did not start within {START_TIMEOUT_S:.0f} s.", next_step=self._log_hint("ray")
+                )
+            await asyncio.sleep(POLL_S)
 
     async def deploy_serve(self) -> None:
         """Deploy the Serve application as KubeRay does for a RayService, and wait until it answers."""

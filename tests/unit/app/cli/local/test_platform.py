@@ -22,6 +22,7 @@ if [ $(wc -l <{folder}/starts) -le {failures} ]; then
     echo 'Exception: {message}'
     exit 1
 fi
+echo 'Ray runtime started.'
 exec python3 -c '
 import http.server
 class Handler(http.server.BaseHTTPRequestHandler):
