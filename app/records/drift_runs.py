@@ -28,7 +28,7 @@ REALISED_SCORE: Final = "realised_score"
 NOT_ENOUGH_ROWS: Final = "not enough rows"
 
 MAX_RUNS: Final = 50
-"""Number of runs that are read, and so the maximum number of models."""
+"""Number of runs that are read, and so the maximum number of versions with a judgement."""
 
 MAX_AGE_DAYS: Final = 7
 """Older judgements do not count."""
@@ -51,7 +51,7 @@ class DriftRun:
 
 
 def read_newest(settings: Settings) -> list[DriftRun]:
-    """Read the newest judgement of each model.
+    """Read the newest judgement of each version, newest first.
 
     Raises:
         ModelNotFoundError, RegistryUnavailableError: MLflow does not answer, or refuses the request.
@@ -68,7 +68,7 @@ def read_newest(settings: Settings) -> list[DriftRun]:
             max_results=MAX_RUNS,
             order_by=["attributes.start_time DESC"],
         )
-    newest: dict[str, DriftRun] = {}
+    newest: dict[tuple[str, str], DriftRun] = {}
     for run in runs:
         tags = run.data.tags
         if MODEL_TAG in tags and VERSION_TAG in tags:
@@ -82,5 +82,5 @@ def read_newest(settings: Settings) -> list[DriftRun]:
                 experiment_id=run.info.experiment_id,
                 judged_ms=run.info.start_time,
             )
-            newest.setdefault(judgement.model, judgement)
+            newest.setdefault((judgement.model, judgement.version), judgement)
     return list(newest.values())

@@ -1,7 +1,7 @@
 """Exports the newest judgement of `manta drift` about each champion to Prometheus.
 
-A judgement is a run of MLflow, whoever asked for it: a schedule, or a user. Each replica reads the runs and exports the
-same values, at most one group of series for each model.
+A judgement is a run of MLflow. A schedule or a user starts it. Each replica reads the runs and exports the same values,
+at most one group of series for each model.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class DriftGauges:
     """Exports judgements.
 
     Args:
-        read: Reads the newest judgement of each model. It may block.
+        read: Reads the newest judgement of each version. It may block.
         champions: Returns the number of the champion by the name of each model that the service serves.
         gauge: Creates a gauge. Importing Ray takes seconds, so the caller does.
     """
@@ -56,7 +56,7 @@ class DriftGauges:
             for metric, (name, description) in GAUGES.items()
         }
         self.runs: Sequence[DriftRun] = ()
-        """The newest judgement of each model when MLflow was last read."""
+        """The newest judgement of each version, newest first, when MLflow was last read."""
         self._is_failing = False
 
     async def run_forever(self) -> None:

@@ -82,7 +82,7 @@ def create_api(
         exporters: Export metrics while the API runs.
         log: Keeps rows and answers; starts and ends with the API. None for no log.
         tracer: Records traces of predictions; ends with the API. None for no traces.
-        judgements: Returns the newest judgement of drift of each model.
+        judgements: Returns the newest judgement of drift of each version, newest first.
     """
     handler = PredictionHandler(limits=limits, threads=threads, measures=catalog.measures, log=log, tracer=tracer)
 

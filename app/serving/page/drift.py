@@ -50,7 +50,7 @@ class DriftStatus(Message):
 
 
 def describe(runs: Sequence[DriftRun], model: str) -> DriftStatus:
-    """Build the message from the newest judgement of each model."""
+    """Build the message from the newest judgement of each version, newest first."""
     judgements = [_judgement(run) for run in runs if run.model == model]
     return DriftStatus(judgement=judgements[0] if judgements else None, timestamp=schemas.now())
 

@@ -72,7 +72,7 @@ def install(
         follower: Why the champion cannot be looked up at present.
         catalog: The models by name.
         rollout_follower: The rollouts and shadows of the default model.
-        judgements: Returns the newest judgement of drift of each model.
+        judgements: Returns the newest judgement of drift of each version, newest first.
         access: Which requests require a token.
     """
     templates = create_templates()

@@ -1,4 +1,4 @@
-"""The newest judgement of each model. `tests/integration/serving` reads the runs of a real MLflow."""
+"""The newest judgement of each version. `tests/integration/serving` reads the runs of a real MLflow."""
 
 from types import SimpleNamespace
 
@@ -50,12 +50,15 @@ def read(monkeypatch: pytest.MonkeyPatch, client: Client) -> list[DriftRun]:
     return read_newest(Settings(experiment="team"))
 
 
-def test_the_newest_judgement_of_each_model_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = Client(run("a", "2", drift=0.0), run("b", "1", drift=1.0), run("a", "1", drift=1.0))
+def test_the_newest_judgement_of_each_version_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Client(
+        run("a", "2", drift=0.0), run("b", "1", drift=1.0), run("a", "1", drift=1.0), run("a", "2", drift=1.0)
+    )
 
     assert read(monkeypatch, client) == [
         judgement("a", "2", drift=0.0),
         judgement("b", "1", drift=1.0),
+        judgement("a", "1", drift=1.0),
     ]
     assert client.experiment == "team-drift"
 

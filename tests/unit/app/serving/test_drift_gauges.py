@@ -59,6 +59,10 @@ def test_the_judgement_of_a_champion_has_a_gauge_for_each_number_that_it_has() -
     }
 
 
+def test_a_later_judgement_of_another_version_hides_nothing() -> None:
+    assert export(run("8"), run("7")) == export(run("7"))
+
+
 @pytest.mark.parametrize(
     ("judged", "champions"),
     [
