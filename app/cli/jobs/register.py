@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli import destination
+from app.cli.model_settings import open_settings
 from app.cli.shared_options import PlatformOption
-from app.settings import set_mlflow_credentials, settings
 
 
 def register(
@@ -69,12 +68,5 @@ def register(
         reference=not no_reference,
         force=force,
     )
-    platform = destination.find(settings(), "mlflow", stack=stack)
-    with platform.open("mlflow") as endpoints:
-        if endpoints.mlflow_user:
-            set_mlflow_credentials(endpoints.mlflow_user, endpoints.mlflow_password)
-        update = {
-            "mlflow_tracking_uri": endpoints.mlflow_url,
-            "model_name": name or endpoints.model_name or settings().model_name,
-        }
-        registration.print_result(existing_model.register(options, settings().model_copy(update=update)))
+    with open_settings(name=name, stack=stack) as config:
+        registration.print_result(existing_model.register(options, config))

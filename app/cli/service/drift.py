@@ -5,11 +5,9 @@ from typing import Annotated, Final
 
 import typer
 
-from app.cli import destination
+from app.cli.model_settings import open_settings
 from app.cli.shared_options import JsonOption, LogOption, PlatformOption
-from app.records import log_place
 from app.records.period import parse_period
-from app.settings import set_mlflow_credentials, settings
 
 EXIT_CODES: Final = {"no drift": 0, "drift": 3, "not enough rows": 4}
 """Exit code by verdict. A command that fails exits with 1."""
@@ -37,16 +35,8 @@ def drift(
     from app.records.drift_runs import EXPERIMENT_SUFFIX  # noqa: PLC0415
 
     period = parse_period(since, example="--since 7d")
-    place = log_place.choose(log, settings().prediction_log)
-    with destination.find(settings(), "mlflow", stack=stack).open("mlflow") as endpoints:
-        if endpoints.mlflow_auth is not None:
-            set_mlflow_credentials(*endpoints.mlflow_auth)
-        update = {
-            "mlflow_tracking_uri": endpoints.mlflow_url,
-            "model_name": name or endpoints.model_name or settings().model_name,
-            "prediction_log": place,
-        }
-        result = job.run(settings().model_copy(update=update), version=version or None, period=period)
+    with open_settings(name=name, stack=stack, log=log) as config:
+        result = job.run(config, version=version or None, period=period)
     judgement = result.judgement
     if as_json:
         identity = {"model": result.model, "version": result.version, "since": result.since.isoformat()}
@@ -55,5 +45,5 @@ def drift(
         typer.echo(f"{result.model} version {result.version}, the last {since}: ", nl=False)
         for line in report.lines(judgement):
             typer.echo(line)
-        typer.echo(f"  report: run {result.run_id} of the experiment {settings().experiment}{EXPERIMENT_SUFFIX}")
+        typer.echo(f"  report: run {result.run_id} of the experiment {config.experiment}{EXPERIMENT_SUFFIX}")
     raise typer.Exit(EXIT_CODES[judgement.verdict])

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli import destination
+from app.cli.model_settings import open_settings
 from app.cli.shared_options import JsonOption, LogOption, PlatformOption
-from app.records import log_place
-from app.settings import set_mlflow_credentials, settings
 
 if TYPE_CHECKING:
     from app.training.evaluated_version import Evaluation, Interval
@@ -50,21 +48,9 @@ def evaluate(
     # The machine-learning libraries take seconds to import.
     from app.training import evaluated_version  # noqa: PLC0415
 
-    place = log_place.choose(log, settings().prediction_log)
-    with destination.find(settings(), "mlflow", stack=stack).open("mlflow") as endpoints:
-        if endpoints.mlflow_auth is not None:
-            set_mlflow_credentials(*endpoints.mlflow_auth)
-        update = {
-            "mlflow_tracking_uri": endpoints.mlflow_url,
-            "model_name": name or endpoints.model_name or settings().model_name,
-            "prediction_log": place,
-        }
+    with open_settings(name=name, stack=stack, log=log) as config:
         evaluation = evaluated_version.evaluate(
-            version,
-            settings().model_copy(update=update),
-            data=data,
-            target=target or None,
-            metric=metric or None,
+            version, config, data=data, target=target or None, metric=metric or None
         )
     if as_json:
         typer.echo(json.dumps(asdict(evaluation)))
