@@ -67,7 +67,7 @@ def local(
         str,
         typer.Option(
             metavar="PERIOD",
-            help="Judge the champions by the log of the last 7 days, again and again: 1h, 30m, 1d (default: never).",
+            help="How often to judge the champions by the log of the last 7 days: 30m, 1h, 1d (default: never).",
             show_default=False,
         ),
     ] = "",
@@ -134,7 +134,7 @@ async def _run(platform: Platform, endpoints: Endpoints, options: TrainOptions, 
 
 
 async def _watch(platform: Platform, processes: Processes, interval: timedelta | None) -> None:
-    """Run until a process ends, and judge the champions at each end of the interval."""
+    """Run until a process ends, and judge the champions again after each interval."""
     await asyncio.gather(platform.watch(), drift_schedule.judge_forever(processes, interval))
 
 

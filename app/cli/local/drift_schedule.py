@@ -1,4 +1,4 @@
-"""`manta local --drift-every`: judges the champions again and again while the platform runs."""
+"""`manta local --drift-every`: judges the champions at regular intervals while the platform runs."""
 
 import asyncio
 import subprocess
@@ -19,7 +19,7 @@ TIMEOUT_S: Final = 1800.0
 """Time after which a judgement is stopped."""
 
 SHORTEST: Final = timedelta(minutes=5)
-"""Shortest period between two judgements."""
+"""Shortest pause between two judgements."""
 
 PROCESS: Final = "drift"
 """Name of the process; its output is in `logs/drift.log`."""
@@ -54,9 +54,9 @@ def check(interval: timedelta | None, prediction_log: str) -> None:
 
 
 async def judge_forever(processes: Processes, interval: timedelta | None) -> None:
-    """Judge the champions at each end of the interval, and print the result. Without an interval, do nothing.
+    """Judge the champions again after each interval, and print the whole output. Without an interval, do nothing.
 
-    A judgement that fails or takes longer than `TIMEOUT_S` is printed, and the next one starts in time.
+    A judgement that fails does not end the schedule. A judgement is stopped after `TIMEOUT_S`.
     """
     while interval is not None:
         await asyncio.sleep(interval.total_seconds())
@@ -68,7 +68,7 @@ async def judge_forever(processes: Processes, interval: timedelta | None) -> Non
         except TimeoutError:
             _stop(process)
             console.print(f"The judgement of drift was stopped after {TIMEOUT_S / 60:.0f} minutes.")
-        console.print(processes.log_tail(PROCESS), markup=False)
+        console.print(processes.log_file(PROCESS).read_text(errors="replace").rstrip(), markup=False)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

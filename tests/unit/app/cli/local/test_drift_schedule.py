@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -36,22 +37,24 @@ class Judgement:
 class Starter:
     """Starts the judgements of a test, and cancels the schedule when none is left."""
 
-    def __init__(self, *judgements: Judgement) -> None:
+    def __init__(self, folder: Path, *judgements: Judgement) -> None:
+        self.folder = folder
         self.judgements = list(judgements)
         self.commands: list[Sequence[str]] = []
 
-    def start(self, _name: str, command: Sequence[str]) -> Judgement:
+    def start(self, name: str, command: Sequence[str]) -> Judgement:
         if not self.judgements:
             raise asyncio.CancelledError
         self.commands.append(command)
+        self.log_file(name).write_text("".join(f"[line] {number}\n" for number in range(40)))
         return self.judgements.pop(0)
 
-    def log_tail(self, name: str) -> str:
-        return f"[tail] of {name}"
+    def log_file(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
 
 
-def judge(*judgements: Judgement) -> list[Sequence[str]]:
-    starter = Starter(*judgements)
+def judge(folder: Path, *judgements: Judgement) -> list[Sequence[str]]:
+    starter = Starter(folder, *judgements)
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(judge_forever(cast("Processes", starter), timedelta(seconds=0.001)))
     return starter.commands
@@ -62,27 +65,30 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drift_schedule, "POLL_S", 0.001)
 
 
-def test_each_judgement_is_a_process_whose_output_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = judge(Judgement(2), Judgement(0))
+def test_each_judgement_is_a_process_whose_whole_output_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands = judge(tmp_path, Judgement(2), Judgement(0))
 
     assert [command[1:] for command in commands] == [["-m", "app.drift.scheduled"]] * 2
-    assert capsys.readouterr().out.count("[tail] of drift") == 2
+    shown = capsys.readouterr().out.splitlines()
+    assert shown == [f"[line] {number}" for number in range(40)] * 2
 
 
 def test_a_judgement_that_does_not_end_is_stopped(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(drift_schedule, "TIMEOUT_S", 0.05)
     hanging, next_one = Judgement(None), Judgement(0)
 
-    assert len(judge(hanging, next_one)) == 2
+    assert len(judge(tmp_path, hanging, next_one)) == 2
 
     assert (hanging.is_killed, next_one.is_killed) == (True, False)
     assert "The judgement of drift was stopped" in capsys.readouterr().out
 
 
-def test_without_an_interval_nothing_is_judged() -> None:
-    starter = Starter()
+def test_without_an_interval_nothing_is_judged(tmp_path: Path) -> None:
+    starter = Starter(tmp_path)
 
     asyncio.run(judge_forever(cast("Processes", starter), None))
 
