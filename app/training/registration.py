@@ -158,6 +158,7 @@ def save_for_later(fitted: FittedModel, *, run_id: str, settings: Settings) -> s
     command = [
         f"MLFLOW_TRACKING_URI={settings.mlflow_tracking_uri}",
         f"MANTA_MODEL_NAME={settings.model_name}",
+        f"MANTA_ROLLOUT={settings.rollout}",
         sys.executable,
         "-m",
         "app.training.registration",

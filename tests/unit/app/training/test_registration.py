@@ -106,6 +106,17 @@ def test_a_forest_that_cannot_be_saved_for_later_says_why(monkeypatch: pytest.Mo
     assert "train again" in next_step
 
 
+def test_the_command_that_registers_a_saved_forest_begins_a_rollout_as_the_job_would(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda **_: str(tmp_path))
+    forest = fitted_forest(pd.Series([value > 0 for value in FEATURES["a b"]], index=FEATURES.index).astype(int))
+
+    next_step = registration.save_for_later(forest, run_id="r", settings=Settings(model_name="m", rollout="auto"))
+
+    assert " MANTA_MODEL_NAME=m MANTA_ROLLOUT=auto " in next_step
+
+
 @dataclass
 class Aliases:
     """A registry that holds aliases and the tags of the registered version."""
