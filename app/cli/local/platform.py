@@ -29,14 +29,14 @@ POLL_S: Final = 0.1
 START_TIMEOUT_S: Final = 180.0
 """Longest time that a part may take to start."""
 
-RAY_STARTS: Final = 3
-"""How often Ray is started. It gives up if its node has not registered after 30 s, which happens on a busy machine."""
+MAX_RAY_STARTS: Final = 3
+"""Maximum number of starts of Ray. On a busy machine, Ray gives up if its node has not registered after 30 s."""
 
 RAY_GAVE_UP: Final = "The current node timed out during startup"
-"""Ray's message then."""
+"""Message of a Ray that gave up its start."""
 
 RAY_STARTED: Final = "Ray runtime started"
-"""Ray's message when its node has registered. The dashboard may answer before."""
+"""Message of a Ray whose node has registered. The dashboard may answer earlier."""
 
 REQUEST_TIMEOUT_S: Final = 5.0
 """Timeout of one request to a part that is starting."""
@@ -174,7 +174,11 @@ class Platform:
         await self._wait_for_response("mlflow", self._endpoints.mlflow_url + "/health")
 
     async def wait_for_ray(self) -> None:
-        """Wait until Ray accepts jobs and Serve applications."""
+        """Wait until Ray accepts jobs and Serve applications.
+
+        Raises:
+            PlatformError: Ray did not start in time, or a process has ended.
+        """
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while True:
             await self._wait_for_response("ray", self._endpoints.ray_url + "/api/version")
@@ -242,11 +246,16 @@ class Platform:
             ) from error
 
     def _check_running(self) -> None:
+        """Check that no process has ended. A Ray that gave up its start is started again.
+
+        Raises:
+            PlatformError: A process has ended.
+        """
         for name, process in self._running.items():
             if process.poll() is None:
                 continue
-            if name == "ray" and self._ray_starts < RAY_STARTS and RAY_GAVE_UP in self._processes.log_tail(name):
-                console.print("Ray gave up its start, because the machine is busy. It is started again.")
+            if name == "ray" and self._ray_starts < MAX_RAY_STARTS and RAY_GAVE_UP in self._processes.log_tail(name):
+                console.print("Ray gave up its start, probably because the machine is busy. Ray starts again.")
                 end_session(process)
                 self.start_ray()
             else:

@@ -86,11 +86,11 @@ class Processes:
         return ""
 
 
-def end_session(leader: "subprocess.Popen[bytes]") -> None:
-    """Kill the processes that are left of a session.
+def end_session(leader: subprocess.Popen[bytes]) -> None:
+    """Kill the remaining processes of a session.
 
     Args:
-        leader: The first process of the session, see `Processes.start`. It has ended.
+        leader: First process of the session, which has ended; see `Processes.start`.
     """
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):  # the process has ended, or belongs to another user

@@ -3,13 +3,14 @@
 import asyncio
 import subprocess
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import pytest
 
 from app.cli.local import platform
-from app.cli.local.platform import RAY_STARTS, Platform, Ports
+from app.cli.local.platform import MAX_RAY_STARTS, Platform, Ports
 from app.cli.local.processes import Processes
 from app.cli.ports import free_ports
 from app.errors import PlatformError
@@ -41,7 +42,7 @@ class ReapedProcesses(Processes):
         super().__init__({}, logs=folder / "logs", scratch=folder / "scratch")
         self.started: list[subprocess.Popen[bytes]] = []
 
-    def start(self, name: str, command: Sequence[str]) -> "subprocess.Popen[bytes]":
+    def start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
         self.started.append(super().start(name, command))
         return self.started[-1]
 
@@ -73,19 +74,30 @@ def start(folder: Path, monkeypatch: pytest.MonkeyPatch, *, failures: int, messa
         assert not any(is_running(int(pid)) for pid in (folder / "left").read_text().split())
 
 
+@pytest.mark.parametrize(
+    ("file", "message"), [("_private/node.py", platform.RAY_GAVE_UP), ("scripts/scripts.py", platform.RAY_STARTED)]
+)
+def test_the_installed_ray_writes_the_messages(file: str, message: str) -> None:
+    ray = find_spec("ray")
+
+    assert ray is not None
+    assert ray.origin is not None
+    assert message in (Path(ray.origin).parent / file).read_text()
+
+
 def test_ray_is_started_again_after_it_gave_up_and_nothing_of_it_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    start(tmp_path, monkeypatch, failures=RAY_STARTS - 1)
+    start(tmp_path, monkeypatch, failures=MAX_RAY_STARTS - 1)
 
-    assert capsys.readouterr().out.count("Ray gave up its start") == RAY_STARTS - 1
+    assert capsys.readouterr().out.count("Ray gave up its start") == MAX_RAY_STARTS - 1
 
 
 @pytest.mark.parametrize(
     ("failures", "message", "starts"),
-    [(RAY_STARTS, platform.RAY_GAVE_UP, RAY_STARTS), (1, "Address already in use", 1)],
+    [(MAX_RAY_STARTS, platform.RAY_GAVE_UP, MAX_RAY_STARTS), (1, "Address already in use", 1)],
 )
-def test_another_error_or_too_many_of_them_end_the_platform(
+def test_another_error_or_too_many_starts_end_the_platform(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int, message: str, starts: int
 ) -> None:
     with pytest.raises(PlatformError, match="ray ended with exit code 1"):
