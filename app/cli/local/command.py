@@ -12,7 +12,8 @@ from app import names
 from app.cli.destination import Destination
 from app.cli.endpoints import Endpoints
 from app.cli.jobs import submission
-from app.cli.jobs.driver import DriverResources, wait_for_start
+from app.cli.jobs.driver import DriverResources
+from app.cli.jobs.follow import follow
 from app.cli.jobs.job import Job
 from app.cli.jobs.ray_jobs_api import RayJobsApi
 from app.cli.json_object import JsonObject
@@ -208,10 +209,11 @@ async def _run_training_job(endpoints: Endpoints, options: TrainOptions) -> None
     async with RayJobsApi(endpoints) as api:
         driver = DriverResources()
         await submission.submit(api, destination, options, job, driver=driver, report=console.print)
-        await wait_for_start(api, job.id, driver, timeout_s=options.timeout, report=console.print)
-        async for line in job.lines(api):
-            console.print(f"  {line}", style="dim", markup=False)
-        job.check()
+        await follow(api, job, driver, timeout_s=options.timeout, report=console.print, show=_show_log_line)
+
+
+def _show_log_line(line: str) -> None:
+    console.print(f"  {line}", style="dim", markup=False)
 
 
 async def _predict_example(endpoints: Endpoints, steps: Steps) -> JsonObject | None:
