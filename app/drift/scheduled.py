@@ -20,7 +20,7 @@ def judge_all(
 ) -> None:
     """Judge the champion of every model that the service serves, and store each report as a run of MLflow.
 
-    Exit code 0: every champion was judged, whatever the verdict. 1: at least one could not be judged.
+    Exit code 0: every champion was judged; the verdict has no influence. 1: at least one champion was not judged.
     """
     period, config = parse_period(since, example="--since 7d"), settings()
     registry = Registry(config)

@@ -117,8 +117,8 @@ def realise(
 ) -> ScoreChange | None:
     """Compute the score of the labelled rows of a window, with an interval by the bootstrap of the gate.
 
-    The p-value is that of a permutation test: held-out and labelled rows are exchanged at random. A bootstrap would
-    raise alarms for few held-out rows, because the bootstrap of rows that all are right never contains a wrong one.
+    The p-value comes from a permutation test, which exchanges held-out and labelled rows at random. A bootstrap would
+    raise false alarms for few held-out rows: if all of them are right, no resample contains a wrong row.
 
     Args:
         metric_name: Metric of the gate.
@@ -156,7 +156,7 @@ def realise(
         low=float(low),
         high=float(high),
         rows=len(window_labels),
-        # A permutation without a score, such as a ROC AUC of one class, counts for no drift.
+        # A permutation whose score is not defined, such as a ROC AUC of one class, counts as no drift.
         p_value=float((np.count_nonzero(~(differences > TOLERANCE)) + 1) / (PERMUTATIONS + 1)),
     )
 

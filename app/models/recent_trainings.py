@@ -73,7 +73,7 @@ class RecentTrainings:
         return [_training(run, *versions.get(run.info.run_id, ("", ""))) for run in runs]
 
     def _versions(self, run_ids: list[str]) -> dict[str, tuple[str, str]]:
-        """Look up model and version that each run registered."""
+        """Return the model and the version that each run registered, by the id of the run."""
         if not run_ids:
             return {}
         quoted = ", ".join(f"'{run_id}'" for run_id in run_ids)

@@ -36,7 +36,6 @@ VERDICT_TAG: Final = "gate.verdict"
 REASON_TAG: Final = "gate.reason"
 """Tag of a model version: what the gate compared, in sentences."""
 
-
 METRIC_TAG: Final = "gate.metric"
 """Tag of a model version: the metric of the gate."""
 

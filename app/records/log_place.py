@@ -15,7 +15,7 @@ def choose(option: str, configured: str) -> str:
 
     Args:
         option: Value of `--log`; empty without the option.
-        configured: Value of `MANTA_PREDICTION_LOG`. A machine of a user has none, so that `off` means MLflow.
+        configured: Value of `MANTA_PREDICTION_LOG`. A user's machine rarely sets it, so its default `off` means MLflow.
 
     Raises:
         ParameterError: The prediction log cannot be kept there.

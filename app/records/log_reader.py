@@ -167,7 +167,7 @@ def _checked(table: pa.Table, file: LogFile) -> pa.Table:
         raise PlatformError(
             f"The file {file.path} of the prediction log has the format {file_format.decode(errors='replace')!r}.",
             allowed=f"format {FORMAT.decode()}",
-            next_step="Give a later --since, or use the release that wrote the file.",
+            next_step="Choose a period that begins later, or use the release that wrote the file.",
         )
     return table
 

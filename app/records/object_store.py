@@ -52,7 +52,7 @@ class ObjectStore(LogStore):
                 day += timedelta(days=1)
         return files
 
-    def read(self, file: LogFile, folder: Path) -> pa.Table:  # noqa: ARG002 - the memory holds the file
+    def read(self, file: LogFile, folder: Path) -> pa.Table:  # noqa: ARG002 - the file is read into memory
         """See `LogStore.read`."""
         with self._errors():
             filesystem, root = self._connect()

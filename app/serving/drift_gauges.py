@@ -23,8 +23,8 @@ SET_INTERVAL_S: Final = 5.0
 """Pause between two exports. Ray forgets a gauge that is not set for 20 s."""
 
 GAUGES: Final = {
-    drift_runs.DRIFT: ("manta_drift", "1 if the last judgement of the champion is drift, 0 if it is no drift."),
-    drift_runs.SCORE_FELL: ("manta_score_fell", "1 if the estimated or the realised score of the champion fell."),
+    drift_runs.DRIFT: ("manta_drift", "1 if the last judgement of the champion found drift, else 0."),
+    drift_runs.SCORE_FELL: ("manta_score_fell", "1 if the estimated or the realised score fell, else 0."),
     drift_runs.ESTIMATED_SCORE: ("manta_estimated_score", "Accuracy of the champion, estimated without labels."),
     drift_runs.REALISED_SCORE: ("manta_realised_score", "Metric of the gate of the champion, on rows with labels."),
 }

@@ -85,7 +85,7 @@ async def _count_wrong(catalog: Catalog, labels: Sequence[RowLabel]) -> None:
     """Let every replica compare labels with its answers in a rollout. The labels are stored already."""
     if not any(member.is_in_rollout for member in catalog.rollout_members()):
         return
-    true_labels = [TrueLabel(request_ids.shortened(one.request_id), one.row, one.label) for one in labels]
+    true_labels = [TrueLabel(request_ids.shortened(label.request_id), label.row, label.label) for label in labels]
     try:
         await catalog.group.broadcast(FleetMember.on_labels, ANSWER_TIMEOUT_S, true_labels)
     except PlatformError as error:

@@ -20,7 +20,7 @@ from app.training.named_data import read_data
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A number with its 95 % confidence interval. The interval is None if the rows are too few."""
+    """A number with its 95 % confidence interval. Both ends are None if the rows are too few."""
 
     value: float
     low: float | None
@@ -43,7 +43,7 @@ class Evaluation:
     champion_score: Interval | None
     """Score of the champion on the same rows; None if it cannot be compared."""
     improvement: Interval | None
-    """How much better the version is than the champion, from a paired bootstrap; below 0: worse."""
+    """How much better the version is than the champion, by a paired bootstrap. A negative number: worse."""
     note: str
     """Why the champion cannot be compared; empty otherwise."""
 

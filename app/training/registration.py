@@ -65,8 +65,8 @@ class TrainingResult:
 def register(fitted: FittedModel, registry: Registry, settings: Settings, *, run_id: str) -> TrainingResult:
     """Evaluate a model, log it in the active run, and register it.
 
-    If it passes the gate, it becomes the champion. With the setting `rollout` at `auto` it begins a rollout instead,
-    unless there is no champion yet or only `--force` lets it pass.
+    A version that passes the gate becomes the champion. With the setting `rollout: auto`, the version begins a rollout
+    instead, unless there is no champion yet or only `--force` lets the version pass.
 
     Args:
         fitted: The fitted model.
@@ -96,9 +96,12 @@ def register(fitted: FittedModel, registry: Registry, settings: Settings, *, run
     tags = {GATE_TAG: decision.verdict, run_tags.MODEL_FINGERPRINT: fingerprint} | decision.tags()
     mlflow.log_metrics(decision.metrics())
     mlflow.set_tags(tags)
-    begins_rollout = fitted.promote and settings.rollout == "auto" and decision.verdict == PASSED
-    if begins_rollout:
-        begins_rollout = registry.champion(model_name) is not None
+    begins_rollout = (
+        fitted.promote
+        and settings.rollout == "auto"
+        and decision.verdict == PASSED
+        and registry.champion(model_name) is not None
+    )
     version = registry.register(
         model_name,
         model_uri=model_uri,

@@ -1,4 +1,4 @@
-"""Submits a judgement of drift to Ray, and follows it until it ends: `python -m app.cli.jobs.drift --address URL`.
+"""Submits the Ray job that judges drift, and follows the job to its end: `python -m app.cli.jobs.drift --address URL`.
 
 The CronJob `drift-schedule` of a stack runs this module in the image of the stack. SIGTERM stops the job.
 """

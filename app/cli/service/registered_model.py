@@ -28,7 +28,7 @@ API: Final = "/api/2.0/mlflow"
 TIMEOUT_S: Final = 30.0
 
 PROMOTED: Final = "promoted"
-"""Value of the tag `rollout.verdict` if a rollout made the version the champion."""
+"""Value of the tag `rollout.verdict`: the rollout made the version the champion."""
 
 PAGE_SIZE: Final = 200
 """Number of versions in one answer of MLflow."""

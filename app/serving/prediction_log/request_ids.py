@@ -15,7 +15,7 @@ MAX_CHARS: Final = 128
 
 
 def shortened(text: str) -> str:
-    """Return the part of an id that counts."""
+    """Return the characters of an id that the log keeps."""
     return text[:MAX_CHARS]
 
 
