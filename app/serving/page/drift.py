@@ -21,19 +21,19 @@ class DriftScore(Message):
 
 
 class DriftJudgement(Message):
-    """What `manta drift` found last."""
+    """A judgement of drift about a version."""
 
     version: str
-    """Number of the judged version, which may not serve any more."""
+    """Number of the judged version. It may no longer serve."""
     verdict: str
     """`drift`, `no drift` or `not enough rows`."""
     judged: datetime
     rows: int | None
-    """Rows in the period; null if they were not enough."""
+    """Rows in the period; null if the rows were not enough."""
     columns_changed: int | None
-    """Columns whose distribution changed; null as `rows`."""
+    """Columns whose distribution changed; null if the rows were not enough."""
     estimated_score: DriftScore | None
-    """Accuracy, estimated without labels; null if it is not known."""
+    """Accuracy, estimated without labels; null without an estimate."""
     realised_score: DriftScore | None
     """Metric of the gate on the rows with labels; null without enough labels."""
     run_id: str
@@ -45,7 +45,7 @@ class DriftStatus(Message):
     """The last judgement of drift about the default model."""
 
     judgement: DriftJudgement | None
-    """Null if there is none of the last 7 days."""
+    """The judgement; null without a judgement in the last 7 days."""
     timestamp: datetime
 
 

@@ -93,7 +93,7 @@ def install(
 
     @api.get("/model/drift")
     async def model_drift() -> DriftStatus:
-        """Return what `manta drift` found last about the default model. The replica reads it every 60 to 90 s."""
+        """Return the last judgement of drift about the default model. Each replica asks MLflow every 60 to 90 s."""
         return drift.describe(judgements(), name)
 
     async def state() -> view.State:
