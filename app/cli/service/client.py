@@ -2,6 +2,7 @@
 
 import json
 from typing import Final
+from urllib.parse import quote
 
 import httpx
 
@@ -27,6 +28,16 @@ class ApiError(MantaError):
     """The application answered with an error."""
 
     title = "Refused by the application"
+
+
+def model_path(name: str, resource: str) -> str:
+    """Return the path of a resource of a model.
+
+    Args:
+        name: Registered model; empty for the default model.
+        resource: End of the path, such as `rollout`.
+    """
+    return f"/models/{quote(name, safe='')}/{resource}" if name else f"/model/{resource}"
 
 
 def call(endpoints: Endpoints, method: str, path: str, *, body: object = None) -> JsonObject:

@@ -2,7 +2,6 @@
 
 import json
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 from rich.table import Table
@@ -10,7 +9,7 @@ from rich.table import Table
 from app.cli import destination
 from app.cli.json_object import JsonObject
 from app.cli.progress import console
-from app.cli.service.client import call
+from app.cli.service.client import call, model_path
 from app.cli.shared_options import JsonOption, NameOption, PlatformOption
 from app.errors import ParameterError
 from app.settings import settings
@@ -92,7 +91,7 @@ def start(
         "hold": True if hold is not None else None,
     }
     message = {"version": version} | {name: value for name, value in options.items() if value is not None}
-    _print(_call("POST", _path(name), stack, message))
+    _print(_call("POST", model_path(name, "rollout"), stack, message))
 
 
 @rollout.command()
@@ -105,7 +104,7 @@ def status(
 
     Example: manta rollout status
     """
-    content = _call("GET", _path(name), stack)
+    content = _call("GET", model_path(name, "rollout"), stack)
     if as_json:
         typer.echo(json.dumps(content))
     else:
@@ -118,7 +117,7 @@ def promote(name: NameOption = "", stack: PlatformOption = "") -> None:
 
     Example: manta rollout promote
     """
-    _print(_call("POST", f"{_path(name)}/promote", stack))
+    _print(_call("POST", model_path(name, "rollout/promote"), stack))
 
 
 @rollout.command()
@@ -127,11 +126,7 @@ def abort(name: NameOption = "", stack: PlatformOption = "") -> None:
 
     Example: manta rollout abort
     """
-    _print(_call("DELETE", _path(name), stack))
-
-
-def _path(name: str) -> str:
-    return f"/models/{quote(name, safe='')}/rollout" if name else "/model/rollout"
+    _print(_call("DELETE", model_path(name, "rollout"), stack))
 
 
 def _call(method: str, path: str, stack: str, message: JsonObject | None = None) -> JsonObject:

@@ -2,7 +2,6 @@
 
 import json
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 from rich.table import Table
@@ -10,7 +9,7 @@ from rich.table import Table
 from app.cli import destination
 from app.cli.json_object import JsonObject
 from app.cli.progress import console
-from app.cli.service.client import call
+from app.cli.service.client import call, model_path
 from app.cli.shared_options import JsonOption, NameOption, PlatformOption
 from app.errors import ParameterError
 from app.settings import settings
@@ -49,9 +48,8 @@ def shadow(
         raise ParameterError("--share needs a version.", next_step="Name it: manta shadow VERSION --share PERCENT.")
     method = "POST" if version else "DELETE" if end else "GET"
     message = {"version": version} | ({} if share is None else {"share": share}) if version else None
-    path = f"/models/{quote(name, safe='')}/shadow" if name else "/model/shadow"
     with destination.find(settings(), "serve", stack=stack).open("serve") as endpoints:
-        content = call(endpoints, method, path, body=message)
+        content = call(endpoints, method, model_path(name, "shadow"), body=message)
     if as_json:
         typer.echo(json.dumps(content))
     else:
