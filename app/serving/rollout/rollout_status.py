@@ -23,7 +23,7 @@ async def describe(rollouts: Rollouts, *, trouble: str = "") -> RolloutStatus:
 
     Args:
         rollouts: The rollouts of the model.
-        trouble: Why MLflow cannot be read, for a model that another part of the replica reads; empty if it can.
+        trouble: Why the catalog cannot read MLflow, for a model that the catalog reads; empty if it can.
     """
     state = rollouts.state
     try:
@@ -45,7 +45,7 @@ async def describe(rollouts: Rollouts, *, trouble: str = "") -> RolloutStatus:
         compared_rows=disagreement.rows,
         trouble=rollouts.trouble
         or trouble
-        or (stepping.question(state, disagreement) if state and state.is_held else None),
+        or (stepping.question(state, disagreement, model=rollouts.model) if state and state.is_held else None),
         timestamp=schemas.now(),
     )
 

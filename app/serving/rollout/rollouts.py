@@ -7,6 +7,7 @@ MLflow has no compare-and-set: every step can be taken twice with the same resul
 
 import asyncio
 import logging
+import shlex
 import time
 import uuid
 from typing import Final
@@ -52,7 +53,8 @@ class Rollouts:
         self.trouble = ""
         """Why the last step was not taken; empty if it was."""
         self.fleet = fleet
-        self._model = fleet.replica.model_name
+        self.model = fleet.replica.model_name
+        """Name of the registered model."""
         self._store = RolloutStore(records)
         self._lock = asyncio.Lock()
 
@@ -75,9 +77,9 @@ class Rollouts:
             if state is not None and state.verdict is None:
                 raise RolloutError(
                     f"The rollout of version {state.version} is running.",
-                    next_step="Wait until it has ended, or end it: `manta rollout abort`, or DELETE /model/rollout.",
+                    next_step=f"Wait for its end, or end it: `manta rollout abort --name {shlex.quote(self.model)}`.",
                 )
-            await asyncio.to_thread(self.fleet.replica.registry.find, self._model, version=version)
+            await asyncio.to_thread(self.fleet.replica.registry.find, self.model, version=version)
             await self._prepare_to_end(await self._create(version, policy, reading))
 
     async def abort(self, reason: str = "on request") -> None:
@@ -117,7 +119,7 @@ class Rollouts:
             except MantaError as error:
                 trouble = str(error)
                 if trouble != self.trouble:
-                    change_log.stuck(self._model, trouble)
+                    change_log.stuck(self.model, trouble)
             self.trouble = trouble
             return reading
 
@@ -125,7 +127,7 @@ class Rollouts:
         champion = reading.aliases.get(names.CHAMPION)
         if champion is None or self.fleet.replica.served_version != champion:
             raise RolloutError(
-                f"{self._model!r} has no champion that serves.", next_step="Load a version first: `manta load`."
+                f"{self.model!r} has no champion that serves.", next_step="Load a version first: `manta load`."
             )
         if champion == version:
             raise RolloutError(
@@ -134,14 +136,14 @@ class Rollouts:
         served = self.fleet.replica.served
         if policy.max_disagreement is not None and served is not None and not answers_classes(served.predictor):
             raise RolloutError(
-                f"max_disagreement compares classes, and {self._model!r} predicts numbers.",
+                f"max_disagreement compares classes, and {self.model!r} predicts numbers.",
                 next_step="Begin the rollout without --max-disagreement.",
             )
         state = RolloutState(
             id=uuid.uuid4().hex[:16], version=version, champion=champion, policy=policy, started_s=time.time()
         )
         await self._store.begin(state)
-        change_log.began(self._model, state)
+        change_log.began(self.model, state)
         return state
 
     async def _continue(self, reading: RolloutReading, state: RolloutState | None) -> None:
@@ -194,14 +196,14 @@ class Rollouts:
     async def _prepare(self, state: RolloutState) -> None:
         """Load the version on every replica, beside the champion, and begin the first step."""
         try:
-            version = await asyncio.to_thread(self.fleet.replica.registry.find, self._model, version=state.version)
+            version = await asyncio.to_thread(self.fleet.replica.registry.find, self.model, version=state.version)
             await self.member.challenger.fleet.move(version, promote=False)
             served, challenger = self.fleet.replica.served, self.member.challenger.replica.served
             reason = stepping.incompatibility(served, challenger) if served and challenger else ""
             if reason:
                 raise ModelRefusedError(
                     f"Version {state.version} cannot share the traffic: {reason}.",
-                    next_step=f"Load it for all traffic at once: `manta load --version {state.version}`.",
+                    next_step=f"Give it all traffic: set the alias `champion` to version {state.version} in MLflow.",
                 )
         except LoadInProgressError:
             raise  # the next poll tries again
@@ -213,7 +215,7 @@ class Rollouts:
     async def _begin_step(self, state: RolloutState, step: int) -> None:
         state = state.model_copy(update={"step": step, "step_began_s": time.time()})
         await self._store.write(state)
-        change_log.step_began(self._model, state)
+        change_log.step_began(self.model, state)
         await self._tell(state)
 
     async def _take_step(self, state: RolloutState) -> None:
@@ -235,14 +237,14 @@ class Rollouts:
         elif move is Move.ASK and not state.is_held:
             state = state.model_copy(update={"held_step": state.step})
             await self._store.write(state)
-            change_log.held(self._model, state, stepping.question(state, disagreement))
+            change_log.held(self.model, state, stepping.question(state, disagreement, model=self.model))
             await self._tell(state)
         elif move is Move.PROMOTE:
             await self._promote(state, stepping.evidence(state, counts), counts)
 
     async def _learn_slowness(self, state: RolloutState) -> RolloutState:
         """Take the p95 of the champion as the limit beyond which a request is slow, once it is known."""
-        slow_s = await champion_p95(self.fleet.group, self._model, state.champion)
+        slow_s = await champion_p95(self.fleet.group, self.model, state.champion)
         if slow_s is None:
             return state
         state = state.model_copy(update={"slow_s": slow_s})
@@ -250,7 +252,7 @@ class Rollouts:
         return state
 
     async def _promote(self, state: RolloutState, reason: str, counts: RolloutCounts | None = None) -> None:
-        version = await asyncio.to_thread(self.fleet.replica.registry.find, self._model, version=state.version)
+        version = await asyncio.to_thread(self.fleet.replica.registry.find, self.model, version=state.version)
         await self.fleet.move(version, promote=True)
         await asyncio.to_thread(self.fleet.replica.registry.record_promotion, version)
         await self._end(state, "promoted", reason, counts)
@@ -263,7 +265,7 @@ class Rollouts:
         state = state.model_copy(update={"verdict": verdict, "reason": reason[:MAX_REASON], "figures": figures})
         await self._store.write(state)
         await self._tell(state)
-        change_log.ended(self._model, state)
+        change_log.ended(self.model, state)
         await self._close(state)
 
     async def _close(self, state: RolloutState) -> None:

@@ -1,6 +1,7 @@
 """What happens next in a rollout, decided from its state and its counts alone."""
 
 import math
+import shlex
 import time
 from enum import Enum
 from typing import Final
@@ -88,12 +89,13 @@ def evidence(state: RolloutState, counts: RolloutCounts) -> str:
     )
 
 
-def question(state: RolloutState, disagreement: Disagreement) -> str:
+def question(state: RolloutState, disagreement: Disagreement, *, model: str) -> str:
     """Say what a person has to decide in a rollout that is held."""
+    name = shlex.quote(model)
     return (
         f"The versions predict different classes for {disagreement.percent:.3g} % of {disagreement.rows:,} rows, "
         f"and max_disagreement is {state.policy.max_disagreement:g} %. The rollout waits for you: "
-        "`manta rollout promote` or `manta rollout abort`."
+        f"`manta rollout promote --name {name}` or `manta rollout abort --name {name}`."
     )
 
 

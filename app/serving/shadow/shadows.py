@@ -7,6 +7,7 @@ does not hold it copies nothing.
 
 import asyncio
 import logging
+import shlex
 import time
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -161,7 +162,7 @@ class Shadows:
         if known is not None and known.version != request.version:
             raise RolloutError(
                 f"Version {known.version} is the shadow.",
-                next_step="End it first: `manta shadow --end`, or DELETE /model/shadow.",
+                next_step=f"End it first: `manta shadow --end --name {shlex.quote(self.model)}`.",
             )
         started_s = known.started_s if known else time.time()
         return ShadowState(version=request.version, share=request.share, started_s=started_s)

@@ -62,7 +62,8 @@ def test_versions_that_disagree_wait_for_a_person(caplog: pytest.LogCaptureFixtu
         assert state(members[0]).is_held
         assert status.disagreement == 100
         assert "different classes for 100 % of" in str(status.trouble)
-        assert "max_disagreement is 5 %. The rollout waits for you: `manta rollout promote`" in str(status.trouble)
+        assert "max_disagreement is 5 %. The rollout waits for you: `manta" in str(status.trouble)
+        assert "`manta rollout promote --name m` or `manta rollout abort --name m`" in str(status.trouble)
         assert [getattr(record, "event", "") for record in caplog.records].count("rollout_held") == 1
         await members[0].rollouts.promote()
         assert (verdict(members[0]), registry.alias) == ("promoted", "6")
