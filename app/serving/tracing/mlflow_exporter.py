@@ -38,9 +38,9 @@ class MlflowExporter(SpanExporter):
         """See `SpanExporter.export`."""
         try:
             exporter = self._exporter = self._exporter or self._connect()
-        except Exception as error:  # noqa: BLE001 - whatever MLflow's client raises must not end the thread that sends
-            if not self._has_failed:  # once, and not every few seconds
-                log.warning("traces are lost until MLflow gives an experiment for them: %r", error)
+        except Exception as error:  # noqa: BLE001 - OpenTelemetry would log a traceback of each batch
+            if not self._has_failed:
+                log.warning("traces are lost until MLflow returns the experiment for traces: %r", error)
             self._has_failed = True
             return SpanExportResult.FAILURE
         self._has_failed = False

@@ -35,7 +35,7 @@ CLOSE_TIMEOUT_S: Final = 5.0
 
 
 def create_exporter(endpoint: str, headers: Mapping[str, str] | None = None) -> OTLPSpanExporter:
-    """Return what sends spans.
+    """Create the exporter that sends spans.
 
     Args:
         endpoint: URL of the receiver, with or without `PATH`.
@@ -95,7 +95,8 @@ class OtlpTracer:
         sending = threading.Thread(target=self._provider.shutdown, name="last-traces", daemon=True)
         sending.start()
         sending.join(CLOSE_TIMEOUT_S)
-        self._exporter.shutdown()
+        if sending.is_alive():  # a shut down exporter ends its attempts to reach the receiver
+            self._exporter.shutdown()
 
 
 class OtlpTrace:

@@ -1,4 +1,4 @@
-"""What a prediction request adds to its trace. `app.serving.tracing.otlp_tracer` records and sends traces.
+"""The interface through which a prediction request adds to its trace. `app.serving.tracing.otlp_tracer` implements it.
 
 This module imports nothing of OpenTelemetry: without an endpoint, a replica does not load those packages.
 """
@@ -26,7 +26,7 @@ class Tracer(Protocol):
         """Measure a request. An error that leaves the context ends the trace as a failure."""
 
     def close(self) -> None:
-        """Send what is left. This waits for the receiver, for a few seconds at most."""
+        """Send the remaining spans, and wait for the receiver for a few seconds at most."""
 
 
 class Untraced:

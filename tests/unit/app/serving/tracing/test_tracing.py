@@ -97,6 +97,13 @@ def test_a_trace_of_a_refused_request_has_its_status_and_no_value_of_its_rows(pa
     assert "private" not in str(received.spans)
 
 
+def test_a_replica_that_ends_shuts_its_exporter_down_once(caplog: pytest.LogCaptureFixture) -> None:
+    received, _ = traced(ROW)
+
+    assert received.span("prediction")
+    assert [record.message for record in caplog.records if "already shutdown" in record.message] == []
+
+
 def test_a_replica_ends_in_time_while_the_receiver_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.serving.tracing.otlp_tracer.CLOSE_TIMEOUT_S", 0.1)
     with otlp_receiver() as gone:
