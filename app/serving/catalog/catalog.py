@@ -153,7 +153,7 @@ class Catalog:
                 registry=self.registry,
                 records=self._records(name),
                 runs=self._runs(name),
-                keeps_rows=self.default.shadows.keeps_rows,
+                keeps_rows=self.default.shadow_member.keeps_rows,
                 slots=self._slots,
                 group=self.group,
                 replica_name=self.default.replica.name,
@@ -164,7 +164,7 @@ class Catalog:
 
     def rollout_members(self) -> list[RolloutMember]:
         """Return the parts of this replica in the rollouts of all models."""
-        return [self.default.rollout, *(model.rollouts.member for model in self._models.values())]
+        return [self.default.rollout_member, *(model.rollouts.member for model in self._models.values())]
 
     def shadowed(self) -> set[str]:
         """Return the names of the models beside the default model that have a shadow on this replica."""

@@ -45,8 +45,8 @@ class CatalogFollower:
         self._answer_s = 0.0
         self._polling: asyncio.Task[None] | None = None
         self._moves: set[asyncio.Task[None]] = set()
-        self._following: dict[str, asyncio.Task[None]] = {}
-        """Look after the rollout and the shadow of a model at this moment, by the name of the model."""
+        self._follow_tasks: dict[str, asyncio.Task[None]] = {}
+        """Running tasks that follow the rollout and the shadow of a model, by the name of the model."""
 
     async def start(self) -> None:
         """Read the models once, for at most `FIRST_READ_TIMEOUT_S`, and then again and again."""
@@ -58,7 +58,7 @@ class CatalogFollower:
 
     async def stop(self) -> None:
         """Stop reading, and end the loads that this replica runs."""
-        for task in (self._polling, *self._moves, *self._following.values()):
+        for task in (self._polling, *self._moves, *self._follow_tasks.values()):
             if task is not None:
                 task.cancel()
         await self._catalog.stop()
@@ -84,15 +84,15 @@ class CatalogFollower:
             return
         answer_s = time.monotonic() - start_s
         champions.pop(self._catalog.default.name, None)
-        followed |= self._catalog.shadowed() & champions.keys()  # whose alias may have been deleted
+        followed |= self._catalog.shadowed() & champions.keys()  # the alias of such a shadow may have been deleted
         held = await self._broadcast(
             CatalogReading(champions=champions, followed=followed, trouble="", answer_s=answer_s, generation=generation)
         )
         await self._end_expired_loads()
         self._move_to_champions(champions, held)
         for name in followed & champions.keys():
-            if name not in self._following:
-                self._following[name] = asyncio.create_task(self._look_after(name))
+            if name not in self._follow_tasks:
+                self._follow_tasks[name] = asyncio.create_task(self._follow(name))
 
     async def on_catalog_read(self, reading: CatalogReading) -> list[HeldModel]:
         """Take over what a replica read, and wait with the next read; see `Catalog.on_catalog_read`."""
@@ -168,7 +168,7 @@ class CatalogFollower:
         except MantaError as error:
             log.warning("%r keeps its version: %s", name, error)
 
-    async def _look_after(self, name: str) -> None:
+    async def _follow(self, name: str) -> None:
         """Take the next step of a model's rollout, and follow its shadow."""
         model = self._catalog.model(name)
         try:
@@ -183,7 +183,7 @@ class CatalogFollower:
         except Exception:  # an unexpected failure of one step must not end the task of the next one
             log.exception("the rollout of %r takes no step", name)
         finally:
-            del self._following[name]
+            del self._follow_tasks[name]
 
     async def _end_expired_loads(self) -> None:
         for model in self._catalog.held_by_loads():

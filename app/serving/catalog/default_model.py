@@ -32,8 +32,8 @@ class DefaultModel:
         """Requests since the replica started."""
         self.last_used_s: float | None = None
         """Seconds since 1970 of the last request; None without one."""
-        self.rollout = rollout
-        self.shadows = shadow
+        self.rollout_member = rollout
+        self.shadow_member = shadow
 
     @property
     def name(self) -> str:
@@ -48,12 +48,12 @@ class DefaultModel:
     @property
     def split(self) -> Split | None:
         """See `ModelSource.split`."""
-        return self.rollout.split
+        return self.rollout_member.split
 
     @property
     def shadow(self) -> Shadow | None:
         """See `ModelSource.shadow`."""
-        return self.shadows.shadow
+        return self.shadow_member.shadow
 
     async def require(self) -> ServedModel:
         """See `ModelSource.require`."""

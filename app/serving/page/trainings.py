@@ -24,7 +24,7 @@ class Training(Message):
     """`running`, `finished`, `failed` or `killed`. A training whose job was killed may stay `running`."""
     started: datetime
     seconds: float | None
-    """How long it took; null while it runs."""
+    """Duration; null while the training runs."""
     gate: str
     """Verdict of the gate: `passed`, `failed` or `forced`; empty before the gate."""
     reason: str
@@ -49,7 +49,7 @@ def read(trainings: RecentTrainings) -> TrainingList:
     Raises:
         RegistryUnavailableError: MLflow does not answer.
     """
-    return TrainingList(trainings=[_training(one) for one in trainings.read(COUNT)], timestamp=schemas.now())
+    return TrainingList(trainings=[_training(training) for training in trainings.read(COUNT)], timestamp=schemas.now())
 
 
 def _training(training: RecentTraining) -> Training:

@@ -158,7 +158,7 @@ class State:
         return json.dumps(sorted(shown, key=lambda pair: ROLES.index(pair[0].partition(",")[0])))
 
     @property
-    def mlflow(self) -> str:
+    def mlflow_url(self) -> str:
         """Address of MLflow's page; empty if only pods reach it."""
         uri = urlsplit(self.status.mlflow_uri)
         host = uri.hostname or ""
@@ -169,9 +169,9 @@ class State:
         return f"{uri.scheme}://{uri.netloc.rpartition('@')[2]}/#"
 
     @property
-    def mlflow_page(self) -> str:
+    def mlflow_model_url(self) -> str:
         """Address of the default model in MLflow; empty if only pods reach it."""
-        return self.mlflow and f"{self.mlflow}/models/{quote(self.name, safe='')}"
+        return self.mlflow_url and f"{self.mlflow_url}/models/{quote(self.name, safe='')}"
 
     def serves(self, version: VersionSummary) -> bool:
         """Whether a version serves."""

@@ -166,7 +166,7 @@ def incomparable(champion: Predictor, shadow: Predictor) -> str:
     reason = champion.columns.difference_to(shadow.columns)
     if reason:
         return reason
-    champion_kind, shadow_kind = ("classes" if answers_classes(one) else "numbers" for one in (champion, shadow))
+    champion_kind, shadow_kind = (_kind(predictor) for predictor in (champion, shadow))
     if champion_kind != shadow_kind:
         return f"it answers {shadow_kind}, the champion {champion_kind}"
     champion_outputs, shadow_outputs = len(champion.output_classes) or 1, len(shadow.output_classes) or 1
@@ -211,6 +211,10 @@ def _add(left: Comparison, right: Comparison) -> Comparison:
 def answers_classes(predictor: Predictor) -> bool:
     """Whether a version answers classes, not numbers."""
     return predictor.labels is not None or bool(predictor.output_classes)
+
+
+def _kind(predictor: Predictor) -> str:
+    return "classes" if answers_classes(predictor) else "numbers"
 
 
 def _labels(champion: Predictor, shadow: Predictor) -> list[bool | str | int | float]:

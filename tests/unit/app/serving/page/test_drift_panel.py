@@ -24,7 +24,7 @@ def judged(verdict: str, **metrics: float) -> DriftRun:
 
 def panel(run: DriftRun) -> str:
     """The panel in HTML."""
-    state = SimpleNamespace(drift=drift.describe([run], "m").judgement, mlflow="http://mlflow.example.com/#")
+    state = SimpleNamespace(drift=drift.describe([run], "m").judgement, mlflow_url="http://mlflow.example.com/#")
     return create_templates().get_template("drift.html").render(state=state)
 
 

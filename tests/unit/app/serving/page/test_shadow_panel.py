@@ -34,7 +34,7 @@ def panel(figures: ShadowFigures | None, *, trouble: str | None = None) -> str:
         trouble=trouble,
         timestamp=now(),
     )
-    state = SimpleNamespace(shadow=status, mlflow_page="http://mlflow.example.com/#/models/m")
+    state = SimpleNamespace(shadow=status, mlflow_model_url="http://mlflow.example.com/#/models/m")
     return create_templates().get_template("shadow.html").render(state=state)
 
 
