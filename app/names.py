@@ -61,7 +61,7 @@ PREDICTION_LOG_PATTERN: Final = (
 """Where the prediction log can be kept. A URL holds no user, no password and no space."""
 
 TRACES_IN_MLFLOW: Final = "mlflow"
-"""Value of the endpoint of traces that means the platform's own MLflow."""
+"""Endpoint of traces that stands for the MLflow of the platform."""
 
 OTLP_ENDPOINT_PATTERN: Final = r"^(mlflow|https?://[^/\s:@]+(:[0-9]{1,5})?(/\S*)?)?$"
 """Where traces can go; empty for no traces. A URL holds no user, no password and no space."""

@@ -197,10 +197,14 @@ class Settings(BaseSettings):
         alias="MANTA_TRACE_SHARE",
         ge=0,
         le=1,
-        description="Share of the predictions that are traced, beside those with a sampled `traceparent`.",
+        description="Share of the predictions that are traced, chosen at random. A prediction whose header "
+        "`traceparent` asks for a trace is always traced.",
     )
     rollout: Literal["manual", "auto"] = Field(
-        default="manual", alias="MANTA_ROLLOUT", description="`auto`: a version that passes its gate begins a rollout."
+        default="manual",
+        alias="MANTA_ROLLOUT",
+        description="What training does with a version that passes its gate. `manual`: the version becomes the "
+        "champion at once. `auto`: a rollout of the version begins.",
     )
     git_commit: str = Field(
         default="",

@@ -186,7 +186,7 @@ class ModelServer(FleetMember):
         )
 
     def _champions(self) -> dict[str, str | None]:
-        """Return the number of the champion by the name of each model that the service serves."""
+        """Return the number of the version that serves, by the name of each model of the service."""
         return (self._catalog.champions or {}) | {self._replica.model_name: self._replica.served_version}
 
     def _prediction_log(self) -> PredictionLog | None:

@@ -46,8 +46,8 @@ class Catalog:
     Args:
         default: The default model.
         registry: Client of MLflow.
-        records: Returns the client for the rollouts that MLflow stores of a model, by the name of the model.
-        runs: Returns the client for the runs of a model's versions, by the name of the model.
+        records: Returns the client for the rollouts of the model with a name.
+        runs: Returns the client for the runs of the versions of the model with a name.
         loader: Prepares versions.
         group: All replicas.
         listed: Names of the models beside the default model; empty for all models with the tag `manta.serve`.

@@ -178,10 +178,10 @@ class CatalogFollower:
                 await model.shadows.follow(reading)
         except MantaError as error:
             if str(error) != model.rollouts.trouble:
-                log.warning("the rollout of %r waits: %s", name, error)
+                log.warning("the rollout or the shadow of %r waits: %s", name, error)
             model.rollouts.trouble = str(error)
         except Exception:  # an unexpected failure of one step must not end the task of the next one
-            log.exception("the rollout of %r takes no step", name)
+            log.exception("the rollout or the shadow of %r takes no step", name)
         finally:
             del self._follow_tasks[name]
 

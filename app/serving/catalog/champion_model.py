@@ -39,7 +39,7 @@ REPLICA_METHODS: Final = frozenset({"claim", "prepare", "commit", "roll_back", "
 """Methods of a fleet's member that its `Replica` implements under the same name."""
 
 MISSING_READINGS: Final = 2
-"""Readings without a rollout and a shadow after which a replica ends its part. One reading may be older than both."""
+"""Readings without a rollout or shadow after which a replica ends its part. One reading may be older than both."""
 
 
 class ChampionModel(LazyModel):
@@ -161,9 +161,9 @@ class ChampionModel(LazyModel):
         return await getattr(self.replica, method)(*args)
 
     async def on_catalog_read(self, *, is_followed: bool) -> None:
-        """Take over whether MLflow has a rollout or a shadow of this model. A replica that has missed the end ends now.
+        """Take over whether MLflow has a rollout or a shadow of this model. A replica that missed the end ends it now.
 
-        After a rollout, this call also puts the replaced champion out of memory when its time there is over.
+        Some time after a rollout, this call also puts the replaced champion out of memory.
         """
         self._missing_readings = 0 if is_followed else self._missing_readings + 1
         has_missed_end = self._missing_readings >= MISSING_READINGS

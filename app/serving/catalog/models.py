@@ -1,6 +1,6 @@
-"""Models that a replica loads at their first request: the base class, with `PinnedVersion` as one of its two classes.
+"""The base class of models that a replica loads at their first request, and `PinnedVersion`, a version by its number.
 
-`app.serving.catalog.champion_model` has the other class, whose models follow their champion.
+`app.serving.catalog.champion_model` has the other subclass, whose models follow their champion.
 """
 
 import asyncio

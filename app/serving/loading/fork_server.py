@@ -23,7 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
-import skops.io  # noqa: F401 - it searches every loaded module, so it is imported before MLflow's two thousand
+import skops.io  # noqa: F401 - its import searches all loaded modules, so MLflow's 2,000 modules come later
 
 from app.serving.loading import child
 

@@ -22,8 +22,8 @@ log = logging.getLogger(names.SERVING_LOG)
 FLUSH_INTERVAL_S: Final = 1.0
 
 FLUSHES_OF_REFRESH: Final = 10
-"""Flushes after which the latencies are exported again, also if there was no request. Ray forgets a gauge that is not
-set for 20 s, and Prometheus would miss the requests before the gauge came back."""
+"""Flushes after which the latencies are exported again, even without a request. Ray forgets a gauge that is not set
+for 20 s, and Prometheus would miss the requests before the gauge came back."""
 
 MAX_SERIES_GROUPS: Final = 50
 """Combinations of model, version and role with series of their own. Later ones share the model `other`."""

@@ -146,7 +146,7 @@ class State:
 
     @property
     def roles(self) -> str:
-        """The versions that the form can compare: JSON, a list of pairs of aliases and version, each version once."""
+        """The versions that the form can compare, each once: JSON, a list of pairs of aliases and version."""
         aliases = {version.version: set(version.aliases) for version in self.versions}
         if self.version is not None:
             aliases.setdefault(self.version, set()).add(names.CHAMPION)
@@ -184,7 +184,7 @@ def _size(size_bytes: int) -> str:
 
 
 def _share(value: float) -> str:
-    """Format a share in percent. Only 1 is 100 %."""
+    """Format a share in percent, rounded down, so that only 1 is 100 %."""
     return f"{math.floor(1000 * value) / 10:g} %"
 
 

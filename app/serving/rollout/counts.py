@@ -25,7 +25,7 @@ NEVER: Final = 255
 
 
 class Assignment(NamedTuple):
-    """The version of one request."""
+    """Which version answers a request, and in which step of the rollout."""
 
     side: int
     """`CHAMPION` or `CHALLENGER`."""

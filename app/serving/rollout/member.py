@@ -77,7 +77,7 @@ class RolloutMember:
 
     @property
     def is_in_rollout(self) -> bool:
-        """Whether a rollout is running, as far as this replica has heard."""
+        """Whether a rollout is running, by the last state that this replica received."""
         return self._counts is not None
 
     @property
@@ -174,7 +174,7 @@ class RolloutMember:
         self.challenger.replica.unload()
 
     def _compare(self, challenger: ServedModel) -> Shadow:
-        """Return what lets the challenger answer copies of the champion's requests. A new model begins at zero."""
+        """Return the shadow that compares the challenger with the champion. A new challenger begins at zero."""
         if self._comparison is None or self._comparison.served is not challenger:
             self._end_comparison()
             self._comparison = Shadow(challenger, share=1.0, keeps_rows=False, measures=self._measures)

@@ -54,7 +54,7 @@ class RolloutStatus(Message):
     """Percentage of the compared rows for which the two versions predict different classes. Null if nothing was
     compared, and without `max_disagreement`."""
     compared_rows: int
-    """Rows of requests to the champion that the new version has answered too, for the comparison."""
+    """Rows that both versions have answered, for the comparison."""
     replicas: int
     """Number of replicas that answered."""
     replicas_ready: int

@@ -35,8 +35,8 @@ class Policy(Message):
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
     """Time after which the champion answers in place of the version."""
     max_disagreement: Annotated[float, Field(ge=0, lt=100)] | None = None
-    """Largest percentage of rows for which the two versions may predict different classes. With more of them, no step
-    ends by itself: a person decides. Null: any percentage."""
+    """Largest percentage of rows for which the two versions may predict different classes. Above it, no step ends by
+    itself: a person decides. Null: no limit."""
     hold: bool = False
     """Whether the rollout only compares the versions, at the share of its one step. Then the champion answers all
     requests again."""
@@ -82,7 +82,7 @@ class RolloutState(Message):
     step_began_s: float = 0.0
     """Seconds since 1970."""
     held_step: int = -1
-    """Index of the last step that had to wait for a person; -1 if none had to."""
+    """Index of the last step that had to wait for a person; -1 without such a step."""
     slow_s: float | None = None
     """Requests that take longer count as slow; null until the champion has answered enough requests to know its p95."""
     verdict: Verdict | None = None

@@ -1,4 +1,4 @@
-"""The answers of a rollout that labels may contradict, on one replica: the newest ones, up to a number of bytes.
+"""The newest answers of one replica in a rollout, kept in memory until labels arrive that may contradict them.
 
 A label usually arrives at another replica than its request did, so every replica gets all labels. A label of an answer
 that is no longer in memory counts for neither version.
@@ -77,6 +77,6 @@ class RecentAnswers:
 
 
 def _differ(answer: object, label: Value) -> bool:
-    """Whether a label is another class. A label of another type than the classes says nothing."""
+    """Whether a label is another class than the answer. A label of another type than the classes does not count."""
     value = answer.item() if isinstance(answer, np.generic) else answer
     return isinstance(value, str) == isinstance(label, str) and value != label

@@ -22,7 +22,7 @@ class RolloutStore:
 
     def __init__(self, records: RolloutRecords) -> None:
         self.state: RolloutState | None = None
-        """The rollout as this replica has read or heard of it last."""
+        """The last state that this replica read in MLflow or received from another replica."""
         self._records = records
 
     async def read(self) -> tuple[RolloutReading, RolloutState | None]:

@@ -60,7 +60,7 @@ class Rollouts:
 
     @property
     def state(self) -> RolloutState | None:
-        """The rollout as this replica has read or heard of it last."""
+        """See `RolloutStore.state`."""
         return self._store.state
 
     async def begin(self, version: str, policy: Policy) -> None:

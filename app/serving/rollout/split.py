@@ -65,7 +65,7 @@ class Split:
         self._counts.add_bad(assignment.step, assignment.side, Kind.ERROR, assignment.bucket)
 
     def remember(self, assignment: Assignment, headers: Mapping[str, str], answers: Answers) -> None:
-        """Remember the classes that the assigned version answered. Numbers are never exactly right, so none count."""
+        """Remember the classes that the assigned version answered. Labels of regression models do not count."""
         request_id = headers.get(request_ids.NAME)
         if self._has_classes and request_id:
             self._recent.add(request_ids.shortened(request_id), assignment, answers.predictions)

@@ -42,7 +42,7 @@ def test_the_panel_shows_how_the_answers_compare() -> None:
     html = panel(FIGURES)
 
     assert "answers a copy of <strong>25 %</strong> of the requests" in html
-    assert "1 of 2 replicas hold it" in html
+    assert "1 of 2 replicas hold the version" in html
     assert "<dt>Agreement</dt><dd>99.9 %</dd>" in html
     assert "<dt>Rows</dt><dd>1,234</dd>" in html
     assert '<dt>Errors</dt><dd class="wrong">2</dd>' in html
@@ -64,5 +64,5 @@ def test_a_regressor_has_no_agreement() -> None:
 def test_a_shadow_without_a_copy_says_so_with_its_trouble() -> None:
     html = panel(None, trouble="It is <damaged>.")
 
-    assert "It has got no copy of a request yet." in html
+    assert "Version 7 has not received a copy of a request yet." in html
     assert '<p class="notice bad">It is &lt;damaged&gt;.</p>' in html
