@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from infra import labels, names
+from infra.config import urls
 from infra.config.access_options import AccessOptions
 from infra.config.connection_options import ConnectionOptions
 from infra.config.credential_options import CredentialOptions
@@ -21,7 +21,6 @@ DNS_PORTS: Final = (53,)
 OPENSHIFT_DNS_PORTS: Final = (5353,)
 """Port of OpenShift's DNS pods. Policies see the port of a pod, not the port of its Service."""
 WEB_PORTS: Final = (443,)
-HTTP_PORT: Final = 80
 RAY_METRICS_PORTS: Final = (8080, names.HAPROXY_METRICS_PORT, 44217, 44227)
 """Metrics of Ray, HAProxy, the autoscaler and the dashboard."""
 OPERATOR_METRICS_PORTS: Final = (8080,)
@@ -155,8 +154,7 @@ def _from_mlflow(storage: StorageOptions, connections: ConnectionOptions, peers:
 def _store_ports(connections: ConnectionOptions) -> tuple[int, ...]:
     if not connections.artifact_endpoint:
         return WEB_PORTS
-    endpoint = urlsplit(connections.artifact_endpoint)
-    return (endpoint.port or (HTTP_PORT if endpoint.scheme == "http" else WEB_PORTS[0]),)
+    return (urls.port(connections.artifact_endpoint),)
 
 
 def _dns(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from infra.config import urls
 from infra.config.network_options import NetworkOptions
 from infra.config.options import OptionGroup
 from infra.config.problem import Problem, set_command
@@ -61,8 +61,8 @@ class MonitoringOptions(OptionGroup):
     @property
     def ports(self) -> tuple[int, ...]:
         """Ports of Prometheus and Grafana, those of their Services and those of their pods."""
-        urls = [(self.prometheus_url, 9090), (self.grafana_url, 3000)]
-        ports = {port for url, pod_port in urls if url for port in (pod_port, _port(url))}
+        servers = [(self.prometheus_url, 9090), (self.grafana_url, 3000)]
+        ports = {port for url, pod_port in servers if url for port in (pod_port, urls.port(url))}
         return tuple(sorted(ports))
 
 
@@ -79,8 +79,3 @@ def problems(monitoring: MonitoringOptions, *, network: NetworkOptions) -> Itera
             key = field.alias or name
             reason = "set, but monitoring is none, so the key has no effect"
             yield Problem(key, reason, "pulumi config set monitoring existing")
-
-
-def _port(url: str) -> int:
-    parts = urlsplit(url)
-    return parts.port or (443 if parts.scheme == "https" else 80)

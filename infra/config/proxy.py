@@ -6,11 +6,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator
 
 from infra import names
+from infra.config import urls
 from infra.config.options import NestedOptions
 from infra.config.vocabulary import allowed
 
-HTTP_PORTS: Final = {"http": 80, "https": 443}
-"""Port of a URL that names none, by its scheme."""
 DIRECT: Final = ("localhost", "127.0.0.1", "::1", ".svc", ".cluster.local", names.MLFLOW, names.REDIS)
 """Hosts and domains that no proxy reaches: this pod, and Services by their names in the cluster."""
 METADATA: Final = ("169.254.169.254", "169.254.170.23", "metadata.google.internal")
@@ -21,25 +20,14 @@ def _proxy_url(text: str) -> str:
     if not text:
         return text
     url = urlsplit(text)
-    if url.scheme not in HTTP_PORTS or not url.hostname or url.path not in {"", "/"}:
+    if url.scheme not in urls.DEFAULT_PORTS or not url.hostname or url.path not in {"", "/"}:
         raise ValueError(f"{text!r} is not the address of a proxy; allowed is http://HOST:PORT")
     if url.username or url.password:
         raise ValueError(
             "everybody who may read pods could read the password in this address; allowed is http://HOST:PORT of a "
             "proxy that needs no password"
         )
-    _port(text)
-    return text
-
-
-def _port(url: str) -> int:
-    """Port of a URL.
-
-    Raises:
-        ValueError: The URL has a port that is not a number from 0 to 65535.
-    """
-    parts = urlsplit(url)
-    return parts.port or HTTP_PORTS[parts.scheme]
+    return urls.with_valid_port(text)
 
 
 ProxyUrl = Annotated[str, AfterValidator(_proxy_url), allowed("http://HOST:PORT")]
@@ -57,7 +45,7 @@ class ProxyOptions(NestedOptions):
     @property
     def ports(self) -> tuple[int, ...]:
         """Ports of the proxies, in order and without duplicates."""
-        return tuple(sorted({_port(url) for url in (self.http, self.https) if url}))
+        return tuple(sorted({urls.port(url) for url in (self.http, self.https) if url}))
 
     def environment(self) -> dict[str, str]:
         """Environment variables of a program that uses the proxy; empty without a proxy.

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
+from infra.config import urls
 from infra.config.options import NO_SECRET, OptionGroup
 from infra.config.problem import Problem, set_command
 from infra.config.vocabulary import allowed
@@ -20,9 +20,15 @@ OTLP_ENDPOINT_PATTERN: Final = r"^(mlflow|https?://[^/\s:@]+(:[0-9]{1,5})?(/\S*)
 HEADERS: Final = re.compile(r"([A-Za-z0-9_-]+=[ !-+\--~]+(,[A-Za-z0-9_-]+=[ !-+\--~]+)*)?")
 """The form of OTEL_EXPORTER_OTLP_HEADERS, in printable ASCII."""
 
+
+def _otlp_endpoint(endpoint: str) -> str:
+    return endpoint if endpoint == IN_MLFLOW else urls.with_valid_port(endpoint)
+
+
 OtlpEndpoint = Annotated[
     str,
     StringConstraints(pattern=OTLP_ENDPOINT_PATTERN),
+    AfterValidator(_otlp_endpoint),
     allowed("`mlflow`, or `http(s)://HOST[:PORT][/PATH]`"),
 ]
 
@@ -61,8 +67,7 @@ class TracingOptions(OptionGroup):
         """Port of a receiver outside of the stack; None without one."""
         if self.otlp_endpoint in ("", IN_MLFLOW):
             return None
-        url = urlsplit(self.otlp_endpoint)
-        return url.port or (443 if url.scheme == "https" else 80)
+        return urls.port(self.otlp_endpoint)
 
 
 def problems(tracing: TracingOptions) -> Iterator[Problem]:

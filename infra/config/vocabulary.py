@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from pydantic.fields import FieldInfo
 
 from infra import names
-from infra.config import cron, quantities
+from infra.config import cron, quantities, urls
 
 DNS_LABEL: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 """A label of RFC 1035, as Services and KubeRay require: it begins with a letter."""
@@ -90,6 +90,7 @@ Certificates = Annotated[str, AfterValidator(_certificates), allowed("certificat
 Url = Annotated[
     str,
     StringConstraints(pattern=r"^(https?://[^/\s:]+(:[0-9]{1,5})?(/\S*)?)?$"),
+    AfterValidator(urls.with_valid_port),
     allowed("http(s)://HOST[:PORT][/PATH]"),
 ]
 """Address of a service. Empty: the default of its client."""

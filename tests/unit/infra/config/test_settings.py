@@ -66,6 +66,8 @@ REFUSED: list[tuple[str, dict[str, object], str]] = [
     ("dev", {"proxy": {"https": "proxy:3128"}}, "pulumi config set --path proxy.https http://proxy.example.com:3128"),
     ("dev", {"proxy": {"http": "http://user:word@proxy:3128"}}, "pulumi config set --path proxy.https "),
     ("dev", {"proxy": {"http": "http://proxy:99999"}}, "pulumi config set --path proxy.https "),
+    ("dev", {"prometheusUrl": "http://prometheus:99999"}, "pulumi config set prometheusUrl "),
+    ("dev", {"otlpEndpoint": "http://collector:99999"}, "pulumi config set otlpEndpoint "),
     ("dev", {"trainSchedule": "every night"}, "pulumi config set trainSchedule '0 3 * * *'"),
     ("dev", {"trainOptions": '--data "x'}, "pulumi config set trainOptions -- '--trees 200'"),
     ("dev", {"trainDeadlineMinutes": 0}, "pulumi config set trainDeadlineMinutes 60"),
