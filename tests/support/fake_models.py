@@ -128,7 +128,8 @@ class FakeRegistry(Registry):
         self._require_up()
         self.reads += 1
         champions = {name: self.champions.get(name) for name in listed} if listed else dict(self.champions)
-        return ServedModels(champions, frozenset(name for name, one in self.named_rollouts.items() if one.is_followed))
+        followed = frozenset(name for name, rollout in self.named_rollouts.items() if rollout.is_followed)
+        return ServedModels(champions, followed)
 
     def named_rollout(self, name: str) -> NamedRollout:
         """What is stored about the rollouts of a model beside the default model."""

@@ -51,7 +51,7 @@ def running(
         authorities = str(create_certificates(folder, name))
         tls = {"cert-file": folder / "server.pem", "key-file": folder / "key.pem", "ca-cert-file": authorities}
         listen = ["--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no"]
-        listen += [argument for name, value in tls.items() for argument in (f"--tls-{name}", str(value))]
+        listen += [argument for option, value in tls.items() for argument in (f"--tls-{option}", str(value))]
     command = [
         str(shutil.which("redis-server")),
         "--bind",

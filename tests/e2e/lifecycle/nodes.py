@@ -12,7 +12,7 @@ from tests.support.json_object import JsonObject
 from tests.support.tools import Tools
 
 DRAIN_TIMEOUT_S: Final = 420
-"""Longest time that a drain may take: a new worker that starts beside the other pods, and 60 s for the old one."""
+"""Longest time of a drain: the start of a new worker beside the other pods, and 60 s for the old worker to end."""
 COMMAND_TIMEOUT_S: Final = 60
 
 
@@ -35,7 +35,7 @@ def are_ready(machine: Tools) -> bool:
 
 @contextmanager
 def drained(machine: Tools, node: str) -> Iterator[float]:
-    """Drain a node of all pods but Postgres, which is no part of the platform, and uncordon the node afterwards.
+    """Drain a node, and uncordon it afterwards. Postgres, which is no part of the platform, stays on the node.
 
     Yields:
         The duration of the drain, in seconds.
@@ -57,9 +57,9 @@ def drained(machine: Tools, node: str) -> Iterator[float]:
 
 @contextmanager
 def network_cut(machine: Tools) -> Iterator[None]:
-    """Take the network of a node away while the block runs."""
-    _run(machine.site["cut"])
+    """Cut the network of a node while the block runs, and heal it afterwards, also if the cut itself fails."""
     try:
+        _run(machine.site["cut"])
         yield
     finally:
         _run(machine.site["heal"])

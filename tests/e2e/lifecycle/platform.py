@@ -90,7 +90,13 @@ def find_problems(stack: LiveStack) -> dict[str, JsonObject]:
     """Run `manta doctor`, and return its findings by the name of the check."""
     command = ["manta", "doctor", "--json", "--stack", stack.name]
     process = subprocess.run(
-        command, cwd=stack.folder, env={**os.environ, **stack.environment}, capture_output=True, text=True, check=False
+        command,
+        cwd=stack.folder,
+        env={**os.environ, **stack.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_TIMEOUT_S,
     )
     return {finding["check"]: finding for finding in json.loads(process.stdout)["findings"]}
 

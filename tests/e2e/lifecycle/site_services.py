@@ -25,15 +25,18 @@ from tests.support.waiting import wait_for
 NAMESPACE: Final = "manta-e2e-data"
 DOMAIN: Final = f"{NAMESPACE}.svc.cluster.local"
 BUCKET: Final = "manta"
+ARTIFACT_PREFIX: Final = "models"
 POSTGRES: Final = "postgres"
 """Name of the pod and of the Service, and value of the pod's label `app`."""
 POSTGRES_IMAGE: Final = "docker.io/library/postgres:15"
+POSTGRES_HOST: Final = f"{POSTGRES}.{DOMAIN}"
 POSTGRES_PORT: Final = 5432
+REDIS_HOST: Final = f"redis.{DOMAIN}"
 POSTGRES_PASSWORD: Final = "p/a&s@s:w#r%d"  # noqa: S105 - of a server that the tests start
 REDIS_PASSWORD: Final = "r/e&d@i:s#1%2"  # noqa: S105 - as above
 """Password of Redis' user `default`, which Ray uses."""
 REDIS_ADMIN: Final = "site-admin"
-"""Name and password of the user of Redis with which the tests change the password of the other."""
+"""Name and password of the Redis user that changes the password of the user `default`."""
 ARTIFACT_SECRET: Final = "site-artifacts"  # noqa: S105 - a name
 START_TIMEOUT_S: Final = 120
 START_POSTGRES: Final = """\
@@ -49,7 +52,7 @@ exec setpriv --reuid postgres --regid postgres --clear-groups postgres -D /data/
     -c listen_addresses='*' -c unix_socket_directories=/tmp \\
     -c ssl=on -c ssl_cert_file=/data/server.pem -c ssl_key_file=/data/key.pem
 """
-"""Starts a server that only accepts connections with TLS. psql in the container needs no password."""
+"""Starts a server that accepts only TLS over the network. In the container, psql uses a socket and needs no password."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +71,14 @@ class SiteServices:
         """Configuration keys of a stack that uses the services."""
         return {
             "mlflowBackend": "postgres",
-            "postgresHost": f"postgres.{DOMAIN}",
+            "postgresHost": POSTGRES_HOST,
             "postgresSslMode": "verify-full",
             "postgresCa": self.postgres_authorities,
-            "artifactRoot": f"s3://{BUCKET}/models",
+            "artifactRoot": f"s3://{BUCKET}/{ARTIFACT_PREFIX}",
             "artifactEndpoint": f"http://s3.{DOMAIN}:{urlsplit(self.s3_url).port}",
             "artifactSecret": ARTIFACT_SECRET,
             "redis": "external",
-            "redisAddress": f"redis.{DOMAIN}:{self.redis.port}",
+            "redisAddress": f"{REDIS_HOST}:{self.redis.port}",
             "redisCa": Path(self.redis.authorities).read_text(encoding="utf-8"),
         }
 
@@ -114,7 +117,7 @@ def running(folder: Path, machine: Tools, *, node: str, node_address: str) -> It
     redis_folder, postgres_folder = folder / "redis", folder / "postgres"
     redis_folder.mkdir()
     postgres_folder.mkdir()
-    certificate = redis_server.create_certificates(postgres_folder, f"postgres.{DOMAIN}")
+    certificate = redis_server.create_certificates(postgres_folder, POSTGRES_HOST)
     with (
         redis_server.running(
             redis_folder,
@@ -123,7 +126,7 @@ def running(folder: Path, machine: Tools, *, node: str, node_address: str) -> It
             *("--user", REDIS_ADMIN, "on", f">{REDIS_ADMIN}", "~*", "+@all"),
             uses_tls=True,
             host=host,
-            name=f"redis.{DOMAIN}",
+            name=REDIS_HOST,
         ) as redis_process,
         object_stores.s3_server(folder / "s3.log", host) as s3_url,
     ):
@@ -195,7 +198,7 @@ def _postgres_pod(image: str, node: str) -> JsonObject:
 
 
 def _name_of_this_machine(name: str, host: str, port: int) -> Iterator[JsonObject]:
-    """A DNS name in the cluster for an address of this machine: a Service without pods."""
+    """Objects that give an address of this machine a DNS name in the cluster: a Service without pods."""
     yield _service(name, {"clusterIP": "None", "ports": [{"port": port}]})
     yield {
         "apiVersion": "discovery.k8s.io/v1",

@@ -25,14 +25,14 @@ NAMESPACES = (f"manta-{STACK}", f"manta-{STACK}-operator")
 POD_SECURITY = {"pod-security.kubernetes.io/enforce": "restricted"}
 CUT_S = 120
 CUT_SHARE = 0.5
-"""Largest share of the requests that may fail while the network of a node is cut. For about 45 s Kubernetes does not
-notice, and sends the lost worker half of the requests."""
+"""Largest share of the requests that may fail while the network of a node is cut. Kubernetes notices the cut after
+about 45 s. Until then, it sends half of the requests to the lost worker."""
 PREDICT_TOKENS = [secrets.token_hex(16) for _ in range(2)]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def services(machine: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteServices]:
-    """The data services and the namespaces of the site. They outlive the stack, because they start before it."""
+    """The data services and the namespaces of the site. They start before the stack, so they end after it."""
     folder = tmp_path_factory.mktemp("site")
     node, *others = nodes.nodes(machine)
     if not others:
@@ -74,7 +74,7 @@ def test_the_first_up_trains_and_predicts_with_the_services_of_the_site(
     assert '"gate": "passed"' in output
     assert prediction["predictions"]
     assert services.sql("SELECT count(*) FROM model_versions", database="mlflow") == "1"
-    assert "<Key>models/" in services.artifacts()
+    assert f"<Key>{site_services.ARTIFACT_PREFIX}/" in services.artifacts()
     assert services.redis_admin().dbsize() > 0
 
 
@@ -92,11 +92,12 @@ def test_a_drain_ends_by_itself_and_fails_no_request(
 ) -> None:
     node = nodes.node_names(machine)[index]
     parts = _parts_on(machine, stack, node)
+    assert "worker" in parts, "the drain would move no worker"
 
     with platform.prediction_traffic(stack) as traffic, nodes.drained(machine, node) as drained_s:
         platform.wait_for_one_cluster(machine, stack)
 
-    figure(f"node with {parts} drained: {drained_s:.0f} s, {_failures(traffic)}")
+    figure(f"node with {', '.join(parts)} drained: {drained_s:.0f} s, {_failures(traffic)}")
     assert traffic.failed == 0
 
 
@@ -108,6 +109,8 @@ def test_the_service_comes_back_by_itself_after_the_network_of_a_node_was_cut(
     # The drains have left all pods on the first node. A new worker goes to the other node.
     platform.kill_pod(machine, stack, "worker", timeout_s=RECOVERY_S)
     parts = _parts_on(machine, stack, nodes.node_names(machine)[-1])
+    assert "worker" in parts, "the cut would reach no worker"
+    outputs = stack.outputs()
 
     with platform.prediction_traffic(stack) as traffic, nodes.network_cut(machine):
         time.sleep(CUT_S)
@@ -115,10 +118,10 @@ def test_the_service_comes_back_by_itself_after_the_network_of_a_node_was_cut(
     with platform.prediction_traffic(stack) as traffic_afterwards:
         wait_for("the nodes", partial(nodes.are_ready, machine), timeout_s=RECOVERY_S)
         platform.wait_for_one_cluster(machine, stack)
-        wait_for("Serve", lambda: platform.is_serving(stack.outputs()), timeout_s=RECOVERY_S)
+        wait_for("Serve", partial(platform.is_serving, outputs), timeout_s=RECOVERY_S)
     recovered_s = time.monotonic() - healed_s
 
-    figure(f"network of the node with {parts} cut for {CUT_S} s: {_failures(traffic)}")
+    figure(f"network of the node with {', '.join(parts)} cut for {CUT_S} s: {_failures(traffic)}")
     figure(f"afterwards: complete after {recovered_s:.0f} s, {_failures(traffic_afterwards)}")
     assert traffic.failed < CUT_SHARE * traffic.sent
     assert platform.predict(stack)["predictions"]
@@ -211,21 +214,20 @@ def _change_without_failures(stack: LiveStack, figure: Figure, changes: dict[str
 
 
 def _predict_status(stack: LiveStack, token: str) -> int:
-    """Status of the answer to a prediction with a token. 422 would mean that the token was accepted too."""
+    """Return the status of a prediction with a token. 401: the service refuses the token, whatever the rows are."""
     url, headers = stack.outputs()["serveUrl"], {"Authorization": f"Bearer {token}"}
     rows = httpx.get(f"{url}/model", headers=headers, timeout=60).json()
     message = {"features": rows.get("example", {}).get("features", [])[:1]}
     return httpx.post(f"{url}/predict", json=message, headers=headers, timeout=60).status_code
 
 
-def _parts_on(machine: Tools, stack: LiveStack, node: str) -> str:
-    """Parts of the platform that have a pod on a node."""
-    found = [
+def _parts_on(machine: Tools, stack: LiveStack, node: str) -> list[str]:
+    """Return the parts of the platform that have a pod on a node."""
+    return [
         part
         for part in platform.SELECTORS
-        if any(pod["spec"]["nodeName"] == node for pod in platform.pods(machine, stack, part).values())
+        if any(pod["spec"].get("nodeName") == node for pod in platform.pods(machine, stack, part).values())
     ]
-    return ", ".join(found) or "no part"
 
 
 def _failures(traffic: PredictionTraffic) -> str:
