@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-# UV=uv installs with uv, which needs seconds where pip needs minutes.
+# With UV=uv, uv installs the packages instead of pip, which is slower.
 install = $(if $(UV),$(UV) pip install --quiet --python $(1)/bin/python,$(1)/bin/python -m pip install --quiet --disable-pip-version-check)
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --quiet \
 	--no-emit-index-url --custom-compile-command "make lock"
@@ -67,7 +67,7 @@ lifecycle: .venv/.dev ## one stack on a real cluster, from pulumi up to pulumi d
 faults: .venv/.dev ## on a real cluster: kill updates and repeat them, kill one of two workers (KUBECONFIG)
 	$(BIN)/pytest tests/e2e/lifecycle/test_faults.py
 
-site: .venv/.dev .venv/.stores ## on a cluster of two nodes, with data services outside of the stack: drain, cut, change credentials (KUBECONFIG)
+site: .venv/.dev .venv/.stores ## on a cluster of two nodes, with data services outside of the stack: drain a node, cut its network, change credentials (KUBECONFIG)
 	$(BIN)/pytest tests/e2e/lifecycle/test_site.py
 
 bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; half an hour)
