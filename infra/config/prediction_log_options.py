@@ -1,4 +1,4 @@
-"""Where the service keeps the rows that it predicts, for how long, and when they are judged for drift."""
+"""The prediction log: where it is kept, for how long, and when its rows are judged for drift."""
 
 import re
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ PredictionLog = Annotated[str, AfterValidator(_prediction_log), allowed(PLACES)]
 
 
 class PredictionLogOptions(OptionGroup):
-    """The log of rows and answers, and its judgement."""
+    """The log of rows and answers, and the schedule of the judgements of drift."""
 
     prediction_log: PredictionLog = Field(
         "off",
@@ -61,5 +61,5 @@ class PredictionLogOptions(OptionGroup):
 def problems(options: PredictionLogOptions) -> Iterator[Problem]:
     """Yield every contradiction between the values."""
     if options.drift_schedule and options.prediction_log == "off":
-        reason = "set, but the prediction log is off, so that there are no rows to judge"
+        reason = "set, but the prediction log is off, so there are no rows to judge"
         yield Problem("driftSchedule", reason, "pulumi config set predictionLog mlflow")

@@ -1,4 +1,4 @@
-"""Where the service sends traces of predictions, and of how many."""
+"""Where the service sends traces of predictions, and which share of the predictions it traces."""
 
 import re
 from collections.abc import Iterator
@@ -76,4 +76,4 @@ def problems(tracing: TracingOptions) -> Iterator[Problem]:
     if tracing.otlp_headers.get_secret_value() and tracing.port is None:
         yield Problem("otlpHeaders", "set, but otlpEndpoint is not an address, so the key has no effect", endpoint)
     if not tracing.otlp_endpoint and tracing.trace_percent != TracingOptions().trace_percent:
-        yield Problem("tracePercent", "set, but otlpEndpoint is not, so the key has no effect", endpoint)
+        yield Problem("tracePercent", "set, but otlpEndpoint is not set, so the key has no effect", endpoint)

@@ -14,7 +14,7 @@ from infra.config.options import StorageOptions
 
 DATA_DIR: Final = "/mlflow/data"
 POSTGRES_DRIVER: Final = "psycopg2"
-"""Driver in MLflow's image. Without a name, SQLAlchemy 2.1 looks for another one, psycopg."""
+"""Driver in MLflow's image. If an address names no driver, SQLAlchemy 2.1 uses psycopg, which the image lacks."""
 POSTGRES: Final = f"postgresql+{POSTGRES_DRIVER}://"
 SQLITE: Final = f"sqlite:///{DATA_DIR}/mlflow.db"
 MIGRATE: Final = (

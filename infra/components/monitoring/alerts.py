@@ -34,7 +34,7 @@ class AlertArgs:
     has_redis: bool
     """Whether the stack runs a Redis."""
     has_prediction_log: bool
-    """Whether the service keeps rows and answers."""
+    """Whether the stack has a prediction log."""
     train_deadline_minutes: int | None
     """Longest time of a scheduled training; None without a schedule."""
     runbook_url: str

@@ -114,8 +114,8 @@ def _scores(scope: str) -> Iterator[Panel]:
     scores = {"estimated": "estimated without labels", "realised": "realised"}
     yield Panel(
         title="Score of the champions",
-        description="Of the last judgement of `manta drift`: the metric of the gate on rows with labels, and the "
-        "accuracy that is estimated without labels.",
+        description="Scores of the last judgement of `manta drift`: the metric of the gate on rows with labels, and "
+        "the accuracy that is estimated without labels.",
         unit="none",
         queries=[
             (f"max by (model, version) (ray_manta_{name}_score{{{scope}}})", f"{{{{model}}}} {{{{version}}}}, {text}")

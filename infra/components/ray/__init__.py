@@ -1,1 +1,1 @@
-"""Ray: the KubeRay operator, the RayService, scheduled training, and the cleanup before a destroy."""
+"""Ray: the KubeRay operator, the RayService, scheduled jobs, and the cleanup before a destroy."""

@@ -42,8 +42,8 @@ def environment(
     """Environment variables of the head and of the workers.
 
     Args:
-        app: The registered model, the default data set, whether example rows are shown, whether models are signed, what
-            follows the gate, and the format of the log.
+        app: The registered model, the default data set, whether example rows are shown, whether models are signed,
+            whether a version that passes its gate begins a rollout, and the format of the log.
         credentials: Whether predictions need a token, and whether MLflow calls a webhook.
         catalog: The models beside the default model, and the tokens for predictions.
         prediction_log: Where rows and answers are kept.

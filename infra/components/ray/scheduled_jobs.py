@@ -29,8 +29,6 @@ HISTORY_LIMIT: Final = 3
 """Finished Jobs of each outcome that Kubernetes keeps for inspection."""
 GRACE_PERIOD_S: Final = 60
 """Time for the submitter to stop its Ray job when the deadline of the run has passed."""
-
-
 DRIFT_DEADLINE_MINUTES: Final = 60
 """Minutes after which a judgement of drift is stopped."""
 
@@ -42,7 +40,7 @@ class ScheduledJobsArgs:
     namespace: pulumi.Input[str]
     schedule: ScheduleOptions
     drift_schedule: str
-    """Cron schedule of the judgement of drift; empty for none."""
+    """Cron schedule of the judgements of drift; empty for none."""
     placement: Placement
     image: pulumi.Input[str]
     """The Ray image, which contains the `manta` command."""
@@ -58,15 +56,17 @@ class ScheduledJobsArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class _ScheduledJob:
-    """One of the jobs."""
+    """A job with a schedule."""
 
     name: str
-    """Name of the CronJob, and the user of its runs."""
+    """Name of the CronJob, and of the user of its runs."""
     schedule: str
+    """Cron schedule; empty for none."""
     deadline_minutes: int
     command: list[str]
-    """The program, which takes the address of Ray's Jobs API as `--address`."""
+    """Command that takes the address of Ray's Jobs API as `--address`."""
     options: list[str]
+    """Further options of the command."""
 
 
 class ScheduledJobs(pulumi.ComponentResource):

@@ -80,11 +80,11 @@ def run_checks(configuration: Mapping[str, str], kubectl: Kubectl) -> Iterator[C
 
 
 def _error_step(error: str) -> str:
-    """What to do after an error of kubectl, which is in English in every locale of kubectl."""
+    """Next step after an error of kubectl. These errors are in English in every locale."""
     if "doesn't have a resource type" in error:
         return "Install the Prometheus operator, or: pulumi config set monitoring none"
     if "forbidden" in error.lower():
-        return f"Let the user of the kubeconfig list {KIND} and get the namespace, or look at Prometheus' page Targets."
+        return f"Let the user of the kubeconfig list {KIND} and get the namespace, or read Prometheus' page Targets."
     return "Read the error of kubectl, and run this command again."
 
 
