@@ -12,8 +12,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 @dataclass
-class Received:
-    """What the receiver got."""
+class ReceivedTraces:
+    """The traces that the receiver got, and the requests that brought them."""
 
     url: str = ""
     paths: list[str] = field(default_factory=list)
@@ -37,9 +37,9 @@ def _value(value: AnyValue) -> str | int:
 
 
 @contextmanager
-def otlp_receiver() -> Iterator[Received]:
+def otlp_receiver() -> Iterator[ReceivedTraces]:
     """Start a receiver."""
-    received = Received()
+    received = ReceivedTraces()
 
     class RequestHandler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -11,7 +11,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from app.serving.tracing.open_tracer import open_tracer
 from app.settings import Settings
-from tests.support.otlp_receiver import Received, attributes, otlp_receiver
+from tests.support.otlp_receiver import ReceivedTraces, attributes, otlp_receiver
 from tests.support.replica_api import http_client, replica_api
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -22,7 +22,7 @@ ROW = {"features": [[1.0, 2.0, 3.0]]}
 
 def traced(
     *bodies: object, share: float = 1.0, headers: Mapping[str, str] = {}, path: str = "/predict"
-) -> tuple[Received, list[httpx.Response]]:
+) -> tuple[ReceivedTraces, list[httpx.Response]]:
     """Send predictions to a replica that traces them. Its end sends the spans."""
 
     async def run(url: str) -> list[httpx.Response]:
