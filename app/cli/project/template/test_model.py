@@ -1,4 +1,4 @@
-"""Tests of the model, without a platform: `python -m pytest`."""
+"""Tests of the model, without a platform: `pip install pytest`, then `python -m pytest`."""
 
 from data import load
 from model import build
