@@ -1,6 +1,7 @@
 """One local platform for all integration tests, started as a user starts it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -8,7 +9,14 @@ from mlflow import MlflowClient
 
 from app import names
 from tests.support import registered_versions
-from tests.support.local import LocalFolder, RunningPlatform
+from tests.support.local import START_TIMEOUT_S, LocalFolder, RunningPlatform
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the time to start the platform, because any of them may be the first one."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(START_TIMEOUT_S + 300))
 
 
 @pytest.fixture(scope="session")

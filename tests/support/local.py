@@ -19,8 +19,11 @@ from tests.support.waiting import wait_until
 
 MANTA = Path(sys.executable).parent / "manta"
 READY_LINE = "Ctrl-C ends the platform."
-START_TIMEOUT_S = 240.0
+START_TIMEOUT_S = 600.0
+"""Time for the start of a platform and for a command, on a machine that is busy with other tests."""
+
 STOP_TIMEOUT_S = 60.0
+LOG_END_CHARACTERS = 3000
 
 
 def clean_environment() -> dict[str, str]:
@@ -70,12 +73,16 @@ class LocalFolder:
             )
         platform = RunningPlatform(process, log)
         try:
-            wait_until(
-                lambda: READY_LINE in platform.output or process.poll() is not None,
-                what="the platform",
-                timeout_s=START_TIMEOUT_S,
-            )
-            assert process.poll() is None, platform.output
+            try:
+                wait_until(
+                    lambda: READY_LINE in platform.output or process.poll() is not None,
+                    what="the platform",
+                    timeout_s=START_TIMEOUT_S,
+                )
+                assert process.poll() is None
+            except AssertionError as error:
+                error.add_note(platform.describe())
+                raise
             yield platform
         finally:
             if process.poll() is None:
@@ -89,6 +96,13 @@ class RunningPlatform:
 
     process: subprocess.Popen[bytes]
     log: Path
+    """File with its output, in the folder in which it runs."""
+
+    def describe(self) -> str:
+        """Return its output and the end of the log of each of its parts."""
+        logs = (self.log.parent / STATE_FOLDER / "logs").glob("*.log")
+        ends = [f"== {log.name}\n{log.read_text(errors='replace')[-LOG_END_CHARACTERS:]}" for log in sorted(logs)]
+        return "\n".join([self.output, *ends])
 
     @property
     def output(self) -> str:

@@ -30,7 +30,7 @@ HOOKS_FOLDER_VARIABLE = "FLEET_TEST_FOLDER"
 """Environment variable: folder of the files with which a test pauses a replica or makes it refuse."""
 MODELS_MEMORY = 100_000
 """Bytes of one replica for models beside the default model: room for about ten small forests."""
-START_TIMEOUT_S = 240.0
+START_TIMEOUT_S = 600.0
 
 
 @dataclass

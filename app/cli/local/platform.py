@@ -38,8 +38,8 @@ RAY_GAVE_UP: Final = "The current node timed out during startup"
 RAY_STARTED: Final = "Ray runtime started"
 """Message of a Ray whose node has registered. The dashboard may answer earlier."""
 
-REQUEST_TIMEOUT_S: Final = 5.0
-"""Timeout of one request to a part that is starting."""
+REQUEST_TIMEOUT_S: Final = 30.0
+"""Timeout of one request to a part that is starting. Ray answers some only after it has started Serve's controller."""
 
 OBJECT_STORE_BYTES: Final = 512 * 1024**2
 """Size of Ray's object store. Ray's default is a third of the machine's memory."""

@@ -56,7 +56,6 @@ def drifting(local: LocalFolder) -> Iterator[str]:
     local.run("serve", "drifting", "--stop")
 
 
-@pytest.mark.timeout(600)
 def test_traffic_is_judged_with_the_labels_that_came_later(
     drifting: str, api: httpx.Client, local: LocalFolder, tmp_path: Path
 ) -> None:

@@ -15,8 +15,6 @@ from tests.support.fleet_models import REQUEST_ROWS, Versions
 from tests.support.ray_cluster import WEBHOOK_SECRET, Cluster
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
-
 
 def move_alias(registry: Registry, version: str) -> None:
     """Move the alias, as a user does on MLflow's page."""

@@ -5,8 +5,6 @@ from tests.support.fleet_models import COLUMNS, REQUEST_ROWS, Versions
 from tests.support.json_object import JsonObject
 from tests.support.ray_cluster import Cluster
 
-pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
-
 NAMED = [dict(zip(COLUMNS, row, strict=True)) for row in REQUEST_ROWS]
 
 

@@ -10,8 +10,6 @@ from tests.support.fleet_models import Versions
 from tests.support.ray_cluster import SERVE_TOKENS, Cluster
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
-
 
 def test_a_load_answers_when_every_replica_serves_the_version(
     cluster: Cluster, versions: Versions, registry: Registry

@@ -16,8 +16,6 @@ from tests.support.many_models import BROKEN, LARGE, ManyModels
 from tests.support.ray_cluster import MODELS_MEMORY, SERVE_TOKENS, Cluster
 from tests.support.waiting import wait_for, wait_until
 
-pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
-
 COUNT = 16
 """Number of models, more than fit the memory of a replica."""
 

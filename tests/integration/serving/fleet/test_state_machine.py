@@ -3,7 +3,6 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import httpx
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
@@ -13,8 +12,6 @@ from app.models.registry import Registry
 from tests.support.fleet_models import REQUEST_ROWS, Versions
 from tests.support.ray_cluster import Cluster
 from tests.support.waiting import wait_until
-
-pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
 
 MAX_REPLICAS = 5
 EXAMPLES = 3

@@ -8,13 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import httpx
-import pytest
 
 from tests.support.fleet_models import REQUEST_ROWS, Versions
 from tests.support.ray_cluster import Cluster
 from tests.support.waiting import wait_until
-
-pytestmark = pytest.mark.timeout(600)  # the first test waits for the cluster to start
 
 CLIENTS = 12
 REQUESTS = 10_000
