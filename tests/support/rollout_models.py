@@ -1,4 +1,4 @@
-"""Versions for the tests of rollouts: of the platform's own model one that raises, a slow one and a good one.
+"""Versions for the tests of rollouts: of the platform's own model one that raises, a slow one and two good ones.
 
 The module is run as a program in a separate process, so that the warnings of libraries do not fail a test. Its argument
 is the URL of MLflow.
@@ -36,6 +36,8 @@ class Challengers:
     raising: str
     slow: str
     good: str
+    equal: str
+    """A version with the same model as `good`."""
     named: tuple[str, ...]
     """The versions of `NAMED`."""
 
@@ -51,8 +53,9 @@ def register_all(url: str) -> Challengers:
         RandomForestClassifier(n_estimators=10, random_state=0),
     )
     raising, slow, good = (fleet_models.register(url, model.fit(ROWS, LABELS), ROWS, LABELS) for model in models)
+    equal = fleet_models.register(url, models[-1], ROWS, LABELS)
     named = [fleet_models.register(url, models[-1], ROWS, LABELS, name=NAMED) for _ in range(2)]
-    return Challengers(raising=raising, slow=slow, good=good, named=tuple(named))
+    return Challengers(raising=raising, slow=slow, good=good, equal=equal, named=tuple(named))
 
 
 def register_in_subprocess(url: str) -> Challengers:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.lifecycle import models_by_name, platform
-from tests.support import tools
+from tests.support import rollout_models, tools
+from tests.support.live_rollouts import RolloutPlatform
 from tests.support.live_stack import LiveStack
 from tests.support.many_models import ManyModels
+from tests.support.rollout_models import Challengers
 from tests.support.tools import Tools
 
 STACK = "e2e"
@@ -52,6 +54,7 @@ def stack(machine: Tools, request: pytest.FixtureRequest) -> Iterator[LiveStack]
             host=address,
             maxWorkers=1,
             allowPickle=True,
+            predictionLog="mlflow",
             **machine.charts,
         )
         live_stack.configure(**machine.settings)
@@ -67,6 +70,20 @@ def stack(machine: Tools, request: pytest.FixtureRequest) -> Iterator[LiveStack]
 def models(stack: LiveStack) -> ManyModels:
     """Models beside the default model, one of them broken."""
     return models_by_name.register(stack)
+
+
+@pytest.fixture(scope="module")
+def rollouts(stack: LiveStack) -> Iterator[RolloutPlatform]:
+    """The running platform, which serves a model."""
+    with platform.rollout_platform(stack) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def challengers(stack: LiveStack) -> Challengers:
+    """Versions of the platform's model for rollouts."""
+    with platform.mlflow_credentials(stack) as url:
+        return rollout_models.register_in_subprocess(url)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,8 +1,8 @@
 """Models beside the default model of a running platform, one of them broken."""
 
 import httpx
-import pytest
 
+from tests.e2e.lifecycle import platform
 from tests.support import many_models
 from tests.support.fleet_models import REQUEST_ROWS
 from tests.support.live_stack import LiveStack
@@ -16,11 +16,8 @@ FIRST_ANSWER_S = 120
 
 def register(stack: LiveStack) -> ManyModels:
     """Register two models and a broken one with the tag by which the service serves them."""
-    outputs = stack.outputs()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_USERNAME", outputs["mlflowUsername"])
-        patch.setenv("MLFLOW_TRACKING_PASSWORD", outputs["mlflowPassword"])
-        return many_models.register_in_subprocess(outputs["mlflowUrl"], 2)
+    with platform.mlflow_credentials(stack) as url:
+        return many_models.register_in_subprocess(url, 2)
 
 
 def assert_answers(stack: LiveStack, models: ManyModels) -> None:

@@ -7,13 +7,17 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import httpx
+import pytest
+from mlflow import MlflowClient
 
 from app.cli.ports import free_ports
 from tests.support.json_object import JsonObject
+from tests.support.live_rollouts import RolloutPlatform
 from tests.support.live_stack import LiveStack
 from tests.support.tools import Tools
 from tests.support.traffic import PredictionTraffic
@@ -40,8 +44,8 @@ Figure = Callable[[str], None]
 def curl(*arguments: str) -> JsonObject:
     """Run curl and parse the response as JSON."""
     command = ["curl", "--silent", "--show-error", "--max-time", "60", *arguments]
-    process = subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S)
-    content: JsonObject = json.loads(process.stdout)
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S).stdout
+    content: JsonObject = json.loads(output)
     return content
 
 
@@ -59,22 +63,16 @@ def train(stack: LiveStack, folder: Path) -> str:
         text=True,
         timeout=COMMAND_TIMEOUT_S,
         cwd=folder,
-        env={
-            **os.environ,
-            **stack.environment,
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN": outputs["rayToken"],
-        },
+        env={**os.environ, **stack.environment, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": outputs["rayToken"]},
     )
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout
 
 
-def train_on_pending_cluster(stack: LiveStack) -> str:
-    """Train with `manta train --pending` while an update waits, and return the output."""
-    command = ["manta", "train", "--pending", "--stack", stack.name, "--trees", "100"]
-    process = subprocess.run(
-        command,
+def manta(stack: LiveStack, *argv: str) -> "subprocess.CompletedProcess[str]":
+    """Run a `manta` command in the folder of the stack's project."""
+    return subprocess.run(
+        ["manta", *argv, "--stack", stack.name],
         cwd=stack.folder,
         env={**os.environ, **stack.environment},
         capture_output=True,
@@ -82,23 +80,40 @@ def train_on_pending_cluster(stack: LiveStack) -> str:
         check=False,
         timeout=COMMAND_TIMEOUT_S,
     )
+
+
+def train_on_pending_cluster(stack: LiveStack) -> str:
+    """Train with `manta train --pending` while an update waits, and return the output."""
+    process = manta(stack, "train", "--pending", "--trees", "100")
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout
 
 
 def find_problems(stack: LiveStack) -> dict[str, JsonObject]:
     """Run `manta doctor`, and return its findings by the name of the check."""
-    command = ["manta", "doctor", "--json", "--stack", stack.name]
-    process = subprocess.run(
-        command,
-        cwd=stack.folder,
-        env={**os.environ, **stack.environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=COMMAND_TIMEOUT_S,
-    )
-    return {finding["check"]: finding for finding in json.loads(process.stdout)["findings"]}
+    return {finding["check"]: finding for finding in json.loads(manta(stack, "doctor", "--json").stdout)["findings"]}
+
+
+@contextmanager
+def mlflow_credentials(stack: LiveStack) -> Iterator[str]:
+    """Let this process and those that it starts use the MLflow of the stack while the block runs. Yields its URL."""
+    outputs = stack.outputs()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_USERNAME", outputs["mlflowUsername"])
+        patch.setenv("MLFLOW_TRACKING_PASSWORD", outputs["mlflowPassword"])
+        yield outputs["mlflowUrl"]
+
+
+@contextmanager
+def rollout_platform(stack: LiveStack) -> Iterator[RolloutPlatform]:
+    """Yield the platform for tests of rollouts."""
+    outputs = stack.outputs()
+    headers = {"Authorization": f"Bearer {outputs['serveToken']}"}
+    with (
+        mlflow_credentials(stack) as mlflow_url,
+        httpx.Client(base_url=outputs["serveUrl"], headers=headers, timeout=60) as api,
+    ):
+        yield RolloutPlatform(api, MlflowClient(tracking_uri=mlflow_url), partial(manta, stack))
 
 
 def load_model(stack: LiveStack, version: str | None = None) -> JsonObject:

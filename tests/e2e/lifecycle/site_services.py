@@ -52,7 +52,7 @@ exec setpriv --reuid postgres --regid postgres --clear-groups postgres -D /data/
     -c listen_addresses='*' -c unix_socket_directories=/tmp \\
     -c ssl=on -c ssl_cert_file=/data/server.pem -c ssl_key_file=/data/key.pem
 """
-"""Starts a server that accepts only TLS over the network. In the container, psql uses a socket and needs no password."""
+"""Starts a server that accepts only TLS over the network. In the container, psql needs no password."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from app import names
 from tests.e2e.lifecycle import models_by_name, platform
 from tests.e2e.lifecycle.platform import DESTROY_S, RECOVERY_S, Figure
+from tests.support.live_rollouts import RolloutPlatform
 from tests.support.live_stack import LiveStack
 from tests.support.many_models import ManyModels
+from tests.support.rollout_models import Challengers
 from tests.support.tools import Tools
 from tests.support.waiting import wait_for
 
@@ -39,9 +42,18 @@ def test_three_models_on_two_replicas_serve_what_they_should(stack: LiveStack, m
     assert platform.predict(stack)["predictions"]
 
 
-def test_a_killed_worker_fails_only_the_requests_that_it_was_processing(
-    stack: LiveStack, machine: Tools, models: ManyModels, figure: Figure
+def test_a_killed_worker_fails_only_the_requests_that_it_was_processing_and_no_rollout(
+    stack: LiveStack,
+    machine: Tools,
+    models: ManyModels,
+    rollouts: RolloutPlatform,
+    challengers: Challengers,
+    figure: Figure,
 ) -> None:
+    champion = rollouts.aliases()[names.CHAMPION]
+    rollouts.start(challengers.good, "--steps", "50", "--min-rows", "10000000")
+    wait_for("the first step", lambda: rollouts.rollout()["step"] == 0 or None, timeout_s=RECOVERY_S)
+
     with platform.prediction_traffic(stack) as traffic:
         recovered_s = platform.kill_pod(machine, stack, "worker", timeout_s=RECOVERY_S)
 
@@ -52,6 +64,9 @@ def test_a_killed_worker_fails_only_the_requests_that_it_was_processing(
     assert traffic.failed <= LOST_SHARE * traffic.sent
     assert platform.predict(stack)["predictions"]
     models_by_name.assert_answers(stack, models)
+    assert rollouts.answering_versions(100) == {champion, challengers.good}
+    rollouts.run("rollout", "abort")
+    assert rollouts.aliases() == {names.CHAMPION: champion}
 
 
 def test_destroy_after_an_interrupted_update_leaves_nothing(stack: LiveStack, machine: Tools, figure: Figure) -> None:

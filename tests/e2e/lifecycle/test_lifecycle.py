@@ -10,6 +10,7 @@ import pytest
 from mlflow import MlflowClient
 from pulumi.automation import CommandError
 
+from app import names
 from app.cli.endpoints import Endpoints
 from app.models.registry import Registry
 from app.serving.requests.limits import MAX_BODY_BYTES
@@ -21,10 +22,12 @@ from tests.support import own_model_cases, registered_versions
 from tests.support.hostile import json_bodies, npy_bodies
 from tests.support.hostile.exchange import Target, send_at_once
 from tests.support.hostile.honest_client import HonestClient
+from tests.support.live_rollouts import COURSES, RolloutPlatform
 from tests.support.live_stack import LiveStack
 from tests.support.local import clean_environment
 from tests.support.many_models import ManyModels
 from tests.support.own_model_cases import CASES, OWN_CLASS, Case
+from tests.support.rollout_models import Challengers
 from tests.support.tools import Tools
 from tests.support.waiting import wait_for
 
@@ -86,8 +89,6 @@ def test_a_model_of_a_user_is_searched_gated_loaded_and_answered_exactly(
     stack: LiveStack, machine: Tools, tmp_path: Path, figure: Figure, monkeypatch: pytest.MonkeyPatch, case: Case
 ) -> None:
     outputs = stack.outputs()
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", outputs["mlflowUsername"])
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", outputs["mlflowPassword"])
     ray = Endpoints(ray_url=outputs["rayDashboardUrl"], ray_token=outputs["rayToken"])
     registry = Registry(settings().model_copy(update={"mlflow_tracking_uri": outputs["mlflowUrl"]}))
     client = MlflowClient(tracking_uri=outputs["mlflowUrl"])
@@ -96,6 +97,7 @@ def test_a_model_of_a_user_is_searched_gated_loaded_and_answered_exactly(
     start_s = time.monotonic()
 
     with (
+        platform.mlflow_credentials(stack),
         registered_versions.no_champion(client, partial(platform.load_model, stack), model=outputs["modelName"]),
         own_model_cases.model_key(key, monkeypatch),
     ):
@@ -137,6 +139,25 @@ def test_no_honest_request_fails_beside_hostile_bodies(stack: LiveStack, tmp_pat
     assert traffic.failed == 0
 
 
+@pytest.mark.parametrize("kind", COURSES)
+def test_a_rollout_ends_as_its_version_deserves_and_no_request_fails(
+    rollouts: RolloutPlatform, challengers: Challengers, figure: Figure, kind: str
+) -> None:
+    figure(f"rollout, {kind} version: {rollouts.roll_out(kind, challengers)}")
+
+
+def test_a_rollout_gives_a_version_half_of_the_traffic_until_it_has_enough_rows(
+    rollouts: RolloutPlatform, challengers: Challengers
+) -> None:
+    rollouts.start(challengers.equal, "--steps", "50", "--min-rows", "10000000")
+
+    with rollouts.traffic():
+        wait_for("the first step", lambda: rollouts.rollout()["step"] == 0 or None, timeout_s=RECOVERY_S)
+        versions = rollouts.answering_versions(100)
+
+    assert versions == {challengers.good, challengers.equal}
+
+
 def test_the_doctor_reports_every_part_as_ok(stack: LiveStack) -> None:
     findings = platform.find_problems(stack)
 
@@ -157,7 +178,7 @@ def test_a_tunnel_reconnects_after_its_pod_was_killed(stack: LiveStack, machine:
 
 
 @pytest.mark.parametrize("part", ["mlflow", "redis", "head"])
-def test_no_request_fails_while_a_killed_pod_is_replaced(
+def test_no_request_fails_while_a_killed_pod_is_replaced_in_the_middle_of_a_rollout(
     stack: LiveStack, machine: Tools, figure: Figure, part: str
 ) -> None:
     with platform.prediction_traffic(stack) as traffic:
@@ -171,7 +192,9 @@ def test_no_request_fails_while_a_killed_pod_is_replaced(
     assert platform.predict(stack)["predictions"]
 
 
-def test_no_request_fails_while_the_workers_are_resized(stack: LiveStack, machine: Tools, figure: Figure) -> None:
+def test_no_request_fails_while_the_workers_are_resized_in_the_middle_of_a_rollout(
+    stack: LiveStack, machine: Tools, figure: Figure
+) -> None:
     resize = machine.resize or {"cpus": int(str(stack.config.get("cpus", 1))) + 1}
     stack.configure(**resize)
 
@@ -189,6 +212,18 @@ def test_no_request_fails_while_the_workers_are_resized(stack: LiveStack, machin
     expected = {{"cpus": "cpu"}.get(key, key): str(value) for key, value in resize.items()}
     assert any(expected.items() <= limit.items() for limit in limits)
     assert traffic.failed == 0
+
+
+def test_the_rollout_has_outlived_the_killed_pods_and_the_upgrade(
+    rollouts: RolloutPlatform, challengers: Challengers
+) -> None:
+    rollout, versions = rollouts.rollout(), rollouts.answering_versions(100)
+
+    rollouts.run("rollout", "promote")
+
+    assert (rollout["step"], rollout["verdict"]) == (0, None)
+    assert versions == {challengers.good, challengers.equal}
+    assert rollouts.aliases() == {names.CHAMPION: challengers.equal, names.PREVIOUS: challengers.good}
 
 
 def test_models_by_name_answer_after_an_upgrade(stack: LiveStack, models: ManyModels) -> None:
