@@ -79,6 +79,7 @@ bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; half an hour
 	$(BIN)/python -m tests.benchmark.training
 	$(BIN)/python -m tests.benchmark.rollout
 	$(BIN)/python -m tests.benchmark.live_rollout
+	$(BIN)/python -m tests.benchmark.recording
 
 docs: .venv/.dev ## write docs/reference from the code: configuration, command line, HTTP API
 	$(BIN)/python -m scripts.reference

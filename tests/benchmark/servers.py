@@ -70,9 +70,9 @@ def _decode_predictions(response: JsonObject) -> Predictions:
 
 @contextmanager
 def manta(
-    folder: Path, model: RandomForestClassifier
+    folder: Path, model: RandomForestClassifier, *options: str
 ) -> Iterator[tuple[Server, Server, Callable[[int], None], Endpoints]]:
-    """Start `manta local` and load the forest.
+    """Start `manta local` with some options and load the forest.
 
     Yields:
         The server; the application that always sends the same bytes; a function that sets the number of replicas; and
@@ -81,7 +81,7 @@ def manta(
     os.environ["PYTHONPATH"] = str(ROOT)  # Ray imports the constant application from there
     local = LocalFolder(folder)
     rows, labels = forest.make_rows()
-    with local.run_platform():
+    with local.run_platform(*options):
         endpoints = local.endpoints
         version = fleet_models.register(endpoints.mlflow_url, model, rows, labels)
         client = httpx.Client(timeout=150)

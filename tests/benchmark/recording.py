@@ -1,0 +1,52 @@
+"""Throughput and latency without a prediction log, with one, and with traces.
+
+Run it with `python -m tests.benchmark.recording`; `--quick` sends few requests and writes no page.
+"""
+
+import tempfile
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from tests.benchmark import forest, report, turns
+from tests.benchmark.servers import manta
+
+PLAIN: Final = "neither"
+NO_LOG: Final = ("--prediction-log", "off")
+PLATFORMS: Final[dict[str, tuple[str, ...]]] = {
+    PLAIN: NO_LOG,
+    "a log of all predictions": (),
+    "traces of 1 % of the requests": (*NO_LOG, "--otlp-endpoint", "mlflow", "--trace-percent", "1"),
+}
+"""Options of `manta local`, by the name of the case."""
+
+
+def main() -> None:
+    """Measure, print the page, and write `docs/benchmarks/recording.*`."""
+    quick = turns.is_quick(__doc__)
+    machine = report.read_machine("ray", "mlflow", "fastapi", "scikit-learn", "pyarrow")
+    model = forest.fit_forest()
+    with ExitStack() as running:
+        cases: dict[str, turns.Case] = {}
+        for name, options in PLATFORMS.items():
+            folder = running.enter_context(tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True))
+            server, *_ = running.enter_context(manta(Path(folder), model, *options))
+            cases[name] = partial(turns.running, server)
+        figures = {"machine": machine, **turns.measure(cases, quick=quick)}
+    page = "\n".join(
+        [
+            "# What the prediction log and traces cost",
+            "",
+            "`python -m tests.benchmark.recording`: three platforms with one replica each, which run at the same time",
+            "and are measured one after the other. The log and the traces go to MLflow on the same machine.",
+            *turns.describe(figures, PLAIN),
+        ]
+    )
+    print(page)  # noqa: T201 - the result
+    if not quick:
+        report.write_report("recording", figures, page, {})
+
+
+if __name__ == "__main__":
+    main()
