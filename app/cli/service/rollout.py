@@ -58,8 +58,8 @@ def start(
         float | None,
         typer.Option(
             metavar="PERCENT",
-            help="Maximum share of the rows for which the versions predict different classes. Above the maximum, no step "
-            "ends by itself (default: no limit).",
+            help="Maximum share of the rows for which the versions predict different classes. Above the maximum, no "
+            "step ends by itself (default: no limit).",
             show_default=False,
         ),
     ] = None,
