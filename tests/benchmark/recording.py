@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from tests.benchmark import forest, report, turns
 from tests.benchmark.servers import manta
 
@@ -29,11 +31,13 @@ def main() -> None:
     model = forest.fit_forest()
     with ExitStack() as running:
         cases: dict[str, turns.Case] = {}
+        platforms: dict[str, psutil.Process] = {}
         for name, options in PLATFORMS.items():
             folder = running.enter_context(tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True))
             server, *_ = running.enter_context(manta(Path(folder), model, *options))
+            platforms[name] = next(child for child in psutil.Process().children() if Path(child.cwd()) == Path(folder))
             cases[name] = partial(turns.running, server)
-        figures = {"machine": machine, **turns.measure(cases, quick=quick)}
+        figures = {"machine": machine, **turns.measure(cases, quick=quick, platforms=platforms)}
     page = "\n".join(
         [
             "# What the prediction log and traces cost",

@@ -1,5 +1,6 @@
 """The files that a benchmark writes: its figures as JSON, a page in Markdown, and plots."""
 
+import contextlib
 import json
 import os
 import platform
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import matplotlib as mpl
+import psutil
 from matplotlib.figure import Figure
 
 from tests.support.json_object import JsonObject
@@ -85,3 +87,12 @@ def write_report(name: str, figures: JsonObject, page: str, panels: Mapping[str,
 def _cpu_info() -> list[str]:
     path = Path("/proc/cpuinfo")
     return path.read_text().splitlines() if path.exists() else []
+
+
+def processor_seconds(first: psutil.Process) -> float:
+    """Return the processor time of a process and its descendants, with that of descendants that have ended."""
+    total_s = 0.0
+    for process in (first, *first.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total_s += sum(process.cpu_times()[:4])
+    return total_s

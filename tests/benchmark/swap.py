@@ -1,6 +1,5 @@
 """Latency at a constant rate while four replicas load another version ten times: `python -m tests.benchmark.swap`."""
 
-import contextlib
 import statistics
 import subprocess
 import sys
@@ -49,16 +48,16 @@ def main() -> None:
         body = server.encode(rows)
         load.run_at_rate(server.url, body, rate=RATE, seconds=5)
         [platform] = psutil.Process().children()
-        processor_s = [_processor_seconds(platform)]
+        processor_s = [report.processor_seconds(platform)]
         without_swaps = load.run_at_rate(server.url, body, rate=RATE, seconds=seconds)
-        processor_s.append(_processor_seconds(platform))
+        processor_s.append(report.processor_seconds(platform))
         load_times_s: list[float] = []
         arguments = (endpoints, versions, seconds / (SWAP_COUNT + 1), load_times_s)
         swapping = threading.Thread(target=_swap_versions, args=arguments)
         swapping.start()
         with_swaps = load.run_at_rate(server.url, body, rate=RATE, seconds=seconds)
         swapping.join()
-        processor_s.append(_processor_seconds(platform))
+        processor_s.append(report.processor_seconds(platform))
         burst_s = (processor_s[2] - 2 * processor_s[1] + processor_s[0]) / SWAP_COUNT
         burning = threading.Thread(target=_burn, args=(burst_s, seconds / (SWAP_COUNT + 1)))
         burning.start()
@@ -91,15 +90,6 @@ def _swap_versions(endpoints: Endpoints, versions: list[str], interval_s: float,
             assert len(replicas) == REPLICA_COUNT
             load_times_s.append(time.perf_counter() - start_s)
             time.sleep(max(0.0, interval_s - load_times_s[-1]))
-
-
-def _processor_seconds(platform: psutil.Process) -> float:
-    """Processor time of the platform's processes, and of those that have ended."""
-    total_s = 0.0
-    for process in (platform, *platform.children(recursive=True)):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            total_s += sum(process.cpu_times()[:4])
-    return total_s
 
 
 def _burn(burst_s: float, interval_s: float) -> None:

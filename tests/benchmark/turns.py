@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
+import psutil
+
 from tests.benchmark import forest, load, report
 from tests.benchmark.servers import Server
 from tests.support.json_object import JsonObject
@@ -37,8 +39,14 @@ def is_quick(description: str | None) -> bool:
     return bool(parser.parse_args().quick)
 
 
-def measure(cases: Mapping[str, Case], *, quick: bool) -> JsonObject:
-    """Measure requests of one row, and return the figures of each round by the name of the case."""
+def measure(cases: Mapping[str, Case], *, quick: bool, platforms: Mapping[str, psutil.Process] = {}) -> JsonObject:
+    """Measure requests of one row, and return the figures of each round by the name of the case.
+
+    Args:
+        cases: What to measure, by name.
+        quick: Whether one short round is enough.
+        platforms: The first process of the platform of a case whose processor time is measured too, by name.
+    """
     rounds, seconds = (1, 1.0) if quick else (ROUNDS, SECONDS)
     row = forest.make_rows()[0].to_numpy()[:1]
     results: dict[str, list[JsonObject]] = {name: [] for name in cases}
@@ -48,9 +56,15 @@ def measure(cases: Mapping[str, Case], *, quick: bool) -> JsonObject:
                 body = server.encode(row)
                 if number == 0:  # warm up
                     load.run_at_rate(server.url, body, rate=RATE, seconds=min(5.0, seconds))
+                begin_s = report.processor_seconds(platforms[name]) if name in platforms else 0.0
                 closed = load.run_closed_loop(server.url, body, connections=CONNECTIONS, seconds=seconds)
                 open_loop = load.run_at_rate(server.url, body, rate=RATE, seconds=seconds)
-            results[name].append({"throughput": closed.rounded(), "latency": open_loop.rounded()})
+                end_s = report.processor_seconds(platforms[name]) if name in platforms else 0.0
+            answers = seconds * (closed.per_second + open_loop.per_second)
+            result = {"throughput": closed.rounded(), "latency": open_loop.rounded()}
+            if name in platforms:
+                result["processor"] = {"ms_per_answer": round(1000 * (end_s - begin_s) / answers, 4)}
+            results[name].append(result)
     return {"rounds": rounds, "seconds": seconds, "results": results}
 
 
@@ -82,6 +96,11 @@ def describe(figures: JsonObject, baseline: str) -> list[str]:
         for name in results
     ]
     header = ["", "requests a second", "ratio", "p50, ms", "p99, ms", "ratio of p99", "failed"]
+    if all("processor" in result for result in results[baseline]):
+        header += ["processor time per answer, ms", "ratio of processor time"]
+        for name, row in zip(results, rows, strict=True):
+            row.append(f"{statistics.median(column(name, 'processor', 'ms_per_answer')):.3f}")
+            row.append(f"{ratio(name, 'processor', 'ms_per_answer'):.2f}")
     return [
         f"Requests of one row, {figures['rounds']} rounds. The throughput is that of {CONNECTIONS} connections that",
         f"are always busy, for {figures['seconds']:g} s. The latency is that of {RATE:g} requests a second. Figures",
