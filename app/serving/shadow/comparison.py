@@ -1,13 +1,12 @@
 """Counts how the answers of a shadow differ from those of the champion. The counts of several replicas add up."""
 
 import copy
-import math
 import threading
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -17,15 +16,9 @@ from app.serving.loading.served_model import ServedModel
 from app.serving.measures.answer_bins import MAX_CLASSES, OTHER, SizeBins
 from app.serving.measures.tally import BOUNDS_S
 from app.serving.requests.row_errors import shortened
-from app.serving.schemas import Answer, Label
-from app.serving.shadow.messages import Cell, DifferentRow
-
-MOST_DIFFERENT: Final = 20
-"""Number of rows that are kept because they differ most."""
-
-MAX_COLUMNS: Final = 200
-MAX_CHARACTERS: Final = 200
-"""Columns of a row that is kept, and characters of its texts."""
+from app.serving.schemas import Label
+from app.serving.shadow import different_rows
+from app.serving.shadow.messages import DifferentRow
 
 LARGEST: Final = 1e100
 """Difference that counts if one of the two predictions is infinite or not a number."""
@@ -68,25 +61,54 @@ class Comparer:
     """Compares the answers of two versions. One thread adds answers, and the event loop reads the counts.
 
     Args:
-        champion: The champion. The comparer keeps no reference to it, so that it can leave the memory.
-        shadow: The shadow, with the same columns and the same kind of answers.
+        champion: Number of the champion's version.
+        labels: The classes of both versions, first those of the champion; empty without classes.
+        is_classifier: Whether the versions answer classes.
+        has_same_classes: Whether the probabilities of both versions belong to the same classes.
         keeps_rows: Whether rows may be kept and shown.
         now_s: Seconds since 1970.
     """
 
-    def __init__(self, champion: ServedModel, shadow: ServedModel, *, keeps_rows: bool, now_s: float) -> None:
-        labels = _labels(champion.predictor, shadow.predictor)
+    def __init__(
+        self,
+        champion: str,
+        *,
+        labels: Sequence[Label],
+        is_classifier: bool,
+        has_same_classes: bool,
+        keeps_rows: bool,
+        now_s: float,
+    ) -> None:
         names = [str(label) for label in labels[:MAX_CLASSES]] + [OTHER] * (len(labels) > MAX_CLASSES)
         self._index = {label: min(index, len(names) - 1) for index, label in enumerate(labels)}
-        self._has_same_classes = champion.predictor.classes == shadow.predictor.classes
+        self._has_same_classes = has_same_classes
         self._keeps_rows = keeps_rows
         self._lock = threading.Lock()
         self._comparison = Comparison(
-            champion=champion.key[1],
+            champion=champion,
             labels=names,
-            is_classifier=answers_classes(champion.predictor),
+            is_classifier=is_classifier,
             since_s=now_s,
             confusion=np.zeros((len(names), len(names)), dtype=np.int64),
+        )
+
+    @classmethod
+    def of_versions(cls, champion: ServedModel, shadow: ServedModel, *, keeps_rows: bool, now_s: float) -> Self:
+        """Compare two versions that are loaded. The comparer keeps no reference to them, so they can leave the memory.
+
+        Args:
+            champion: The champion.
+            shadow: The shadow, with the same columns and the same kind of answers.
+            keeps_rows: Whether rows may be kept and shown.
+            now_s: Seconds since 1970.
+        """
+        return cls(
+            champion.key[1],
+            labels=_labels(champion.predictor, shadow.predictor),
+            is_classifier=answers_classes(champion.predictor),
+            has_same_classes=champion.predictor.classes == shadow.predictor.classes,
+            keeps_rows=keeps_rows,
+            now_s=now_s,
         )
 
     @property
@@ -94,14 +116,14 @@ class Comparer:
         """Number of the champion's version."""
         return self._comparison.champion
 
-    def add(self, rows: np.ndarray, champion: Answers, shadow: Answers, *, seconds: float) -> None:
+    def add(self, rows: np.ndarray, champion: Answers, shadow: Answers, *, seconds: float | None) -> None:
         """Count the answers for the rows of a request.
 
         Args:
             rows: Shape (rows, columns).
             champion: What the champion answered.
             shadow: What the shadow answered.
-            seconds: How long the shadow took.
+            seconds: How long the shadow took; None if that is not measured.
         """
         is_equal = _is_equal(champion.predictions, shadow.predictions)
         differences = self._differences(champion, shadow, is_equal)
@@ -110,11 +132,14 @@ class Comparer:
         # All work is done before the lock: the event loop, and so every request, may wait for the lock.
         classes = (self._classes(champion), self._classes(shadow)) if self._index else None
         rows_before = total.most_different  # no other thread changes it
-        most_different = _most_different(rows_before, rows, differences, champion, shadow) if self._keeps_rows else []
+        most_different = (
+            different_rows.choose(rows_before, rows, differences, champion, shadow) if self._keeps_rows else []
+        )
         with self._lock:
             total.requests += 1
             total.rows += len(rows)
-            total.latencies[bisect_left(BOUNDS_S, seconds)] += 1
+            if seconds is not None:
+                total.latencies[bisect_left(BOUNDS_S, seconds)] += 1
             total.equal_rows += int(is_equal.sum())
             total.sum += float(differences.sum())
             total.max = max(total.max, float(differences.max()))
@@ -204,7 +229,7 @@ def _add(left: Comparison, right: Comparison) -> Comparison:
         max=max(left.max, right.max),
         sizes=left.sizes + right.sizes,
         latencies=left.latencies + right.latencies,
-        most_different=_distinct(rows),
+        most_different=different_rows.distinct(rows),
     )
 
 
@@ -230,51 +255,3 @@ def _is_equal(champion: np.ndarray, shadow: np.ndarray) -> np.ndarray:
     if champion.dtype.kind == shadow.dtype.kind == "f":
         is_equal |= np.isnan(champion) & np.isnan(shadow)
     return np.asarray(is_equal.all(axis=1)) if is_equal.ndim > 1 else is_equal
-
-
-def _most_different(
-    rows_before: list[DifferentRow], rows: np.ndarray, differences: np.ndarray, champion: Answers, shadow: Answers
-) -> list[DifferentRow]:
-    """Return the most different rows among those before and the new ones, each row once."""
-    floor = rows_before[-1].difference if len(rows_before) == MOST_DIFFERENT else 0.0
-    if differences.max() <= floor:
-        return rows_before
-    order = np.argsort(-differences)[:MOST_DIFFERENT]
-    new_rows = [
-        DifferentRow(
-            difference=float(differences[index]),
-            row=[_cell(value) for value in rows[index, :MAX_COLUMNS].tolist()],
-            champion=_prediction(champion.predictions[index]),
-            shadow=_prediction(shadow.predictions[index]),
-        )
-        for index in order
-        if differences[index] > floor
-    ]
-    return _distinct(sorted(rows_before + new_rows, key=lambda row: -row.difference))
-
-
-def _distinct(rows: list[DifferentRow]) -> list[DifferentRow]:
-    """Return the first `MOST_DIFFERENT` rows, and of rows with the same values only the first."""
-    distinct: list[DifferentRow] = []
-    for row in rows:
-        if len(distinct) < MOST_DIFFERENT and all(other.row != row.row for other in distinct):
-            distinct.append(row)
-    return distinct
-
-
-def _prediction(value: np.generic | np.ndarray) -> Answer:
-    """Return the prediction for a row as JSON can hold it."""
-    if isinstance(value, np.ndarray):
-        return [_label(part) for part in value.tolist()]
-    return _label(value.item() if isinstance(value, np.generic) else value)
-
-
-def _label(value: Label) -> Label:
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _cell(value: Cell) -> Cell:
-    """Return a value of a row as JSON can hold it."""
-    if isinstance(value, str):
-        return value[:MAX_CHARACTERS]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

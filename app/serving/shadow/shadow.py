@@ -131,7 +131,7 @@ class Shadow:
             self._comparer = (
                 None
                 if self.trouble
-                else Comparer(champion, self.served, keeps_rows=self._keeps_rows, now_s=time.time())
+                else Comparer.of_versions(champion, self.served, keeps_rows=self._keeps_rows, now_s=time.time())
             )
         return self._comparer
 

@@ -1,23 +1,16 @@
 """Describes a shadow: for `GET /model/shadow`, and for the MLflow run of its version."""
 
-import math
-from typing import Final
-
 from app.errors import PlatformError
 from app.serving import schemas
 from app.serving.fleet.load import ANSWER_TIMEOUT_S
 from app.serving.fleet.protocol import FleetMember, ReplicaGroup
 from app.serving.measures import fleet_measures
 from app.serving.measures.measures import CHAMPION
-from app.serving.measures.tally import Role, TallySnapshot, quantile_s
-from app.serving.shadow.comparison import SIZES, Comparison, merge
+from app.serving.measures.tally import Role, TallySnapshot
+from app.serving.shadow import figures as shadow_figures
+from app.serving.shadow.comparison import Comparison, merge
 from app.serving.shadow.member import ShadowReport
-from app.serving.shadow.messages import Differences, Latency, ShadowFigures, ShadowState, ShadowStatus
-
-QUANTILES: Final = (0.5, 0.95, 0.99)
-
-DIGITS: Final = 6
-"""Significant digits of a mean."""
+from app.serving.shadow.messages import ShadowFigures, ShadowState, ShadowStatus
 
 
 async def status(
@@ -46,56 +39,9 @@ async def status(
 
 
 async def figures(group: ReplicaGroup, model: str, comparison: Comparison) -> ShadowFigures:
-    """Build the figures of a comparison."""
-    is_compared = comparison.is_classifier and comparison.rows > 0
-    return ShadowFigures(
-        champion=comparison.champion,
-        requests=comparison.requests,
-        rows=comparison.rows,
-        errors=comparison.errors,
-        last_error=comparison.last_error or None,
-        dropped=comparison.dropped,
-        agreement=_rounded(comparison.equal_rows / comparison.rows) if is_compared else None,
-        labels=comparison.labels,
-        confusion=comparison.confusion.tolist(),
-        difference=_differences(comparison) if comparison.rows else None,
-        latency=_latency(comparison),
-        champion_latency=_latency(await _champion(group, Role(model, comparison.champion, CHAMPION))),
-    )
-
-
-def metrics(shadow: ShadowFigures) -> dict[str, float]:
-    """Return the figures that are numbers, as metrics of a run."""
-    difference = shadow.difference.model_dump() if shadow.difference else {}
-    latencies = {"latency": shadow.latency, "champion_latency": shadow.champion_latency}
-    values = {
-        "requests": shadow.requests,
-        "rows": shadow.rows,
-        "errors": shadow.errors,
-        "dropped": shadow.dropped,
-        "agreement": shadow.agreement,
-        **{f"difference_{name}": value for name, value in difference.items()},
-        **{f"{name}_{key}": value for name, latency in latencies.items() for key, value in latency},
-    }
-    return {f"shadow.{name}": float(value) for name, value in values.items() if value is not None}
-
-
-def _differences(comparison: Comparison) -> Differences:
-    p50, p95, p99 = SIZES.quantiles(comparison.sizes, QUANTILES)
-    largest = comparison.max
-    return Differences(
-        mean=_rounded(comparison.sum / comparison.rows),
-        p50=min(p50, largest),
-        p95=min(p95, largest),
-        p99=min(p99, largest),
-        max=largest,
-    )
-
-
-def _latency(counts: Comparison | TallySnapshot | None) -> Latency:
-    values = [None if counts is None else quantile_s(counts.latencies, quantile) for quantile in QUANTILES]
-    p50, p95, p99 = (None if seconds is None else round(1000 * seconds, 3) for seconds in values)
-    return Latency(p50_ms=p50, p95_ms=p95, p99_ms=p99)
+    """Build the figures of a comparison, with the latency of the champion on all replicas."""
+    champion = await _champion(group, Role(model, comparison.champion, CHAMPION))
+    return shadow_figures.build(comparison, champion_latency=shadow_figures.latency(champion))
 
 
 async def _champion(group: ReplicaGroup, role: Role) -> TallySnapshot | None:
@@ -106,7 +52,3 @@ async def _champion(group: ReplicaGroup, role: Role) -> TallySnapshot | None:
         return None
     totals = fleet_measures.add(snapshot for answer in answers for snapshot in answer)
     return next((total for total in totals if total.role == role), None)
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else value

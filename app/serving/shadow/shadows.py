@@ -10,7 +10,7 @@ import logging
 import shlex
 import time
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from app import names
 from app.errors import MantaError, ModelRefusedError, PlatformError, RolloutError
@@ -19,8 +19,9 @@ from app.models.shadow_runs import ShadowRuns
 from app.serving.fleet.fleet import Fleet
 from app.serving.fleet.load import ANSWER_TIMEOUT_S
 from app.serving.fleet.protocol import FleetMember
+from app.serving.shadow import figures as shadow_figures
 from app.serving.shadow import shadow_status
-from app.serving.shadow.comparison import MAX_COLUMNS, Comparison, merge
+from app.serving.shadow.comparison import Comparison, merge
 from app.serving.shadow.member import ShadowMember, ShadowReport
 from app.serving.shadow.messages import ShadowRequest, ShadowState, ShadowStatus
 
@@ -220,16 +221,13 @@ class Shadows:
         figures = await shadow_status.figures(self._fleet.group, self.model, comparison)
         since = datetime.fromtimestamp(comparison.since_s, UTC)
         folder = FOLDER.format(champion=comparison.champion, since=since)
-        documents: dict[str, Any] = {f"{folder}/comparison.json": figures.model_dump(mode="json")}  # any type of JSON
-        if comparison.most_different:
-            rows = [row.model_dump(mode="json") for row in comparison.most_different]
-            documents[f"{folder}/rows.json"] = {"columns": self._columns(), "rows": rows}
+        documents = shadow_figures.documents(folder, figures, comparison.most_different, self._columns())
         step = round(time.time() - comparison.since_s)
         try:
             await asyncio.to_thread(
                 self._runs.log,
                 state.version,
-                metrics=shadow_status.metrics(figures),
+                metrics=shadow_figures.metrics(figures, prefix="shadow"),
                 step=step,
                 documents=documents,
             )
@@ -240,7 +238,7 @@ class Shadows:
 
     def _columns(self) -> list[str]:
         served = self._fleet.replica.served
-        return [] if served is None else served.predictor.columns.names[:MAX_COLUMNS]
+        return [] if served is None else served.predictor.columns.names
 
 
 def _state(reading: RolloutReading) -> ShadowState | None:

@@ -26,7 +26,7 @@ def version(number: str, predictor: Predictor = CLASSIFIER) -> ServedModel:
 
 
 def comparer(ours: Predictor = CLASSIFIER, theirs: Predictor = CLASSIFIER, *, keeps_rows: bool = True) -> Comparer:
-    return Comparer(version("1", ours), version("2", theirs), keeps_rows=keeps_rows, now_s=1.0)
+    return Comparer.of_versions(version("1", ours), version("2", theirs), keeps_rows=keeps_rows, now_s=1.0)
 
 
 def classes(*labels: str, red: tuple[float, ...] = ()) -> Answers:
