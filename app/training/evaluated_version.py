@@ -13,18 +13,10 @@ from app.training.data.targets import task_of
 from app.training.evaluation.bootstrap import Resampling
 from app.training.evaluation.champion import NotComparableError, predict_with_champion
 from app.training.evaluation.classification_scores import Score
+from app.training.evaluation.intervals import Interval, measure, measure_improvement
 from app.training.evaluation.metrics import choose_metric, find_metric
 from app.training.evaluation.scores import check_target, weighted_metric
 from app.training.named_data import read_data
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A number with its 95 % confidence interval. Both ends are None if the rows are too few."""
-
-    value: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +88,12 @@ def evaluate(
         data=data,
         rows=len(rows),
         metric=metric,
-        score=_interval(score, resampling),
+        score=measure(score, resampling),
         champion=opponent,
-        champion_score=None if champion_score is None else _interval(champion_score, resampling),
-        improvement=None if champion_score is None else _improvement(score, champion_score, metric, resampling),
+        champion_score=None if champion_score is None else measure(champion_score, resampling),
+        improvement=None
+        if champion_score is None
+        else measure_improvement(score, champion_score, find_metric(metric), resampling),
         note=note,
     )
 
@@ -118,13 +112,3 @@ def _choose_metric(version: ModelVersion, rows: Rows, name: str | None) -> str:
 def _prepare_score(version: ModelVersion, rows: Rows, metric: str, registry: Registry) -> Score:
     predicted = predict_with_champion(version, rows, find_metric(metric), registry)
     return weighted_metric(metric, predicted, rows.target.to_numpy())
-
-
-def _interval(statistic: Score, resampling: Resampling) -> Interval:
-    low, high = resampling.interval(statistic) or (None, None)
-    return Interval(value=float(statistic(resampling.row_weights)), low=low, high=high)
-
-
-def _improvement(score: Score, champion_score: Score, metric: str, resampling: Resampling) -> Interval:
-    sign = find_metric(metric).sign
-    return _interval(lambda weights: sign * (score(weights) - champion_score(weights)), resampling)

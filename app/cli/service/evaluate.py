@@ -11,7 +11,8 @@ from app.cli.model_settings import open_settings
 from app.cli.shared_options import JsonOption, LogOption, PlatformOption
 
 if TYPE_CHECKING:
-    from app.training.evaluated_version import Evaluation, Interval
+    from app.training.evaluated_version import Evaluation
+    from app.training.evaluation.intervals import Interval
 
 
 def evaluate(
@@ -63,16 +64,17 @@ def lines(evaluation: "Evaluation") -> Iterator[str]:
     """Yield the lines of the command's output."""
     rows = f"{evaluation.rows} {'row' if evaluation.rows == 1 else 'rows'}"
     yield f"{evaluation.model}: {evaluation.metric} on {rows} of {evaluation.data}"
-    yield f"  version {evaluation.version}: {_describe(evaluation.score)}"
+    yield f"  version {evaluation.version}: {describe(evaluation.score)}"
     if evaluation.champion_score is not None:
-        yield f"  version {evaluation.champion}, the champion: {_describe(evaluation.champion_score)}"
+        yield f"  version {evaluation.champion}, the champion: {describe(evaluation.champion_score)}"
     if evaluation.improvement is not None:
-        yield f"  improvement over the champion: {_describe(evaluation.improvement, sign='+')}"
+        yield f"  improvement over the champion: {describe(evaluation.improvement, sign='+')}"
     if evaluation.note:
         yield f"  note: {evaluation.note}"
 
 
-def _describe(interval: "Interval", *, sign: str = "") -> str:
+def describe(interval: "Interval", *, sign: str = "") -> str:
+    """Write a score with its interval. A `sign` of `+` writes the sign of a positive number too."""
     value = f"{interval.value:{sign}.4f}"
     if interval.low is None or interval.high is None:
         return f"{value}; the rows are too few for an interval"

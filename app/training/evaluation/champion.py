@@ -3,12 +3,14 @@
 `app.training.evaluation.promotion_gate` compares the two.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 
+from app.models.answers import Answers
 from app.models.frames import to_rows
 from app.models.predictor import Predictor, compile_model
 from app.models.registry import Registry
@@ -54,7 +56,7 @@ def predict_with_champion(champion: ModelVersion, rows: Rows, metric: Metric, re
     """
     artifact = registry.fetch(champion)
     predictor = compile_model(artifact, label=f"{champion.name} version {champion.version}")
-    _check_task(predictor, rows, metric)
+    check_task(predictor, rows, metric)
     features = _select_columns(rows.features, artifact.columns)
     try:
         answers = predictor.predict(to_rows(features, artifact.columns))
@@ -64,6 +66,21 @@ def predict_with_champion(champion: ModelVersion, rows: Rows, metric: Metric, re
             f"cannot predict these rows ({type(error).__name__}: {message})",
             "It may not take missing values or text that these rows hold.",
         ) from error
+    return as_predictions(answers, predictor.classes, rows, metric)
+
+
+def as_predictions(answers: Answers, classes: Sequence[bool | str | int], rows: Rows, metric: Metric) -> Predictions:
+    """Return the answers of a model as a metric judges them.
+
+    Args:
+        answers: The answers for the rows.
+        classes: Class labels, in the order of the probabilities.
+        rows: The rows.
+        metric: The metric.
+
+    Raises:
+        NotComparableError: The model answers several values per row.
+    """
     if answers.predictions.ndim != 1:
         raise NotComparableError(f"answers {answers.predictions.shape[1]} values per row", OTHER_NAME)
     if metric.task == "regression":
@@ -73,11 +90,11 @@ def predict_with_champion(champion: ModelVersion, rows: Rows, metric: Metric, re
     return Predictions(
         answers=answers.predictions.astype(dtype),
         probabilities=answers.probabilities,
-        classes=None if answers.probabilities is None else np.array(predictor.classes, dtype=dtype),
+        classes=None if answers.probabilities is None else np.array(classes, dtype=dtype),
     )
 
 
-def _check_task(predictor: Predictor, rows: Rows, metric: Metric) -> None:
+def check_task(predictor: Predictor, rows: Rows, metric: Metric) -> None:
     """Check that the champion answers the same question as the new model.
 
     Raises:
@@ -105,7 +122,7 @@ def _select_columns(features: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """
     missing = [column.name for column in columns if not column.is_optional and column.name not in features.columns]
     if missing:
-        raise NotComparableError(f"takes columns that these rows do not have ({_list_columns(missing)})", OTHER_NAME)
+        raise NotComparableError(f"takes columns that these rows do not have ({list_columns(missing)})", OTHER_NAME)
     selected = features.reindex(columns=columns.names)
     held = infer_columns(selected)
     text = [
@@ -115,10 +132,11 @@ def _select_columns(features: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     ]
     if text:
         raise NotComparableError(
-            f"takes numbers in columns where these rows hold something else ({_list_columns(text)})", OTHER_NAME
+            f"takes numbers in columns where these rows hold something else ({list_columns(text)})", OTHER_NAME
         )
     return selected
 
 
-def _list_columns(names: list[str]) -> str:
+def list_columns(names: Sequence[str]) -> str:
+    """Write names of columns for a message, at most `COLUMNS_SHOWN`."""
     return ", ".join(map(repr, names[:COLUMNS_SHOWN])) + (", ..." if len(names) > COLUMNS_SHOWN else "")
