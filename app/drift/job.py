@@ -8,11 +8,11 @@ import mlflow
 
 from app.drift import report
 from app.drift.judge import Judgement, judge
-from app.errors import LogOffError, ModelNotFoundError
+from app.errors import ModelNotFoundError
 from app.models.registry import Registry
 from app.records import drift_runs, reference
 from app.records.log_reader import read_window
-from app.records.open_store import open_store
+from app.records.open_store import require_store
 from app.settings import Settings
 
 
@@ -42,12 +42,7 @@ def run(settings: Settings, *, version: str | None, period: timedelta) -> DriftR
         PlatformError: The log cannot be read.
         RegistryUnavailableError: MLflow does not answer.
     """
-    store = open_store(settings)
-    if store is None:
-        raise LogOffError(
-            "There is no prediction log to judge.",
-            next_step="Say where it is: --log mlflow, or --log s3://BUCKET/FOLDER.",
-        )
+    store = require_store(settings, purpose="judge")
     registry, name = Registry(settings), settings.model_name
     model_version = registry.find(name, version=version) if version is not None else registry.champion(name)
     if model_version is None:

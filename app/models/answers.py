@@ -39,7 +39,7 @@ class Answers:
         """Return the answers for some of the rows.
 
         Args:
-            is_taken: Shape (rows,), boolean.
+            is_taken: Shape (rows,), boolean; or the positions of the rows.
         """
         # The type of an answer depends on its name.
         taken: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Reads the prediction log with the labels that came later: the rows of a version, or the labelled rows of a model."""
+"""Reads the prediction log with the labels that came later: the rows of a version or of a model."""
 
 import json
 import tempfile
@@ -55,6 +55,19 @@ class LabelledRows:
     """Names of the features that only some of the files have."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AnsweredRows:
+    """The predictions of a model in a period, by the number of the version that answered."""
+
+    predictions: dict[str, pa.Table]
+    """As in `LogWindow`. The version that answered the most of these rows is the first."""
+    labels: dict[str, list[Label]]
+    """The label of each row; None without one."""
+    logged_rows: int
+    """Rows of the model that the log holds for the period. If they are more than `MAX_ROWS`, `predictions` holds the
+    rows of some files, chosen at random."""
+
+
 def read_window(store: LogStore, *, model: str, version: str, since: datetime, max_rows: int = MAX_ROWS) -> LogWindow:
     """Read the predictions of a version.
 
@@ -86,6 +99,34 @@ def read_window(store: LogStore, *, model: str, version: str, since: datetime, m
         logged_rows=sum(file.rows for file in of_version),
         other_versions=others,
         unknown_labels=len(labels) - sum(label is not None for label in row_labels),
+    )
+
+
+def read_answered(store: LogStore, *, model: str, since: datetime, max_rows: int = MAX_ROWS) -> AnsweredRows:
+    """Read the predictions of a model, whichever version answered.
+
+    Rows that were written twice and rows with several labels count as in `read_window`.
+
+    Args:
+        store: The store of the log.
+        model: Name of the registered model.
+        since: Beginning of the period.
+        max_rows: Files are read until they hold this number of rows.
+
+    Raises:
+        MantaError: The store does not answer, or a file is damaged or of another release.
+    """
+    files = [file for file in store.files("predictions", since=since) if file.model == model]
+    chosen: dict[str, list[LogFile]] = {}
+    for file in _choose(files, max_rows):
+        chosen.setdefault(file.version, []).append(file)
+    tables_read = {version: _unique(_read(store, of_version)) for version, of_version in chosen.items()}
+    predictions = dict(sorted(tables_read.items(), key=lambda item: -item[1].num_rows))
+    labels = _read_labels(store, since) if predictions else {}
+    return AnsweredRows(
+        predictions=predictions,
+        labels={version: [labels.get(key) for key in _keys(table)] for version, table in predictions.items()},
+        logged_rows=sum(file.rows for file in files),
     )
 
 

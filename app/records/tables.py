@@ -47,6 +47,24 @@ def feature_columns(rows: np.ndarray, columns: Columns) -> dict[str, pa.Array]:
     return arrays
 
 
+def feature_rows(table: pa.Table, columns: Columns) -> np.ndarray:
+    """Convert logged features to the rows of a request: the inverse of `feature_columns`.
+
+    Args:
+        table: A table with a column for each of the model's columns.
+        columns: The model's columns.
+
+    Returns:
+        Shape (rows, columns); see `app.models.frames`.
+    """
+    if not columns.hold_text:
+        return np.column_stack([table[FEATURE_PREFIX + name].to_numpy() for name in columns.names])
+    rows = np.empty((table.num_rows, len(columns)), dtype=object)
+    for index, name in enumerate(columns.names):
+        rows[:, index] = table[FEATURE_PREFIX + name].to_pylist()
+    return rows
+
+
 def answer_columns(answers: Answers) -> dict[str, pa.Array]:
     """Convert the answers of a model to columns."""
     probabilities = answers.probabilities
@@ -58,6 +76,15 @@ def answer_columns(answers: Answers) -> dict[str, pa.Array]:
             pa.array(np.arange(0, rows * classes + 1, classes, dtype=np.int32)), pa.array(probabilities.ravel())
         )
     return {PREDICTION: values(answers.predictions), PROBABILITIES: lists}
+
+
+def read_answers(table: pa.Table) -> Answers:
+    """Convert logged answers to the predictions and probabilities of a model: the inverse of `answer_columns`."""
+    lists = table[PROBABILITIES].to_pylist()
+    return Answers(
+        predictions=np.array(table[PREDICTION].to_pylist()),
+        probabilities=None if None in lists else np.array(lists, dtype=np.float64),
+    )
 
 
 def values(array: np.ndarray) -> pa.Array:

@@ -4,18 +4,14 @@ import json
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from app.cli import destination
 from app.cli.json_object import JsonObject
-from app.cli.progress import console
+from app.cli.service import replay, shadow_tables
 from app.cli.service.client import call, model_path
-from app.cli.shared_options import JsonOption, NameOption, PlatformOption
+from app.cli.shared_options import JsonOption, LogOption, NameOption, PlatformOption
 from app.errors import ParameterError
 from app.settings import settings
-
-SHOWN_ROWS = 5
-"""Rows that the command prints. --json prints all."""
 
 
 def shadow(
@@ -23,7 +19,7 @@ def shadow(
         str,
         typer.Argument(
             metavar="[VERSION]",
-            help="Version that answers the copies (default: show the running shadow).",
+            help="Version that answers the copies, or the logged requests (default: show the running shadow).",
             show_default=False,
         ),
     ] = "",
@@ -32,16 +28,36 @@ def shadow(
         typer.Option(metavar="PERCENT", help="Part of the requests that is copied (default: 100).", show_default=False),
     ] = None,
     end: Annotated[bool, typer.Option("--end", help="End the shadow.")] = False,  # noqa: FBT002 - a flag
+    from_log: Annotated[
+        str,
+        typer.Option(
+            "--from-log",
+            metavar="PERIOD",
+            help="Answer the requests of the prediction log instead: minutes, hours or days. No replica loads the "
+            "version.",
+            show_default=False,
+        ),
+    ] = "",
+    log: LogOption = "",
     name: NameOption = "",
     stack: PlatformOption = "",
     as_json: JsonOption = False,  # noqa: FBT002 - a flag of the command line
 ) -> None:
     """Let a version answer copies of requests. No client gets its answers.
 
-    Its answers are compared with those of the champion. The figures are in the MLflow run of the version.
+    Its answers are compared with those of the champion; with --from-log, with what was answered then.
+    The figures are in the MLflow run of the version.
 
     Example: manta shadow 7 --share 20
     """
+    if from_log:
+        _check_replay(version, is_live_option=end or share is not None)
+        replay.replay(version, from_log, name=name, log=log, stack=stack, as_json=as_json)
+        return
+    if log:
+        raise ParameterError(
+            "--log needs --from-log.", next_step="Name the period: manta shadow VERSION --from-log 7d --log PLACE."
+        )
     if end and version:
         raise ParameterError("VERSION and --end exclude each other.", next_step="End the shadow first, then begin one.")
     if share is not None and not version:
@@ -54,6 +70,23 @@ def shadow(
         typer.echo(json.dumps(content))
     else:
         _print(content, is_ended=end)
+
+
+def _check_replay(version: str, *, is_live_option: bool) -> None:
+    """Check the options beside `--from-log`.
+
+    Raises:
+        ParameterError: The version is missing, or an option is about a running shadow.
+    """
+    if not version:
+        raise ParameterError(
+            "--from-log needs a version.", next_step="Name it: manta shadow VERSION --from-log PERIOD."
+        )
+    if is_live_option:
+        raise ParameterError(
+            "--from-log excludes --share and --end.",
+            next_step="Drop them: a replay answers all logged requests, and ends by itself.",
+        )
 
 
 def _print(content: JsonObject, *, is_ended: bool) -> None:
@@ -70,36 +103,8 @@ def _print(content: JsonObject, *, is_ended: bool) -> None:
     if figures is None:
         typer.echo("It has answered no request yet.")
     else:
-        console.print(_table(state["version"], figures))
-        if figures["confusion"]:
-            console.print(_confusion(state["version"], figures))
-    for row in content["rows"][:SHOWN_ROWS]:
-        typer.echo(f"differs by {row['difference']:.3g}: {row['champion']} → {row['shadow']} for {row['row']}")
+        champion, shadow_title = f"champion {figures['champion']}", f"shadow {state['version']}"
+        shadow_tables.print_figures(figures, champion=champion, version=shadow_title)
+    shadow_tables.print_rows(content["rows"])
     if content["trouble"]:
         typer.echo(f"warning: {content['trouble']}", err=True)
-
-
-def _table(version: str, figures: JsonObject) -> Table:
-    """Compare the two versions."""
-    table = Table("", f"champion {figures['champion']}", f"shadow {version}")
-    table.add_row("requests, rows", "", f"{figures['requests']}, {figures['rows']}")
-    error = f" ({figures['last_error']})" if figures["last_error"] else ""
-    table.add_row("errors", "", f"{figures['errors']}{error}")
-    table.add_row("dropped", "", str(figures["dropped"]))
-    if figures["agreement"] is not None:
-        table.add_row("same class", "", f"{figures['agreement']:.2%}")
-    if figures["difference"] is not None:
-        values = ", ".join(f"{name} {value:.3g}" for name, value in figures["difference"].items())
-        table.add_row("difference", "", values)
-    for key in ("p50_ms", "p95_ms", "p99_ms"):
-        sides = (figures["champion_latency"][key], figures["latency"][key])
-        table.add_row(key.replace("_", " in "), *("" if value is None else f"{value:g}" for value in sides))
-    return table
-
-
-def _confusion(version: str, figures: JsonObject) -> Table:
-    """Show how often each class of the champion is each class of the shadow."""
-    table = Table(f"champion {figures['champion']} / shadow {version}", *figures["labels"])
-    for label, counts in zip(figures["labels"], figures["confusion"], strict=True):
-        table.add_row(label, *(str(count) for count in counts))
-    return table

@@ -101,3 +101,15 @@ def test_traffic_is_judged_with_the_labels_that_came_later(
     evaluation: JsonObject = json.loads(evaluated.stdout)
     assert (evaluation["version"], evaluation["rows"]) == (version, 200)
     assert evaluation["improvement"]["low"] > 0
+
+    replayed = local.run("shadow", version, "--name", drifting, "--from-log", "1h", "--json")
+
+    assert replayed.returncode == 0, replayed.stderr
+    replay: JsonObject = json.loads(replayed.stdout)
+    assert (replay["figures"]["rows"], replay["figures"]["errors"], replay["trouble"]) == (200, 0, None)
+    assert replay["score"]["improvement"]["value"] == pytest.approx(evaluation["improvement"]["value"])
+    client = MlflowClient(tracking_uri=local.endpoints.mlflow_url)
+    run = client.get_run(client.get_model_version(drifting, version).run_id or "")
+    assert run.data.metrics["replay.agreement"] == replay["figures"]["agreement"] < 1
+    stored = [Path(file.path).name for file in client.list_artifacts(run.info.run_id, replay["folder"])]
+    assert stored == ["comparison.json", "replay.json", "rows.json"]

@@ -8,7 +8,7 @@ import pytest
 
 from app.records import log_reader
 from app.records.log_files import FORMAT, FORMAT_KEY, LogFile
-from app.records.log_reader import read_window
+from app.records.log_reader import read_answered, read_window
 from tests.support.memory_log import MemoryStore
 
 SINCE = datetime(2026, 11, 28, tzinfo=UTC)
@@ -42,3 +42,31 @@ def test_the_newest_labels_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     window = read_window(store_of(2, 0, 1), model="m", version="1", since=SINCE)
 
     assert window.labels == [None, None, 1, 1, 2, 2]
+
+
+def test_the_rows_of_a_model_are_read_by_the_version_that_answered() -> None:
+    store = store_of(0, 1, 2)
+    for file in [file for file in store.tables if file.kind == "predictions" and file.time_ms > FILE.time_ms]:
+        store.tables[replace(file, version="2")] = store.tables.pop(file)
+    store.tables[replace(FILE, model="other")] = store.tables[FILE]
+
+    answered = read_answered(store, model="m", since=SINCE)
+
+    assert {version: table["request_id"].to_pylist() for version, table in answered.predictions.items()} == {
+        "2": ["1", "1", "2", "2"],
+        "1": ["0", "0"],
+    }
+    assert list(answered.predictions) == ["2", "1"]
+    assert answered.labels == {"2": [1, 1, 2, 2], "1": [0, 0]}
+    assert answered.logged_rows == 6
+
+
+def test_all_versions_share_the_bound_of_the_rows() -> None:
+    store = store_of(*range(9))
+    for file in [file for file in store.tables if file.kind == "predictions" and file.time_ms % 2]:
+        store.tables[replace(file, version="2")] = store.tables.pop(file)
+
+    answered = read_answered(store, model="m", since=SINCE, max_rows=5)
+
+    assert sum(table.num_rows for table in answered.predictions.values()) == 6
+    assert answered.logged_rows == 18

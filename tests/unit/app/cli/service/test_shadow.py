@@ -91,7 +91,17 @@ def test_json_is_the_answer_of_the_service(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [(("7", "--end"), "exclude each other"), (("--share", "5"), "--share needs a version")]
+    ("arguments", "message"),
+    [
+        (("7", "--end"), "exclude each other"),
+        (("--share", "5"), "--share needs a version"),
+        (("--from-log", "7d"), "--from-log needs a version"),
+        (("7", "--from-log", "7d", "--share", "5"), "--from-log excludes --share and --end"),
+        (("7", "--from-log", "7d", "--end"), "--from-log excludes --share and --end"),
+        (("7", "--log", "mlflow"), "--log needs --from-log"),
+        (("7", "--from-log", "7"), "The period '7' cannot be used. .* --from-log 7d"),
+        (("7", "--from-log", "7d", "--log", "ftp://x"), "The prediction log cannot be kept at 'ftp://x'"),
+    ],
 )
 def test_options_that_make_no_sense_are_refused(arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
