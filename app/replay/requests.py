@@ -59,14 +59,11 @@ def find_mismatch(table: pa.Table, predictor: Predictor) -> str:
     missing = [column.name for column in predictor.columns if column.name not in held]
     if missing:
         return f"the log does not hold the columns {list_columns(missing)} for them"
-    is_text = {name: pa.types.is_string(table.schema.field(tables.FEATURE_PREFIX + name).type) for name in held}
-    others = [column for column in predictor.columns if is_text[column.name] != (column.type in TEXT_TYPES)]
-    if others:
-        names = list_columns([column.name for column in others])
-        logged = "text" if is_text[others[0].name] else "numbers"
-        return (
-            f"the version takes columns of other types than the log holds for them ({names}); the first holds {logged}"
-        )
+    texts = {name for name in held if pa.types.is_string(table.schema.field(tables.FEATURE_PREFIX + name).type)}
+    for taken, logged, is_text in (("numbers", "text", True), ("text", "numbers", False)):
+        others = [c.name for c in predictor.columns if (c.name in texts) == is_text != (c.type in TEXT_TYPES)]
+        if others:
+            return f"the log holds {logged} in the columns {list_columns(others)}, and the version takes {taken}"
     return _find_other_answers(table, predictor)
 
 

@@ -267,7 +267,7 @@ def test_a_column_of_text_where_the_version_takes_numbers_is_an_error(replay: Re
     logged.answer("1", text.head(5))
 
     with pytest.raises(
-        DataError, match=r"other types than the log holds for them \('mean area'\); the first holds text"
+        DataError, match="the log holds text in the columns 'mean area', and the version takes numbers"
     ):
         replay(logged)
 
