@@ -59,11 +59,12 @@ def find_mismatch(table: pa.Table, predictor: Predictor) -> str:
     missing = [column.name for column in predictor.columns if column.name not in held]
     if missing:
         return f"the log does not hold the columns {list_columns(missing)} for them"
-    texts = {name for name in held if pa.types.is_string(table.schema.field(tables.FEATURE_PREFIX + name).type)}
-    for taken, logged, is_text in (("numbers", "text", True), ("text", "numbers", False)):
-        others = [c.name for c in predictor.columns if (c.name in texts) == is_text != (c.type in TEXT_TYPES)]
-        if others:
-            return f"the log holds {logged} in the columns {list_columns(others)}, and the version takes {taken}"
+    is_text = {name: pa.types.is_string(table.schema.field(tables.FEATURE_PREFIX + name).type) for name in held}
+    wrong = [column.name for column in predictor.columns if is_text[column.name] != (column.type in TEXT_TYPES)]
+    if wrong:
+        logged, taken = ("text", "numbers") if is_text[wrong[0]] else ("numbers", "text or dates")
+        names = list_columns([name for name in wrong if is_text[name] == is_text[wrong[0]]])
+        return f"the log holds {logged} in the columns {names}, and the version takes {taken}"
     return _find_other_answers(table, predictor)
 
 
