@@ -1,4 +1,4 @@
-"""Writes how a shadow compares with the champion to the MLflow run of the shadow's version."""
+"""Writes how the answers of a version compare with other answers to the MLflow run of the version: shadow, replay."""
 
 import time
 from collections.abc import Mapping

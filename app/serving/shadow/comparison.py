@@ -61,7 +61,7 @@ class Comparer:
     """Compares the answers of two versions. One thread adds answers, and the event loop reads the counts.
 
     Args:
-        champion: Number of the champion's version.
+        champion: Number of the champion's version; for a replay, the numbers of the versions that answered.
         labels: The classes of both versions, first those of the champion; empty without classes.
         is_classifier: Whether the versions answer classes.
         has_same_classes: Whether the probabilities of both versions belong to the same classes.
