@@ -96,6 +96,8 @@ def test_versions_with_classes_of_several_types_are_compared_and_scored(replay: 
 
     assert (result.figures.agreement, result.figures.errors) == (0.75, 0)
     assert result.figures.labels == ["benign", "malignant", "0", "1"]
+    assert result.figures.difference is not None
+    assert result.figures.difference.mean == 0.25  # probabilities of other classes are not compared
     assert result.score is not None
     assert result.score.rows == 40
     assert result.score.improvement.value > 0
