@@ -6,10 +6,15 @@ The alerts and dashboards of the stack read these metrics (`infra/components/mon
 from collections.abc import Callable
 from typing import Final
 
+from app.serving.measures.answer_bins import OTHER
 from app.serving.measures.exporter import CounterMetric, GaugeMetric
 
 VERSION_TAG: Final = "version"
 """Tag of a metric: number of the model version."""
+
+MAX_REFUSED_VERSIONS: Final = 20
+"""Refused versions with a series of their own. Later ones share the version `other`, because a counter of Ray keeps its
+series until the replica ends."""
 
 
 class ReplicaMetrics:
@@ -34,6 +39,8 @@ class ReplicaMetrics:
         self._champion_served = gauge(
             "manta_champion_served", description="1 if the replica serves the champion, 0 if it serves another version."
         )
+        self._refused: set[str] = set()
+        """The refused versions with a series of their own."""
 
     def record_swap(self, version: str) -> None:
         """Record that the replica serves another version."""
@@ -42,6 +49,10 @@ class ReplicaMetrics:
 
     def record_refusal(self, version: str) -> None:
         """Record that the replica refused a version."""
+        if version not in self._refused and len(self._refused) == MAX_REFUSED_VERSIONS:
+            version = OTHER
+        else:
+            self._refused.add(version)
         self._refusals.inc(1, tags={VERSION_TAG: version})
 
     def record_reading(self, *, registry_answers: bool, champion: str | None, served: str | None) -> None:
