@@ -267,6 +267,7 @@ def _monitoring_args(stack: Settings, namespace: pulumi.Input[str]) -> Monitorin
             ray_service_name=stack.cluster.ray_service_name,
             has_prediction_log=stack.prediction_log.prediction_log != "off",
             has_redis=stack.storage.redis == "in-cluster",
+            has_certificate=bool(stack.access.tls),
             train_deadline_minutes=stack.schedule.train_deadline_minutes if stack.schedule.train_schedule else None,
             runbook_url=stack.monitoring.runbook_url,
         ),

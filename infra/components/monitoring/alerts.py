@@ -19,7 +19,10 @@ ANSWERING_ROLES: Final = "champion|pinned"
 P99_S: Final = 1
 """p99 of a prediction, in seconds, above which `MantaSlow` fires. The buckets of the histogram end at 1.05 s."""
 TRAINING_MARGIN_MINUTES: Final = 5
-"""Time beyond the deadline of a scheduled training, to pull the image and to start."""
+"""Time beyond the deadline of a scheduled training, to pull the image and to start. A training does not start while the
+one before runs."""
+CERTIFICATE_RENEWAL: Final = "certmanager_certificate_renewal_timestamp_seconds"
+"""When cert-manager renews a certificate: after two thirds of its time, unless the Certificate says otherwise."""
 FREE_SHARE: Final = 0.15
 """Free share of a volume below which `MantaVolumeFull` fires."""
 
@@ -35,6 +38,8 @@ class AlertArgs:
     """Whether the stack runs a Redis."""
     has_prediction_log: bool
     """Whether the stack has a prediction log."""
+    has_certificate: bool
+    """Whether clients reach the stack with a certificate of its namespace."""
     train_deadline_minutes: int | None
     """Longest time of a scheduled training; None without a schedule."""
     runbook_url: str
@@ -72,7 +77,8 @@ def alerts(args: AlertArgs) -> list[Alert]:
         *_platform(scope, service),
         *([_prediction_log(scope)] if args.has_prediction_log else []),
         *([_redis(scope)] if args.has_redis else []),
-        *([_training(scope, args.train_deadline_minutes)] if args.train_deadline_minutes else []),
+        *([_certificate(args.namespace)] if args.has_certificate else []),
+        *(_training(scope, args.train_deadline_minutes) if args.train_deadline_minutes else []),
     ]
 
 
@@ -121,38 +127,41 @@ def _versions(scope: str) -> Iterator[Alert]:
         severity="warning",
         summary="The replicas serve different versions of the default model.",
     )
-    yield Alert(
-        name="MantaChampionNotServed",
-        expression=f"min(ray_manta_champion_served{{{scope}}}) == 0",
-        duration="10m",
-        severity="warning",
-        summary="A replica serves another version than the champion: the champion was refused, or cannot be loaded.",
-    )
-    yield Alert(
-        name="MantaRegistryAway",
-        expression=f"min(ray_manta_registry_answers{{{scope}}}) == 0",
-        duration="10m",
-        severity="warning",
-        summary="MLflow does not answer the replicas. They continue to serve; training and loads fail.",
-    )
+    for name, metric, summary in (
+        (
+            "MantaChampionNotServed",
+            "ray_manta_champion_served",
+            "A replica serves another version than the champion: the champion was refused, or cannot be loaded.",
+        ),
+        (
+            "MantaRegistryAway",
+            "ray_manta_registry_answers",
+            "MLflow does not answer the replicas. They continue to serve; training and loads fail.",
+        ),
+    ):
+        yield Alert(
+            name=name,
+            expression=f"min({metric}{{{scope}}}) == 0",
+            duration="10m",
+            severity="warning",
+            summary=summary,
+        )
 
 
 def _drift(scope: str) -> Iterator[Alert]:
-    # Every replica exports the same judgement: `max` leaves one result for each version.
-    yield Alert(
-        name="MantaDrift",
-        expression=f"max by (model, version) (ray_manta_drift{{{scope}}}) == 1",
-        duration="5m",
-        severity="warning",
-        summary="The requests of {{ $labels.model }} version {{ $labels.version }} differ from its training rows.",
-    )
-    yield Alert(
-        name="MantaScoreFell",
-        expression=f"max by (model, version) (ray_manta_score_fell{{{scope}}}) == 1",
-        duration="5m",
-        severity="warning",
-        summary="The score of {{ $labels.model }} version {{ $labels.version }} is lower than at its training.",
-    )
+    version = "{{ $labels.model }} version {{ $labels.version }}"
+    for name, metric, summary in (
+        ("MantaDrift", "ray_manta_drift", f"The requests of {version} differ from its training rows."),
+        ("MantaScoreFell", "ray_manta_score_fell", f"The score of {version} is lower than at its training."),
+    ):
+        yield Alert(
+            name=name,
+            # Every replica exports the same judgement: `max` leaves one result for each version.
+            expression=f"max by (model, version) ({metric}{{{scope}}}) == 1",
+            duration="5m",
+            severity="warning",
+            summary=summary,
+        )
 
 
 def _platform(scope: str, service: str) -> Iterator[Alert]:
@@ -200,17 +209,45 @@ def _redis(scope: str) -> Alert:
     )
 
 
-def _training(scope: str, deadline_minutes: int) -> Alert:
-    cron_job = f'{scope}, cronjob="{names.TRAIN_SCHEDULE}"'
-    return Alert(
-        name="MantaTrainingFailed",
-        expression=f"kube_cronjob_status_last_schedule_time{{{cron_job}}}\n"
-        f"unless on (namespace, cronjob) (kube_cronjob_status_last_successful_time{{{cron_job}}}\n"
-        f">= on (namespace, cronjob) kube_cronjob_status_last_schedule_time{{{cron_job}}})",
-        duration=f"{deadline_minutes + TRAINING_MARGIN_MINUTES}m",
-        severity="warning",
-        summary="The last scheduled training has failed, or has not ended within its deadline.",
+def _certificate(namespace: str) -> Alert:
+    # The label `namespace` is that of the pod of cert-manager, unless its monitor honors the labels of the metric. The
+    # time is 0 before the first certificate.
+    renewals = " or ".join(
+        f'{CERTIFICATE_RENEWAL}{{{label}="{namespace}"}} > 0' for label in ("exported_namespace", "namespace")
     )
+    return Alert(
+        name="MantaCertificateNotRenewed",
+        expression=f"max by (name) (time() - ({renewals})) > 0",
+        duration="60m",
+        severity="warning",
+        summary="cert-manager should have renewed the certificate {{ $labels.name }}. Clients fail when it ends.",
+    )
+
+
+def _training(scope: str, deadline_minutes: int) -> Iterator[Alert]:
+    cron_job = f'{scope}, cronjob="{names.TRAIN_SCHEDULE}"'
+    failed = (
+        f"kube_cronjob_status_last_schedule_time{{{cron_job}}}\n"
+        f"unless on (namespace, cronjob) (kube_cronjob_status_last_successful_time{{{cron_job}}}\n"
+        f">= on (namespace, cronjob) kube_cronjob_status_last_schedule_time{{{cron_job}}})"
+    )
+    # The next time follows from the last start, so it is in the past if the training has not started.
+    late = f"max by (cronjob) (time() - kube_cronjob_next_schedule_time{{{cron_job}}}) > 0"
+    for name, expression, summary in (
+        (
+            "MantaTrainingFailed",
+            failed,
+            "The last scheduled training has failed, or has not ended within its deadline.",
+        ),
+        ("MantaTrainingLate", late, "The scheduled training has not started."),
+    ):
+        yield Alert(
+            name=name,
+            expression=expression,
+            duration=f"{deadline_minutes + TRAINING_MARGIN_MINUTES}m",
+            severity="warning",
+            summary=summary,
+        )
 
 
 def _rule(alert: Alert, args: AlertArgs) -> dict[str, object]:

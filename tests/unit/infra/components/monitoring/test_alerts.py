@@ -14,6 +14,7 @@ ARGS = AlertArgs(
     ray_service_name="scoring",
     has_redis=True,
     has_prediction_log=True,
+    has_certificate=True,
     train_deadline_minutes=60,
     runbook_url="https://wiki.example.com/alerts",
 )
@@ -29,7 +30,7 @@ def test_every_alert_has_a_section_and_a_line_in_the_table_of_the_runbook() -> N
     assert lines.keys() == ALERTS.keys()
     for name, alert in ALERTS.items():
         duration = f"{alert.duration.removesuffix('m')} minutes"
-        expected = "the deadline of a training and 5 minutes" if name == "MantaTrainingFailed" else duration
+        expected = "the deadline of a training and 5 minutes" if name.startswith("MantaTraining") else duration
         assert lines[name] == f"{alert.severity} | {expected}"
 
 
@@ -47,12 +48,19 @@ def test_alerts_of_parts_that_a_stack_does_not_have_are_left_out() -> None:
         ray_service_name="manta",
         has_redis=False,
         has_prediction_log=False,
+        has_certificate=False,
         train_deadline_minutes=None,
         runbook_url="",
     )
 
     missing = ALERTS.keys() - {alert.name for alert in alerts.alerts(args)}
-    assert missing == {"MantaRedisDown", "MantaRowsNotLogged", "MantaTrainingFailed"}
+    assert missing == {
+        "MantaRedisDown",
+        "MantaRowsNotLogged",
+        "MantaCertificateNotRenewed",
+        "MantaTrainingFailed",
+        "MantaTrainingLate",
+    }
     spec: JsonObject = alerts.rule(args)
     assert all(rule["annotations"].keys() == {"summary"} for rule in spec["groups"][0]["rules"])
 
@@ -76,7 +84,7 @@ def test_every_metric_that_an_alert_or_a_dashboard_reads_exists() -> None:
     for query in queries():
         assert metric_names.read_by(query)
         assert metric_names.read_by(query) - existing == set(), query
-        assert query.count("{") == query.count('{namespace="team-a"'), query
+        assert query.count("{") == query.count('namespace="team-a"'), query
 
 
 def test_no_alert_or_dashboard_reads_a_metric_that_the_monitor_of_ray_drops() -> None:

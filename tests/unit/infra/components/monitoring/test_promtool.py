@@ -20,6 +20,7 @@ ARGS = AlertArgs(
     ray_service_name="scoring",
     has_redis=True,
     has_prediction_log=True,
+    has_certificate=True,
     train_deadline_minutes=60,
     runbook_url="",
 )
@@ -58,6 +59,14 @@ def cron_job(name: str) -> str:
     return series(f"kube_cronjob_status_last_{name}_time", cronjob="train-schedule")
 
 
+def next_training() -> str:
+    return series("kube_cronjob_next_schedule_time", cronjob="train-schedule")
+
+
+def renewal(**namespaces: str) -> str:
+    return series("certmanager_certificate_renewal_timestamp_seconds", name="manta", **namespaces)
+
+
 def service(condition: str, value: str) -> str:
     return series(f"kuberay_service_condition_{condition}", name="scoring", condition=value)
 
@@ -88,6 +97,10 @@ HEALTHY: Series = {
     series("kubelet_volume_stats_capacity_bytes", persistentvolumeclaim="mlflow"): constant(100),
     cron_job("schedule"): constant(1000),
     cron_job("successful"): constant(1060),
+    next_training(): constant(90_000),
+    renewal(exported_namespace="team-a", namespace="cert-manager"): constant(5_000_000),
+    renewal(exported_namespace="team-b", namespace="cert-manager"): constant(60),
+    series("certmanager_certificate_renewal_timestamp_seconds", name="not issued yet"): constant(0),
 }
 FAULTS: dict[str, tuple[str, dict[str, str | None]]] = {
     "no version is loaded": (
@@ -135,6 +148,15 @@ FAULTS: dict[str, tuple[str, dict[str, str | None]]] = {
     ),
     "a training failed": ("MantaTrainingFailed", {cron_job("successful"): constant(900)}),
     "no training has succeeded": ("MantaTrainingFailed", {cron_job("successful"): None}),
+    "no training has started": ("MantaTrainingLate", {next_training(): constant(1200)}),
+    "a certificate is not renewed": (
+        "MantaCertificateNotRenewed",
+        {renewal(exported_namespace="team-a", namespace="cert-manager"): constant(1200)},
+    ),
+    "a certificate is not renewed, and the monitor of cert-manager honors labels": (
+        "MantaCertificateNotRenewed",
+        {renewal(): constant(1200)},
+    ),
 }
 LABELS = {
     "MantaDrift": {"model": "houses", "version": "7"},
@@ -142,6 +164,8 @@ LABELS = {
     "MantaRedisDown": {"statefulset": "redis"},
     "MantaVolumeFull": {"persistentvolumeclaim": "mlflow"},
     "MantaTrainingFailed": {"cronjob": "train-schedule"},
+    "MantaTrainingLate": {"cronjob": "train-schedule"},
+    "MantaCertificateNotRenewed": {"name": "manta"},
 }
 """Labels of a firing alert beside its severity and namespace."""
 
