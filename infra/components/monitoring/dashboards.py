@@ -1,10 +1,10 @@
-"""The dashboards of a stack: what its models do, and how its parts are. `alerts.py` has the alerts."""
+"""The dashboards of a stack: what its models do, how its trainings end, and how its parts are."""
 
 import hashlib
 from collections.abc import Iterator
 from typing import Final
 
-from infra.components.monitoring import grafana
+from infra.components.monitoring import grafana, training_panels
 from infra.components.monitoring.grafana import Dashboard, Panel
 
 RATE_WINDOW: Final = "5m"
@@ -23,7 +23,8 @@ def dashboards(namespace: str) -> dict[str, dict[str, object]]:
     scope = f'namespace="{namespace}"'
     digest = hashlib.sha256(namespace.encode()).hexdigest()[:UID_DIGITS]
     pages = {
-        "models": [*_traffic(scope), *_versions(scope), *_scores(scope)],
+        "models": [*_traffic(scope), *_versions(scope)],
+        "training": list(training_panels.panels(scope)),
         "platform": [*_ray(scope), *_platform(scope)],
     }
     return {
@@ -106,20 +107,6 @@ def _versions(scope: str) -> Iterator[Panel]:
         queries=[
             (f"min(ray_manta_registry_answers{{{scope}}})", "MLflow answers"),
             (f"min(ray_manta_champion_served{{{scope}}})", "the champion is served"),
-        ],
-    )
-
-
-def _scores(scope: str) -> Iterator[Panel]:
-    scores = {"estimated": "estimated without labels", "realised": "realised"}
-    yield Panel(
-        title="Score of the champions",
-        description="Scores of the last judgement of `manta drift`: the metric of the gate on rows with labels, and "
-        "the accuracy that is estimated without labels.",
-        unit="none",
-        queries=[
-            (f"max by (model, version) (ray_manta_{name}_score{{{scope}}})", f"{{{{model}}}} {{{{version}}}}, {text}")
-            for name, text in scores.items()
         ],
     )
 

@@ -21,6 +21,7 @@ POD_MONITOR = "kubernetes:monitoring.coreos.com/v1:PodMonitor"
 RULE = "kubernetes:monitoring.coreos.com/v1:PrometheusRule"
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 RAY_SERVICE = "kubernetes:ray.io/v1:RayService"
+PAGES = ("models", "training", "platform")
 CRDS = ["podmonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com"]
 
 
@@ -50,7 +51,7 @@ def test_prometheus_and_grafana_find_the_objects_by_the_labels_of_the_site(progr
     record = program.deploy(**EXISTING, dashboardLabels={"grafana": "team-a"})
 
     labels = {object_name(resource): resource.inputs["metadata"]["labels"] for resource in objects(record)}
-    assert labels.keys() == {"ray", "kuberay-operator", "manta", "dashboard-models", "dashboard-platform"}
+    assert labels.keys() == {"ray", "kuberay-operator", "manta", *(f"dashboard-{name}" for name in PAGES)}
     for name, own in labels.items():
         expected = {"grafana": "team-a"} if name.startswith("dashboard-") else EXISTING["monitoringLabels"]
         assert isinstance(expected, dict)
@@ -91,7 +92,7 @@ def test_a_dashboard_is_json_that_fits_into_its_config_map(program: Program) -> 
 
     maps = [item for item in record.of_type(CONFIG_MAP) if object_name(item).startswith("dashboard-")]
     pages = [json.loads(text) for item in maps for text in item.inputs["data"].values()]
-    assert len({page["uid"] for page in pages}) == len(pages) == 2
+    assert len({page["uid"] for page in pages}) == len(pages) == len(PAGES)
     for page in pages:
         assert len(json.dumps(page)) < 200_000
         assert len(page["uid"]) <= 40
