@@ -14,6 +14,7 @@ from infra.components.image_build import ImageBuild, ImageBuildArgs
 from infra.components.mlflow import values
 from infra.components.mlflow.mlflow import Mlflow, MlflowArgs
 from infra.components.mlflow.users import ClientArgs
+from infra.components.monitoring import ray_dashboards
 from infra.components.monitoring.alerts import AlertArgs
 from infra.components.monitoring.monitoring import Monitoring, MonitoringArgs
 from infra.components.namespaces import Namespaces, NamespacesArgs
@@ -36,6 +37,8 @@ ROOT = Path(__file__).parents[1]
 
 def main(stack: Settings, root: Path = ROOT, read_cluster: ClusterReader = Reader.read) -> None:
     """Register the components of the stack, and export the outputs that a client needs."""
+    if stack.monitoring.is_enabled:
+        ray_dashboards.check_version()
     api_port = cluster.check_target(stack.cluster)
     state = preflight.run(stack, read_cluster)
     ray_image, mlflow_image = _image_builds(stack, root)
@@ -246,7 +249,7 @@ def _ray_service_args(
         prediction_log=stack.prediction_log,
         tracing=stack.tracing,
         identity=stack.identity,
-        monitoring=stack.monitoring,
+        head_environment=ray_dashboards.head_environment(stack.monitoring, stack.cluster.namespace),
         images=stack.images,
         image=image.reference,
         proxy=stack.network.proxy,

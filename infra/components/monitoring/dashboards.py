@@ -1,6 +1,5 @@
 """The dashboards of a stack: what its models do, how its trainings end, and how its parts are."""
 
-import hashlib
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,8 +9,6 @@ from infra.components.monitoring.grafana import Dashboard, Panel
 RATE_WINDOW: Final = "5m"
 """Window of a rate: 20 times the interval of the PodMonitors."""
 QUANTILES: Final = (0.5, 0.95, 0.99)
-UID_DIGITS: Final = 12
-"""Hexadecimal digits of the namespace's digest in a dashboard's uid, which has at most 40 characters."""
 
 
 def dashboards(namespace: str) -> dict[str, dict[str, object]]:
@@ -21,7 +18,6 @@ def dashboards(namespace: str) -> dict[str, dict[str, object]]:
         namespace: Namespace of the workloads.
     """
     scope = f'namespace="{namespace}"'
-    digest = hashlib.sha256(namespace.encode()).hexdigest()[:UID_DIGITS]
     pages = {
         "models": [*_traffic(scope), *_versions(scope)],
         "training": list(training_panels.panels(scope)),
@@ -29,7 +25,7 @@ def dashboards(namespace: str) -> dict[str, dict[str, object]]:
     }
     return {
         name: grafana.build(
-            Dashboard(uid=f"manta-{name}-{digest}", title=f"manta: {name} ({namespace})", panels=panels)
+            Dashboard(uid=grafana.uid(name, namespace), title=f"manta: {name} ({namespace})", panels=panels)
         )
         for name, panels in pages.items()
     }

@@ -3,6 +3,7 @@
 Reference: <https://grafana.com/docs/grafana/latest/dashboards/build-dashboards/view-dashboard-json-model/>.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,8 @@ SCHEMA_VERSION: Final = 39
 WIDTH: Final = 12
 """Width of a panel: a dashboard has 24 columns."""
 HEIGHT: Final = 8
+UID_DIGITS: Final = 12
+"""Hexadecimal digits of the namespace's digest in a dashboard's uid, which has at most 40 characters."""
 DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 
 
@@ -35,6 +38,16 @@ class Dashboard:
     """Part of the dashboard's address, unique in Grafana."""
     title: str
     panels: Sequence[Panel]
+
+
+def uid(name: str, namespace: str) -> str:
+    """Uid of a dashboard, which differs between the stacks of a Grafana.
+
+    Args:
+        name: Name of the dashboard, of at most 20 characters.
+        namespace: Namespace of the workloads.
+    """
+    return f"manta-{name}-{hashlib.sha256(namespace.encode()).hexdigest()[:UID_DIGITS]}"
 
 
 def build(dashboard: Dashboard) -> dict[str, object]:

@@ -8,7 +8,7 @@ import pulumi
 from pulumi_kubernetes import apiextensions, core, meta
 
 from infra import labels, names
-from infra.components.monitoring import alerts, dashboards, pod_monitors
+from infra.components.monitoring import alerts, dashboards, pod_monitors, ray_dashboards
 from infra.components.monitoring.alerts import AlertArgs
 from infra.config.monitoring_options import MonitoringOptions
 
@@ -53,11 +53,14 @@ class Monitoring(pulumi.ComponentResource):
                 spec=spec,
                 opts=opts,
             )
-        for title, dashboard in dashboards.dashboards(args.alerts.namespace).items():
+        namespace = args.alerts.namespace
+        pages = {**dashboards.dashboards(namespace), **ray_dashboards.dashboards(namespace)}
+        for title, dashboard in pages.items():
             core.v1.ConfigMap(
                 f"{name}-{DASHBOARD_PREFIX}{title}",
                 metadata=_metadata(f"{DASHBOARD_PREFIX}{title}", args, args.options.dashboard_labels),
-                data={f"{title}.json": json.dumps(dashboard, indent=1, sort_keys=True)},
+                # Grafana's sidecar writes the ConfigMaps of all stacks into one folder, so the file names must differ.
+                data={f"{dashboard['uid']}.json": json.dumps(dashboard, indent=1, sort_keys=True)},
                 opts=opts,
             )
 

@@ -33,7 +33,6 @@ from infra.config.connection_options import ConnectionOptions
 from infra.config.credential_options import CredentialOptions
 from infra.config.identity_options import IdentityOptions
 from infra.config.image_options import ImageOptions
-from infra.config.monitoring_options import MonitoringOptions
 from infra.config.options import AppOptions, SizeOptions, StorageOptions
 from infra.config.prediction_log_options import PredictionLogOptions
 from infra.config.proxy import ProxyOptions
@@ -76,7 +75,8 @@ class RayServiceArgs:
     prediction_log: PredictionLogOptions
     tracing: TracingOptions
     identity: IdentityOptions
-    monitoring: MonitoringOptions
+    head_environment: Mapping[str, str]
+    """Further environment variables of the Ray head."""
     images: ImageOptions
     image: pulumi.Input[str]
     """Image of Ray."""
@@ -228,10 +228,7 @@ def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
                 value_from=from_secret(secrets.ray.name, names.RAY_SECRET_KEY, is_optional=True),
             ),
             *redis_connection.environment(args.storage, args.connections),
-            *(
-                core.v1.EnvVarArgs(name=name, value=value)
-                for name, value in sorted(args.monitoring.environment().items())
-            ),
+            *(core.v1.EnvVarArgs(name=name, value=value) for name, value in sorted(args.head_environment.items())),
         ],
         checksums=checksums,
         head=args.scheduling.of("head"),

@@ -21,7 +21,11 @@ POD_MONITOR = "kubernetes:monitoring.coreos.com/v1:PodMonitor"
 RULE = "kubernetes:monitoring.coreos.com/v1:PrometheusRule"
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 RAY_SERVICE = "kubernetes:ray.io/v1:RayService"
-PAGES = ("models", "training", "platform")
+MAX_CONFIG_MAP_BYTES = 1024**2
+PAGES = (
+    *("models", "training", "platform"),
+    *("ray-default", "ray-serve", "ray-serve-deployment", "ray-data"),
+)
 CRDS = ["podmonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com"]
 
 
@@ -87,17 +91,29 @@ def test_the_operator_of_the_stack_is_monitored_and_that_of_the_cluster_is_not(p
     assert [object_name(monitor) for monitor in others.of_type(POD_MONITOR)] == ["ray"]
 
 
+def pages_of(record: Record) -> dict[str, JsonObject]:
+    """The dashboards by the name of their file."""
+    maps = [item for item in record.of_type(CONFIG_MAP) if object_name(item).startswith("dashboard-")]
+    return {file: json.loads(text) for item in maps for file, text in item.inputs["data"].items()}
+
+
 def test_a_dashboard_is_json_that_fits_into_its_config_map(program: Program) -> None:
     record = program.deploy(**EXISTING)
 
-    maps = [item for item in record.of_type(CONFIG_MAP) if object_name(item).startswith("dashboard-")]
-    pages = [json.loads(text) for item in maps for text in item.inputs["data"].values()]
-    assert len({page["uid"] for page in pages}) == len(pages) == len(PAGES)
-    for page in pages:
-        assert len(json.dumps(page)) < 200_000
+    pages = pages_of(record)
+    assert len({page["uid"] for page in pages.values()}) == len(pages) == len(PAGES)
+    for file, page in pages.items():
+        assert file == f"{page['uid']}.json"
+        assert len(json.dumps(page, indent=1)) < MAX_CONFIG_MAP_BYTES
         assert len(page["uid"]) <= 40
         places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in page["panels"]]
         assert len(set(places)) == len(places) > 0
+
+
+def test_the_dashboards_of_two_stacks_differ_in_their_uids_and_file_names(program: Program) -> None:
+    first, second = program.deploy(**EXISTING), program.deploy(**EXISTING, namespace="team-a")
+
+    assert pages_of(first).keys() & pages_of(second).keys() == set()
 
 
 def test_rays_dashboard_knows_prometheus_and_grafana_and_may_ask_them(program: Program) -> None:
@@ -107,6 +123,8 @@ def test_rays_dashboard_knows_prometheus_and_grafana_and_may_ask_them(program: P
 
     assert env["RAY_PROMETHEUS_HOST"]["value"] == urls["prometheusUrl"]
     assert env["RAY_GRAFANA_HOST"]["value"] == urls["grafanaUrl"]
+    uids = {value["value"] for name, value in env.items() if name.endswith("_DASHBOARD_UID")}
+    assert uids == {file.removesuffix(".json") for file in pages_of(program.deploy(**EXISTING)) if "-ray-" in file}
     [ports] = [flow.ports for flow in flows_of(**EXISTING, **urls) if flow.destination.name == "monitoring"]
     assert ports == (80, 443, 3000, 9090)
 
