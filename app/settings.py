@@ -5,10 +5,11 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app import names
+from app.setting_values import DvcFile, PredictToken
 
 CLIENT_DEFAULTS: Final = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # with exponential backoff; MLflow's default of 7 takes minutes
@@ -27,28 +28,6 @@ LOADING_DEFAULTS: Final = {
     "MKL_NUM_THREADS": "1",
 }
 """Environment variables of the process that loads models. Threads of libraries do not survive its forks."""
-
-
-class DvcFile(BaseModel):
-    """Where a job on a cluster finds a file of a DVC repository, which the cluster has no copy of."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    location: str
-    """Path in the job's working directory, or URL in DVC's remote storage."""
-    md5: str
-    revision: str
-    """Value of the tag `data.revision`."""
-
-
-class PredictToken(BaseModel):
-    """A bearer token that is accepted for predictions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    token: Annotated[SecretStr, Field(min_length=1)]
-    model: str = ""
-    """Registered model that the token is accepted for. Empty: all models of the service."""
 
 
 class Settings(BaseSettings):
@@ -206,12 +185,23 @@ class Settings(BaseSettings):
         description="What training does with a version that passes its gate. `manual`: the version becomes the "
         "champion at once. `auto`: a rollout of the version begins.",
     )
+    retrain_on: Literal["score", "drift", "never"] = Field(
+        default="score",
+        alias="MANTA_RETRAIN_ON",
+        description="What begins a training after two scheduled judgements of drift in succession: `score` (a score "
+        "fell), `drift` (any alarm), or `never`.",
+    )
     git_commit: str = Field(
         default="",
         alias="MANTA_GIT_COMMIT",
         description="Commit of the training code, for a working directory that is not a git repository.",
     )
     user: str = Field(default="", alias="MANTA_USER", description="User who submitted the job, for the run's tags.")
+    retrain_judgement: str = Field(
+        default="",
+        alias="MANTA_RETRAIN_JUDGEMENT",
+        description="Run of the judgement of drift that began the job, for the run's tags. The schedule sets it.",
+    )
     driver_memory_bytes: int | None = Field(
         default=None,
         alias="MANTA_DRIVER_MEMORY",

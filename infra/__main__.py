@@ -285,6 +285,7 @@ def _scheduled_jobs_args(
         namespace=namespace,
         schedule=stack.schedule,
         drift_schedule=stack.prediction_log.drift_schedule,
+        retrains=stack.prediction_log.retrain_on != "never",
         placement=stack.scheduling.of("jobs"),
         image=image.reference,
         image_pull_secrets=references.pull_secrets(stack.images),

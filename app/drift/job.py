@@ -10,7 +10,7 @@ from app.drift import report
 from app.drift.judge import Judgement, judge
 from app.errors import ModelNotFoundError
 from app.models.registry import Registry
-from app.records import drift_runs, reference
+from app.records import drift_runs, reference, scheduled_judgements
 from app.records.log_reader import read_window
 from app.records.open_store import require_store
 from app.settings import Settings
@@ -27,13 +27,14 @@ class DriftResult:
     judgement: Judgement
 
 
-def run(settings: Settings, *, version: str | None, period: timedelta) -> DriftResult:
+def run(settings: Settings, *, version: str | None, period: timedelta, is_scheduled: bool = False) -> DriftResult:
     """Judge a version.
 
     Args:
         settings: MLflow, the registered model, and where the prediction log is.
         version: Number of the version; None for the champion.
         period: How far back the window begins.
+        is_scheduled: Whether a schedule started the judgement; only these judgements can begin a retraining.
 
     Raises:
         LogOffError: There is no prediction log.
@@ -60,6 +61,8 @@ def run(settings: Settings, *, version: str | None, period: timedelta) -> DriftR
         judgement.notes.append(f"{judgement.rows} of {window.logged_rows} rows were judged.")
     title = f"{name} version {number} since {since:%Y-%m-%d %H:%M} UTC"
     tags = {drift_runs.MODEL_TAG: name, drift_runs.VERSION_TAG: number, drift_runs.VERDICT_TAG: judgement.verdict}
+    if is_scheduled:
+        tags[scheduled_judgements.SCHEDULED_TAG] = "true"
     with registry.run(settings.experiment + drift_runs.EXPERIMENT_SUFFIX, tags=tags) as run_id:
         mlflow.log_metrics(report.metrics(judgement))
         mlflow.log_text(report.page(judgement, title=title), "report.html")

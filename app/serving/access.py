@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from app.errors import UnauthorizedError
 from app.serving.requests.row_errors import shortened
-from app.settings import PredictToken
+from app.setting_values import PredictToken
 
 PREDICTION_SCHEME: Final = HTTPBearer(auto_error=False, description="A token for predictions.")
 """How a prediction that requires a token sends it."""

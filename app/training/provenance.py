@@ -30,9 +30,13 @@ def origin_tags(options: TrainOptions, settings: Settings) -> dict[str, str]:
 
     Args:
         options: Options of the run.
-        settings: Commit, user and stack, if they are set in the environment.
+        settings: Commit, user, stack and judgement, if they are set in the environment.
     """
-    submitter = {run_tags.USER: settings.user, run_tags.STACK: settings.stack}
+    submitter = {
+        run_tags.USER: settings.user,
+        run_tags.STACK: settings.stack,
+        run_tags.RETRAIN_JUDGEMENT: settings.retrain_judgement,
+    }
     return {
         run_tags.COMMIT: settings.git_commit or git_commit(_code_folder(options)),
         run_tags.ARGUMENTS: shlex.join(options.argv()),

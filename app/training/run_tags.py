@@ -17,6 +17,9 @@ USER: Final = "mlflow.user"
 STACK: Final = "stack"
 """Pulumi stack that the job ran on."""
 
+RETRAIN_JUDGEMENT: Final = "retrain.judgement"
+"""Run of the judgement of drift that began the training."""
+
 ARGUMENTS: Final = "train.arguments"
 """Options of the command line, quoted for a shell."""
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -55,6 +55,11 @@ class PredictionLogOptions(OptionGroup):
         examples=["0 * * * *"],
         description="Cron schedule, in UTC, on which the champion of every served model is judged for drift by the log "
         "of the last 7 days. Empty: no schedule.",
+    )
+    retrain_on: Literal["score", "drift", "never"] = Field(
+        "score",
+        description="What begins a training after two judgements of `driftSchedule` in succession: `score` (a score of "
+        "the champion fell), `drift` (any alarm), or `never`.",
     )
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from app.cli.jobs.working_dir import MAX_BYTES, WorkingDir
 from app.errors import DataError
-from app.settings import DvcFile
+from app.setting_values import DvcFile
 from app.training import run_tags
 from app.training.data import dvc
 from app.training.data.dvc import DvcLocation

@@ -94,6 +94,7 @@ def build_request(
     driver: DriverResources,
     working_dir: WorkingDir | None,
     folder: Path,
+    judgement: str = "",
 ) -> JobSubmitRequest:
     """Build the request that submits a training job.
 
@@ -104,6 +105,7 @@ def build_request(
         driver: What the job's driver reserves on a worker.
         working_dir: The packed working directory; None if the job sees the files of this machine.
         folder: The working directory.
+        judgement: Run of the judgement of drift that began the training; empty if a person began it.
 
     Raises:
         DataError: The data is a local file that is not part of the packed working directory.
@@ -113,6 +115,8 @@ def build_request(
     runtime_env: JsonObject = {"env_vars": env_vars}
     if destination.stack:
         env_vars["MANTA_STACK"] = destination.stack
+    if judgement:
+        env_vars["MANTA_RETRAIN_JUDGEMENT"] = judgement
     if driver.memory:
         env_vars["MANTA_DRIVER_MEMORY"] = str(driver.memory_bytes)
     if working_dir is not None:

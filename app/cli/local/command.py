@@ -72,6 +72,7 @@ def local(
             show_default=False,
         ),
     ] = "",
+    retrain_on: drift_schedule.RetrainOnOption = "score",
     otlp_endpoint: Annotated[
         str, typer.Option(metavar="mlflow|URL", callback=tracing.check, help=tracing.HELP, show_default=False)
     ] = "",
@@ -107,7 +108,7 @@ def local(
         endpoints = ports.endpoints(token, model_name=name or settings().model_name)
         with Processes(
             Platform.environment(endpoints, state=state, scratch=scratch)
-            | {"MANTA_PREDICTION_LOG": prediction_log, "MANTA_ROLLOUT": rollout}
+            | {"MANTA_PREDICTION_LOG": prediction_log, "MANTA_ROLLOUT": rollout, "MANTA_RETRAIN_ON": retrain_on}
             | tracing.environment(otlp_endpoint, trace_percent)
             | ({"MANTA_MODEL_KEY": model_key(state)} if allow_pickle else {})
             | log_format.environment(logs),
@@ -122,7 +123,7 @@ def local(
                 asyncio.run(_run(platform, endpoints, options, state=state, train=train))
                 if not once:
                     console.print("Ctrl-C ends the platform.")
-                    asyncio.run(_watch(platform, processes, interval))
+                    asyncio.run(_watch(platform, processes, interval, ray_url=endpoints.ray_url))
             finally:
                 console.print("Stopping all processes of the platform ...")
 
@@ -134,9 +135,9 @@ async def _run(platform: Platform, endpoints: Endpoints, options: TrainOptions, 
     next_steps.show(endpoints, state, request)
 
 
-async def _watch(platform: Platform, processes: Processes, interval: timedelta | None) -> None:
+async def _watch(platform: Platform, processes: Processes, interval: timedelta | None, *, ray_url: str) -> None:
     """Run until a process ends, and judge the champions again after each interval."""
-    await asyncio.gather(platform.watch(), drift_schedule.judge_forever(processes, interval))
+    await asyncio.gather(platform.watch(), drift_schedule.judge_forever(processes, interval, ray_url=ray_url))
 
 
 async def _start(platform: Platform, endpoints: Endpoints, options: TrainOptions, steps: Steps, *, train: bool) -> bool:

@@ -64,14 +64,26 @@ class Processes:
             self._watcher.stdin.close()
             self._watcher.wait(timeout=2 * GRACE_S)
 
-    def start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
+    def start(
+        self, name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start a process that writes its output to `NAME.log`.
 
         The process gets a separate session, so Ctrl-C reaches only the command, which then stops all processes.
+
+        Args:
+            name: Name of the process.
+            command: The program and its arguments.
+            environment: Environment variables of this process only.
         """
         with self.log_file(name).open("wb") as log:
             return subprocess.Popen(
-                command, env=self._environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                env=self._environment | dict(environment or {}),
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
 
     def log_file(self, name: str) -> Path:

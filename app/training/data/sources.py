@@ -18,7 +18,8 @@ from sklearn import datasets
 from sklearn.utils import Bunch
 
 from app.errors import DataError, ParameterError
-from app.settings import DvcFile, settings
+from app.setting_values import DvcFile
+from app.settings import settings
 from app.training import run_tags
 from app.training.data import dvc, files, object_stores
 from app.training.data.columns import ColumnRoles, rows_from_frame

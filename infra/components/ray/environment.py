@@ -46,7 +46,7 @@ def environment(
             whether a version that passes its gate begins a rollout, and the format of the log.
         credentials: Whether predictions need a token, and whether MLflow calls a webhook.
         catalog: The models beside the default model, and the tokens for predictions.
-        prediction_log: Where rows and answers are kept.
+        prediction_log: Where rows and answers are kept, and what begins a retraining.
         tracing: Where traces are sent.
         size: CPUs and memory of a worker.
         tracking_uri: Address of MLflow inside the cluster.
@@ -71,6 +71,7 @@ def environment(
         "MANTA_PREDICTION_LOG_SHARE": str(prediction_log.prediction_log_percent / 100),
         "MANTA_PREDICTION_LOG_COLUMNS": json.dumps(prediction_log.prediction_log_columns),
         "MANTA_PREDICTION_LOG_DAYS": str(prediction_log.prediction_log_days),
+        "MANTA_RETRAIN_ON": prediction_log.retrain_on,
         "MANTA_OTLP_ENDPOINT": tracing.otlp_endpoint,
         "MANTA_TRACE_SHARE": str(tracing.trace_percent / 100) if tracing.otlp_endpoint else "",
         "MANTA_PREDICT_NEEDS_TOKEN": str(credentials.predict_needs_token).lower(),

@@ -41,6 +41,8 @@ class ScheduledJobsArgs:
     schedule: ScheduleOptions
     drift_schedule: str
     """Cron schedule of the judgements of drift; empty for none."""
+    retrains: bool
+    """Whether a judgement of drift can begin a training."""
     placement: Placement
     image: pulumi.Input[str]
     """The Ray image, which contains the `manta` command."""
@@ -75,7 +77,7 @@ class ScheduledJobs(pulumi.ComponentResource):
     def __init__(self, name: str, args: ScheduledJobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         # The type token is part of the URN: another token would replace the resource in existing stacks.
         super().__init__("manta:index:Schedule", name, None, opts)
-        jobs = {f"{name}-train": _training(args.schedule), f"{name}-drift": _drift(args.drift_schedule)}
+        jobs = {f"{name}-train": _training(args.schedule), f"{name}-drift": _drift(args)}
         for resource_name, job in jobs.items():
             if not job.schedule:
                 continue
@@ -103,11 +105,13 @@ def _training(options: ScheduleOptions) -> _ScheduledJob:
     )
 
 
-def _drift(schedule: str) -> _ScheduledJob:
+def _drift(args: ScheduledJobsArgs) -> _ScheduledJob:
+    # The command also runs the training that a judgement begins.
+    training_minutes = args.schedule.train_deadline_minutes if args.retrains else 0
     return _ScheduledJob(
         name=names.DRIFT_SCHEDULE,
-        schedule=schedule,
-        deadline_minutes=DRIFT_DEADLINE_MINUTES,
+        schedule=args.drift_schedule,
+        deadline_minutes=DRIFT_DEADLINE_MINUTES + training_minutes,
         command=["python", "-m", "app.cli.jobs.drift"],
         options=[],
     )

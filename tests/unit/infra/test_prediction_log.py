@@ -40,6 +40,11 @@ def test_the_keys_of_the_prediction_log_reach_the_replicas(program: Program) -> 
     }
 
 
+def test_ray_knows_what_begins_a_retraining(program: Program) -> None:
+    assert worker_environment(program)["MANTA_RETRAIN_ON"] == "score"
+    assert worker_environment(program, retrainOn="never")["MANTA_RETRAIN_ON"] == "never"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -52,6 +57,7 @@ def test_the_keys_of_the_prediction_log_reach_the_replicas(program: Program) -> 
         ({"predictionLogDays": 0}, "predictionLogDays"),
         ({"driftSchedule": "@hourly"}, "driftSchedule: set, but the prediction log is off"),
         ({"driftSchedule": "hourly", "predictionLog": "mlflow"}, "driftSchedule"),
+        ({"retrainOn": "always"}, "retrainOn"),
     ],
 )
 def test_values_that_cannot_work_are_refused(program: Program, changes: dict[str, object], message: str) -> None:

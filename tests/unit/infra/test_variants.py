@@ -59,7 +59,7 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
         },
     ),
     "retraining": ("prod", {"trainSchedule": "@daily", "trainOptions": "--trees 200"}),
-    "drift": ("prod", {"predictionLog": "mlflow", "driftSchedule": "@hourly"}),
+    "drift": ("prod", {"predictionLog": "mlflow", "driftSchedule": "@hourly", "retrainOn": "drift"}),
     "a shared operator": (
         "prod",
         {"installOperator": False, "installCrds": False, "operatorNamespace": "kuberay-system"},

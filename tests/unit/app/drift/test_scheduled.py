@@ -1,6 +1,7 @@
 """The judgement of all champions, which a schedule starts."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 from mlflow.entities.model_registry import ModelVersion
@@ -8,11 +9,14 @@ from typer.testing import CliRunner, Result
 
 from app.command import single_command_app
 from app.drift import job, scheduled
+from app.drift.hand_over import Retraining
 from app.drift.job import DriftResult
 from app.drift.judge import Judgement
+from app.drift.retraining import Decision, refuse
 from app.errors import DataError, RegistryUnavailableError
 from app.models.served_models import ServedModels
 from app.settings import Settings
+from app.training.options import TrainOptions
 
 
 class Registry:
@@ -30,12 +34,18 @@ class Registry:
 
 
 def judge(
-    monkeypatch: pytest.MonkeyPatch, registry: Registry, failures: dict[str, Exception] | None = None
+    monkeypatch: pytest.MonkeyPatch,
+    registry: Registry,
+    failures: dict[str, Exception] | None = None,
+    *,
+    hand_over: str = "",
+    retrain_on: Literal["score", "never"] = "score",
 ) -> tuple[Result, list[tuple[str, str | None]]]:
     judged: list[tuple[str, str | None]] = []
 
-    def run(settings: Settings, *, version: str | None, period: timedelta) -> DriftResult:
+    def run(settings: Settings, *, version: str | None, period: timedelta, is_scheduled: bool) -> DriftResult:
         assert period == timedelta(days=2)
+        assert is_scheduled is bool(hand_over)
         judged.append((settings.model_name, version))
         if failures and settings.model_name in failures:
             raise failures[settings.model_name]
@@ -46,8 +56,9 @@ def judge(
 
     monkeypatch.setattr(job, "run", run)
     monkeypatch.setattr(scheduled, "Registry", lambda _: registry)
-    monkeypatch.setattr(scheduled, "settings", lambda: Settings(model_name="default"))
-    result = CliRunner().invoke(single_command_app(scheduled.judge_all), ["--since", "2d"])
+    monkeypatch.setattr(scheduled, "settings", lambda: Settings(model_name="default", retrain_on=retrain_on))
+    argv = ["--since", "2d", *(["--hand-over", hand_over] if hand_over else [])]
+    result = CliRunner().invoke(single_command_app(scheduled.judge_all), argv)
     return result, judged
 
 
@@ -85,3 +96,63 @@ def test_a_service_without_a_champion_is_no_failure(monkeypatch: pytest.MonkeyPa
     result, judged = judge(monkeypatch, Registry({}, champion=None))
 
     assert (result.exit_code, result.output, judged) == (0, "default has no champion.\n", [])
+
+
+RETRAINING = Retraining(judgement="0123456789abcdef0123456789abcdef", options=TrainOptions(trees=7))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """The models whose retraining was decided about, and whether another one begins. A retraining of `boats` is due."""
+    calls: list[tuple[str, bool]] = []
+
+    def begin(
+        alarm: str, result: DriftResult, *_: object, is_busy: bool
+    ) -> tuple[Decision, Retraining | None]:
+        assert alarm == "score"
+        calls.append((result.model, is_busy))
+        if result.model == "boats":
+            return Decision(begins=True, reason="why."), RETRAINING
+        return refuse("why not."), None
+
+    monkeypatch.setattr(scheduled, "begin_if_due", begin)
+    return calls
+
+
+def test_a_judgement_of_the_schedule_hands_one_retraining_over(
+    monkeypatch: pytest.MonkeyPatch, asked: list[tuple[str, bool]]
+) -> None:
+    result, _ = judge(monkeypatch, Registry({"boats": "7"}), hand_over="manta-1")
+
+    assert asked == [("boats", False), ("default", True)]
+    assert result.output.splitlines()[2:] == [
+        "boats version 7: retraining begins: why.",
+        RETRAINING.to_line("manta-1"),
+        "default version 3: no retraining: why not.",
+    ]
+
+
+def test_a_judgement_by_a_person_decides_nothing(
+    monkeypatch: pytest.MonkeyPatch, asked: list[tuple[str, bool]]
+) -> None:
+    judge(monkeypatch, Registry({"boats": "7"}))
+
+    assert asked == []
+
+
+def test_with_never_nothing_is_decided(monkeypatch: pytest.MonkeyPatch, asked: list[tuple[str, bool]]) -> None:
+    judge(monkeypatch, Registry({"boats": "7"}), hand_over="manta-1", retrain_on="never")
+
+    assert asked == []
+
+
+def test_a_champion_that_cannot_be_judged_does_not_keep_another_from_its_retraining(
+    monkeypatch: pytest.MonkeyPatch, asked: list[tuple[str, bool]]
+) -> None:
+    failures: dict[str, Exception] = {"default": DataError("no reference.")}
+
+    result, _ = judge(monkeypatch, Registry({"boats": "7"}), failures, hand_over="manta-1")
+
+    assert result.exit_code == 1
+    assert asked == [("boats", False)]
+    assert RETRAINING.to_line("manta-1") in result.output.splitlines()

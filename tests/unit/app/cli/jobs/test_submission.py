@@ -91,6 +91,21 @@ def test_the_commit_is_recorded_only_for_code_of_the_working_directory() -> None
     assert with_code.metadata["git_commit"] == without_code.metadata["git_commit"] == commit
 
 
+def test_a_retraining_names_the_judgement_that_began_it(tmp_path: Path) -> None:
+    job_request = submission.build_request(
+        STACK,
+        TrainOptions(),
+        "manta-1",
+        driver=DriverResources(),
+        working_dir=None,
+        folder=tmp_path,
+        judgement="0123",
+    )
+
+    assert job_request.runtime_env["env_vars"]["MANTA_RETRAIN_JUDGEMENT"] == "0123"
+    assert "MANTA_RETRAIN_JUDGEMENT" not in build_request(STACK, tmp_path).runtime_env["env_vars"]
+
+
 def test_a_job_on_this_machine_reads_data_at_its_absolute_path(tmp_path: Path) -> None:
     job_request = build_request(LOCAL, tmp_path, data="../a b.csv", is_packed=False)
 

@@ -1,7 +1,7 @@
 """`manta local --drift-every`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import cast
@@ -15,20 +15,29 @@ from app.errors import ParameterError
 
 
 class Judgement:
-    """A process that ends after some polls; None for a process that never ends."""
+    """A process that ends after some polls.
 
-    def __init__(self, polls: int | None) -> None:
+    Args:
+        polls: Number of polls; None for a process that ends by a signal only.
+        ends_by: Signals that end it.
+    """
+
+    def __init__(self, polls: int | None, ends_by: tuple[str, ...] = ("SIGTERM", "SIGKILL")) -> None:
         self.polls = polls
-        self.is_killed = False
+        self.ends_by = ends_by
+        self.signals: list[str] = []
 
     def poll(self) -> int | None:
         if self.polls is None:
-            return None
+            return -15 if set(self.signals).intersection(self.ends_by) else None
         self.polls -= 1
         return 0 if self.polls < 0 else None
 
+    def terminate(self) -> None:
+        self.signals.append("SIGTERM")
+
     def kill(self) -> None:
-        self.is_killed = True
+        self.signals.append("SIGKILL")
 
     def wait(self) -> int:
         return -9
@@ -42,7 +51,8 @@ class Starter:
         self.judgements = list(judgements)
         self.commands: list[Sequence[str]] = []
 
-    def start(self, name: str, command: Sequence[str]) -> Judgement:
+    def start(self, name: str, command: Sequence[str], *, environment: Mapping[str, str]) -> Judgement:
+        assert environment == {"MANTA_USER": "drift-schedule"}
         if not self.judgements:
             raise asyncio.CancelledError
         self.commands.append(command)
@@ -56,7 +66,7 @@ class Starter:
 def judge(folder: Path, *judgements: Judgement) -> list[Sequence[str]]:
     starter = Starter(folder, *judgements)
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(judge_forever(cast("Processes", starter), timedelta(seconds=0.001)))
+        asyncio.run(judge_forever(cast("Processes", starter), timedelta(seconds=0.001), ray_url="http://ray"))
     return starter.commands
 
 
@@ -70,7 +80,7 @@ def test_each_judgement_is_a_process_whose_whole_output_is_shown(
 ) -> None:
     commands = judge(tmp_path, Judgement(2), Judgement(0))
 
-    assert [command[1:] for command in commands] == [["-m", "app.drift.scheduled"]] * 2
+    assert [command[1:] for command in commands] == [["-m", "app.cli.jobs.drift", "--address", "http://ray"]] * 2
     shown = capsys.readouterr().out.splitlines()
     assert shown == [f"[line] {number}" for number in range(40)] * 2
 
@@ -83,14 +93,44 @@ def test_a_judgement_that_does_not_end_is_stopped(
 
     assert len(judge(tmp_path, hanging, next_one)) == 2
 
-    assert (hanging.is_killed, next_one.is_killed) == (True, False)
-    assert "The judgement of drift was stopped" in capsys.readouterr().out
+    assert (hanging.signals, next_one.signals) == (["SIGTERM"], [])
+    assert "The judgement of drift, or its training, was stopped" in capsys.readouterr().out
+
+
+def test_a_judgement_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drift_schedule, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(drift_schedule, "STOP_S", 0.05)
+    hanging = Judgement(None, ends_by=("SIGKILL",))
+
+    judge(tmp_path, hanging)
+
+    assert hanging.signals == ["SIGTERM", "SIGKILL"]
+
+
+def test_ctrl_c_lets_the_process_stop_its_job(tmp_path: Path) -> None:
+    hanging = Judgement(None)
+    starter = Starter(tmp_path, hanging)
+
+    async def interrupt() -> None:
+        schedule = asyncio.create_task(
+            judge_forever(cast("Processes", starter), timedelta(seconds=0.001), ray_url="http://ray")
+        )
+        while not starter.commands:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)
+        schedule.cancel()
+        await schedule
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(interrupt())
+
+    assert hanging.signals == ["SIGTERM"]
 
 
 def test_without_an_interval_nothing_is_judged(tmp_path: Path) -> None:
     starter = Starter(tmp_path)
 
-    asyncio.run(judge_forever(cast("Processes", starter), None))
+    asyncio.run(judge_forever(cast("Processes", starter), None, ray_url="http://ray"))
 
     assert starter.commands == []
 

@@ -16,7 +16,7 @@ from app.serving import model_paths, routes
 from app.serving.access import AccessRules
 from app.serving.requests.limits import RequestLimits
 from app.serving.schemas import ModelSummary
-from app.settings import PredictToken
+from app.setting_values import PredictToken
 from tests.support.fake_fleet import FakeReplicaGroup, Member
 from tests.support.fake_models import MODEL, MODEL_BYTES, FakeRegistry
 from tests.support.replica_api import GUARDED, OPEN, TOKEN, http_client

@@ -71,11 +71,22 @@ def test_a_judgement_of_drift_has_a_cron_job_of_its_own(program: Program) -> Non
     drift = cron_jobs["drift-schedule"]
     job = drift["jobTemplate"]["spec"]
     (container,) = job["template"]["spec"]["containers"]
-    assert (drift["schedule"], drift["concurrencyPolicy"], job["activeDeadlineSeconds"]) == ("@hourly", "Forbid", 3600)
+    assert (drift["schedule"], drift["concurrencyPolicy"]) == ("@hourly", "Forbid")
     assert container["command"] == ["python", "-m", "app.cli.jobs.drift", "--address", "http://manta-head-svc:8265"]
     assert container["args"] == []
     assert {"name": "MANTA_USER", "value": "drift-schedule"} in container["env"]
     assert cron_jobs["train-schedule"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 5400
+
+
+@pytest.mark.parametrize(("retrain_on", "minutes"), [("score", 60 + 90), ("drift", 60 + 90), ("never", 60)])
+def test_a_judgement_of_drift_has_the_time_for_the_training_that_it_begins(
+    program: Program, retrain_on: str, minutes: int
+) -> None:
+    changes = {"predictionLog": "mlflow", "driftSchedule": "@hourly", "trainDeadlineMinutes": 90}
+
+    cron_job = program.deploy(**changes, retrainOn=retrain_on).resource(CRON_JOB).inputs["spec"]
+
+    assert cron_job["jobTemplate"]["spec"]["activeDeadlineSeconds"] == minutes * 60
 
 
 def test_the_module_that_a_judgement_runs_exists() -> None:

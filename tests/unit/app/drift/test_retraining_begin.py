@@ -1,0 +1,141 @@
+"""What happens in MLflow when a scheduled judgement is decided about."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
+
+from app.drift import retraining_begin
+from app.drift.hand_over import Retraining
+from app.drift.job import DriftResult
+from app.drift.judge import Judgement
+from app.drift.retraining import Decision
+from app.errors import ModelNotFoundError, RegistryUnavailableError
+from app.models.registry import Registry
+from app.records.scheduled_judgements import ScheduledJudgement
+from app.settings import Settings
+from app.training.options import TrainOptions
+
+JUDGEMENT_RUN = "0123456789abcdef0123456789abcdef"
+RESULT = DriftResult(
+    model="boats",
+    version="3",
+    since=datetime.now(UTC),
+    run_id=JUDGEMENT_RUN,
+    judgement=Judgement(verdict="drift", rows=99, reasons=["x"], notes=[], columns=[]),
+)
+FELL = ScheduledJudgement(version="3", score_fell=True, has_drift=True)
+
+
+class Judgements:
+    """The scheduled judgements about the model."""
+
+    def __init__(self, *judgements: ScheduledJudgement, last_retraining: datetime | None = None) -> None:
+        self.judgements = list(judgements)
+        self.last = last_retraining
+        self.model = ""
+        self.recorded: list[tuple[str, str, bool]] = []
+
+    def newest(self, count: int) -> list[ScheduledJudgement]:
+        return self.judgements[:count]
+
+    def last_retraining(self) -> datetime | None:
+        return self.last
+
+    def record(self, run_id: str, decision: str, *, began: datetime | None) -> None:
+        self.recorded.append((run_id, decision, began is not None))
+
+
+class FakeRegistry:
+    """A registry with version 3 of the model `boats`, which the run `r3` trained."""
+
+    def __init__(self, arguments: str, challenger: str | None = None, *, has_run: bool = True) -> None:
+        self.arguments = arguments
+        self.challenger = challenger
+        self.has_run = has_run
+
+    def find(self, name: str, *, version: str | None = None, alias: str | None = None) -> ModelVersion:
+        assert name == "boats"
+        number = self.challenger if alias == "challenger" else version
+        if number is None:
+            raise ModelNotFoundError("no alias")
+        return ModelVersion(name=name, version=number, creation_timestamp=0, run_id=f"r{number}")
+
+    def get_run(self, run_id: str) -> Run:
+        assert run_id == "r3"
+        if not self.has_run:
+            raise ModelNotFoundError("There is no run 'r3'.")
+        data = SimpleNamespace(tags={"train.arguments": self.arguments}, params={"dataset": "wine"})
+        return cast("Run", SimpleNamespace(info=SimpleNamespace(run_id=run_id), data=data))
+
+
+def begin(
+    monkeypatch: pytest.MonkeyPatch, registry: FakeRegistry, judgements: Judgements, *, is_busy: bool = False
+) -> tuple[Decision, Retraining | None]:
+    def build(settings: Settings) -> Judgements:
+        judgements.model = settings.model_name
+        return judgements
+
+    monkeypatch.setattr(retraining_begin, "ScheduledJudgements", build)
+    settings = Settings(model_name="default")
+    return retraining_begin.begin_if_due("score", RESULT, settings, cast("Registry", registry), is_busy=is_busy)
+
+
+def test_a_retraining_that_is_due_is_recorded_and_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    judgements = Judgements(FELL, FELL)
+
+    decision, retraining = begin(monkeypatch, FakeRegistry("--trees 7 --force"), judgements)
+
+    assert retraining == Retraining(
+        judgement=JUDGEMENT_RUN, options=TrainOptions(dataset="wine", trees=7, name="boats")
+    )
+    assert judgements.model == "boats"
+    assert judgements.recorded == [(JUDGEMENT_RUN, str(decision), True)]
+    assert decision.begins
+
+
+@pytest.mark.parametrize(
+    ("registry", "judgements", "reason"),
+    [
+        (FakeRegistry(""), Judgements(FELL), "but not in the one before"),
+        (FakeRegistry(""), Judgements(FELL, FELL, last_retraining=datetime.now(UTC)), "but a retraining began at"),
+        (FakeRegistry("", challenger="4"), Judgements(FELL, FELL), "a rollout of version 4 runs"),
+        (FakeRegistry("--data a.csv --target b"), Judgements(FELL, FELL), "a.csv was uploaded for one job"),
+        (FakeRegistry("", has_run=False), Judgements(FELL, FELL), "There is no run 'r3'."),
+    ],
+)
+def test_a_retraining_that_cannot_begin_is_recorded_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, registry: FakeRegistry, judgements: Judgements, reason: str
+) -> None:
+    decision, retraining = begin(monkeypatch, registry, judgements)
+
+    assert retraining is None
+    assert str(decision).startswith("no retraining: ")
+    assert reason in decision.reason
+    assert judgements.recorded == [(JUDGEMENT_RUN, str(decision), False)]
+
+
+def test_while_another_retraining_begins_this_one_waits_for_the_next_judgement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judgements = Judgements(FELL, FELL, last_retraining=datetime.now(UTC) - timedelta(hours=25))
+
+    decision, retraining = begin(monkeypatch, FakeRegistry(""), judgements, is_busy=True)
+
+    assert retraining is None
+    assert "the retraining of another model begins first" in decision.reason
+    assert judgements.recorded == [(JUDGEMENT_RUN, str(decision), False)]
+
+
+def test_without_a_record_in_mlflow_no_retraining_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RegistryUnavailableError("away")
+
+    judgements = Judgements(FELL, FELL)
+    monkeypatch.setattr(judgements, "record", fail)
+
+    with pytest.raises(RegistryUnavailableError, match="away"):
+        begin(monkeypatch, FakeRegistry(""), judgements)
