@@ -15,7 +15,10 @@ from app.training.command_line import create_command
 from app.training.data.dvc import DvcLocation, is_dvc_location
 from app.training.data.log_location import is_log
 from app.training.models.location import split_location
-from app.training.options import TrainOptions
+from app.training.options import COLUMN_ROLES, TrainOptions, flag
+
+LOG_PERIOD: Final = "30d"
+"""Period of the labelled rows that a retraining adds to the data."""
 
 ONCE: Final = ("force", "no_promote", "resume")
 """Options that are not repeated: the gate decides about each retraining, and each begins from the start."""
@@ -56,6 +59,28 @@ def repeated_options(
         changes["dataset"] = params.get("dataset")
     _check_readable(run_id, options)
     return options.model_copy(update=changes)
+
+
+def with_log(options: TrainOptions, *, are_columns_left_out: bool) -> tuple[TrainOptions, str]:
+    """Add the labelled rows of the prediction log to the data of a training, if that is possible.
+
+    Args:
+        options: The training.
+        are_columns_left_out: Whether the log keeps some columns only.
+
+    Returns:
+        The options, and a sentence that says what the training reads.
+    """
+    source = options.data or options.dataset or "--synthetic"
+    roles = [flag(name) for name in COLUMN_ROLES if getattr(options, name) is not None]
+    if is_log(source):
+        return options, f"The data is {source}."
+    if roles:
+        return options, f"The data is {source}, without rows of the log, which lacks the column of {', '.join(roles)}."
+    if are_columns_left_out:
+        return options, f"The data is {source}, without rows of the log, which keeps some columns only."
+    period = options.add_log or LOG_PERIOD
+    return options.model_copy(update={"add_log": period}), f"The data is {source} and the labelled rows of the last {period}."
 
 
 def _parse(run_id: str, arguments: str) -> TrainOptions:

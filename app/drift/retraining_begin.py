@@ -3,13 +3,14 @@
 `app.drift.retraining` has the rules. The submitter of the judging job submits the training; see `app.drift.hand_over`.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from app import names
 from app.drift.hand_over import Retraining
 from app.drift.job import DriftResult
-from app.drift.repeated_options import NotRepeatableError, repeated_options
+from app.drift.repeated_options import NotRepeatableError, repeated_options, with_log
 from app.drift.retraining import JUDGEMENTS, Alarm, Decision, decide, refuse
 from app.errors import ModelNotFoundError
 from app.models.registry import Registry
@@ -53,8 +54,11 @@ def begin_if_due(
         decision = refuse(BUSY)
     elif decision.begins:
         try:
-            options = _options(result, settings, registry)
+            options, data = with_log(
+                _options(result, settings, registry), are_columns_left_out=bool(settings.prediction_log_columns)
+            )
             retraining = Retraining(judgement=result.run_id, options=options)
+            decision = replace(decision, reason=f"{decision.reason} {data}")
         except (ModelNotFoundError, NotRepeatableError) as error:
             decision = refuse(str(error))
     judgements.record(result.run_id, str(decision), began=now if decision.begins else None)

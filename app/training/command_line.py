@@ -68,6 +68,14 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
                 rich_help_panel=DATA_PANEL,
             ),
         ] = None,
+        add_log: Annotated[
+            str | None,
+            typer.Option(
+                metavar="PERIOD",
+                help="Also train on the labelled rows that the service predicted in this period, such as 30d.",
+                rich_help_panel=DATA_PANEL,
+            ),
+        ] = None,
         test_size: Annotated[
             float,
             typer.Option(min=0.01, max=0.99, help="Share of the rows in the test set.", rich_help_panel=DATA_PANEL),

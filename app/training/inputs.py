@@ -7,6 +7,7 @@ from typing import Final
 from app.errors import ParameterError
 from app.settings import Settings
 from app.training.data import sources
+from app.training.data.added_log import add_log
 from app.training.data.columns import check_numbers
 from app.training.data.dataset import Dataset, Task
 from app.training.data.targets import task_of
@@ -80,6 +81,11 @@ def read_inputs(options: TrainOptions, settings: Settings) -> Inputs:
 
 
 def _read_dataset(options: TrainOptions, settings: Settings) -> Dataset:
+    dataset = _read_source(options, settings)
+    return dataset if options.add_log is None else add_log(dataset, options.add_log, settings)
+
+
+def _read_source(options: TrainOptions, settings: Settings) -> Dataset:
     if options.synthetic:
         steps = SYNTHETIC_STEPS if options.steps is None else options.steps
         return sources.make_synthetic(n_samples=min(5000, 500 + 10 * steps), seed=options.seed)

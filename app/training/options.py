@@ -24,6 +24,9 @@ DEFAULT_FOLDS: Final = 5
 DATA_SOURCES: Final = ("dataset", "data", "synthetic")
 """Options that say where the rows come from; at most one of them is set."""
 
+COLUMN_ROLES: Final = ("group", "time", "weight")
+"""Options that name a column of the data with another role than a feature."""
+
 SEARCH_OPTIONS: Final = ("trials", "folds", "space", "resume")
 """Options of a search; the others need `trials`."""
 
@@ -50,6 +53,7 @@ class TrainOptions(BaseModel):
     group: str | None = None
     time: str | None = None
     weight: str | None = None
+    add_log: str | None = None
     name: str | None = None
     model: str | None = None
     set_: tuple[str, ...] = ()
@@ -117,6 +121,7 @@ class TrainOptions(BaseModel):
                 "--data and --target belong together.", next_step="Give the file and its column with the labels."
             )
         self._check_roles()
+        self._check_added_log()
         excluded = ("trees", "max_depth", "max_features") if self.synthetic else ("width", "height", "steps")
         flags = self._flags_that_are_set(excluded)
         if flags:
@@ -127,7 +132,7 @@ class TrainOptions(BaseModel):
             )
 
     def _check_roles(self) -> None:
-        roles = self._flags_that_are_set(("group", "time", "weight"))
+        roles = self._flags_that_are_set(COLUMN_ROLES)
         if roles and self.data is None:
             raise ParameterError(
                 f"{', '.join(roles)} cannot be used without --data.",
@@ -138,6 +143,19 @@ class TrainOptions(BaseModel):
                 "--group and --time were given together.",
                 allowed="one rule that decides which rows are held out",
                 next_step="Drop one.",
+            )
+
+    def _check_added_log(self) -> None:
+        if self.add_log is None:
+            return
+        parse_period(self.add_log, example="--add-log 30d")
+        if self.data is not None and is_log(self.data):
+            raise ParameterError(f"--add-log and --data {self.data} were given together.", next_step="Drop --add-log.")
+        roles = self._flags_that_are_set(COLUMN_ROLES)
+        if roles:
+            raise ParameterError(
+                f"{', '.join(roles)} cannot be used with --add-log, because the prediction log lacks that column.",
+                next_step="Drop --add-log.",
             )
 
     def _check_gate(self) -> None:

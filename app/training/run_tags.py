@@ -42,7 +42,10 @@ DATA_MD5: Final = "data.md5"
 """DVC's hash of a file from DVC."""
 
 DATA_LOG_SINCE: Final = "data.log_since"
-"""Beginning of the period of `--data log:PERIOD`, in UTC."""
+"""Beginning of the period of `--data log:PERIOD` or `--add-log PERIOD`, in UTC."""
+
+DATA_ADDED_LOG: Final = "data.added_log"
+"""Number of rows and period of `--add-log`, if the log had labelled rows."""
 
 DATA_FILE_HASH: Final = "data.file_sha256"
 """SHA-256 of the user's Python file whose function returned the data."""

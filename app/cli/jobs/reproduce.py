@@ -69,7 +69,8 @@ class Recipe:
                     f"{revision.removesuffix(DIRTY_SUFFIX)}.",
                     next_step="Commit before training, or reproduce a run of committed code and data.",
                 )
-        if is_log(source := tags.get(run_tags.DATA_SOURCE, "")):
+        source = tags.get(run_tags.DATA_ADDED_LOG) or tags.get(run_tags.DATA_SOURCE, "")
+        if is_log(source) or run_tags.DATA_ADDED_LOG in tags:
             raise ReproductionError(
                 f"The run {run_id} was trained on {source}, and the prediction log has changed since.",
                 next_step="Reproduce a run that was trained on a file.",
@@ -185,6 +186,9 @@ def _arguments(arguments: list[str], tags: Mapping[str, str], params: Mapping[st
     if DATA_OPTION in arguments and is_dvc_location(data := arguments[arguments.index(DATA_OPTION) + 1]):
         location_at_revision = DvcLocation(path=DvcLocation.parse(data).path, revision=tags[run_tags.DATA_REVISION])
         arguments[arguments.index(DATA_OPTION) + 1] = str(location_at_revision)
+    if (option := flag("add_log")) in arguments:
+        # The log had no labelled rows: `from_run` refuses a run with rows of the log.
+        del arguments[arguments.index(option) : arguments.index(option) + 2]
     if flag("trials") not in arguments:
         return arguments
     # The run's parameters hold the result of the search, so the options of the search are dropped.

@@ -14,7 +14,8 @@ from app.records.open_store import open_store
 from app.records.period import parse_period
 from app.settings import Settings
 from app.training import run_tags
-from app.training.data.dataset import Dataset
+from app.training.data.columns import ColumnRoles, rows_from_frame
+from app.training.data.dataset import Dataset, Rows
 from app.training.data.log_location import DEFAULT_TARGET, LOG_PREFIX
 from app.training.data.sources import from_frame
 
@@ -49,22 +50,13 @@ def read_log(
         DataError: No row has a label, or the rows cannot be used.
         PlatformError: The log cannot be read.
     """
-    name, period = settings.model_name, location.removeprefix(LOG_PREFIX)
-    since = datetime.now(UTC) - parse_period(period, example="--data log:30d")
-    store = open_store(settings)
-    if store is None:
-        raise LogOffError(
-            f"{location} cannot be read, because there is no prediction log.",
-            next_step="Switch the log on: key predictionLog of the stack, or MANTA_PREDICTION_LOG.",
-        )
-    labelled = read_labelled(store, model=name, since=since)
+    labelled, since = _read(location, settings, example="--data log:30d")
     if not labelled.labels:
         raise DataError(
-            f"The prediction log of {name!r} has no row with a label in the last {period}.",
+            f"The prediction log of {settings.model_name!r} has no row with a label in the last "
+            f"{location.removeprefix(LOG_PREFIX)}.",
             next_step="Send labels with manta feedback FILE, or name a longer period, such as --data log:90d.",
         )
-    if labelled.left_out:
-        log.warning("%s: not all versions have the columns %s, which are left out", name, ", ".join(labelled.left_out))
     target = target or DEFAULT_TARGET
     roles = {role for role in (group, time) if role in ROLE_COLUMNS}
     dataset = from_frame(
@@ -77,6 +69,42 @@ def read_log(
         weight=weight,
     )
     return replace(dataset, tags=dataset.tags | {run_tags.DATA_LOG_SINCE: since.isoformat(timespec="seconds")})
+
+
+def find_rows(location: str, settings: Settings, *, target: str) -> tuple[Rows | None, datetime]:
+    """Read the labelled rows of the registered model, and the beginning of the period; None if no row has a label.
+
+    Args:
+        location: `log:PERIOD`, such as `log:30d`.
+        settings: The registered model, and where its prediction log is.
+        target: Name of the column with the labels.
+
+    Raises:
+        LogOffError, ParameterError, DataError, PlatformError: See `read_log`.
+    """
+    labelled, since = _read(location, settings, example="--add-log 30d")
+    if not labelled.labels:
+        return None, since
+    return rows_from_frame(_to_frame(labelled, target, set()), ColumnRoles(target=target), source=location), since
+
+
+def _read(location: str, settings: Settings, *, example: str) -> tuple[LabelledRows, datetime]:
+    """Return the labelled rows of a period, and its beginning."""
+    since = datetime.now(UTC) - parse_period(location.removeprefix(LOG_PREFIX), example=example)
+    store = open_store(settings)
+    if store is None:
+        raise LogOffError(
+            f"{location} cannot be read, because there is no prediction log.",
+            next_step="Switch the log on: key predictionLog of the stack, or MANTA_PREDICTION_LOG.",
+        )
+    labelled = read_labelled(store, model=settings.model_name, since=since)
+    if labelled.left_out:
+        log.warning(
+            "%s: not all versions have the columns %s, which are left out",
+            settings.model_name,
+            ", ".join(labelled.left_out),
+        )
+    return labelled, since
 
 
 def _to_frame(labelled: LabelledRows, target: str, roles: set[str]) -> pd.DataFrame:

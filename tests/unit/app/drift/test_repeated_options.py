@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.drift.repeated_options import NotRepeatableError, repeated_options
+from app.drift.repeated_options import NotRepeatableError, repeated_options, with_log
 from app.training.options import TrainOptions
 
 
@@ -112,3 +112,32 @@ def test_arguments_that_a_shell_cannot_parse_are_refused() -> None:
 def test_a_model_that_was_registered_from_a_file_has_no_training_to_repeat() -> None:
     with pytest.raises(NotRepeatableError, match="The run r1 is no run of manta train"):
         repeated_options("r1", {"model.source": "model.skops"}, {}, model="m", default_model="m")
+
+
+@pytest.mark.parametrize(
+    ("options", "period", "sentence"),
+    [
+        (TrainOptions(dataset="wine"), "30d", "The data is wine and the labelled rows of the last 30d."),
+        (TrainOptions(dataset="wine", add_log="7d"), "7d", "The data is wine and the labelled rows of the last 7d."),
+        (TrainOptions(data="log:90d"), None, "The data is log:90d."),
+        (
+            TrainOptions(data="s3://b/a.csv", target="b", time="c"),
+            None,
+            "The data is s3://b/a.csv, without rows of the log, which lacks the column of --time.",
+        ),
+    ],
+)
+def test_the_labelled_rows_of_the_log_are_added_where_they_can_be(
+    options: TrainOptions, period: str | None, sentence: str
+) -> None:
+    added, data = with_log(options, are_columns_left_out=False)
+
+    assert (added.add_log, data) == (period, sentence)
+    added.check()
+
+
+def test_a_log_of_some_columns_only_is_not_added() -> None:
+    added, data = with_log(TrainOptions(dataset="wine"), are_columns_left_out=True)
+
+    assert added.add_log is None
+    assert data == "The data is wine, without rows of the log, which keeps some columns only."

@@ -90,8 +90,9 @@ def test_a_retraining_that_is_due_is_recorded_and_returned(monkeypatch: pytest.M
     decision, retraining = begin(monkeypatch, FakeRegistry("--trees 7 --force"), judgements)
 
     assert retraining == Retraining(
-        judgement=JUDGEMENT_RUN, options=TrainOptions(dataset="wine", trees=7, name="boats")
+        judgement=JUDGEMENT_RUN, options=TrainOptions(dataset="wine", trees=7, name="boats", add_log="30d")
     )
+    assert decision.reason.endswith("in succession. The data is wine and the labelled rows of the last 30d.")
     assert judgements.model == "boats"
     assert judgements.recorded == [(JUDGEMENT_RUN, str(decision), True)]
     assert decision.begins

@@ -53,6 +53,26 @@ def test_the_options_of_an_own_model_survive_the_round_trip() -> None:
     assert parse(*options.argv()) == options
 
 
+def test_the_added_rows_of_the_log_survive_the_round_trip() -> None:
+    assert parse("--dataset", "wine", "--add-log", "7d").argv() == ["--dataset", "wine", "--add-log", "7d"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--add-log", "soon"], "The period 'soon' cannot be used.*For example: --add-log 30d"),
+        (["--add-log", "7d", "--data", "log:7d"], "--add-log and --data log:7d were given together"),
+        (
+            ["--add-log", "7d", "--data", "a.csv", "--target", "b", "--time", "c", "--weight", "d"],
+            "--time, --weight cannot be used with --add-log",
+        ),
+    ],
+)
+def test_rows_of_the_log_that_cannot_be_added_are_refused(argv: list[str], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        parse(*argv)
+
+
 def test_a_flag_becomes_an_argument_without_a_value() -> None:
     assert parse("--synthetic", "--width", "12").argv() == ["--synthetic", "--width", "12"]
 

@@ -12,7 +12,7 @@ from app.records.log_files import DATES_KEY, FORMAT, FORMAT_KEY, LogFile
 from app.settings import Settings
 from app.training.data import labelled_log
 from app.training.data.dataset import Dataset
-from app.training.data.labelled_log import read_log
+from app.training.data.labelled_log import find_rows, read_log
 from tests.support.memory_log import MemoryStore
 
 FILE = LogFile(kind="predictions", model="m", version="1", time_ms=4_000_000_000_000, rows=4, writer="r")
@@ -164,3 +164,19 @@ def test_a_period_that_cannot_be_used_is_an_error_with_an_example(store: MemoryS
 
     assert f"The period {period!r} cannot be used." in message
     assert "--data log:30d" in message
+
+
+def test_the_rows_for_another_data_set_have_its_target(store: MemoryStore) -> None:
+    add_rows(store, FEATURES)
+    add_labels(store, {0: '"yes"', 2: '"no"'})
+
+    rows, _ = find_rows("log:30d", Settings(model_name="m"), target="sold")
+
+    assert rows is not None
+    assert (list(rows.features), rows.target.name, rows.target.tolist()) == (["size", "town"], "sold", ["yes", "no"])
+
+
+def test_without_labels_there_are_no_rows_for_another_data_set(store: MemoryStore) -> None:
+    add_rows(store, FEATURES)
+
+    assert find_rows("log:30d", Settings(model_name="m"), target="sold")[0] is None
