@@ -262,4 +262,8 @@ class ScheduleOptions(OptionGroup):
     train_options: ShellArguments = Field(
         "", examples=["--trees 200"], description="Options of the scheduled `manta train`, quoted as in a shell."
     )
-    train_deadline_minutes: Minutes = Field(60, description="Minutes after which a scheduled training is stopped.")
+    train_deadline_minutes: Minutes = Field(
+        60,
+        description="Minutes after which a scheduled training is stopped. With `driftSchedule`, a judgement and the "
+        "training that it begins have an hour more.",
+    )

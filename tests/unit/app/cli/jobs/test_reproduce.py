@@ -75,6 +75,15 @@ def test_a_run_without_complete_committed_records_is_refused(changes: dict[str, 
     assert error.value.next_step
 
 
+def test_a_run_with_added_rows_of_the_log_is_refused() -> None:
+    with pytest.raises(ReproductionError, match="r1 was trained on 9 rows of log:30d, and the prediction log has chang"):
+        Recipe.from_run("r1", TAGS | {"data.added_log": "9 rows of log:30d"}, PARAMS)
+
+
+def test_a_log_that_had_no_labelled_rows_is_not_read_again() -> None:
+    assert recipe("--dataset wine --add-log 30d --trees 7").arguments == ("--dataset", "wine", "--trees", "7")
+
+
 def test_package_versions_that_differ_are_listed_with_the_installed_ones() -> None:
     run_recipe = recipe(package_numpy="1.0.0", package_nowhere="2.0")
 
