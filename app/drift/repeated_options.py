@@ -80,7 +80,9 @@ def with_log(options: TrainOptions, *, are_columns_left_out: bool) -> tuple[Trai
     if are_columns_left_out:
         return options, f"The data is {source}, without rows of the log, which keeps some columns only."
     period = options.add_log or LOG_PERIOD
-    return options.model_copy(update={"add_log": period}), f"The data is {source} and the labelled rows of the last {period}."
+    return options.model_copy(
+        update={"add_log": period}
+    ), f"The data is {source} and the labelled rows of the last {period}."
 
 
 def _parse(run_id: str, arguments: str) -> TrainOptions:

@@ -71,7 +71,8 @@ def decide(
         return refuse(f"the judgement raises no alarm that retrainOn: {alarm} waits for.")
     if alarms < JUDGEMENTS:
         return refuse(
-            f"{finding} in the last scheduled judgement, but not in the one before; next possible at the next judgement."
+            f"{finding} in the last scheduled judgement, but not in the one before; next possible at the next "
+            "judgement."
         )
     if last_retraining is not None and now - last_retraining < PAUSE:
         return refuse(

@@ -90,7 +90,10 @@ def test_a_file_that_exists_in_the_folder_of_the_job_by_chance_is_not_taken(
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--data", "/nowhere/a.csv", "--target", "sold"], "read the data of the run r1: /nowhere/a.csv does not exist"),
+        (
+            ["--data", "/nowhere/a.csv", "--target", "sold"],
+            "read the data of the run r1: /nowhere/a.csv does not exist",
+        ),
         (["--data", "dvc:/nowhere/a.csv", "--target", "sold"], "dvc:/nowhere/a.csv does not exist here"),
         (["--model", "model.py:build"], "read the model of the run r1: model.py:build was uploaded for one job"),
         (["--model", "/nowhere/model.py"], "/nowhere/model.py does not exist here"),

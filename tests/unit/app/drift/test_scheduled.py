@@ -106,9 +106,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """The models whose retraining was decided about, and whether another one begins. A retraining of `boats` is due."""
     calls: list[tuple[str, bool]] = []
 
-    def begin(
-        alarm: str, result: DriftResult, *_: object, is_busy: bool
-    ) -> tuple[Decision, Retraining | None]:
+    def begin(alarm: str, result: DriftResult, *_: object, is_busy: bool) -> tuple[Decision, Retraining | None]:
         assert alarm == "score"
         calls.append((result.model, is_busy))
         if result.model == "boats":

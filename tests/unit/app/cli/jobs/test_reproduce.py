@@ -76,7 +76,9 @@ def test_a_run_without_complete_committed_records_is_refused(changes: dict[str, 
 
 
 def test_a_run_with_added_rows_of_the_log_is_refused() -> None:
-    with pytest.raises(ReproductionError, match="r1 was trained on 9 rows of log:30d, and the prediction log has chang"):
+    with pytest.raises(
+        ReproductionError, match="r1 was trained on 9 rows of log:30d, and the prediction log has chang"
+    ):
         Recipe.from_run("r1", TAGS | {"data.added_log": "9 rows of log:30d"}, PARAMS)
 
 

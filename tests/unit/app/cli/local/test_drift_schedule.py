@@ -26,8 +26,10 @@ class Judgement:
         self.polls = polls
         self.ends_by = ends_by
         self.signals: list[str] = []
+        self.polled = asyncio.Event()
 
     def poll(self) -> int | None:
+        self.polled.set()
         if self.polls is None:
             return -15 if set(self.signals).intersection(self.ends_by) else None
         self.polls -= 1
@@ -115,9 +117,7 @@ def test_ctrl_c_lets_the_process_stop_its_job(tmp_path: Path) -> None:
         schedule = asyncio.create_task(
             judge_forever(cast("Processes", starter), timedelta(seconds=0.001), ray_url="http://ray")
         )
-        while not starter.commands:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.001)
+        await hanging.polled.wait()
         schedule.cancel()
         await schedule
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,8 +42,10 @@ class ReapedProcesses(Processes):
         super().__init__({}, logs=folder / "logs", scratch=folder / "scratch")
         self.started: list[subprocess.Popen[bytes]] = []
 
-    def start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        self.started.append(super().start(name, command))
+    def start(
+        self, name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        self.started.append(super().start(name, command, environment=environment))
         return self.started[-1]
 
     def __exit__(self, *error: object) -> None:

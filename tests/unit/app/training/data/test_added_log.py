@@ -40,7 +40,11 @@ def test_the_labelled_rows_follow_the_rows_of_the_data(monkeypatch: pytest.Monke
     assert dataset.rows.target.tolist() == ["yes", "no", "no"]
     assert dataset.rows.target.name == "y"
     assert (dataset.name, dataset.source) == ("a.csv", "a.csv")
-    assert dataset.tags == {"t": "1", "data.added_log": "1 rows of log:30d", "data.log_since": "2026-11-01T00:00:00+00:00"}
+    assert dataset.tags == {
+        "t": "1",
+        "data.added_log": "1 rows of log:30d",
+        "data.log_since": "2026-11-01T00:00:00+00:00",
+    }
 
 
 def test_without_labelled_rows_the_data_is_the_source_alone(
@@ -73,7 +77,9 @@ def test_a_column_keeps_the_type_that_it_has_in_the_data(
 
     assert joined.dtype == kind
     both = [*rows_of([1, 2], a=column).features["a"], *rows_of([2, 1], a=logged).features["a"]]
-    assert [None if pd.isna(value) else value for value in joined] == [None if pd.isna(value) else value for value in both]
+    assert [None if pd.isna(value) else value for value in joined] == [
+        None if pd.isna(value) else value for value in both
+    ]
 
 
 @pytest.mark.parametrize(
