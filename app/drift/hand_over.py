@@ -24,7 +24,7 @@ class Retraining(BaseModel):
         """Return the line of the log.
 
         Args:
-            marker: Beginning of the line. Only the submitter knows it, so no other text of the log passes for the line.
+            marker: Beginning of the line: the random id of the judging job, which no text that MLflow holds contains.
         """
         return f"{marker} {self.model_dump_json(exclude_defaults=True)}"
 

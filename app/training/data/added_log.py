@@ -102,14 +102,12 @@ def _common_type(column: pd.Series, added: pd.Series) -> tuple[pd.Series, pd.Ser
 
 
 def _append_target(target: pd.Series, added: pd.Series, source: str) -> pd.Series:
-    """Join the labels.
+    """Join the labels. If the labels of the data are texts, all labels become texts.
 
     Raises:
         DataError: The log has labels of another type.
     """
     is_text, is_bool = target.dtype == object, pd.api.types.is_bool_dtype(target)
-    if is_text:
-        added = added.astype(str).astype(object)
     has_fractions = pd.api.types.is_float_dtype(added) and task_of(target) == "classification"
     if not is_text and (added.dtype == object or is_bool != pd.api.types.is_bool_dtype(added) or has_fractions):
         raise DataError(

@@ -133,15 +133,15 @@ def test_a_judgement_of_the_schedule_hands_one_retraining_over(
 def test_a_judgement_by_a_person_decides_nothing(
     monkeypatch: pytest.MonkeyPatch, asked: list[tuple[str, bool]]
 ) -> None:
-    judge(monkeypatch, Registry({"boats": "7"}))
+    result, _ = judge(monkeypatch, Registry({"boats": "7"}))
 
-    assert asked == []
+    assert (result.exit_code, asked) == (0, [])
 
 
 def test_with_never_nothing_is_decided(monkeypatch: pytest.MonkeyPatch, asked: list[tuple[str, bool]]) -> None:
-    judge(monkeypatch, Registry({"boats": "7"}), hand_over="manta-1", retrain_on="never")
+    result, _ = judge(monkeypatch, Registry({"boats": "7"}), hand_over="manta-1", retrain_on="never")
 
-    assert asked == []
+    assert (result.exit_code, asked) == (0, [])
 
 
 def test_a_champion_that_cannot_be_judged_does_not_keep_another_from_its_retraining(
