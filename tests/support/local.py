@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 
 MANTA = Path(sys.executable).parent / "manta"
 READY_LINE = "Ctrl-C ends the platform."
-START_TIMEOUT_S = 600.0
+START_TIMEOUT_S = 900.0
 """Time for the start of a platform and for a command, on a machine that is busy with other tests."""
 
 STOP_TIMEOUT_S = 60.0

@@ -26,11 +26,12 @@ from app.errors import PlatformError
 POLL_S: Final = 0.1
 """Pause between two checks of a part that is starting or running."""
 
-START_TIMEOUT_S: Final = 180.0
-"""Longest time that a part may take to start."""
+START_TIMEOUT_S: Final = 600.0
+"""Longest time that a part may take to start: on a quiet machine seconds, on a very busy one minutes."""
 
-MAX_RAY_STARTS: Final = 3
-"""Maximum number of starts of Ray. On a busy machine, Ray gives up if its node has not registered after 30 s."""
+MAX_RAY_STARTS: Final = 6
+"""Maximum number of starts of Ray. On a busy machine, Ray gives up if its node has not registered after 30 s. With
+eight running processes per core, it gave up twice in succession, after 70 s each."""
 
 RAY_GAVE_UP: Final = "The current node timed out during startup"
 """Message of a Ray that gave up its start."""
