@@ -1,8 +1,9 @@
-"""The champion of the local platform: whether MLflow has one, and whether this release can serve it.
+"""The champion of the local platform: whether MLflow has one, whether this release can serve it, and its first load.
 
 The module uses plain HTTP, because importing MLflow takes longer than the requests. The replica checks the whole model.
 """
 
+import asyncio
 import re
 from typing import Final
 
@@ -11,10 +12,21 @@ import httpx
 from app import names
 from app.cli.endpoints import Endpoints
 from app.cli.json_object import JsonObject
+from app.cli.service import client
+from app.errors import LoadInProgressError
 from app.models.fitted_release import check_fitted_release
 
 REQUEST_TIMEOUT_S: Final = 180.0
 """Timeout of a request to an MLflow server that has just started."""
+
+POLL_S: Final = 0.25
+"""Pause between two questions whether the service has loaded the champion."""
+
+OWN_LOAD_POLLS: Final = 40
+"""Number of questions before a load is sent. The service usually loads a new champion by itself."""
+
+MAX_POLLS: Final = 480
+"""Maximum number of questions: at least two minutes, because the first load waits for imports on a busy machine."""
 
 API: Final = "/api/2.0/mlflow"
 
@@ -34,6 +46,33 @@ async def find_version(endpoints: Endpoints) -> str | None:
         return None
     document: JsonObject = response.json()
     return str(document["model_version"]["version"])
+
+
+async def wait_for_load(endpoints: Endpoints) -> JsonObject:
+    """Wait until the service has loaded the champion.
+
+    If it does not do so by itself, a load is sent, and repeated while another load is in progress.
+
+    Returns:
+        The body of `GET /model`.
+
+    Raises:
+        ApiError: The champion cannot be loaded.
+        LoadInProgressError: Another load was in progress all the time.
+        PlatformError: The service does not answer.
+    """
+    for number in range(MAX_POLLS):
+        status = await asyncio.to_thread(client.call, endpoints, "GET", "/model")
+        if status["model_loaded"]:
+            break
+        if number >= OWN_LOAD_POLLS:
+            try:
+                await asyncio.to_thread(client.call, endpoints, "POST", client.LOAD_PATH)
+            except LoadInProgressError:
+                if number + 1 == MAX_POLLS:
+                    raise
+        await asyncio.sleep(POLL_S)
+    return status
 
 
 async def check_release(endpoints: Endpoints, version: str) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -31,12 +31,6 @@ from app.settings import settings
 from app.training.options import TrainOptions
 
 DEFAULTS = Ports()
-
-MODEL_POLLS: Final = 40
-"""Number of times that the command asks whether the service has loaded the champion, before it sends a load."""
-
-MODEL_POLL_S: Final = 0.25
-"""Pause between two of these requests."""
 
 
 def local(
@@ -224,10 +218,7 @@ async def _predict_example(endpoints: Endpoints, steps: Steps) -> JsonObject | N
         The body of the prediction request; None if the version has no example.
     """
     with steps.step("Model: waiting for the load", "The model is loaded"):
-        status = await _wait_for_model(endpoints)
-        if not status["model_loaded"]:
-            await asyncio.to_thread(client.call, endpoints, "POST", client.LOAD_PATH)
-            status = await asyncio.to_thread(client.call, endpoints, "GET", "/model")
+        status = await champion.wait_for_load(endpoints)
     example = status["example"]
     if example is None:
         return None
@@ -249,17 +240,3 @@ def _verdict(prediction: object, status: JsonObject) -> str:
     if status["classes"]:
         return ": right" if prediction == labels[0] else f": wrong, the label is {labels[0]}"
     return f"; the true value is {labels[0]}"
-
-
-async def _wait_for_model(endpoints: Endpoints) -> JsonObject:
-    """Poll the service until it has loaded the champion by itself, at most `MODEL_POLLS` times.
-
-    Returns:
-        The last response of `GET /model`.
-    """
-    for _ in range(MODEL_POLLS):
-        status = await asyncio.to_thread(client.call, endpoints, "GET", "/model")
-        if status["model_loaded"]:
-            break
-        await asyncio.sleep(MODEL_POLL_S)
-    return status
