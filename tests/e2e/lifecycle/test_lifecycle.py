@@ -16,7 +16,7 @@ from app.models.registry import Registry
 from app.serving.requests.limits import MAX_BODY_BYTES
 from app.settings import settings
 from infra.names import MODEL_SECRET, MODEL_SECRET_KEY
-from tests.e2e.lifecycle import models_by_name, platform
+from tests.e2e.lifecycle import models_by_name, platform, retraining
 from tests.e2e.lifecycle.platform import DESTROY_S, RECOVERY_S, Figure
 from tests.support import own_model_cases, registered_versions
 from tests.support.hostile import json_bodies, npy_bodies
@@ -156,6 +156,12 @@ def test_a_rollout_gives_a_version_half_of_the_traffic_until_it_has_enough_rows(
         versions = rollouts.answering_versions(100)
 
     assert versions == {challengers.good, challengers.equal}
+
+
+def test_a_schedule_that_finds_a_fallen_score_twice_trains_again(
+    rollouts: RolloutPlatform, stack: LiveStack, machine: Tools, tmp_path: Path, figure: Figure
+) -> None:
+    figure(retraining.assert_two_judgements_train(machine, stack, rollouts, tmp_path))
 
 
 def test_the_doctor_reports_every_part_as_ok(stack: LiveStack) -> None:

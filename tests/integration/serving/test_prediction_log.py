@@ -3,21 +3,20 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
 
 import httpx
-import pandas as pd
 import pytest
 from mlflow import MlflowClient
-from sklearn.datasets import load_breast_cancer
 
 from app.records.mlflow_store import MlflowStore
 from app.settings import Settings
+from tests.support import drifting_model
 from tests.support.json_object import JsonObject
+from tests.support.live_rollouts import RolloutPlatform
 from tests.support.local import START_TIMEOUT_S, LocalFolder, RunningPlatform, clean_environment
 from tests.support.waiting import wait_for
 
@@ -49,37 +48,19 @@ def test_what_the_service_answers_is_in_mlflow(api: httpx.Client, local: LocalFo
 
 
 @pytest.fixture(scope="module")
-def drifting(platform: RunningPlatform, local: LocalFolder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A served model of its own. Its log holds 200 rows that have shifted, with their labels."""
+def served(platform: RunningPlatform, local: LocalFolder) -> Iterator[RolloutPlatform]:
     assert platform.process.poll() is None, platform.output
-    name = "drifting"
-    trained = local.run("train", "--name", name, "--trees", "20")
-    assert trained.returncode == 0, trained.stdout + trained.stderr
-    served = local.run("serve", name)
-    assert served.returncode == 0, served.stderr
-    data = load_breast_cancer(as_frame=True)
-    rows = data.data.head(200)
-    shifted = (rows + 2 * rows.std()).to_dict("records")
-    url = f"{local.endpoints.api_url}/models/{name}/predict"
-    answer = httpx.post(url, json={"rows": shifted}, headers=local.endpoints.serve_headers, timeout=60)
-    assert answer.status_code == 200, answer.text
-    file = tmp_path_factory.mktemp("feedback") / "labels.csv"
-    labels = data.target_names[data.target.head(200)]
-    pd.DataFrame({"request_id": answer.headers["x-request-id"], "row": range(200), "label": labels}).to_csv(file)
+    endpoints = local.endpoints
+    with httpx.Client(base_url=endpoints.api_url, headers=endpoints.serve_headers, timeout=60) as api:
+        yield RolloutPlatform(api, MlflowClient(tracking_uri=endpoints.mlflow_url), local.run)
 
-    sent = local.run("feedback", str(file))
-    assert sent.returncode == 0, sent.stderr
-    assert sent.stdout.strip() == "200 labels were stored."
 
-    store = MlflowStore(Settings(mlflow_tracking_uri=local.endpoints.mlflow_url))
-    start = datetime.now(UTC) - timedelta(hours=1)
-    wait_for(
-        "the rows in the log",
-        lambda: [file for file in store.files("predictions", since=start) if file.model == name],
-        timeout_s=120,
-    )
-    yield name
-    local.run("serve", name, "--stop")
+@pytest.fixture(scope="module")
+def drifting(served: RolloutPlatform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A served model of its own. Its log holds rows that have shifted, with their labels."""
+    drifting_model.prepare(served, tmp_path_factory.mktemp("feedback"))
+    yield drifting_model.MODEL
+    served.run("serve", drifting_model.MODEL, "--stop")
 
 
 def test_traffic_is_judged_with_the_labels_that_came_later(drifting: str, local: LocalFolder) -> None:
@@ -119,21 +100,18 @@ def test_traffic_is_judged_with_the_labels_that_came_later(drifting: str, local:
 
 
 @pytest.fixture
-def registry(drifting: str, local: LocalFolder) -> Iterator[MlflowClient]:
+def registry(drifting: str, served: RolloutPlatform) -> Iterator[MlflowClient]:
     """MLflow, in which a retraining of every other model has just begun. The champion is the same afterwards."""
-    client = MlflowClient(tracking_uri=local.endpoints.mlflow_url)
-    experiment = client.get_experiment_by_name("manta-drift")
-    experiment_id = client.create_experiment("manta-drift") if experiment is None else experiment.experiment_id
-    for model in client.search_registered_models():
-        if model.name != drifting:
-            tags = {"drift.model": model.name, "retrain.began_ms": str(round(1000 * time.time()))}
-            client.create_run(experiment_id, tags=tags)
+    client = served.registry
+    drifting_model.hold_other_retrainings(client)
     champion = client.get_model_version_by_alias(drifting, "champion").version
     yield client
     client.set_registered_model_alias(drifting, "champion", champion)
 
 
-def test_a_score_that_fell_twice_begins_a_training(drifting: str, local: LocalFolder, registry: MlflowClient) -> None:
+def test_a_score_that_fell_twice_begins_a_training(
+    drifting: str, served: RolloutPlatform, local: LocalFolder, registry: MlflowClient
+) -> None:
     def judge() -> str:
         """Judge as the schedule does."""
         endpoints = local.endpoints
@@ -151,13 +129,4 @@ def test_a_score_that_fell_twice_begins_a_training(drifting: str, local: LocalFo
     version = registry.get_model_version_by_alias(drifting, "champion").version
     first, second = judge(), judge()
 
-    assert f"{drifting} version {version}: no retraining: version {version}: its score fell in the last" in first
-    assert f"{drifting} version {version}: retraining begins: " in second
-    newest = max(registry.search_model_versions(f"name = '{drifting}'"), key=lambda found: int(found.version))
-    assert int(newest.version) > int(version), second
-    tags = registry.get_run(str(newest.run_id)).data.tags
-    assert tags["mlflow.user"] == "drift-schedule"
-    assert tags["data.added_log"] == "200 rows of log:30d"
-    judgement = registry.get_run(tags["retrain.judgement"]).data.tags
-    assert judgement["retrain.decision"].startswith("retraining begins: ")
-    assert judgement["drift.version"] == version
+    drifting_model.assert_retrained(served, version, first, second)
