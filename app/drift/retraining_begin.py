@@ -55,7 +55,7 @@ def begin_if_due(
     elif decision.begins:
         try:
             options, data = with_log(
-                _options(result, settings, registry), are_columns_left_out=bool(settings.prediction_log_columns)
+                _options(judgements, result, settings), are_columns_left_out=bool(settings.prediction_log_columns)
             )
             retraining = Retraining(judgement=result.run_id, options=options)
             decision = replace(decision, reason=f"{decision.reason} {data}")
@@ -72,15 +72,14 @@ def _challenger(registry: Registry, model: str) -> str | None:
         return None
 
 
-def _options(result: DriftResult, settings: Settings, registry: Registry) -> TrainOptions:
+def _options(judgements: ScheduledJudgements, result: DriftResult, settings: Settings) -> TrainOptions:
     """Return the options of the champion's training.
 
     Raises:
         ModelNotFoundError: The version or its run was deleted.
         NotRepeatableError: No job can repeat the training.
     """
-    version = registry.find(result.model, version=result.version)
-    run = registry.get_run(str(version.run_id))
+    run = judgements.training_run(result.version)
     return repeated_options(
         run.info.run_id, run.data.tags, run.data.params, model=result.model, default_model=settings.model_name
     )

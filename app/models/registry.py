@@ -288,7 +288,6 @@ def _copy_fields(version: ModelVersion) -> ModelVersion:
         creation_timestamp=version.creation_timestamp,
         description=version.description,
         current_stage=version.current_stage,
-        run_id=version.run_id,
         tags=[
             ModelVersionTag(key, value)  # type: ignore[no-untyped-call] # MLflow's class has no types
             for key, value in version.tags.items()

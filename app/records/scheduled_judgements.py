@@ -42,6 +42,7 @@ class ScheduledJudgements:
 
     def __init__(self, settings: Settings) -> None:
         self._uri = settings.mlflow_tracking_uri
+        self._model = settings.model_name
         self._client = mlflow.MlflowClient(tracking_uri=self._uri)
         self._experiment = settings.experiment + EXPERIMENT_SUFFIX
         self._of_model = f"tags.`{MODEL_TAG}` = '{settings.model_name}'"
@@ -70,6 +71,18 @@ class ScheduledJudgements:
         """
         runs = self._search(f"tags.`{BEGAN_TAG}` LIKE '%'", 1)
         return datetime.fromtimestamp(int(runs[0].data.tags[BEGAN_TAG]) / 1000, UTC) if runs else None
+
+    def training_run(self, version: str) -> Run:
+        """Look up the run that trained a version of the model.
+
+        Raises:
+            ModelNotFoundError: The version or its run was deleted, or the version has no run.
+            RegistryUnavailableError: MLflow does not answer.
+        """
+        missing = f"Version {version} of {self._model!r} or its run does not exist."
+        with registry_errors.of_lookup(self._uri, missing, next_step="Train the model once with manta train."):
+            run_id = self._client.get_model_version(self._model, version).run_id
+            return self._client.get_run(str(run_id))
 
     def record(self, run_id: str, decision: str, *, began: datetime | None) -> None:
         """Write a decision into the run of the judgement that caused it.

@@ -31,10 +31,18 @@ FELL = ScheduledJudgement(version="3", score_fell=True, has_drift=True)
 
 
 class Judgements:
-    """The scheduled judgements about the model."""
+    """The scheduled judgements about the model `boats`, and the run `r3` that trained its version 3."""
 
-    def __init__(self, *judgements: ScheduledJudgement, last_retraining: datetime | None = None) -> None:
+    def __init__(
+        self,
+        *judgements: ScheduledJudgement,
+        arguments: str = "",
+        has_run: bool = True,
+        last_retraining: datetime | None = None,
+    ) -> None:
         self.judgements = list(judgements)
+        self.arguments = arguments
+        self.has_run = has_run
         self.last = last_retraining
         self.model = ""
         self.recorded: list[tuple[str, str, bool]] = []
@@ -45,31 +53,28 @@ class Judgements:
     def last_retraining(self) -> datetime | None:
         return self.last
 
+    def training_run(self, version: str) -> Run:
+        assert version == "3"
+        if not self.has_run:
+            raise ModelNotFoundError("Version 3 of 'boats' or its run does not exist.")
+        data = SimpleNamespace(tags={"train.arguments": self.arguments}, params={"dataset": "wine"})
+        return cast("Run", SimpleNamespace(info=SimpleNamespace(run_id="r3"), data=data))
+
     def record(self, run_id: str, decision: str, *, began: datetime | None) -> None:
         self.recorded.append((run_id, decision, began is not None))
 
 
 class FakeRegistry:
-    """A registry with version 3 of the model `boats`, which the run `r3` trained."""
+    """A registry with the model `boats`, which may have a challenger."""
 
-    def __init__(self, arguments: str, challenger: str | None = None, *, has_run: bool = True) -> None:
-        self.arguments = arguments
+    def __init__(self, challenger: str | None = None) -> None:
         self.challenger = challenger
-        self.has_run = has_run
 
     def find(self, name: str, *, version: str | None = None, alias: str | None = None) -> ModelVersion:
-        assert name == "boats"
-        number = self.challenger if alias == "challenger" else version
-        if number is None:
+        assert (name, version, alias) == ("boats", None, "challenger")
+        if self.challenger is None:
             raise ModelNotFoundError("no alias")
-        return ModelVersion(name=name, version=number, creation_timestamp=0, run_id=f"r{number}")
-
-    def get_run(self, run_id: str) -> Run:
-        assert run_id == "r3"
-        if not self.has_run:
-            raise ModelNotFoundError("There is no run 'r3'.")
-        data = SimpleNamespace(tags={"train.arguments": self.arguments}, params={"dataset": "wine"})
-        return cast("Run", SimpleNamespace(info=SimpleNamespace(run_id=run_id), data=data))
+        return ModelVersion(name=name, version=self.challenger, creation_timestamp=0)
 
 
 def begin(
@@ -85,9 +90,9 @@ def begin(
 
 
 def test_a_retraining_that_is_due_is_recorded_and_returned(monkeypatch: pytest.MonkeyPatch) -> None:
-    judgements = Judgements(FELL, FELL)
+    judgements = Judgements(FELL, FELL, arguments="--trees 7 --force")
 
-    decision, retraining = begin(monkeypatch, FakeRegistry("--trees 7 --force"), judgements)
+    decision, retraining = begin(monkeypatch, FakeRegistry(), judgements)
 
     assert retraining == Retraining(
         judgement=JUDGEMENT_RUN, options=TrainOptions(dataset="wine", trees=7, name="boats", add_log="30d")
@@ -101,11 +106,11 @@ def test_a_retraining_that_is_due_is_recorded_and_returned(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("registry", "judgements", "reason"),
     [
-        (FakeRegistry(""), Judgements(FELL), "but not in the one before"),
-        (FakeRegistry(""), Judgements(FELL, FELL, last_retraining=datetime.now(UTC)), "but a retraining began at"),
-        (FakeRegistry("", challenger="4"), Judgements(FELL, FELL), "a rollout of version 4 runs"),
-        (FakeRegistry("--data a.csv --target b"), Judgements(FELL, FELL), "a.csv was uploaded for one job"),
-        (FakeRegistry("", has_run=False), Judgements(FELL, FELL), "There is no run 'r3'."),
+        (FakeRegistry(), Judgements(FELL), "but not in the one before"),
+        (FakeRegistry(), Judgements(FELL, FELL, last_retraining=datetime.now(UTC)), "but a retraining began at"),
+        (FakeRegistry(challenger="4"), Judgements(FELL, FELL), "a rollout of version 4 runs"),
+        (FakeRegistry(), Judgements(FELL, FELL, arguments="--data a.csv --target b"), "a.csv was uploaded for one job"),
+        (FakeRegistry(), Judgements(FELL, FELL, has_run=False), "Version 3 of 'boats' or its run does not exist."),
     ],
 )
 def test_a_retraining_that_cannot_begin_is_recorded_with_the_reason(
@@ -124,7 +129,7 @@ def test_while_another_retraining_begins_this_one_waits_for_the_next_judgement(
 ) -> None:
     judgements = Judgements(FELL, FELL, last_retraining=datetime.now(UTC) - timedelta(hours=25))
 
-    decision, retraining = begin(monkeypatch, FakeRegistry(""), judgements, is_busy=True)
+    decision, retraining = begin(monkeypatch, FakeRegistry(), judgements, is_busy=True)
 
     assert retraining is None
     assert "the retraining of another model begins first" in decision.reason
@@ -139,4 +144,4 @@ def test_without_a_record_in_mlflow_no_retraining_begins(monkeypatch: pytest.Mon
     monkeypatch.setattr(judgements, "record", fail)
 
     with pytest.raises(RegistryUnavailableError, match="away"):
-        begin(monkeypatch, FakeRegistry(""), judgements)
+        begin(monkeypatch, FakeRegistry(), judgements)

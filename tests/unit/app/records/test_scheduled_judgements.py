@@ -8,8 +8,9 @@ import mlflow
 import pytest
 from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
-from app.errors import RegistryUnavailableError
+from app.errors import ModelNotFoundError, RegistryUnavailableError
 from app.records.scheduled_judgements import ScheduledJudgement, ScheduledJudgements
 from app.settings import Settings
 
@@ -36,6 +37,12 @@ class Client:
         assert (ids, order_by) == (["1"], ["attributes.start_time DESC"])
         self.filters.append(filter_string)
         return self.runs[:max_results]
+
+    def get_model_version(self, name: str, version: str) -> SimpleNamespace:
+        return SimpleNamespace(run_id=f"run of {name} {version}")
+
+    def get_run(self, run_id: str) -> str:
+        return run_id
 
     def log_batch(self, run_id: str, *, tags: list[RunTag]) -> None:
         self.written.append((run_id, {tag.key: tag.value for tag in tags}))
@@ -91,6 +98,23 @@ def test_a_decision_and_the_beginning_are_written_at_once(judgements: Callable[[
         ("r1", {"retrain.decision": "no retraining: x"}),
         ("r2", {"retrain.decision": "retraining begins: x", "retrain.began_ms": "1796040000000"}),
     ]
+
+
+def test_the_run_that_trained_a_version_is_read(judgements: Callable[[Client], ScheduledJudgements]) -> None:
+    assert str(judgements(Client()).training_run("3")) == "run of boats 3"
+
+
+def test_a_version_without_a_run_is_an_error_that_names_the_version(
+    judgements: Callable[[Client], ScheduledJudgements], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> None:
+        raise MlflowException("no such run", error_code=RESOURCE_DOES_NOT_EXIST)
+
+    client = Client()
+    monkeypatch.setattr(client, "get_run", fail)
+
+    with pytest.raises(ModelNotFoundError, match="Version 3 of 'boats' or its run does not exist"):
+        judgements(client).training_run("3")
 
 
 def test_an_mlflow_that_does_not_answer_is_an_error(
