@@ -1,4 +1,4 @@
-"""The options that repeat the training of a version: those of its run, without those that made sense only once."""
+"""The options that repeat the training of a version: the options of its run, except those in `ONCE`."""
 
 import shlex
 from collections.abc import Mapping

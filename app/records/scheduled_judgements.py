@@ -26,7 +26,7 @@ BEGAN_TAG: Final = "retrain.began_ms"
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduledJudgement:
-    """What a scheduled judgement found about a version."""
+    """The result of a scheduled judgement about a version."""
 
     version: str
     score_fell: bool

@@ -1,4 +1,4 @@
-"""What a replay found, and how it is stored in the MLflow run of the version."""
+"""The result of a replay, and how the MLflow run of the version stores it."""
 
 import math
 from dataclasses import asdict, dataclass

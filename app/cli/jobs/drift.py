@@ -54,7 +54,7 @@ async def _judge_and_train(cluster: Destination, jobs: list[Job]) -> None:
 
     Args:
         cluster: The Ray cluster.
-        jobs: The judging job. The job of the training is appended, so that the last job is the one that runs.
+        jobs: The judging job. This function appends the job of the training. The last job of the list runs.
     """
     if (task := asyncio.current_task()) is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
