@@ -50,6 +50,9 @@ NOT_READY_MESSAGE: Final = "not ready until MLflow's alias names a version that 
 TRAIN_MODULE: Final = "app.train"
 """Module that a training job runs: `python -m app.train`."""
 
+DATA_FINGERPRINT_TAG: Final = "data.fingerprint"
+"""Tag in MLflow of the run of every training. The trials of a search have runs without it."""
+
 LOG_OFF: Final = "off"
 LOG_IN_MLFLOW: Final = "mlflow"
 """Where the prediction log is kept, beside a URL."""

@@ -1,16 +1,13 @@
 """The newest trainings of an experiment in MLflow, with the gate's verdict and the version that each registered."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import mlflow
 from mlflow.entities import Run
 
+from app import names
 from app.models import registry_errors
 from app.models.version_choice import GATE_TAG, REASON_TAG
-
-DATA_FINGERPRINT_TAG: Final = "data.fingerprint"
-"""Tag of the run of every training. The trials of a search have runs without it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +62,7 @@ class RecentTrainings:
                 return []
             runs = self._client.search_runs(
                 [experiment.experiment_id],
-                filter_string=f"tags.`{DATA_FINGERPRINT_TAG}` LIKE '%'",
+                filter_string=f"tags.`{names.DATA_FINGERPRINT_TAG}` LIKE '%'",
                 max_results=count,
                 order_by=["attributes.start_time DESC"],
             )

@@ -6,7 +6,7 @@ The tags of the gate are in `app.models.registry`, because the service reads the
 
 from typing import Final
 
-from app.models.recent_trainings import DATA_FINGERPRINT_TAG
+from app import names
 
 COMMIT: Final = "mlflow.source.git.commit"
 """Commit of the code. It ends in `-dirty` if files of the working tree differed from the commit."""
@@ -29,7 +29,7 @@ PACKAGE_PREFIX: Final = "package."
 DATA_SOURCE: Final = "data.source"
 """File, URL or library function that the rows came from."""
 
-DATA_FINGERPRINT: Final = DATA_FINGERPRINT_TAG
+DATA_FINGERPRINT: Final = names.DATA_FINGERPRINT_TAG
 """SHA-256 over column names, values and labels, in their order."""
 
 DATA_CHANGED_SINCE: Final = "data.changed_since"

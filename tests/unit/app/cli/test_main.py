@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from importlib.metadata import version
 
 from typer.testing import CliRunner
@@ -17,3 +19,11 @@ def test_tab_completes_the_commands() -> None:
     command = CliRunner().invoke(cli, [], prog_name="manta", env=variables)
 
     assert command.output.split() == ["rollback", "rollout"]
+
+
+def test_a_command_starts_without_the_libraries_that_take_seconds_to_import() -> None:
+    statement = "import sys, app.cli.main; print({'mlflow', 'pandas', 'ray', 'scipy', 'sklearn'} & set(sys.modules))"
+
+    process = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True, check=True)
+
+    assert process.stdout == "set()\n"
