@@ -29,13 +29,16 @@ class PredictionTraffic:
     def __init__(
         self, url: str, message: JsonObject, *, rate: float = 10, timeout_s: float = 10, token: str = ""
     ) -> None:
-        self._url, self._message, self._interval_s, self._timeout_s = url, message, 1 / rate, timeout_s
+        self._url, self._message, self._timeout_s = url, message, timeout_s
+        self.rate = rate
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._clock = threading.Thread(target=self._run)
         self.sent = 0
+        self.answered: list[str] = []
+        """Id of each request that got a prediction."""
         self.failures: Counter[str] = Counter()
         """Failed requests by reason."""
 
@@ -63,15 +66,16 @@ class PredictionTraffic:
             thread = threading.Thread(target=self._send)
             thread.start()
             self._threads.append(thread)
-            due += self._interval_s
+            due += 1 / self.rate
             self._stop.wait(max(0.0, due - time.monotonic()))
 
     def _send(self) -> None:
-        reason = ""
+        reason = request_id = ""
         try:
             answer = httpx.post(
                 self._url, json=self._message, headers=self._headers, timeout=self._timeout_s, verify=NO_TLS
             )
+            request_id = answer.headers.get("x-request-id", "")
             if answer.status_code != httpx.codes.OK:
                 reason = f"status {answer.status_code}: {answer.text[:120]}"
         except httpx.HTTPError as error:
@@ -80,3 +84,5 @@ class PredictionTraffic:
             self.sent += 1
             if reason:
                 self.failures[reason] += 1
+            else:
+                self.answered.append(request_id)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from app import names
-from tests.e2e.lifecycle import models_by_name, platform
+from app.serving.prediction_log.writer import WRITE_PERIOD_S
+from tests.e2e.lifecycle import models_by_name, platform, unlogged_requests
 from tests.e2e.lifecycle.platform import DESTROY_S, RECOVERY_S, Figure
 from tests.support.live_rollouts import RolloutPlatform
 from tests.support.live_stack import LiveStack
@@ -18,6 +19,9 @@ pytestmark = pytest.mark.timeout(1500)
 
 LOST_SHARE = 0.02
 """Largest share of the requests that may fail because the killed worker was processing them."""
+
+MOST_UNLOGGED_S = WRITE_PERIOD_S + 5
+"""Longest time before the kill whose answers the prediction log may lack: the time between two writes and a write."""
 
 
 def test_up_after_an_interrupted_first_up_ends_with_two_workers(
@@ -57,10 +61,13 @@ def test_a_killed_worker_fails_only_the_requests_that_it_was_processing_and_no_r
     with platform.prediction_traffic(stack) as traffic:
         recovered_s = platform.kill_pod(machine, stack, "worker", timeout_s=RECOVERY_S)
 
+    unlogged = unlogged_requests.count(stack, traffic.answered)
     figure(
         f"worker killed: back in {recovered_s:.0f} s, "
-        f"{traffic.failed} of {traffic.sent} failed {dict(traffic.failures)}"
+        f"{traffic.failed} of {traffic.sent} failed {dict(traffic.failures)}, "
+        f"{unlogged} of {len(traffic.answered)} answered requests are not in the prediction log"
     )
+    assert unlogged <= traffic.rate * MOST_UNLOGGED_S
     assert traffic.failed <= LOST_SHARE * traffic.sent
     assert platform.predict(stack)["predictions"]
     models_by_name.assert_answers(stack, models)

@@ -1,4 +1,3 @@
-import asyncio
 import base64
 import json
 import time
@@ -13,15 +12,11 @@ from pulumi.automation import CommandError
 from app import names
 from app.cli.endpoints import Endpoints
 from app.models.registry import Registry
-from app.serving.requests.limits import MAX_BODY_BYTES
 from app.settings import settings
 from infra.names import MODEL_SECRET, MODEL_SECRET_KEY
-from tests.e2e.lifecycle import models_by_name, platform, retraining
+from tests.e2e.lifecycle import hostile_bodies, models_by_name, platform, retraining, unlogged_requests
 from tests.e2e.lifecycle.platform import DESTROY_S, RECOVERY_S, Figure
 from tests.support import own_model_cases, registered_versions
-from tests.support.hostile import json_bodies, npy_bodies
-from tests.support.hostile.exchange import Target, send_at_once
-from tests.support.hostile.honest_client import HonestClient
 from tests.support.live_rollouts import COURSES, RolloutPlatform
 from tests.support.live_stack import LiveStack
 from tests.support.local import clean_environment
@@ -32,9 +27,6 @@ from tests.support.tools import Tools
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(1500)
-
-HOSTILE_CLIENTS = 4
-"""Requests with a hostile body that are sent at once."""
 
 ANOTHER_SCIKIT_LEARN = """
 
@@ -47,6 +39,12 @@ def package_version(_: str) -> str:
     return sklearn.__version__
 """
 """Code at the end of `app/models/fitted_release.py` with which a release behaves as if it had another scikit-learn."""
+
+
+@pytest.fixture(scope="module")
+def answered() -> list[str]:
+    """Ids of the requests that were answered while pods were killed and replaced."""
+    return []
 
 
 def test_up_from_nothing_ends_with_a_service_that_answers(stack: LiveStack, figure: Figure) -> None:
@@ -115,28 +113,7 @@ def test_models_by_name_answer_beside_the_default_model(stack: LiveStack, models
 
 
 def test_no_honest_request_fails_beside_hostile_bodies(stack: LiveStack, tmp_path: Path, figure: Figure) -> None:
-    url, prediction = stack.outputs()["serveUrl"], platform.predict(stack)
-    rows = platform.curl(f"{url}/model")["example"]["features"]
-    expected = {prediction["model_version"]: {"probabilities": prediction["probabilities"]}}
-    # A stack sets no secret for the webhook, so its service has no such path.
-    bodies = [body for body in (*json_bodies.BODIES, *npy_bodies.BODIES) if body.path != "/model/webhook"]
-    unexpected, slowest_s, start_s = [], 0.0, time.monotonic()
-
-    with HonestClient(url, {"features": rows}, expected, tmp_path / "honest.jsonl") as client:
-        for body in bodies:
-            answers = asyncio.run(
-                send_at_once(Target.of(url), body, [MAX_BODY_BYTES], times=HOSTILE_CLIENTS, timeout_s=60)
-            )
-            unexpected += [f"{body.name}: {answer.status}" for answer in answers if answer.status not in body.statuses]
-            slowest_s = max(slowest_s, *(answer.duration_s for answer in answers))
-        traffic = client.traffic(start_s, time.monotonic())
-
-    figure(
-        f"{len(bodies)} hostile bodies: slowest answer {slowest_s:.1f} s, {traffic.failed} of {traffic.sent} honest "
-        f"requests failed {dict(traffic.failures)}, p99 {1000 * traffic.p99_s:.0f} ms"
-    )
-    assert unexpected == []
-    assert traffic.failed == 0
+    figure(hostile_bodies.assert_they_disturb_nobody(stack, tmp_path))
 
 
 @pytest.mark.parametrize("kind", COURSES)
@@ -185,7 +162,7 @@ def test_a_tunnel_reconnects_after_its_pod_was_killed(stack: LiveStack, machine:
 
 @pytest.mark.parametrize("part", ["mlflow", "redis", "head"])
 def test_no_request_fails_while_a_killed_pod_is_replaced_in_the_middle_of_a_rollout(
-    stack: LiveStack, machine: Tools, figure: Figure, part: str
+    stack: LiveStack, machine: Tools, figure: Figure, answered: list[str], part: str
 ) -> None:
     with platform.prediction_traffic(stack) as traffic:
         recovered_s = platform.kill_pod(machine, stack, part, timeout_s=RECOVERY_S)
@@ -194,12 +171,13 @@ def test_no_request_fails_while_a_killed_pod_is_replaced_in_the_middle_of_a_roll
         f"{part} killed: back in {recovered_s:.0f} s, "
         f"{traffic.failed} of {traffic.sent} failed {dict(traffic.failures)}"
     )
+    answered += traffic.answered
     assert traffic.failed == 0
     assert platform.predict(stack)["predictions"]
 
 
 def test_no_request_fails_while_the_workers_are_resized_in_the_middle_of_a_rollout(
-    stack: LiveStack, machine: Tools, figure: Figure
+    stack: LiveStack, machine: Tools, figure: Figure, answered: list[str]
 ) -> None:
     resize = machine.resize or {"cpus": int(str(stack.config.get("cpus", 1))) + 1}
     stack.configure(**resize)
@@ -216,6 +194,7 @@ def test_no_request_fails_while_the_workers_are_resized_in_the_middle_of_a_rollo
         if platform.is_ready(pod)
     ]
     expected = {{"cpus": "cpu"}.get(key, key): str(value) for key, value in resize.items()}
+    answered += traffic.answered
     assert any(expected.items() <= limit.items() for limit in limits)
     assert traffic.failed == 0
 
@@ -230,6 +209,14 @@ def test_the_rollout_has_outlived_the_killed_pods_and_the_upgrade(
     assert (rollout["step"], rollout["verdict"]) == (0, None)
     assert versions == {challengers.good, challengers.equal}
     assert rollouts.aliases() == {names.CHAMPION: challengers.equal, names.PREVIOUS: challengers.good}
+
+
+def test_every_answer_is_in_the_prediction_log(stack: LiveStack, figure: Figure, answered: list[str]) -> None:
+    missing = unlogged_requests.count(stack, answered)
+
+    figure(f"prediction log over the kills and the resize: {missing} of {len(answered)} answered requests are missing")
+    assert answered
+    assert missing == 0
 
 
 def test_models_by_name_answer_after_an_upgrade(stack: LiveStack, models: ManyModels) -> None:
