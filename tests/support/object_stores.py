@@ -17,9 +17,9 @@ BIN = Path(__file__).parents[2] / ".venv" / "stores" / "bin"
 
 
 @contextmanager
-def s3_server(log: Path, host: str = "127.0.0.1") -> Iterator[str]:
-    """A server of moto on an address of this machine; yields its URL."""
-    port = _free_port()
+def s3_server(log: Path, host: str = "127.0.0.1", port: int | None = None) -> Iterator[str]:
+    """A server of moto on an address of this machine; yields its URL. It keeps its objects in memory."""
+    port = port or _free_port()
     url = f"http://{host}:{port}"
     with _running(["moto_server", "-H", host, "-p", str(port)], url, log):
         yield url

@@ -1,5 +1,6 @@
 """The prediction log in an object store, against a server with the API of S3."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,10 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
+from app.cli.ports import free_ports
 from app.errors import PlatformError
 from app.records.log_files import Kind, LogFile
 from app.records.object_store import ObjectStore
+from app.serving.prediction_log.buffer import ENTRY_BYTES
+from app.serving.prediction_log.prediction_log import PredictionLog
+from app.settings import Settings
 from tests.support.object_stores import s3_server
+from tests.support.replica_api import ROWS, http_client, replica_api
 
 TABLE = pa.table({"request_id": ["a"], "feature.x": [1.5]})
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -23,13 +29,18 @@ TWO_DAYS_AGO = NOW - timedelta(days=2)
 def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[fs.FileSystem]:
     """An S3 server with a bucket, which this process reaches as a replica does: by environment variables."""
     with s3_server(tmp_path / "server.log") as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        filesystem, bucket = fs.FileSystem.from_uri("s3://log?allow_bucket_creation=true")
-        filesystem.create_dir(bucket)
-        yield filesystem
+        yield create_bucket(url, monkeypatch)
+
+
+def create_bucket(url: str, monkeypatch: pytest.MonkeyPatch) -> fs.FileSystem:
+    """Let this process use a server, and create the bucket."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    filesystem, bucket = fs.FileSystem.from_uri("s3://log?allow_bucket_creation=true")
+    filesystem.create_dir(bucket)
+    return filesystem
 
 
 def log_file(time: datetime, kind: Kind = "predictions") -> LogFile:
@@ -68,3 +79,45 @@ def test_a_bucket_that_does_not_exist_is_an_error_with_its_name(s3: fs.FileSyste
         store.put(log_file(NOW), source)
     with pytest.raises(PlatformError, match=r"The prediction log at s3://none/folder cannot be read: "):
         store.read(log_file(NOW), tmp_path)
+
+
+def test_a_stopped_store_fails_no_request_and_loses_only_the_rows_that_do_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [port] = free_ports(1)
+    store = ObjectStore("s3://log/predictions")
+    log = PredictionLog(store, Settings(), writer="r1")
+    room = 3 * (ENTRY_BYTES + ROWS.head(1).to_numpy().nbytes + 1 + 16)
+
+    def logged() -> list[str]:
+        """Write what waits, and return the ids of all logged requests."""
+        log._writer.write()
+        files = store.files("predictions", since=TWO_DAYS_AGO)
+        return [request_id for file in files for request_id in store.read(file, tmp_path)["request_id"].to_pylist()]
+
+    async def scenario() -> None:
+        async with replica_api(log=log) as api, http_client(api) as client:
+
+            async def predict(request_id: str) -> int:
+                features = ROWS.head(1).to_numpy().tolist()
+                headers = {"X-Request-Id": request_id}
+                return (await client.post("/predict", json={"features": features}, headers=headers)).status_code
+
+            with s3_server(tmp_path / "first.log", port=port) as url:
+                create_bucket(url, monkeypatch)
+                assert await predict("before") == 200
+                assert await asyncio.to_thread(logged) == ["before"]
+            log.buffer.max_bytes = room
+            assert [await predict(name) for name in ("1", "2", "3", "4", "5")] == [200] * 5
+            await asyncio.to_thread(log._writer.write)
+            assert (log.buffer.held_rows, log.buffer.dropped_rows) == (3, 2)
+            with s3_server(tmp_path / "second.log", port=port) as url:
+                create_bucket(url, monkeypatch)
+                assert await predict("6") == 200
+                assert await asyncio.to_thread(logged) == ["1", "2", "3"]
+                assert await predict("after") == 200
+                assert sorted(await asyncio.to_thread(logged)) == ["1", "2", "3", "after"]
+
+    asyncio.run(scenario())
+
+    assert (log.buffer.held_rows, log.buffer.dropped_rows) == (0, 3)
