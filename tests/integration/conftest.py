@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 
 from app import names
 from tests.support import registered_versions
+from tests.support.live_rollouts import RolloutPlatform
 from tests.support.local import START_TIMEOUT_S, LocalFolder, RunningPlatform
 
 
@@ -38,6 +39,15 @@ def api(platform: RunningPlatform, local: LocalFolder) -> Iterator[httpx.Client]
     endpoints = local.endpoints
     with httpx.Client(base_url=endpoints.api_url, headers=endpoints.serve_headers, timeout=60) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def rollouts(platform: RunningPlatform, local: LocalFolder) -> Iterator[RolloutPlatform]:
+    """The running platform, for tests that begin rollouts or judge what was logged."""
+    assert platform.process.poll() is None, platform.output
+    endpoints = local.endpoints
+    with httpx.Client(base_url=endpoints.api_url, headers=endpoints.serve_headers, timeout=60) as api:
+        yield RolloutPlatform(api, MlflowClient(tracking_uri=endpoints.mlflow_url), local.run)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from app.settings import Settings
 from tests.support import drifting_model
 from tests.support.json_object import JsonObject
 from tests.support.live_rollouts import RolloutPlatform
-from tests.support.local import START_TIMEOUT_S, LocalFolder, RunningPlatform, clean_environment
+from tests.support.local import START_TIMEOUT_S, LocalFolder, clean_environment
 from tests.support.waiting import wait_for
 
 ROWS = 3
@@ -48,19 +48,11 @@ def test_what_the_service_answers_is_in_mlflow(api: httpx.Client, local: LocalFo
 
 
 @pytest.fixture(scope="module")
-def served(platform: RunningPlatform, local: LocalFolder) -> Iterator[RolloutPlatform]:
-    assert platform.process.poll() is None, platform.output
-    endpoints = local.endpoints
-    with httpx.Client(base_url=endpoints.api_url, headers=endpoints.serve_headers, timeout=60) as api:
-        yield RolloutPlatform(api, MlflowClient(tracking_uri=endpoints.mlflow_url), local.run)
-
-
-@pytest.fixture(scope="module")
-def drifting(served: RolloutPlatform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def drifting(rollouts: RolloutPlatform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A served model of its own. Its log holds rows that have shifted, with their labels."""
-    drifting_model.prepare(served, tmp_path_factory.mktemp("feedback"))
+    drifting_model.prepare(rollouts, tmp_path_factory.mktemp("feedback"))
     yield drifting_model.MODEL
-    served.run("serve", drifting_model.MODEL, "--stop")
+    rollouts.run("serve", drifting_model.MODEL, "--stop")
 
 
 def test_traffic_is_judged_with_the_labels_that_came_later(drifting: str, local: LocalFolder) -> None:
@@ -100,9 +92,9 @@ def test_traffic_is_judged_with_the_labels_that_came_later(drifting: str, local:
 
 
 @pytest.fixture
-def registry(drifting: str, served: RolloutPlatform) -> Iterator[MlflowClient]:
+def registry(drifting: str, rollouts: RolloutPlatform) -> Iterator[MlflowClient]:
     """MLflow, in which a retraining of every other model has just begun. The champion is the same afterwards."""
-    client = served.registry
+    client = rollouts.registry
     drifting_model.hold_other_retrainings(client)
     champion = client.get_model_version_by_alias(drifting, "champion").version
     yield client
@@ -110,7 +102,7 @@ def registry(drifting: str, served: RolloutPlatform) -> Iterator[MlflowClient]:
 
 
 def test_a_score_that_fell_twice_begins_a_training(
-    drifting: str, served: RolloutPlatform, local: LocalFolder, registry: MlflowClient
+    drifting: str, rollouts: RolloutPlatform, local: LocalFolder, registry: MlflowClient
 ) -> None:
     def judge() -> str:
         """Judge as the schedule does."""
@@ -129,4 +121,4 @@ def test_a_score_that_fell_twice_begins_a_training(
     version = registry.get_model_version_by_alias(drifting, "champion").version
     first, second = judge(), judge()
 
-    drifting_model.assert_retrained(served, version, first, second)
+    drifting_model.assert_retrained(rollouts, version, first, second)

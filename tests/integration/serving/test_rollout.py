@@ -4,22 +4,13 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from mlflow import MlflowClient
 
 from app import names
 from tests.support import rollout_models
 from tests.support.live_rollouts import COURSES, RATE, RolloutPlatform
-from tests.support.local import LocalFolder, RunningPlatform
+from tests.support.local import LocalFolder
 from tests.support.rollout_models import NAMED, Challengers
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture(scope="module")
-def rollouts(platform: RunningPlatform, local: LocalFolder) -> Iterator[RolloutPlatform]:
-    assert platform.process.poll() is None, platform.output
-    endpoints = local.endpoints
-    with httpx.Client(base_url=endpoints.api_url, headers=endpoints.serve_headers, timeout=60) as api:
-        yield RolloutPlatform(api, MlflowClient(tracking_uri=endpoints.mlflow_url), local.run)
 
 
 @pytest.fixture(scope="module")
