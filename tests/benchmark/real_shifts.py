@@ -24,8 +24,8 @@ from tests.support.json_object import JsonObject
 REPEATS: Final = 30
 """Divisions of each data set into training, held-out and window rows."""
 
-TRAINING_PREFERENCE: Final = -3.0
-PREFERENCES: Final = {"as in the training": TRAINING_PREFERENCE, "all values": 0.0, "large values": 3.0}
+TRAINING_PREFERENCE: Final = -6.0
+PREFERENCES: Final = {"as in the training": TRAINING_PREFERENCE, "all values": 0.0, "large values": 6.0}
 """How a window prefers rows: a row is drawn in proportion to exp(preference * rank), the rank from 0 to 1."""
 
 TRAIN_SHARE: Final = 0.2
@@ -55,12 +55,12 @@ class DataSet:
 def data_sets() -> Iterator[DataSet]:
     """Yield the data sets that the packages of the tests ship."""
     cancer = load_breast_cancer(as_frame=True)
-    yield DataSet("breast cancer", cancer.data, cancer.target, "mean texture", cancer.data["mean texture"])
+    yield DataSet("breast cancer", cancer.data, cancer.target, "mean area", cancer.data["mean area"])
     digits = load_digits(as_frame=True)
-    yield DataSet("digits", digits.data, digits.target, "ink of all pixels", digits.data.sum(axis=1))
+    yield DataSet("digits", digits.data, digits.target, "place in the file", pd.Series(range(len(digits.data))))
     penguins = load_penguins().dropna().reset_index(drop=True)
     lengths = penguins[["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"]]
-    yield DataSet("penguins: sex", lengths, penguins["sex"], "body mass", penguins["body_mass_g"])
+    yield DataSet("penguins: sex", lengths, penguins["sex"], "flipper length", penguins["flipper_length_mm"])
 
 
 def measure() -> list[JsonObject]:
