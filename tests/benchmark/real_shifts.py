@@ -24,9 +24,9 @@ from tests.support.json_object import JsonObject
 REPEATS: Final = 30
 """Divisions of each data set into training, held-out and window rows."""
 
-TRAINING_PREFERENCE: Final = -6.0
-PREFERENCES: Final = {"as in the training": TRAINING_PREFERENCE, "all values": 0.0, "large values": 6.0}
-"""How a window prefers rows: a row is drawn in proportion to exp(preference * rank), the rank from 0 to 1."""
+PREFERENCES: Final = {"small values": -6.0, "all values": 0.0, "large values": 6.0}
+"""How a window prefers rows: a row is drawn in proportion to exp(preference * rank), the rank from 0 to 1. The training
+rows and the held-out rows are drawn like the first one."""
 
 TRAIN_SHARE: Final = 0.2
 HELD_OUT_SHARE: Final = 0.1
@@ -34,10 +34,11 @@ WINDOW_SHARE: Final = 0.18
 """Shares of all rows. Half of all rows are for the training and the held-out rows, the other half for the window."""
 
 INTRODUCTION: Final = f"""\
-A forest is trained, and held-out rows are drawn, mostly where a column is small. The windows come from other rows: as
-in the training, from the whole range of the column, or mostly where it is large. Means over {REPEATS} divisions of the
-data. *error*: mean distance of the estimate from the realised accuracy. *inside*: windows whose realised accuracy is in
-the 95 % interval of the estimate, which does not count the chance in the few labels of the window."""
+A forest is trained, and held-out rows are drawn, mostly where a column is small. The windows come from other rows:
+mostly small values of the column, all values, or mostly large ones. Means over {REPEATS} divisions of the data. *error*:
+mean distance of the estimated accuracy from the realised one; *error of held-out*: of the held-out accuracy, which is
+the guess without an estimate. *inside*: windows whose realised accuracy is in the 95 % interval of the estimate, which
+does not count the chance in the few labels of the window."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def judge_window(data: DataSet, preference: float, seed: int) -> JsonObject | No
     generator = np.random.default_rng(seed)
     rank = stats.rankdata(data.order) / len(data.order)
     for_training, for_window = np.array_split(generator.permutation(len(rank)), 2)
-    trained = _draw(for_training, rank, TRAINING_PREFERENCE, TRAIN_SHARE + HELD_OUT_SHARE, generator)
+    trained = _draw(for_training, rank, PREFERENCES["small values"], TRAIN_SHARE + HELD_OUT_SHARE, generator)
     trained, held_out = np.split(trained, [round(len(rank) * TRAIN_SHARE)])
     window = _draw(for_window, rank, preference, WINDOW_SHARE, generator)
 
