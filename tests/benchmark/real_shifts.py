@@ -35,8 +35,8 @@ WINDOW_SHARE: Final = 0.18
 
 INTRODUCTION: Final = f"""\
 A forest is trained, and held-out rows are drawn, mostly where a column is small. The windows come from other rows:
-mostly small values of the column, all values, or mostly large ones. Means over {REPEATS} divisions of the data. *error*:
-mean distance of the estimated accuracy from the realised one; *error of held-out*: of the held-out accuracy, which is
+mostly small values of the column, all values, or mostly large ones. Means over {REPEATS} divisions of the data. *error*
+is the mean distance of the estimated accuracy from the realised one; *error of held-out* that of the held-out accuracy,
 the guess without an estimate. *inside*: windows whose realised accuracy is in the 95 % interval of the estimate, which
 does not count the chance in the few labels of the window."""
 
