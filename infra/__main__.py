@@ -23,7 +23,7 @@ from infra.components.network_policies import NetworkPolicies, NetworkPoliciesAr
 from infra.components.ray.kuberay_operator import KuberayOperator, KuberayOperatorArgs
 from infra.components.ray.leftovers import Leftovers, LeftoversArgs
 from infra.components.ray.ray_service import RayService, RayServiceArgs
-from infra.components.ray.scheduled_jobs import ScheduledJobs, ScheduledJobsArgs
+from infra.components.ray.scheduled_jobs import ScheduledJobs, ScheduledJobsArgs, deadlines
 from infra.components.redis import Redis, RedisArgs
 from infra.config import settings
 from infra.config.settings import Settings
@@ -271,7 +271,7 @@ def _monitoring_args(stack: Settings, namespace: pulumi.Input[str]) -> Monitorin
             has_prediction_log=stack.prediction_log.prediction_log != "off",
             has_redis=stack.storage.redis == "in-cluster",
             has_certificate=bool(stack.access.tls),
-            train_deadline_minutes=stack.schedule.train_deadline_minutes if stack.schedule.train_schedule else None,
+            deadlines=deadlines(stack.schedule, stack.prediction_log),
             runbook_url=stack.monitoring.runbook_url,
         ),
         operator_namespace=operator_namespace if stack.sharing.install_operator else None,
@@ -284,8 +284,7 @@ def _scheduled_jobs_args(
     return ScheduledJobsArgs(
         namespace=namespace,
         schedule=stack.schedule,
-        drift_schedule=stack.prediction_log.drift_schedule,
-        retrains=stack.prediction_log.retrain_on != "never",
+        prediction_log=stack.prediction_log,
         placement=stack.scheduling.of("jobs"),
         image=image.reference,
         image_pull_secrets=references.pull_secrets(stack.images),

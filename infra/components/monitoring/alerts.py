@@ -3,7 +3,7 @@
 Reference: <https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.PrometheusRule>.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -18,9 +18,13 @@ ANSWERING_ROLES: Final = "champion|pinned"
 """Roles whose failures reach clients. If a challenger fails, the champion answers; no client waits for a shadow."""
 P99_S: Final = 1
 """p99 of a prediction, in seconds, above which `MantaSlow` fires. The buckets of the histogram end at 1.05 s."""
-TRAINING_MARGIN_MINUTES: Final = 5
-"""Time beyond the deadline of a scheduled training, to pull the image and to start. A training does not start while the
-one before runs."""
+SCHEDULES: Final = {
+    names.TRAIN_SCHEDULE: ("Training", "training"),
+    names.DRIFT_SCHEDULE: ("Judgement", "judgement of drift"),
+}
+"""By the name of a CronJob: the word in the names of its alerts, and what a run does."""
+SCHEDULE_MARGIN_MINUTES: Final = 5
+"""Time beyond the deadline of a run, to pull the image and to start. A run does not start while the one before runs."""
 CERTIFICATE_RENEWAL: Final = "certmanager_certificate_renewal_timestamp_seconds"
 """When cert-manager renews a certificate: after two thirds of its time, unless the Certificate says otherwise."""
 FREE_SHARE: Final = 0.15
@@ -40,8 +44,8 @@ class AlertArgs:
     """Whether the stack has a prediction log."""
     has_certificate: bool
     """Whether clients reach the stack with a certificate of its namespace."""
-    train_deadline_minutes: int | None
-    """Longest time of a scheduled training; None without a schedule."""
+    deadlines: Mapping[str, int]
+    """Longest time of a run in minutes, by the name of each CronJob that trains or judges drift."""
     runbook_url: str
     """Address of the page with the sections of the alerts; empty for no links."""
 
@@ -78,7 +82,7 @@ def alerts(args: AlertArgs) -> list[Alert]:
         *([_prediction_log(scope)] if args.has_prediction_log else []),
         *([_redis(scope)] if args.has_redis else []),
         *([_certificate(args.namespace)] if args.has_certificate else []),
-        *(_training(scope, args.train_deadline_minutes) if args.train_deadline_minutes else []),
+        *(alert for name, minutes in args.deadlines.items() for alert in _schedule(scope, name, minutes)),
     ]
 
 
@@ -224,27 +228,24 @@ def _certificate(namespace: str) -> Alert:
     )
 
 
-def _training(scope: str, deadline_minutes: int) -> Iterator[Alert]:
-    cron_job = f'{scope}, cronjob="{names.TRAIN_SCHEDULE}"'
+def _schedule(scope: str, name: str, deadline_minutes: int) -> Iterator[Alert]:
+    title, run = SCHEDULES[name]
+    cron_job = f'{scope}, cronjob="{name}"'
     failed = (
         f"kube_cronjob_status_last_schedule_time{{{cron_job}}}\n"
         f"unless on (namespace, cronjob) (kube_cronjob_status_last_successful_time{{{cron_job}}}\n"
         f">= on (namespace, cronjob) kube_cronjob_status_last_schedule_time{{{cron_job}}})"
     )
-    # The next time follows from the last start, so it is in the past if the training has not started.
+    # The next time follows from the last start, so it is in the past if the run has not started.
     late = f"max by (cronjob) (time() - kube_cronjob_next_schedule_time{{{cron_job}}}) > 0"
-    for name, expression, summary in (
-        (
-            "MantaTrainingFailed",
-            failed,
-            "The last scheduled training has failed, or has not ended within its deadline.",
-        ),
-        ("MantaTrainingLate", late, "The scheduled training has not started."),
+    for state, expression, summary in (
+        ("Failed", failed, f"The last scheduled {run} has failed, or has not ended within its deadline."),
+        ("Late", late, f"The scheduled {run} has not started."),
     ):
         yield Alert(
-            name=name,
+            name=f"Manta{title}{state}",
             expression=expression,
-            duration=f"{deadline_minutes + TRAINING_MARGIN_MINUTES}m",
+            duration=f"{deadline_minutes + SCHEDULE_MARGIN_MINUTES}m",
             severity="warning",
             summary=summary,
         )

@@ -15,6 +15,7 @@ from infra import labels, names
 from infra.components import placement
 from infra.components.ray import pod_security
 from infra.config.options import ScheduleOptions
+from infra.config.prediction_log_options import PredictionLogOptions
 from infra.config.scheduling import Placement
 from infra.credentials import from_secret
 
@@ -39,10 +40,7 @@ class ScheduledJobsArgs:
 
     namespace: pulumi.Input[str]
     schedule: ScheduleOptions
-    drift_schedule: str
-    """Cron schedule of the judgements of drift; empty for none."""
-    retrains: bool
-    """Whether a judgement of drift can begin a training."""
+    prediction_log: PredictionLogOptions
     placement: Placement
     image: pulumi.Input[str]
     """The Ray image, which contains the `manta` command."""
@@ -63,8 +61,9 @@ class _ScheduledJob:
     name: str
     """Name of the CronJob, and of the user of its runs."""
     schedule: str
-    """Cron schedule; empty for none."""
+    """Cron schedule."""
     deadline_minutes: int
+    """Minutes after which a run is stopped."""
     command: list[str]
     """Command that takes the address of Ray's Jobs API as `--address`."""
     options: list[str]
@@ -77,12 +76,9 @@ class ScheduledJobs(pulumi.ComponentResource):
     def __init__(self, name: str, args: ScheduledJobsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         # The type token is part of the URN: another token would replace the resource in existing stacks.
         super().__init__("manta:index:Schedule", name, None, opts)
-        jobs = {f"{name}-train": _training(args.schedule), f"{name}-drift": _drift(args)}
-        for resource_name, job in jobs.items():
-            if not job.schedule:
-                continue
+        for suffix, job in _jobs(args.schedule, args.prediction_log).items():
             batch.v1.CronJob(
-                resource_name,
+                f"{name}-{suffix}",
                 metadata=meta.v1.ObjectMetaArgs(
                     name=job.name,
                     namespace=args.namespace,
@@ -94,27 +90,34 @@ class ScheduledJobs(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _training(options: ScheduleOptions) -> _ScheduledJob:
-    return _ScheduledJob(
-        name=names.TRAIN_SCHEDULE,
-        schedule=options.train_schedule,
-        deadline_minutes=options.train_deadline_minutes,
-        # `manta train` survives a dropped connection, exits with the job's exit code, and stops the job on SIGTERM.
-        command=["manta", "train"],
-        options=shlex.split(options.train_options),
-    )
+def deadlines(schedule: ScheduleOptions, prediction_log: PredictionLogOptions) -> dict[str, int]:
+    """Return the minutes after which a run is stopped, by the name of each CronJob that the stack has."""
+    return {job.name: job.deadline_minutes for job in _jobs(schedule, prediction_log).values()}
 
 
-def _drift(args: ScheduledJobsArgs) -> _ScheduledJob:
-    # The command also runs the training that a judgement begins.
-    training_minutes = args.schedule.train_deadline_minutes if args.retrains else 0
-    return _ScheduledJob(
-        name=names.DRIFT_SCHEDULE,
-        schedule=args.drift_schedule,
-        deadline_minutes=DRIFT_DEADLINE_MINUTES + training_minutes,
-        command=["python", "-m", "app.cli.jobs.drift"],
-        options=[],
-    )
+def _jobs(schedule: ScheduleOptions, prediction_log: PredictionLogOptions) -> dict[str, _ScheduledJob]:
+    """Return the jobs with a schedule, by the end of the name of the resource."""
+    jobs = {}
+    if schedule.train_schedule:
+        jobs["train"] = _ScheduledJob(
+            name=names.TRAIN_SCHEDULE,
+            schedule=schedule.train_schedule,
+            deadline_minutes=schedule.train_deadline_minutes,
+            # `manta train` survives a dropped connection, exits with the job's exit code, and stops the job on SIGTERM.
+            command=["manta", "train"],
+            options=shlex.split(schedule.train_options),
+        )
+    if prediction_log.drift_schedule:
+        # The command also runs the training that a judgement begins.
+        training_minutes = schedule.train_deadline_minutes if prediction_log.retrain_on != "never" else 0
+        jobs["drift"] = _ScheduledJob(
+            name=names.DRIFT_SCHEDULE,
+            schedule=prediction_log.drift_schedule,
+            deadline_minutes=DRIFT_DEADLINE_MINUTES + training_minutes,
+            command=["python", "-m", "app.cli.jobs.drift"],
+            options=[],
+        )
+    return jobs
 
 
 def _cron_job(job: _ScheduledJob, args: ScheduledJobsArgs) -> batch.v1.CronJobSpecArgs:

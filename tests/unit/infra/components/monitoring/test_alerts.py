@@ -15,7 +15,7 @@ ARGS = AlertArgs(
     has_redis=True,
     has_prediction_log=True,
     has_certificate=True,
-    train_deadline_minutes=60,
+    deadlines={"train-schedule": 60, "drift-schedule": 120},
     runbook_url="https://wiki.example.com/alerts",
 )
 ALERTS = {alert.name: alert for alert in alerts.alerts(ARGS)}
@@ -30,7 +30,8 @@ def test_every_alert_has_a_section_and_a_line_in_the_table_of_the_runbook() -> N
     assert lines.keys() == ALERTS.keys()
     for name, alert in ALERTS.items():
         duration = f"{alert.duration.removesuffix('m')} minutes"
-        expected = "the deadline of a training and 5 minutes" if name.startswith("MantaTraining") else duration
+        run = re.match("Manta(Training|Judgement)", name)
+        expected = f"the deadline of a {run[1].lower()} and 5 minutes" if run else duration
         assert lines[name] == f"{alert.severity} | {expected}"
 
 
@@ -49,7 +50,7 @@ def test_alerts_of_parts_that_a_stack_does_not_have_are_left_out() -> None:
         has_redis=False,
         has_prediction_log=False,
         has_certificate=False,
-        train_deadline_minutes=None,
+        deadlines={},
         runbook_url="",
     )
 
@@ -58,6 +59,8 @@ def test_alerts_of_parts_that_a_stack_does_not_have_are_left_out() -> None:
         "MantaRedisDown",
         "MantaRowsNotLogged",
         "MantaCertificateNotRenewed",
+        "MantaJudgementFailed",
+        "MantaJudgementLate",
         "MantaTrainingFailed",
         "MantaTrainingLate",
     }

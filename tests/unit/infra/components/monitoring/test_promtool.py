@@ -15,13 +15,14 @@ from tests.support import tools
 PROMTOOL = shutil.which("promtool", path=tools.find().path)
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on PATH or in MANTA_E2E_TOOLS/bin")
 
+SCHEDULES = TRAIN, DRIFT = "train-schedule", "drift-schedule"
 ARGS = AlertArgs(
     namespace="team-a",
     ray_service_name="scoring",
     has_redis=True,
     has_prediction_log=True,
     has_certificate=True,
-    train_deadline_minutes=60,
+    deadlines={TRAIN: 60, DRIFT: 90},
     runbook_url="",
 )
 ALERTS = {alert.name: alert for alert in alerts.alerts(ARGS)}
@@ -55,12 +56,12 @@ def requests(status: str) -> str:
     return series("ray_serve_num_http_requests_total", status_code=status, route="/fastapi_app/predict")
 
 
-def cron_job(name: str) -> str:
-    return series(f"kube_cronjob_status_last_{name}_time", cronjob="train-schedule")
+def cron_job(name: str, schedule: str) -> str:
+    return series(f"kube_cronjob_status_last_{name}_time", cronjob=schedule)
 
 
-def next_training() -> str:
-    return series("kube_cronjob_next_schedule_time", cronjob="train-schedule")
+def next_run(schedule: str) -> str:
+    return series("kube_cronjob_next_schedule_time", cronjob=schedule)
 
 
 def renewal(**namespaces: str) -> str:
@@ -95,9 +96,9 @@ HEALTHY: Series = {
     service("upgrade_in_progress", "false"): constant(1),
     series("kubelet_volume_stats_available_bytes", persistentvolumeclaim="mlflow"): constant(50),
     series("kubelet_volume_stats_capacity_bytes", persistentvolumeclaim="mlflow"): constant(100),
-    cron_job("schedule"): constant(1000),
-    cron_job("successful"): constant(1060),
-    next_training(): constant(90_000),
+    **{cron_job("schedule", schedule): constant(1000) for schedule in SCHEDULES},
+    **{cron_job("successful", schedule): constant(1060) for schedule in SCHEDULES},
+    **{next_run(schedule): constant(90_000) for schedule in SCHEDULES},
     renewal(exported_namespace="team-a", namespace="cert-manager"): constant(5_000_000),
     renewal(exported_namespace="team-b", namespace="cert-manager"): constant(60),
     series("certmanager_certificate_renewal_timestamp_seconds", name="not issued yet"): constant(0),
@@ -146,9 +147,11 @@ FAULTS: dict[str, tuple[str, dict[str, str | None]]] = {
         "MantaVolumeFull",
         {series("kubelet_volume_stats_available_bytes", persistentvolumeclaim="mlflow"): constant(14)},
     ),
-    "a training failed": ("MantaTrainingFailed", {cron_job("successful"): constant(900)}),
-    "no training has succeeded": ("MantaTrainingFailed", {cron_job("successful"): None}),
-    "no training has started": ("MantaTrainingLate", {next_training(): constant(1200)}),
+    "a training failed": ("MantaTrainingFailed", {cron_job("successful", TRAIN): constant(900)}),
+    "no training has succeeded": ("MantaTrainingFailed", {cron_job("successful", TRAIN): None}),
+    "no training has started": ("MantaTrainingLate", {next_run(TRAIN): constant(1200)}),
+    "a judgement failed": ("MantaJudgementFailed", {cron_job("successful", DRIFT): constant(900)}),
+    "no judgement has started": ("MantaJudgementLate", {next_run(DRIFT): constant(1200)}),
     "a certificate is not renewed": (
         "MantaCertificateNotRenewed",
         {renewal(exported_namespace="team-a", namespace="cert-manager"): constant(1200)},
@@ -163,8 +166,10 @@ LABELS = {
     "MantaScoreFell": {"model": "houses", "version": "7"},
     "MantaRedisDown": {"statefulset": "redis"},
     "MantaVolumeFull": {"persistentvolumeclaim": "mlflow"},
-    "MantaTrainingFailed": {"cronjob": "train-schedule"},
-    "MantaTrainingLate": {"cronjob": "train-schedule"},
+    "MantaTrainingFailed": {"cronjob": TRAIN},
+    "MantaTrainingLate": {"cronjob": TRAIN},
+    "MantaJudgementFailed": {"cronjob": DRIFT},
+    "MantaJudgementLate": {"cronjob": DRIFT},
     "MantaCertificateNotRenewed": {"name": "manta"},
 }
 """Labels of a firing alert beside its severity and namespace."""
