@@ -80,7 +80,7 @@ faults: .venv/.dev ## on a real cluster: kill updates and repeat them, kill one 
 site: .venv/.dev .venv/.stores ## on a cluster of two nodes, with data services outside of the stack: drain a node, cut its network, change credentials (KUBECONFIG)
 	$(BIN)/pytest tests/e2e/lifecycle/test_site.py
 
-bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; half an hour)
+bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; two hours)
 	$(BIN)/python -m tests.benchmark.predictor
 	$(BIN)/python -m tests.benchmark.serving
 	$(BIN)/python -m tests.benchmark.swap
@@ -90,6 +90,7 @@ bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; half an hour
 	$(BIN)/python -m tests.benchmark.rollout
 	$(BIN)/python -m tests.benchmark.live_rollout
 	$(BIN)/python -m tests.benchmark.recording
+	$(BIN)/python -m tests.benchmark.drift
 
 docs: .venv/.dev ## write docs/reference from the code: configuration, command line, HTTP API
 	$(BIN)/python -m scripts.reference
