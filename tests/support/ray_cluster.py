@@ -138,17 +138,20 @@ class Cluster:
             "deployments": [deployment],
             **(settings or {}),
         }
-        httpx.put(
-            f"{self.dashboard_url}/api/serve/applications/",
-            headers=self._headers,
-            json={
-                "proxy_location": "HeadOnly",
-                "http_options": {"host": "127.0.0.1", "port": self.serve_port},
-                "applications": [application, *other_applications],
-            },
-            timeout=30,
-            verify=NO_TLS,
-        ).raise_for_status()
+        config = {
+            "proxy_location": "HeadOnly",
+            "http_options": {"host": "127.0.0.1", "port": self.serve_port},
+            "applications": [application, *other_applications],
+        }
+        url = f"{self.dashboard_url}/api/serve/applications/"
+
+        def deploy() -> bool:
+            """Deploy. A dashboard that has just started answers 500 until it can start Serve's controller."""
+            answer = httpx.put(url, headers=self._headers, json=config, timeout=60, verify=NO_TLS)
+            assert not answer.is_client_error, answer.text
+            return answer.is_success
+
+        wait_until(deploy, what="Serve to take the applications", timeout_s=START_TIMEOUT_S)
 
     def wait_for_replicas(self, replicas: int) -> None:
         """Wait until Serve runs exactly that many replicas, and has noticed every killed replica."""
