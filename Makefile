@@ -12,7 +12,7 @@ MODEL_EXTRAS := xgboost lightgbm onnx
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint format types unit unit-app unit-rest integration integration-servers integration-platform hostile e2e lifecycle faults site bench docs screenshots lock clean
+.PHONY: help run up down test lint format types unit unit-app unit-rest integration integration-platform integration-servers hostile e2e lifecycle faults site bench docs screenshots lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,18 +52,16 @@ unit-app: .venv/.dev
 unit-rest: .venv/.dev
 	$(BIN)/pytest tests/unit $(addprefix --ignore ,$(LEARNING))
 
-# The integration tests that start servers of their own. The other ones share one platform. The output of the two processes
+# One process has the tests that share a running platform, the other one those that start servers of their own. Their output
 # is mixed, because both take many minutes.
-OWN_SERVERS := $(addprefix tests/integration/,dependencies docs models records serving/fleet serving/loading cli/test_local.py training/test_own_models.py)
-
 integration: .venv/.dev .venv/.stores .venv/.clients ## integration tests, in two processes: real Ray and MLflow on this machine
-	@$(MAKE) --no-print-directory --jobs 2 integration-servers integration-platform
-
-integration-servers: .venv/.dev .venv/.stores .venv/.clients
-	$(BIN)/pytest $(OWN_SERVERS)
+	@$(MAKE) --no-print-directory --jobs 2 integration-platform integration-servers
 
 integration-platform: .venv/.dev .venv/.stores .venv/.clients
-	$(BIN)/pytest tests/integration $(addprefix --ignore ,$(OWN_SERVERS))
+	$(BIN)/pytest tests/integration -m platform
+
+integration-servers: .venv/.dev .venv/.stores .venv/.clients
+	$(BIN)/pytest tests/integration -m "not platform"
 
 hostile: .venv/.dev ## requests and model files that try to take the platform on this machine down (eight minutes)
 	$(BIN)/pytest tests/hostile

@@ -13,10 +13,15 @@ from tests.support.live_rollouts import RolloutPlatform
 from tests.support.local import START_TIMEOUT_S, LocalFolder, RunningPlatform
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test the time to start the platform, because any of them may be the first one."""
+    """Mark the tests of the shared platform, and give each test the time to start it, because any may be the first one."""
     for item in items:
-        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+        if Path(__file__).parent not in item.path.parents:
+            continue
+        if isinstance(item, pytest.Function) and "platform" in item.fixturenames:
+            item.add_marker(pytest.mark.platform)
+        if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(START_TIMEOUT_S + 300))
 
 

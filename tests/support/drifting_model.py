@@ -18,7 +18,7 @@ from tests.support.waiting import wait_for
 
 MODEL: Final = "drifting"
 ROWS: Final = 200
-LOG_TIMEOUT_S: Final = 120.0
+LOG_TIMEOUT_S: Final = 300.0
 JUDGEMENTS: Final = Settings().experiment + EXPERIMENT_SUFFIX
 """Experiment with the judgements."""
 

@@ -21,7 +21,7 @@ RATE: Final = 20.0
 LABELLED: Final = 10
 """Requests that are labelled at once."""
 
-END_TIMEOUT_S: Final = 240.0
+END_TIMEOUT_S: Final = 600.0
 """Longest time until a rollout ends."""
 
 ROLLED_BACK: Final = "rolled back"

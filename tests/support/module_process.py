@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-TIMEOUT_S: Final = 240
+TIMEOUT_S: Final = 600
 
 
 def run_module(module: str, *args: str) -> str:

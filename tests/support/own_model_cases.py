@@ -21,7 +21,7 @@ from tests.support.local import MANTA
 from tests.support.own_models import data
 
 ROW_COUNT = 1000
-TRAIN_TIMEOUT_S = 240
+TRAIN_TIMEOUT_S = 600
 
 
 @dataclass(frozen=True)

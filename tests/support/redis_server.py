@@ -13,7 +13,7 @@ import redis
 from app.cli.ports import free_ports
 from tests.support.waiting import wait_for
 
-START_TIMEOUT_S = 20
+START_TIMEOUT_S = 60
 
 needed = pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not on PATH")
 

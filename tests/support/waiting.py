@@ -33,7 +33,7 @@ def wait_for(what: str, poll: Callable[[], Result | None], *, timeout_s: float, 
         time.sleep(interval_s)
 
 
-def wait_until(condition: Callable[[], object], *, what: str, timeout_s: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], *, what: str, timeout_s: float = 240.0) -> None:
     """Poll until a condition is true. A server that does not answer counts as false.
 
     Raises:

@@ -49,7 +49,7 @@ class Repository:
             check=True,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
         ).stdout
 
 

@@ -91,7 +91,7 @@ def test_a_job_with_a_packed_folder_gives_the_same_model_as_ray_job_submit(
         capture_output=True,
         text=True,
         env=clean_environment() | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": endpoints.ray_token},
-        timeout=120,
+        timeout=600,
         check=False,
     )
 
@@ -182,7 +182,7 @@ def training(local: LocalFolder, log: Path, stdin: int = subprocess.DEVNULL) -> 
             env=clean_environment(),
         )
     try:
-        wait_until(lambda: "Running entrypoint" in log.read_text(), what="the job", timeout_s=60)
+        wait_until(lambda: "Running entrypoint" in log.read_text(), what="the job", timeout_s=300)
         yield process
     finally:
         process.kill()
@@ -196,10 +196,10 @@ def test_ctrl_c_on_a_terminal_asks_and_stops_the_job_on_request(
     terminal, stdin = pty.openpty()
     with training(local, log, stdin) as process:
         process.send_signal(signal.SIGINT)
-        wait_until(lambda: "go on watching (g)?" in log.read_text(), what="the question", timeout_s=30)
+        wait_until(lambda: "go on watching (g)?" in log.read_text(), what="the question", timeout_s=300)
         os.write(terminal, b"s\n")
 
-        code = process.wait(timeout=60)
+        code = process.wait(timeout=600)
 
     os.close(terminal)
     os.close(stdin)
@@ -215,14 +215,14 @@ def test_ctrl_c_without_a_terminal_stops_watching_and_prints_how_to_follow_the_j
     with training(local, log) as process:
         process.send_signal(signal.SIGINT)
 
-        code = process.wait(timeout=30)
+        code = process.wait(timeout=600)
 
     assert code == 130
     assert f"ray job logs --follow --address {endpoints.ray_url} manta-" in log.read_text()
     wait_until(
         lambda: JobState.model_validate(job_info(endpoints, log.read_text())).has_ended,
         what="the job's end",
-        timeout_s=90,
+        timeout_s=300,
     )
     assert job_info(endpoints, log.read_text())["status"] == "SUCCEEDED"
 
@@ -232,12 +232,12 @@ def test_sigterm_stops_the_job(endpoints: Endpoints, local: LocalFolder, tmp_pat
     with training(local, log) as process:
         process.terminate()
 
-        code = process.wait(timeout=30)
+        code = process.wait(timeout=600)
 
     assert code == 143
     wait_until(
         lambda: JobState.model_validate(job_info(endpoints, log.read_text())).has_ended,
         what="the job's end",
-        timeout_s=60,
+        timeout_s=300,
     )
     assert job_info(endpoints, log.read_text())["status"] == "STOPPED"

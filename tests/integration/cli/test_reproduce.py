@@ -61,7 +61,7 @@ class Clone:
             env=self.environment | {"PYTHONPATH": str(self.folder)},
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=600,
             check=False,
         )
 

@@ -115,7 +115,7 @@ def test_the_printed_curl_commands_work_unchanged(platform: RunningPlatform, loc
             capture_output=True,
             text=True,
             env=clean_environment(),
-            timeout=90,
+            timeout=600,
             check=True,
         ).stdout
         for command in commands

@@ -53,7 +53,7 @@ def url(artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         )
         try:
             address = f"http://127.0.0.1:{port}"
-            wait_until(lambda: httpx.get(f"{address}/health").is_success, what="MLflow", timeout_s=120)
+            wait_until(lambda: httpx.get(f"{address}/health").is_success, what="MLflow", timeout_s=300)
             yield address
         finally:
             process.terminate()

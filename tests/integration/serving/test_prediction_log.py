@@ -40,7 +40,7 @@ def test_what_the_service_answers_is_in_mlflow(api: httpx.Client, local: LocalFo
         rows = [row for file in files for row in store.read(file, tmp_path).to_pylist() if row["request_id"] in ids]
         return rows if len(rows) == 3 * ROWS else []
 
-    logged_rows = wait_for("the prediction log", logged, timeout_s=120)
+    logged_rows = wait_for("the prediction log", logged, timeout_s=300)
     last = sorted((row for row in logged_rows if row["request_id"] == ids[2]), key=itemgetter("row"))
     assert [row["prediction"] for row in last] == named.json()["predictions"]
     assert [row["version"] for row in last] == [named.json()["model_version"]] * ROWS

@@ -44,7 +44,7 @@ def clients(api: httpx.Client) -> JsonObject:
         [CLIENTS, "-I", ROOT / "tests" / "support" / "protocol_clients.py", argument],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert process.returncode == 0, process.stderr

@@ -34,7 +34,7 @@ def test_a_shadow_answers_copies_and_its_figures_are_in_its_run(
 
     with rollouts.traffic() as traffic:
         rollouts.run("shadow", version)
-        wait_until(lambda: shadow_rows(rollouts.api) >= RATE, what="copies", timeout_s=60)
+        wait_until(lambda: shadow_rows(rollouts.api) >= RATE, what="copies", timeout_s=300)
         shown = rollouts.run("shadow")
         rollouts.run("shadow", "--end")
 
@@ -63,7 +63,7 @@ def test_a_model_by_its_name_is_rolled_out_and_no_client_notices(
 
     with rollouts.traffic(f"{path}/predict") as traffic:
         rollouts.start(second, "--name", NAMED, "--steps", "50", "--min-rows", "20", "--min-seconds", "1")
-        wait_until(lambda: rollouts.rollout(path)["is_closed"], what="the end", timeout_s=60)
+        wait_until(lambda: rollouts.rollout(path)["is_closed"], what="the end", timeout_s=300)
 
     rollouts.run("serve", NAMED, "--stop")
     assert traffic.failures == {}

@@ -56,7 +56,7 @@ def test_schemathesis_finds_no_error(api: httpx.Client, tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
         check=False,
     )
 

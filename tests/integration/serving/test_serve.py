@@ -191,7 +191,7 @@ def test_a_killed_replica_restarts_with_the_champion(api: httpx.Client, platform
             return False
         return answer.is_success and answer.json()["replicas"] != before and answer.json()["model_loaded"]
 
-    wait_until(has_restarted, what="a new replica", timeout_s=120)
+    wait_until(has_restarted, what="a new replica", timeout_s=300)
 
     assert api.get("/model").json()["model_info"]["version"] == "1"
 

@@ -128,10 +128,10 @@ def test_a_killed_search_resumes_with_the_trials_that_have_ended(
             [MANTA, *argv], cwd=local.folder, stdout=log, stderr=log, env=clean_environment()
         )
     search_log = local.folder / "search.log"
-    wait_until(lambda: "trial 3 of 10" in search_log.read_text(), what="three trials", timeout_s=120)
+    wait_until(lambda: "trial 3 of 10" in search_log.read_text(), what="three trials", timeout_s=300)
     [driver] = [process for process in platform.descendants() if _runs_training(process)]
     driver.send_signal(signal.SIGKILL)
-    assert killed_search.wait(timeout=60) != 0
+    assert killed_search.wait(timeout=600) != 0
     run_id = re.findall(r"after an interruption: --resume (\w+)", search_log.read_text())[0]
     ended_before = {run.info.run_id for run in trial_runs(registry, run_id) if "search.state" in run.data.tags}
 
@@ -171,8 +171,8 @@ def test_a_forest_is_unchanged_when_a_worker_is_killed_during_the_fit(
 
     with (local.folder / "lost.log").open("w") as log:
         job = subprocess.Popen([MANTA, *argv], cwd=local.folder, stdout=log, stderr=log, env=clean_environment())
-    wait_until(kill_one_worker, what="a worker that fits trees", timeout_s=120)
-    assert job.wait(timeout=200) == 0, (local.folder / "lost.log").read_text()
+    wait_until(kill_one_worker, what="a worker that fits trees", timeout_s=300)
+    assert job.wait(timeout=600) == 0, (local.folder / "lost.log").read_text()
 
     dataset = sources.read_file(str(local.folder / "rows.parquet"), target="sold")
     split = split_dataset(dataset, task="classification", test_size=0.2, seed=42)
@@ -248,13 +248,13 @@ def test_a_fitted_model_is_saved_and_registered_later_when_mlflow_goes_away(
         }
         argv = [sys.executable, "-m", "app.train", "--dataset", "wine", "--trees", "12", "--no-promote"]
         failed = subprocess.run(
-            argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False
+            argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
         )
         versions_after_failure = len(registry.search_model_versions(f"name='{MODEL_NAME}'"))
         command = re.findall(r"register it on this machine: (.*)$", failed.stderr, re.MULTILINE)[0]
         proxy.resume()
         registered = subprocess.run(
-            ["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=True
+            ["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=True
         )
 
     result = read_result(registered.stdout)

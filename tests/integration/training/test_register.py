@@ -63,7 +63,7 @@ class TestRegister:
             env=clean_environment() | environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
         assert notebook.returncode == 0, notebook.stderr

@@ -54,7 +54,7 @@ def predict(cluster: Cluster, name: str) -> httpx.Response:
         response = httpx.post(url, json=message, timeout=60)
         return None if "retry-after" in response.headers else response
 
-    return wait_for(f"an answer of {name}", answer, timeout_s=90, interval_s=0.2)
+    return wait_for(f"an answer of {name}", answer, timeout_s=300, interval_s=0.2)
 
 
 def probabilities(cluster: Cluster, name: str) -> list[list[float]]:
@@ -95,7 +95,7 @@ def test_a_load_by_name_warms_the_model_everywhere(cluster: Cluster, models: Man
     name = list(models.answers)[-1]
     headers = {"Authorization": f"Bearer {SERVE_TOKENS[0]}"}
 
-    answer = httpx.post(f"{cluster.api_url}/models/{name}/load", json={"version": "2"}, headers=headers, timeout=120)
+    answer = httpx.post(f"{cluster.api_url}/models/{name}/load", json={"version": "2"}, headers=headers, timeout=600)
 
     assert answer.status_code == 200, answer.text
     assert [replica["version"] for replica in answer.json()["replicas"]] == ["2"] * len(cluster.replicas())

@@ -34,18 +34,18 @@ def replica_states(cluster: Cluster) -> list[str]:
 def test_the_barrier_runs_and_drops_its_replica_once_the_workers_take_requests(cluster: Cluster) -> None:
     cluster.scale(REPLICAS, other_applications=[barrier(cluster.serve_port)])
 
-    wait_until(lambda: status(cluster) == "RUNNING", what="the upgrade barrier", timeout_s=60)
-    wait_until(lambda: replica_states(cluster) == [], what="the end of the barrier's replica", timeout_s=60)
+    wait_until(lambda: status(cluster) == "RUNNING", what="the upgrade barrier", timeout_s=300)
+    wait_until(lambda: replica_states(cluster) == [], what="the end of the barrier's replica", timeout_s=300)
     assert status(cluster) == "RUNNING"
 
 
 def test_the_barrier_keeps_deploying_until_the_workers_take_requests(cluster: Cluster) -> None:
     [unused_port] = free_ports(1)
     cluster.scale(REPLICAS, other_applications=[barrier(unused_port)])
-    wait_until(lambda: replica_states(cluster) == ["STARTING"], what="the barrier's replica", timeout_s=60)
+    wait_until(lambda: replica_states(cluster) == ["STARTING"], what="the barrier's replica", timeout_s=300)
 
     time.sleep(LONGER_THAN_SETTLE_S)
     assert status(cluster) == "DEPLOYING"
 
     cluster.scale(REPLICAS, other_applications=[barrier(cluster.serve_port)])
-    wait_until(lambda: status(cluster) == "RUNNING", what="the upgrade barrier", timeout_s=60)
+    wait_until(lambda: status(cluster) == "RUNNING", what="the upgrade barrier", timeout_s=300)

@@ -169,7 +169,7 @@ def test_a_killed_replica_leaves_no_process_and_no_file(loading: Loading, versio
         )
         assert replica.stdout is not None
         folder = Path(replica.stdout.readline().strip())
-        wait_until(loading.reached().exists, what="a child that hangs", timeout_s=120)
+        wait_until(loading.reached().exists, what="a child that hangs", timeout_s=300)
         family = psutil.Process(replica.pid).children(recursive=True)
         replica.kill()
         replica.wait()

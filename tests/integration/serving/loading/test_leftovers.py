@@ -20,7 +20,7 @@ def test_folders_of_killed_replicas_are_deleted_and_those_of_others_stay(loading
         loader = ModelLoader(mlflow_uri=loading.registry.uri, model_cache=Path())
         try:
             await asyncio.to_thread(
-                wait_until, lambda: not leftover.exists(), what="the end of the leftover", timeout_s=120
+                wait_until, lambda: not leftover.exists(), what="the end of the leftover", timeout_s=300
             )
         finally:
             await loader.close()
