@@ -15,7 +15,7 @@ from tests.support.local import START_TIMEOUT_S, LocalFolder, RunningPlatform
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of the shared platform, and give each test the time to start it, because any may be the first one."""
+    """Mark the tests of the shared platform, and give each test the time to start it: any may be the first one."""
     for item in items:
         if Path(__file__).parent not in item.path.parents:
             continue
