@@ -14,7 +14,7 @@ import psutil
 from tests.benchmark import forest, report, turns
 from tests.benchmark.servers import manta
 
-PLAIN: Final = "neither"
+PLAIN: Final = "no log and no traces"
 NO_LOG: Final = ("--prediction-log", "off")
 PLATFORMS: Final[dict[str, tuple[str, ...]]] = {
     PLAIN: NO_LOG,
@@ -43,7 +43,8 @@ def main() -> None:
             "# What the prediction log and traces cost",
             "",
             "`python -m tests.benchmark.recording`: three platforms with one replica each, which run at the same time",
-            "and are measured one after the other. The log and the traces go to MLflow on the same machine.",
+            "and are measured one after the other. The log and the traces go to MLflow on the same machine, and the",
+            "processor time is that of the whole platform, with MLflow.",
             *turns.describe(figures, PLAIN),
         ]
     )

@@ -21,7 +21,7 @@ INTERVAL_S: Final = 2.0
 
 
 def count(stack: LiveStack, request_ids: Collection[str]) -> int:
-    """Return how many answered requests the prediction log lacks, once it is complete or has had the time to be."""
+    """Wait up to `WAIT_S` for a complete log, and return the number of answered requests that it lacks."""
     missing, read = set(request_ids), set()
     since, deadline_s = datetime.now(UTC) - timedelta(hours=2), time.monotonic() + WAIT_S
     with platform.mlflow_credentials(stack) as url, tempfile.TemporaryDirectory() as folder:
