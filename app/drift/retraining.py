@@ -18,6 +18,8 @@ PAUSE: Final = timedelta(hours=24)
 
 Alarm = Literal["score", "drift"]
 
+NEVER: Final = "retrainOn is never."
+
 ALARMS: Final[dict[Alarm, str]] = {"score": "its score fell", "drift": "its requests or its score changed"}
 """What each alarm says about a version."""
 

@@ -5,13 +5,13 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Literal
 
 from app import names
 from app.drift.hand_over import Retraining
 from app.drift.job import DriftResult
 from app.drift.repeated_options import NotRepeatableError, repeated_options, with_log
-from app.drift.retraining import JUDGEMENTS, Alarm, Decision, decide, refuse
+from app.drift.retraining import JUDGEMENTS, NEVER, Alarm, Decision, decide, refuse
 from app.errors import ModelNotFoundError
 from app.models.registry import Registry
 from app.records.scheduled_judgements import ScheduledJudgements
@@ -22,12 +22,12 @@ BUSY: Final = "the retraining of another model begins first; next possible at th
 
 
 def begin_if_due(
-    alarm: Alarm, result: DriftResult, settings: Settings, registry: Registry, *, is_busy: bool
+    alarm: Alarm | Literal["never"], result: DriftResult, settings: Settings, registry: Registry, *, is_busy: bool
 ) -> tuple[Decision, Retraining | None]:
     """Decide about the retraining of a champion after its scheduled judgement, and record the decision in MLflow.
 
     Args:
-        alarm: What begins a retraining.
+        alarm: What begins a retraining; never: nothing does.
         result: The judgement.
         settings: MLflow, and the default model.
         registry: Where the champion is registered.
@@ -40,6 +40,10 @@ def begin_if_due(
         RegistryUnavailableError: MLflow does not answer. No retraining begins.
     """
     judgements = ScheduledJudgements(settings.model_copy(update={"model_name": result.model}))
+    if alarm == "never":
+        decision = refuse(NEVER)
+        judgements.record(result.run_id, str(decision), began=None)
+        return decision, None
     now = datetime.now(UTC)
     decision = decide(
         alarm,

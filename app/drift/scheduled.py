@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from app.command import run_command, single_command_app
-from app.drift import job, report
+from app.drift import decision_log, job, report
 from app.drift.job import DriftResult
 from app.drift.retraining_begin import begin_if_due
 from app.errors import MantaError, RegistryUnavailableError
@@ -70,19 +70,19 @@ def _champions(registry: Registry, config: Settings) -> dict[str, str | None]:
 
 
 def _retrain_one(results: list[DriftResult], registry: Registry, config: Settings, *, marker: str) -> None:
-    """Print the decision about each champion, and hand the first retraining that is due over to the submitter.
+    """Print and log the decision about each champion, and hand the first retraining that is due over to the submitter.
 
     One run of the schedule begins at most one retraining, so that two never run at once.
     """
-    if config.retrain_on == "never":
-        return
     is_busy = False
-    for result in results:
-        decision, retraining = begin_if_due(config.retrain_on, result, config, registry, is_busy=is_busy)
-        typer.echo(f"{result.model} version {result.version}: {decision}")
-        if retraining is not None:
-            is_busy = True
-            typer.echo(retraining.to_line(marker))
+    with decision_log.opened(config.json_log):
+        for result in results:
+            decision, retraining = begin_if_due(config.retrain_on, result, config, registry, is_busy=is_busy)
+            typer.echo(f"{result.model} version {result.version}: {decision}")
+            decision_log.add(result, decision)
+            if retraining is not None:
+                is_busy = True
+                typer.echo(retraining.to_line(marker))
 
 
 if __name__ == "__main__":

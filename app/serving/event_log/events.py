@@ -107,11 +107,19 @@ ROWS_NOT_LOGGED: Final = Event(
     "A replica has answered rows that the prediction log does not hold. At most one line in 30 seconds.",
     ("rows", "reason"),
 )
+RETRAINING_DECIDED: Final = Event(
+    "retraining_decided",
+    "The drift schedule has judged a champion, and has decided whether a training begins. The job of the schedule "
+    "writes this line, with the `replica` `drift-schedule`.",
+    ("model", "version", "begins", "judgement", "reason"),
+)
 
 FIELDS: Final = {
     "attempts": "How many times in a row the replica has refused the version.",
+    "begins": "Whether a training begins.",
     "champion": "Number of the version that served when the rollout began.",
     "error": "Title of the error, as in its problem document.",
+    "judgement": "Run of MLflow with the judgement.",
     "load": "Model and version of the load.",
     "model": "Name of the registered model.",
     "prepare_ms": "Milliseconds until every replica had the version ready.",

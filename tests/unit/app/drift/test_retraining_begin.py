@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import cast
+from typing import Literal, cast
 
 import pytest
 from mlflow.entities import Run
@@ -78,7 +78,12 @@ class FakeRegistry:
 
 
 def begin(
-    monkeypatch: pytest.MonkeyPatch, registry: FakeRegistry, judgements: Judgements, *, is_busy: bool = False
+    monkeypatch: pytest.MonkeyPatch,
+    registry: FakeRegistry,
+    judgements: Judgements,
+    *,
+    alarm: Literal["score", "never"] = "score",
+    is_busy: bool = False,
 ) -> tuple[Decision, Retraining | None]:
     def build(settings: Settings) -> Judgements:
         judgements.model = settings.model_name
@@ -86,7 +91,7 @@ def begin(
 
     monkeypatch.setattr(retraining_begin, "ScheduledJudgements", build)
     settings = Settings(model_name="default")
-    return retraining_begin.begin_if_due("score", RESULT, settings, cast("Registry", registry), is_busy=is_busy)
+    return retraining_begin.begin_if_due(alarm, RESULT, settings, cast("Registry", registry), is_busy=is_busy)
 
 
 def test_a_retraining_that_is_due_is_recorded_and_returned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +138,16 @@ def test_while_another_retraining_begins_this_one_waits_for_the_next_judgement(
 
     assert retraining is None
     assert "the retraining of another model begins first" in decision.reason
+    assert judgements.recorded == [(JUDGEMENT_RUN, str(decision), False)]
+
+
+def test_never_is_recorded_as_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    judgements = Judgements(FELL, FELL)
+
+    decision, retraining = begin(monkeypatch, FakeRegistry(), judgements, alarm="never")
+
+    assert retraining is None
+    assert str(decision) == "no retraining: retrainOn is never."
     assert judgements.recorded == [(JUDGEMENT_RUN, str(decision), False)]
 
 

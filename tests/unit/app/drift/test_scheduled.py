@@ -1,7 +1,8 @@
 """The judgement of all champions, which a schedule starts."""
 
+import json
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from pathlib import Path
 
 import pytest
 from mlflow.entities.model_registry import ModelVersion
@@ -39,7 +40,7 @@ def judge(
     failures: dict[str, Exception] | None = None,
     *,
     hand_over: str = "",
-    retrain_on: Literal["score", "never"] = "score",
+    json_log: Path | None = None,
 ) -> tuple[Result, list[tuple[str, str | None]]]:
     judged: list[tuple[str, str | None]] = []
 
@@ -56,7 +57,7 @@ def judge(
 
     monkeypatch.setattr(job, "run", run)
     monkeypatch.setattr(scheduled, "Registry", lambda _: registry)
-    monkeypatch.setattr(scheduled, "settings", lambda: Settings(model_name="default", retrain_on=retrain_on))
+    monkeypatch.setattr(scheduled, "settings", lambda: Settings(model_name="default", json_log=json_log))
     argv = ["--since", "2d", *(["--hand-over", hand_over] if hand_over else [])]
     result = CliRunner().invoke(single_command_app(scheduled.judge_all), argv)
     return result, judged
@@ -138,10 +139,37 @@ def test_a_judgement_by_a_person_decides_nothing(
     assert (result.exit_code, asked) == (0, [])
 
 
-def test_with_never_nothing_is_decided(monkeypatch: pytest.MonkeyPatch, asked: list[tuple[str, bool]]) -> None:
-    result, _ = judge(monkeypatch, Registry({"boats": "7"}), hand_over="manta-1", retrain_on="never")
+@pytest.mark.usefixtures("asked")
+def test_each_decision_is_a_line_of_the_json_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "service.jsonl"
+    file.write_text("{}\n")
 
-    assert (result.exit_code, asked) == (0, [])
+    judge(monkeypatch, Registry({"boats": "7"}), hand_over="manta-1", json_log=file)
+
+    lines = [json.loads(line) for line in file.read_text().splitlines()[1:]]
+    members = ("replica", "event", "model", "version", "begins", "judgement", "reason", "message")
+    assert [tuple(line[member] for member in members) for line in lines] == [
+        (
+            "drift-schedule",
+            "retraining_decided",
+            "boats",
+            "7",
+            True,
+            "r",
+            "why.",
+            "boats version 7: retraining begins: why.",
+        ),
+        (
+            "drift-schedule",
+            "retraining_decided",
+            "default",
+            "3",
+            False,
+            "r",
+            "why not.",
+            "default version 3: no retraining: why not.",
+        ),
+    ]
 
 
 def test_a_champion_that_cannot_be_judged_does_not_keep_another_from_its_retraining(

@@ -4,13 +4,15 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import app.drift
 import app.serving
 from app.serving.event_log import events
 
 
 def uses() -> Iterator[tuple[str, frozenset[str]]]:
-    """Each call of an event in the code of the service: its name in the module, and the names of its fields."""
-    for file in Path(app.serving.__path__[0]).rglob("*.py"):
+    """Each call of an event in the code: its name in the module, and the names of its fields."""
+    folders = (*app.serving.__path__, *app.drift.__path__)
+    for file in (file for folder in folders for file in Path(folder).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 owner = node.func.value
