@@ -53,6 +53,9 @@ TRAIN_MODULE: Final = "app.train"
 DATA_FINGERPRINT_TAG: Final = "data.fingerprint"
 """Tag in MLflow of the run of every training. The trials of a search have runs without it."""
 
+RETRAIN_JUDGEMENT_TAG: Final = "retrain.judgement"
+"""Tag in MLflow of a training that a judgement of drift began: the run of the judgement."""
+
 LOG_OFF: Final = "off"
 LOG_IN_MLFLOW: Final = "mlflow"
 """Where the prediction log is kept, beside a URL."""

@@ -32,6 +32,8 @@ class RecentTraining:
     """Registered model of the version; empty without a version."""
     version: str
     """Number of the version that the training registered; empty without one."""
+    judgement: str
+    """Run of the judgement of drift that began the training; empty for another training."""
 
 
 class RecentTrainings:
@@ -91,4 +93,5 @@ def _training(run: Run, model: str, version: str) -> RecentTraining:
         reason=tags.get(REASON_TAG, ""),
         model=model,
         version=version,
+        judgement=tags.get(names.RETRAIN_JUDGEMENT_TAG, ""),
     )

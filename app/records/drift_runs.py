@@ -1,10 +1,11 @@
 """The runs of MLflow that hold the judgements of `manta drift`. `app.drift.job` writes them."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import mlflow
+from mlflow.entities import Run
 
 from app.models import registry_errors
 from app.settings import Settings
@@ -15,6 +16,12 @@ EXPERIMENT_SUFFIX: Final = "-drift"
 MODEL_TAG: Final = "drift.model"
 VERSION_TAG: Final = "drift.version"
 VERDICT_TAG: Final = "drift.verdict"
+
+DECISION_TAG: Final = "retrain.decision"
+"""Tag of a scheduled judgement: whether retraining begins, and why."""
+
+BEGAN_TAG: Final = "retrain.began_ms"
+"""Tag of a judgement that began a retraining: when, in milliseconds since 1970."""
 
 DRIFT: Final = "drift"
 """Metric of a run: 1 if there is drift, else 0. Also the verdict with drift."""
@@ -35,6 +42,19 @@ MAX_AGE_DAYS: Final = 7
 
 
 @dataclass(frozen=True, kw_only=True)
+class RetrainingDecision:
+    """What the schedule decided about retraining after a judgement."""
+
+    text: str
+    """Whether retraining begins, and why."""
+    begins: bool
+    run_id: str
+    """The run of the judgement."""
+    judged_ms: int
+    """When that run began, in milliseconds since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DriftRun:
     """The judgement about a version."""
 
@@ -48,6 +68,8 @@ class DriftRun:
     experiment_id: str
     judged_ms: int
     """When the run began, in milliseconds since 1970."""
+    decision: RetrainingDecision | None = None
+    """The last decision about retraining the version. An earlier run may hold it; None without one."""
 
 
 def read_newest(settings: Settings) -> list[DriftRun]:
@@ -69,18 +91,29 @@ def read_newest(settings: Settings) -> list[DriftRun]:
             order_by=["attributes.start_time DESC"],
         )
     newest: dict[tuple[str, str], DriftRun] = {}
-    for run in runs:
-        tags = run.data.tags
-        if MODEL_TAG in tags and VERSION_TAG in tags:
-            verdict = tags.get(VERDICT_TAG, "")
-            judgement = DriftRun(
-                model=tags[MODEL_TAG],
-                version=tags[VERSION_TAG],
-                metrics={} if verdict == NOT_ENOUGH_ROWS else dict(run.data.metrics),
-                verdict=verdict,
-                run_id=run.info.run_id,
-                experiment_id=run.info.experiment_id,
-                judged_ms=run.info.start_time,
-            )
-            newest.setdefault((judgement.model, judgement.version), judgement)
+    for judgement in [_judgement(run) for run in runs if run.data.tags.keys() >= {MODEL_TAG, VERSION_TAG}]:
+        key = (judgement.model, judgement.version)
+        known = newest.setdefault(key, judgement)
+        if known.decision is None:
+            newest[key] = replace(known, decision=judgement.decision)
     return list(newest.values())
+
+
+def _judgement(run: Run) -> DriftRun:
+    tags, info = run.data.tags, run.info
+    verdict = tags.get(VERDICT_TAG, "")
+    decision = None
+    if DECISION_TAG in tags:
+        decision = RetrainingDecision(
+            text=tags[DECISION_TAG], begins=BEGAN_TAG in tags, run_id=info.run_id, judged_ms=info.start_time
+        )
+    return DriftRun(
+        model=tags[MODEL_TAG],
+        version=tags[VERSION_TAG],
+        metrics={} if verdict == NOT_ENOUGH_ROWS else dict(run.data.metrics),
+        verdict=verdict,
+        run_id=info.run_id,
+        experiment_id=info.experiment_id,
+        judged_ms=info.start_time,
+        decision=decision,
+    )

@@ -11,17 +11,19 @@ import mlflow
 from mlflow.entities import Run, RunTag
 
 from app.models import registry_errors
-from app.records.drift_runs import DRIFT, EXPERIMENT_SUFFIX, MODEL_TAG, SCORE_FELL, VERSION_TAG
+from app.records.drift_runs import (
+    BEGAN_TAG,
+    DECISION_TAG,
+    DRIFT,
+    EXPERIMENT_SUFFIX,
+    MODEL_TAG,
+    SCORE_FELL,
+    VERSION_TAG,
+)
 from app.settings import Settings
 
 SCHEDULED_TAG: Final = "drift.scheduled"
 """Tag of a judgement that a schedule started: `true`. A judgement by `manta drift` does not have it."""
-
-DECISION_TAG: Final = "retrain.decision"
-"""Tag of a scheduled judgement: whether retraining begins, and why."""
-
-BEGAN_TAG: Final = "retrain.began_ms"
-"""Tag of a judgement that began a retraining: when, in milliseconds since 1970."""
 
 
 @dataclass(frozen=True, kw_only=True)

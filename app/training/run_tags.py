@@ -17,7 +17,7 @@ USER: Final = "mlflow.user"
 STACK: Final = "stack"
 """Pulumi stack that the job ran on."""
 
-RETRAIN_JUDGEMENT: Final = "retrain.judgement"
+RETRAIN_JUDGEMENT: Final = names.RETRAIN_JUDGEMENT_TAG
 """Run of the judgement of drift that began the training."""
 
 ARGUMENTS: Final = "train.arguments"

@@ -9,9 +9,8 @@ import pandas as pd
 from mlflow import MlflowClient
 from sklearn.datasets import load_breast_cancer
 
-from app.records.drift_runs import EXPERIMENT_SUFFIX, MODEL_TAG
+from app.records.drift_runs import BEGAN_TAG, EXPERIMENT_SUFFIX, MODEL_TAG
 from app.records.mlflow_store import MlflowStore
-from app.records.scheduled_judgements import BEGAN_TAG
 from app.settings import Settings
 from tests.support.live_rollouts import RolloutPlatform
 from tests.support.waiting import wait_for

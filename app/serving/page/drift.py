@@ -1,4 +1,4 @@
-"""The last judgement of drift about the default model, for `GET /model/drift` and for the page."""
+"""The last judgement of drift and the last decision about retraining, for `GET /model/drift` and for the page."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -41,18 +41,52 @@ class DriftJudgement(Message):
     experiment_id: str
 
 
+class DriftDecision(Message):
+    """What the schedule of judgements decided about retraining."""
+
+    version: str
+    """Number of the version that was the champion."""
+    judged: datetime
+    """When the judgement that was decided about began."""
+    begins: bool
+    """Whether a training begins."""
+    decision: str
+    """The decision with its reason."""
+    run_id: str
+    """Id of the run in MLflow that holds the judgement. The tag `retrain.judgement` of the training names it."""
+
+
 class DriftStatus(Message):
-    """The last judgement of drift about the default model."""
+    """The last judgement of drift about the default model, and the last decision about retraining it."""
 
     judgement: DriftJudgement | None
     """The judgement; null without a judgement in the last 7 days."""
+    retraining: DriftDecision | None
+    """The decision; null without a decision in the last 7 days."""
     timestamp: datetime
 
 
 def describe(runs: Sequence[DriftRun], model: str) -> DriftStatus:
     """Build the message from the newest judgement of each version, newest first."""
-    judgements = [_judgement(run) for run in runs if run.model == model]
-    return DriftStatus(judgement=judgements[0] if judgements else None, timestamp=schemas.now())
+    judgements = [run for run in runs if run.model == model]
+    decisions = [decision for run in judgements if (decision := _decision(run))]
+    return DriftStatus(
+        judgement=_judgement(judgements[0]) if judgements else None,
+        retraining=max(decisions, key=lambda decision: decision.judged, default=None),
+        timestamp=schemas.now(),
+    )
+
+
+def _decision(run: DriftRun) -> DriftDecision | None:
+    if run.decision is None:
+        return None
+    return DriftDecision(
+        version=run.version,
+        judged=_time(run.decision.judged_ms),
+        begins=run.decision.begins,
+        decision=run.decision.text,
+        run_id=run.decision.run_id,
+    )
 
 
 def _judgement(run: DriftRun) -> DriftJudgement:
@@ -60,7 +94,7 @@ def _judgement(run: DriftRun) -> DriftJudgement:
     return DriftJudgement(
         version=run.version,
         verdict=run.verdict,
-        judged=datetime.fromtimestamp(run.judged_ms / 1000, UTC),
+        judged=_time(run.judged_ms),
         rows=int(metrics["rows"]) if "rows" in metrics else None,
         columns_changed=int(metrics["columns_changed"]) if "columns_changed" in metrics else None,
         estimated_score=_score(metrics, ESTIMATED_SCORE),
@@ -75,3 +109,7 @@ def _score(metrics: dict[str, float], name: str) -> DriftScore | None:
     if not metrics.keys() >= set(parts.values()):
         return None
     return DriftScore(**{part: metrics[metric] for part, metric in parts.items()})
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

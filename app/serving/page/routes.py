@@ -93,7 +93,10 @@ def install(
 
     @api.get("/model/drift")
     async def model_drift() -> DriftStatus:
-        """Return the last judgement of drift about the default model. Each replica asks MLflow every 60 to 90 s."""
+        """Return the last judgement of drift about the default model, and the last decision about retraining it.
+
+        Each replica asks MLflow every 60 to 90 s.
+        """
         return drift.describe(judgements(), name)
 
     async def state() -> view.State:
@@ -117,7 +120,7 @@ def install(
             name=name,
             measures=(await measure_paths.read(catalog, name)).measures,
             rollout=rollout_view.build(await rollout_status.describe(rollout_follower.rollouts)),
-            drift=drift.describe(judgements(), name).judgement,
+            drift=drift.describe(judgements(), name),
             shadow=(await rollout_follower.shadows.describe()).without_rows(),
             history=measure_paths.describe_history(name, tracks, replicas),
             history_in_long_slots=measure_paths.describe_history(name, tracks, replicas, joined=SLOTS_OF_ROW),

@@ -33,6 +33,8 @@ class Training(Message):
     """Registered model of the version; empty without a version."""
     version: str
     """Number of the version that the training registered; empty without one."""
+    judgement: str
+    """Id of the run in MLflow with the judgement of drift that began the training; empty for another training."""
 
 
 class TrainingList(Message):
@@ -65,4 +67,5 @@ def _training(training: RecentTraining) -> Training:
         reason=training.reason,
         model=training.model,
         version=training.version,
+        judgement=training.judgement,
     )

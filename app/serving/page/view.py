@@ -13,7 +13,7 @@ from app import names
 from app.serving.measures.messages import MeasuresHistory, VersionMeasures
 from app.serving.page import charts, history_table
 from app.serving.page.charts import Chart
-from app.serving.page.drift import DriftJudgement
+from app.serving.page.drift import DriftStatus
 from app.serving.page.history_table import Row
 from app.serving.page.rollout_view import RolloutView
 from app.serving.page.trainings import Training
@@ -60,8 +60,8 @@ class State:
     """What each version of the default model did since the replicas started."""
     rollout: RolloutView | None
     """The running or the last rollout of the default model."""
-    drift: DriftJudgement | None
-    """The last judgement of drift about the default model."""
+    drift: DriftStatus
+    """The last judgement of drift about the default model, and the last decision about retraining it."""
     shadow: ShadowStatus
     """The running shadow of the default model, without rows."""
     history: MeasuresHistory
@@ -109,6 +109,12 @@ class State:
     def request_count(self) -> int:
         """Requests of all versions since the replicas started."""
         return sum(measures.requests for measures in self.measures)
+
+    @property
+    def retraining(self) -> Training | None:
+        """The training that the last decision began; None without one among the newest trainings."""
+        decision = self.drift.retraining
+        return next((one for one in self.trainings if decision and one.judgement == decision.run_id), None)
 
     @property
     def charts(self) -> list[Chart]:

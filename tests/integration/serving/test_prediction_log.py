@@ -12,6 +12,8 @@ import httpx
 import pytest
 from mlflow import MlflowClient
 
+from app.cli.local.log_format import JSON_LOG
+from app.cli.state import STATE_FOLDER
 from app.records.mlflow_store import MlflowStore
 from app.settings import Settings
 from tests.support import drifting_model
@@ -122,3 +124,8 @@ def test_a_score_that_fell_twice_begins_a_training(
     first, second = judge(), judge()
 
     drifting_model.assert_retrained(rollouts, version, first, second)
+    log = (local.folder / STATE_FOLDER / "logs" / JSON_LOG).read_text()
+    lines = [json.loads(line) for line in log.splitlines() if "retraining_decided" in line]
+    assert [line["begins"] for line in lines if line["model"] == drifting] == [False, True]
+    trainings = rollouts.api.get("model/trainings").raise_for_status().json()["trainings"]
+    assert drifting in {training["model"] for training in trainings if training["judgement"]}

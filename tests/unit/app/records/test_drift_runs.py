@@ -7,8 +7,16 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from app.errors import RegistryUnavailableError
-from app.records.drift_runs import DriftRun, read_newest
+from app.records.drift_runs import DriftRun, RetrainingDecision, read_newest
 from app.settings import Settings
+
+
+def decided(time_ms: int, decision: str, **tags: str) -> SimpleNamespace:
+    """A scheduled judgement about version 2 of the model `a` with a decision about retraining."""
+    found = run("a", "2", drift=1.0)
+    found.data.tags |= {"retrain.decision": decision} | tags
+    found.info.start_time = time_ms
+    return found
 
 
 def run(model: str, version: str, verdict: str = "drift", **metrics: float) -> SimpleNamespace:
@@ -67,6 +75,21 @@ def test_a_judgement_of_too_few_rows_has_no_metrics(monkeypatch: pytest.MonkeyPa
     client = Client(run("a", "2", "not enough rows", drift=0.0, rows=3.0), run("a", "2", drift=1.0))
 
     assert read(monkeypatch, client) == [judgement("a", "2", "not enough rows")]
+
+
+def test_the_newest_decision_about_a_version_counts_although_a_later_judgement_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = decided(3, "retraining begins: x", **{"retrain.began_ms": "4"})
+    client = Client(run("a", "2", drift=0.0), run("a", "1", drift=1.0), begun, decided(2, "no retraining: y"))
+
+    newest, other = read(monkeypatch, client)
+
+    assert newest.judged_ms == 5
+    assert newest.decision == RetrainingDecision(
+        text="retraining begins: x", begins=True, run_id="run of a", judged_ms=3
+    )
+    assert other.decision is None
 
 
 def test_a_run_of_somebody_else_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import html
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import httpx
@@ -14,12 +14,13 @@ from sklearn.linear_model import LogisticRegression
 
 from app.models.recent_trainings import RecentTraining
 from app.models.recent_versions import RecentVersion
+from app.records.drift_runs import DriftRun, RetrainingDecision
 from app.serving import routes
 from app.serving.page.view import MAX_FIELDS
 from app.serving.requests.limits import RequestLimits
 from tests.support import replica_api
 from tests.support.fake_fleet import FakeReplicaGroup
-from tests.support.fake_models import FakeRegistry
+from tests.support.fake_models import MODEL, FakeRegistry
 from tests.support.replica_api import GUARDED, OPEN, artifact, ask
 
 ADDRESS = re.compile(r"""(?:src|href)="([^"]*)\"""")
@@ -31,7 +32,9 @@ def version(number: int, **tags: str) -> RecentVersion:
     )
 
 
-def open_empty_page(prepare: Callable[[FakeRegistry], None], *, path: str = "/") -> httpx.Response:
+def open_empty_page(
+    prepare: Callable[[FakeRegistry], None], *, path: str = "/", judgements: Sequence[DriftRun] = ()
+) -> httpx.Response:
     """Open the page of a replica that has loaded no version yet."""
 
     async def run() -> httpx.Response:
@@ -45,6 +48,7 @@ def open_empty_page(prepare: Callable[[FakeRegistry], None], *, path: str = "/")
             member.rollout_follower,
             limits=RequestLimits(),
             access=OPEN,
+            judgements=lambda: judgements,
         )
         async with api.router.lifespan_context(api), replica_api.http_client(api) as client:
             prepare(registry)
@@ -142,6 +146,7 @@ TRAINING = RecentTraining(
     reason="r2 is <low>.",
     model="m",
     version="3",
+    judgement="",
 )
 
 
@@ -165,6 +170,29 @@ def test_the_json_route_lists_the_same_trainings() -> None:
 
     shown = [(one["run_id"], one["state"], one["seconds"], one["version"]) for one in answer["trainings"]]
     assert shown == [("2c", "running", None, ""), ("0a1b", "finished", 65.0, "3")]
+
+
+def test_the_panel_of_drift_links_to_the_training_that_the_last_decision_began() -> None:
+    def fill(registry: FakeRegistry) -> None:
+        registry.trainings.newest = [replace(TRAINING, judgement="j1"), replace(TRAINING, run_id="3d", judgement="j2")]
+
+    decision = RetrainingDecision(text="retraining begins: why.", begins=True, run_id="j2", judged_ms=1)
+    run = DriftRun(
+        model=MODEL,
+        version="3",
+        metrics={},
+        verdict="drift",
+        run_id="j3",
+        experiment_id="8",
+        judged_ms=2,
+        decision=decision,
+    )
+
+    page = open_empty_page(fill, judgements=[run]).text
+
+    panel = page[page.index('id="drift"') : page.index('id="replicas"')]
+    assert "retraining begins: why." in panel
+    assert re.findall(r'href="[^"]*/runs/(\w+)"', panel) == ["j3", "3d"]
 
 
 def test_the_form_compares_each_version_with_an_alias_once() -> None:
