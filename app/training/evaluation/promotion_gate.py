@@ -12,6 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from app.errors import ModelRefusedError, ParameterError
 from app.models.registry import HELD_OUT_TAG, Registry
 from app.models.version_choice import FAILED, FORCED, PASSED
+from app.training.data.split import was_held_out
 from app.training.evaluation.bootstrap import Resampling
 from app.training.evaluation.champion import NotComparableError, predict_with_champion
 from app.training.evaluation.classification_scores import Score
@@ -110,7 +111,7 @@ def _choose_opponent(
     except ParameterError as error:
         raise NotComparableError(f"cannot be scored ({error.detail.removesuffix('.')})", error.next_step) from error
     note = ""
-    if registry.tags(champion).get(HELD_OUT_TAG) != held_out.split_description:
+    if not was_held_out(held_out.split_description, registry.tags(champion).get(HELD_OUT_TAG, "")):
         note = " Note: the champion may have been trained on some of these rows, so its score may be too high."
     if metric.sign * (champion_metric(row_weights) - baseline_metric(row_weights)) < 0:
         note += (

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -36,10 +37,16 @@ def tree(depth: int, columns: list[str] = COLUMNS, target: pd.Series = TARGET) -
     return DecisionTreeClassifier(max_depth=depth, random_state=1).fit(FEATURES[columns], target)
 
 
-def decide(challenger: ClassifierMixin, registry: FakeRegistry | None, config: GateConfig = CONFIG) -> GateDecision:
+def decide(
+    challenger: ClassifierMixin,
+    registry: FakeRegistry | None,
+    config: GateConfig = CONFIG,
+    *,
+    rows: HeldOutRows = ROWS,
+) -> GateDecision:
     """Judge a model against the version of a registry, or without a champion."""
     champion = CHAMPION if registry is not None else None
-    return judge(predict(challenger, FEATURES), ROWS, config, registry=cast("Registry", registry), champion=champion)
+    return judge(predict(challenger, FEATURES), rows, config, registry=cast("Registry", registry), champion=champion)
 
 
 GOOD, POOR = tree(12), tree(1)
@@ -151,9 +158,21 @@ def test_a_champion_that_cannot_be_loaded_is_replaced_by_a_model_that_beats_the_
     assert "cannot serve here: It was fitted by scikit-learn 0.9" in decision.reason
 
 
-@pytest.mark.parametrize(("split", "has_note"), [(SPLIT, False), ("0.2 of the rows, seed 1", True)])
-def test_the_reason_says_if_the_champion_may_have_been_trained_on_the_rows(split: str, has_note: bool) -> None:  # noqa: FBT001 - pytest passes it by name
-    decision = decide(GOOD, version_3(POOR, split=split))
+@pytest.mark.parametrize(
+    ("held_out", "split", "has_note"),
+    [
+        (SPLIT, SPLIT, False),
+        (SPLIT, "0.2 of the rows, seed 1", True),
+        ("rows after 2026-05-01 in column day", "rows after 2026-04-30 in column day", False),
+        ("rows after 2026-05-01 in column day", "rows after 2026-05-02 in column day", True),
+    ],
+)
+def test_the_reason_says_if_the_champion_may_have_been_trained_on_the_rows(
+    held_out: str,
+    split: str,
+    has_note: bool,  # noqa: FBT001 - pytest passes it by name
+) -> None:
+    decision = decide(GOOD, version_3(POOR, split=split), rows=replace(ROWS, split_description=held_out))
 
     assert ("may have been trained on some of these rows" in decision.reason) == has_note
 
