@@ -14,8 +14,9 @@ from app.training import run_tags
 from app.training.command_line import create_command
 from app.training.data.dvc import DvcLocation, is_dvc_location
 from app.training.data.log_location import is_log
+from app.training.data.split import has_date_limit
 from app.training.models.location import split_location
-from app.training.options import COLUMN_ROLES, TrainOptions, flag
+from app.training.options import NOT_IN_LOG, TrainOptions, flag
 
 LOG_PERIOD: Final = "30d"
 """Period of the labelled rows that a retraining adds to the data."""
@@ -61,18 +62,21 @@ def repeated_options(
     return options.model_copy(update=changes)
 
 
-def with_log(options: TrainOptions, *, are_columns_left_out: bool) -> tuple[TrainOptions, str]:
+def with_log(options: TrainOptions, *, are_columns_left_out: bool, held_out: str) -> tuple[TrainOptions, str]:
     """Add the labelled rows of the prediction log to the data of a training, if that is possible.
 
     Args:
         options: The training.
         are_columns_left_out: Whether the log keeps some columns only.
+        held_out: The rule that held rows out of the champion's training; see `Split.description`.
 
     Returns:
         The options, and a sentence that says what the training reads.
     """
     source = options.data or options.dataset or "--synthetic"
-    roles = [flag(name) for name in COLUMN_ROLES if getattr(options, name) is not None]
+    roles = [flag(name) for name in NOT_IN_LOG if getattr(options, name) is not None]
+    if options.time is not None and not has_date_limit(held_out):
+        roles.append(flag("time"))  # its numbers say nothing about when a row was predicted
     if is_log(source):
         return options, f"The data is {source}."
     if roles:
@@ -80,9 +84,9 @@ def with_log(options: TrainOptions, *, are_columns_left_out: bool) -> tuple[Trai
     if are_columns_left_out:
         return options, f"The data is {source}, without rows of the log, which keeps some columns only."
     period = options.add_log or LOG_PERIOD
-    return options.model_copy(
-        update={"add_log": period}
-    ), f"The data is {source} and the labelled rows of the last {period}."
+    later = "" if options.time is None else " that are later"
+    sentence = f"The data is {source} and the labelled rows of the last {period}{later}."
+    return options.model_copy(update={"add_log": period}), sentence
 
 
 def _parse(run_id: str, arguments: str) -> TrainOptions:

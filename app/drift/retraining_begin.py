@@ -13,7 +13,7 @@ from app.drift.job import DriftResult
 from app.drift.repeated_options import NotRepeatableError, repeated_options, with_log
 from app.drift.retraining import JUDGEMENTS, NEVER, Alarm, Decision, decide, refuse
 from app.errors import ModelNotFoundError
-from app.models.registry import Registry
+from app.models.registry import HELD_OUT_TAG, Registry
 from app.records.scheduled_judgements import ScheduledJudgements
 from app.settings import Settings
 from app.training.options import TrainOptions
@@ -59,7 +59,9 @@ def begin_if_due(
     elif decision.begins:
         try:
             options, data = with_log(
-                _options(judgements, result, settings), are_columns_left_out=bool(settings.prediction_log_columns)
+                _options(judgements, result, settings),
+                are_columns_left_out=bool(settings.prediction_log_columns),
+                held_out=_held_out(registry, result),
             )
             retraining = Retraining(judgement=result.run_id, options=options)
             decision = replace(decision, reason=f"{decision.reason} {data}")
@@ -74,6 +76,15 @@ def _challenger(registry: Registry, model: str) -> str | None:
         return str(registry.find(model, alias=names.CHALLENGER).version)
     except ModelNotFoundError:
         return None
+
+
+def _held_out(registry: Registry, result: DriftResult) -> str:
+    """Return the rule that held rows out of the champion's training; empty if its version has no such tag.
+
+    Raises:
+        ModelNotFoundError: The version was deleted.
+    """
+    return registry.tags(registry.find(result.model, version=result.version)).get(HELD_OUT_TAG, "")
 
 
 def _options(judgements: ScheduledJudgements, result: DriftResult, settings: Settings) -> TrainOptions:

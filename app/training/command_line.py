@@ -72,7 +72,8 @@ def create_command(run: Callable[[TrainOptions], None], *, help_text: str) -> Ca
             str | None,
             typer.Option(
                 metavar="PERIOD",
-                help="Also train on the labelled rows that the service predicted in this period, such as 30d.",
+                help="Also train on the labelled rows that the service predicted in this period, such as 30d; with "
+                "--time only on those that are later than the data.",
                 rich_help_panel=DATA_PANEL,
             ),
         ] = None,

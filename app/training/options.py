@@ -27,6 +27,9 @@ DATA_SOURCES: Final = ("dataset", "data", "synthetic")
 COLUMN_ROLES: Final = ("group", "time", "weight")
 """Options that name a column of the data with another role than a feature."""
 
+NOT_IN_LOG: Final = ("group", "weight")
+"""Those of `COLUMN_ROLES` whose column the prediction log cannot have."""
+
 SEARCH_OPTIONS: Final = ("trials", "folds", "space", "resume")
 """Options of a search; the others need `trials`."""
 
@@ -151,7 +154,7 @@ class TrainOptions(BaseModel):
         parse_period(self.add_log, example="--add-log 30d")
         if self.data is not None and is_log(self.data):
             raise ParameterError(f"--add-log and --data {self.data} were given together.", next_step="Drop --add-log.")
-        roles = self._flags_that_are_set(COLUMN_ROLES)
+        roles = self._flags_that_are_set(NOT_IN_LOG)
         if roles:
             raise ParameterError(
                 f"{', '.join(roles)} cannot be used with --add-log, because the prediction log lacks that column.",

@@ -27,37 +27,67 @@ log = logging.getLogger("manta.train")
 def add_log(dataset: Dataset, period: str, settings: Settings) -> Dataset:
     """Append the labelled rows of the registered model to a data set. Without labelled rows, return the data set.
 
+    To a data set with times, only rows that are later than all its rows are appended: the data set may hold the earlier
+    ones. The time of a row of the log is when the row was predicted, unless the model takes the column of the times.
+
     Args:
-        dataset: Rows without groups, times and weights, which the log does not have.
+        dataset: Rows without groups and weights, which the log does not have.
         period: How far back the rows go, such as `30d`.
         settings: The registered model, and where its prediction log is.
 
     Raises:
         LogOffError: There is no prediction log.
         ParameterError: The period cannot be used.
-        DataError: The log has other columns than the data set, or values of other types.
+        DataError: The log has other columns than the data set, or values of other types, or the times are numbers.
         PlatformError: The log cannot be read.
     """
     location, source = LOG_PREFIX + period, dataset.source
-    added, since = labelled_log.find_rows(location, settings, target=str(dataset.rows.target.name))
+    rows, later = dataset.rows, ""
+    time = None if rows.times is None else str(rows.times.name)
+    added, since = labelled_log.find_rows(location, settings, target=str(rows.target.name), time=time)
+    if added is not None and rows.times is not None:
+        added = _later_than(rows.times, added, source)
+        later = f" that is later than {rows.times.max()}, the newest time of the data"
     if added is None:
         log.warning(
-            "the prediction log of %s has no row with a label in the last %s, so the data is %s alone",
+            "the prediction log of %s has no row with a label in the last %s%s, so the data is %s alone",
             settings.model_name,
             period,
+            later,
             source,
         )
         return dataset
     log.info("%d labelled rows of the prediction log are added to %s", len(added), source)
     rows = Rows(
-        features=_append_features(dataset.rows.features, added.features, source),
-        target=_append_target(dataset.rows.target, added.target, source),
+        features=_append_features(rows.features, added.features, source),
+        target=_append_target(rows.target, added.target, source),
+        times=None if rows.times is None else pd.concat([rows.times, added.times], ignore_index=True),
     )
     tags = {
         run_tags.DATA_ADDED_LOG: f"{len(added)} rows of {location}",
         run_tags.DATA_LOG_SINCE: since.isoformat(timespec="seconds"),
     }
     return replace(dataset, rows=rows, tags=dataset.tags | tags)
+
+
+def _later_than(times: pd.Series, added: Rows, source: str) -> Rows | None:
+    """Return the rows that are later than all times; None if there are none.
+
+    Raises:
+        DataError: Only one of both sides has dates.
+    """
+    kinds = ["dates" if pd.api.types.is_datetime64_dtype(column) else "numbers" for column in (times, added.times)]
+    if kinds[0] != kinds[1]:
+        raise DataError(
+            f"The rows of the prediction log cannot be added to {source}. The times in column {times.name!r} are "
+            f"{kinds[0]} in the data, and {kinds[1]} in the log.",
+            next_step="Give a column with dates as --time, or drop --add-log.",
+        )
+    is_later = (added.times > times.max()).to_numpy()
+    if is_later.all():
+        return added
+    log.info("%d labelled rows of the prediction log are no later than the data, and left out", (~is_later).sum())
+    return added.take(is_later) if is_later.any() else None
 
 
 def _append_features(features: pd.DataFrame, added: pd.DataFrame, source: str) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """The rows that the service predicted, with the labels that came later, as a data set: `--data log:30d`."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -58,7 +59,7 @@ def read_log(
             next_step="Send labels with manta feedback FILE, or name a longer period, such as --data log:90d.",
         )
     target = target or DEFAULT_TARGET
-    roles = {role for role in (group, time) if role in ROLE_COLUMNS}
+    roles = {role: role for role in (group, time) if role in ROLE_COLUMNS}
     dataset = from_frame(
         _to_frame(labelled, target, roles),
         target=target,
@@ -71,13 +72,16 @@ def read_log(
     return replace(dataset, tags=dataset.tags | {run_tags.DATA_LOG_SINCE: since.isoformat(timespec="seconds")})
 
 
-def find_rows(location: str, settings: Settings, *, target: str) -> tuple[Rows | None, datetime]:
+def find_rows(
+    location: str, settings: Settings, *, target: str, time: str | None = None
+) -> tuple[Rows | None, datetime]:
     """Read the labelled rows of the registered model, and the beginning of the period; None if no row has a label.
 
     Args:
         location: `log:PERIOD`, such as `log:30d`.
         settings: The registered model, and where its prediction log is.
         target: Name of the column with the labels.
+        time: Name of the column with times: that feature, or else when each row was predicted. None: without times.
 
     Raises:
         LogOffError, ParameterError, DataError, PlatformError: See `read_log`.
@@ -85,7 +89,8 @@ def find_rows(location: str, settings: Settings, *, target: str) -> tuple[Rows |
     labelled, since = _read(location, settings, example="--add-log 30d")
     if not labelled.labels:
         return None, since
-    return rows_from_frame(_to_frame(labelled, target, set()), ColumnRoles(target=target), source=location), since
+    frame = _to_frame(labelled, target, {} if time is None else {time: log_files.TIME})
+    return rows_from_frame(frame, ColumnRoles(target=target, time=time), source=location), since
 
 
 def _read(location: str, settings: Settings, *, example: str) -> tuple[LabelledRows, datetime]:
@@ -107,8 +112,13 @@ def _read(location: str, settings: Settings, *, example: str) -> tuple[LabelledR
     return labelled, since
 
 
-def _to_frame(labelled: LabelledRows, target: str, roles: set[str]) -> pd.DataFrame:
+def _to_frame(labelled: LabelledRows, target: str, roles: Mapping[str, str]) -> pd.DataFrame:
     """Return the features, the labels, and the columns of the log that have a role.
+
+    Args:
+        labelled: The rows.
+        target: Name of the labels.
+        roles: The columns of the log by their names in the result. A feature of the same name has priority.
 
     Raises:
         DataError: A feature has the name of the target.
@@ -122,6 +132,6 @@ def _to_frame(labelled: LabelledRows, target: str, roles: set[str]) -> pd.DataFr
     frame = labelled.rows.select([tables.FEATURE_PREFIX + name for name in names]).to_pandas().set_axis(names, axis=1)
     for name in labelled.dates.intersection(names):
         frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601")
-    for name in roles.difference(names):
-        frame[name] = labelled.rows[name].to_pandas()
+    for name in roles.keys() - set(names):
+        frame[name] = labelled.rows[roles[name]].to_pandas()
     return frame.assign(**{target: pd.Series(labelled.labels, dtype=object)})

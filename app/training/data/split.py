@@ -97,6 +97,22 @@ def was_held_out(description: str, earlier_description: str) -> bool:
     return is_later and column == earlier_column
 
 
+def has_date_limit(description: str) -> bool:
+    """Whether a split holds out the rows after a date, not after a number.
+
+    Args:
+        description: `Split.description`.
+    """
+    rule = _TIME_RULE.fullmatch(description)
+    if rule is None:
+        return False
+    try:
+        float(rule["cutoff"])
+    except ValueError:
+        return True
+    return False
+
+
 def _hold_out_newest(times: pd.Series, test_size: float, source: str) -> tuple[np.ndarray, str]:
     """Return which rows are newer than a share of the rows, and the rule. Rows of one time are on the same side.
 

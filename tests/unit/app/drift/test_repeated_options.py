@@ -118,29 +118,52 @@ def test_a_model_that_was_registered_from_a_file_has_no_training_to_repeat() -> 
 
 
 @pytest.mark.parametrize(
-    ("options", "period", "sentence"),
+    ("options", "held_out", "period", "sentence"),
     [
-        (TrainOptions(dataset="wine"), "30d", "The data is wine and the labelled rows of the last 30d."),
-        (TrainOptions(dataset="wine", add_log="7d"), "7d", "The data is wine and the labelled rows of the last 7d."),
-        (TrainOptions(data="log:90d"), None, "The data is log:90d."),
+        (
+            TrainOptions(dataset="wine"),
+            "hash of the row",
+            "30d",
+            "The data is wine and the labelled rows of the last 30d.",
+        ),
+        (
+            TrainOptions(dataset="wine", add_log="7d"),
+            "",
+            "7d",
+            "The data is wine and the labelled rows of the last 7d.",
+        ),
+        (TrainOptions(data="log:90d"), "", None, "The data is log:90d."),
         (
             TrainOptions(data="s3://b/a.csv", target="b", time="c"),
+            "rows after 2026-11-01T00:00:00.000000 in column c",
+            "30d",
+            "The data is s3://b/a.csv and the labelled rows of the last 30d that are later.",
+        ),
+        (
+            TrainOptions(data="s3://b/a.csv", target="b", time="c"),
+            "rows after 2015.0 in column c",
             None,
             "The data is s3://b/a.csv, without rows of the log, which lacks the column of --time.",
+        ),
+        (
+            TrainOptions(data="s3://b/a.csv", target="b", group="c", weight="d"),
+            "hash of the group",
+            None,
+            "The data is s3://b/a.csv, without rows of the log, which lacks the column of --group, --weight.",
         ),
     ],
 )
 def test_the_labelled_rows_of_the_log_are_added_where_they_can_be(
-    options: TrainOptions, period: str | None, sentence: str
+    options: TrainOptions, held_out: str, period: str | None, sentence: str
 ) -> None:
-    added, data = with_log(options, are_columns_left_out=False)
+    added, data = with_log(options, are_columns_left_out=False, held_out=held_out)
 
     assert (added.add_log, data) == (period, sentence)
     added.check()
 
 
 def test_a_log_of_some_columns_only_is_not_added() -> None:
-    added, data = with_log(TrainOptions(dataset="wine"), are_columns_left_out=True)
+    added, data = with_log(TrainOptions(dataset="wine"), are_columns_left_out=True, held_out="")
 
     assert added.add_log is None
     assert data == "The data is wine, without rows of the log, which keeps some columns only."

@@ -67,11 +67,19 @@ class Judgements:
 class FakeRegistry:
     """A registry with the model `boats`, which may have a challenger."""
 
-    def __init__(self, challenger: str | None = None) -> None:
+    def __init__(self, challenger: str | None = None, held_out: str = "") -> None:
         self.challenger = challenger
+        self.held_out = held_out
+
+    def tags(self, version: ModelVersion) -> dict[str, str]:
+        assert version.version == "3"
+        return {"data.held_out": self.held_out} if self.held_out else {}
 
     def find(self, name: str, *, version: str | None = None, alias: str | None = None) -> ModelVersion:
-        assert (name, version, alias) == ("boats", None, "challenger")
+        assert name == "boats"
+        if version is not None:
+            return ModelVersion(name=name, version=version, creation_timestamp=0)
+        assert alias == "challenger"
         if self.challenger is None:
             raise ModelNotFoundError("no alias")
         return ModelVersion(name=name, version=self.challenger, creation_timestamp=0)
@@ -106,6 +114,17 @@ def test_a_retraining_that_is_due_is_recorded_and_returned(monkeypatch: pytest.M
     assert judgements.model == "boats"
     assert judgements.recorded == [(JUDGEMENT_RUN, str(decision), True)]
     assert decision.begins
+
+
+def test_a_champion_of_ordered_data_is_trained_on_the_later_rows_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = FakeRegistry(held_out="rows after 2026-11-01T00:00:00.000000 in column day")
+    judgements = Judgements(FELL, FELL, arguments="--data s3://b/a.csv --target y --time day")
+
+    decision, retraining = begin(monkeypatch, registry, judgements)
+
+    assert retraining is not None
+    assert (retraining.options.time, retraining.options.add_log) == ("day", "30d")
+    assert decision.reason.endswith("The data is s3://b/a.csv and the labelled rows of the last 30d that are later.")
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,8 @@ def test_the_added_rows_of_the_log_survive_the_round_trip() -> None:
         (["--add-log", "soon"], "The period 'soon' cannot be used.*For example: --add-log 30d"),
         (["--add-log", "7d", "--data", "log:7d"], "--add-log and --data log:7d were given together"),
         (
-            ["--add-log", "7d", "--data", "a.csv", "--target", "b", "--time", "c", "--weight", "d"],
-            "--time, --weight cannot be used with --add-log",
+            ["--add-log", "7d", "--data", "a.csv", "--target", "b", "--group", "c", "--weight", "d"],
+            "--group, --weight cannot be used with --add-log",
         ),
     ],
 )

@@ -1,5 +1,6 @@
 """A data set with the labelled rows of the prediction log: `--add-log 30d`."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,6 +13,7 @@ from app.training.data import labelled_log
 from app.training.data.added_log import add_log
 from app.training.data.columns import ColumnRoles, rows_from_frame
 from app.training.data.dataset import Dataset, Rows
+from app.training.data.split import split_dataset
 
 SINCE = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -21,9 +23,16 @@ def rows_of(target: list[object], **features: object) -> Rows:
     return rows_from_frame(frame, ColumnRoles(target="y"), source="s")
 
 
+def rows_at(times: Sequence[object], values: list[object]) -> Rows:
+    """Rows whose only feature equals the target."""
+    frame = pd.DataFrame({"a": values, "y": values, "day": times})
+    return rows_from_frame(frame, ColumnRoles(target="y", time="day"), source="s")
+
+
 def add(monkeypatch: pytest.MonkeyPatch, rows: Rows, logged: Rows | None) -> Dataset:
-    def find_rows(location: str, settings: Settings, *, target: str) -> tuple[Rows | None, datetime]:
+    def find_rows(location: str, settings: Settings, *, target: str, time: str | None) -> tuple[Rows | None, datetime]:
         assert (location, settings.model_name, target) == ("log:30d", "m", "y")
+        assert time == (None if rows.times is None else "day")
         return logged, SINCE
 
     monkeypatch.setattr(labelled_log, "find_rows", find_rows)
@@ -141,3 +150,62 @@ def test_labels_of_another_type_are_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         add(monkeypatch, rows_of(target, a=[1, 2]), rows_of([label], a=[3]))
+
+
+DAYS = ["2026-11-01", "2026-11-02"]
+
+
+def test_to_ordered_data_only_later_rows_are_added(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    times = pd.to_datetime(["2026-11-02T00:00:01Z", "2026-11-02T00:00:00Z", "2026-11-30T12:00:00Z"])
+
+    dataset = add(monkeypatch, rows_at(DAYS, [1, 2]), rows_at(times, [3, 4, 5]))
+
+    rows = dataset.rows
+    assert (rows.features["a"].tolist(), rows.target.tolist()) == ([1.0, 2.0, 3.0, 5.0], [1, 2, 3, 5])
+    assert rows.times is not None
+    assert rows.times.name == "day"
+    texts = [*DAYS, "2026-11-02T00:00:01", "2026-11-30T12:00:00"]
+    assert rows.times.tolist() == [pd.Timestamp(text) for text in texts]
+    assert dataset.tags["data.added_log"] == "2 rows of log:30d"
+    assert "1 labelled rows of the prediction log are no later than the data, and left out" in caplog.text
+
+
+def test_the_later_rows_of_the_log_are_the_held_out_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    days = pd.date_range("2026-01-01", periods=80)
+    later = pd.date_range("2026-11-20", periods=20)
+
+    dataset = add(monkeypatch, rows_at(days, list(range(80))), rows_at(later, list(range(20))))
+
+    split = split_dataset(dataset, task="regression", test_size=0.2, seed=1)
+    assert split.test.times is not None
+    assert sorted(split.test.times) == list(later)
+    assert split.description == "rows after 2026-03-21T00:00:00.000000 in column day"
+
+
+def test_without_later_rows_the_data_is_the_source_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = rows_at(DAYS, [1, 2])
+
+    dataset = add(monkeypatch, rows, rows_at(["2026-10-31"], [3]))
+
+    assert (dataset.rows, dataset.tags) == (rows, {"t": "1"})
+    assert (
+        "has no row with a label in the last 30d that is later than 2026-11-02 00:00:00, the newest time of the data, "
+        "so the data is a.csv alone"
+    ) in caplog.text
+
+
+def test_numbers_that_order_the_data_cannot_be_compared_with_the_times_of_the_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(DataError) as refused:
+        add(monkeypatch, rows_at([2025, 2026], [1, 2]), rows_at(["2026-10-31"], [3]))
+
+    assert str(refused.value) == (
+        "The rows of the prediction log cannot be added to a.csv. The times in column 'day' are numbers in the data, "
+        "and dates in the log. Give a column with dates as --time, or drop --add-log."
+    )

@@ -180,3 +180,26 @@ def test_without_labels_there_are_no_rows_for_another_data_set(store: MemoryStor
     add_rows(store, FEATURES)
 
     assert find_rows("log:30d", Settings(model_name="m"), target="sold")[0] is None
+
+
+def test_the_rows_for_data_with_times_have_the_times_of_their_predictions(store: MemoryStore) -> None:
+    add_rows(store, FEATURES)
+    add_labels(store, {0: "1", 3: "2"})
+
+    rows, _ = find_rows("log:30d", Settings(model_name="m"), target="price", time="sold on")
+
+    assert rows is not None
+    assert rows.times is not None
+    assert rows.times.name == "sold on"
+    assert rows.times.tolist() == [pd.Timestamp(1_795_900_000_000 + row, unit="ms") for row in (0, 3)]
+
+
+def test_a_column_of_times_that_the_model_takes_holds_the_times(store: MemoryStore) -> None:
+    add_rows(store, FEATURES)
+    add_labels(store, {0: "1", 3: "2"})
+
+    rows, _ = find_rows("log:30d", Settings(model_name="m"), target="price", time="size")
+
+    assert rows is not None
+    assert rows.times is not None
+    assert (rows.times.tolist(), list(rows.features)) == ([1.0, 4.0], ["town"])
