@@ -4,7 +4,7 @@ import json
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 import pulumi
@@ -31,7 +31,9 @@ class Crd:
 
 
 def crds(chart: Chart, *, root: Path, opts: pulumi.InvokeOptions) -> list[Crd]:
-    """Read the custom resource definitions in a chart's `crds/`, which Helm installs once and never upgrades.
+    """Read the custom resource definitions in `crds/` of a chart and of its subcharts.
+
+    Helm installs them once and never upgrades them.
 
     A local chart is read from the disk. Pulumi's Kubernetes provider pulls every other chart: the provider contains
     Helm, so this machine needs no `helm` command.
@@ -39,7 +41,7 @@ def crds(chart: Chart, *, root: Path, opts: pulumi.InvokeOptions) -> list[Crd]:
     Raises:
         ChartError: The chart does not exist, or contains no CRDs.
     """
-    documents = _read_local(chart.path(root)) if chart.is_local else _pull(chart, opts)
+    documents = _read_local(chart, root) if chart.is_local else _pull(chart, opts)
     definitions = [
         Crd(
             name=str(document["metadata"]["name"]),
@@ -51,8 +53,8 @@ def crds(chart: Chart, *, root: Path, opts: pulumi.InvokeOptions) -> list[Crd]:
     ]
     if not definitions:
         raise ChartError(
-            f"The chart {chart.chart!r} contains no CRDs, so it is not a chart of the KubeRay operator. "
-            "Set the operator's chart with: pulumi config set kuberayChart PATH_OR_NAME"
+            f"The chart {chart.chart!r} contains no CRDs, so it installs no operator. "
+            f"Set the operator's chart with: pulumi config set {chart.key} PATH_OR_NAME"
         )
     return sorted(definitions, key=lambda crd: crd.name)
 
@@ -73,20 +75,26 @@ def version(chart: Chart, *, root: Path) -> str:
     return str((yaml.safe_load(text) or {}).get("version", ""))
 
 
-def _read_local(path: Path) -> Iterator[object]:
+def _is_crd_file(path: PurePath) -> bool:
+    """Whether a file lies in the folder `crds` of a chart. A subchart of this name lies in `charts`."""
+    return path.suffix in {".yaml", ".yml"} and path.parent.name == "crds" and path.parent.parent.name != "charts"
+
+
+def _read_local(chart: Chart, root: Path) -> Iterator[object]:
+    path = chart.path(root)
     if path.is_dir():
-        for file in sorted((path / "crds").glob("*.y*ml")):
+        for file in sorted(file for file in path.rglob("crds/*") if _is_crd_file(file)):
             yield from yaml.load_all(file.read_text(encoding="utf-8"), Loader=LOADER)
     elif path.is_file():
         with tarfile.open(path) as archive:
             for member in archive.getmembers():
-                content = archive.extractfile(member) if "/crds/" in member.name else None
+                content = archive.extractfile(member) if _is_crd_file(PurePath(member.name)) else None
                 if content is not None:
                     yield from yaml.load_all(content.read(), Loader=LOADER)
     else:
         raise ChartError(
-            f"No chart exists at {path}. Download it to this path with `helm pull kuberay-operator --untar`, "
-            "or use the public chart: pulumi config rm kuberayChart"
+            f"No chart exists at {path}. Download it to this path with `helm pull --untar`, "
+            f"or use the public chart: pulumi config rm {chart.key}"
         )
 
 

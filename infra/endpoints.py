@@ -9,6 +9,7 @@ from typing import Final, TypedDict
 
 from infra import names
 from infra.config.access_options import AccessOptions
+from infra.config.monitoring_options import GRAFANA_LOCAL_PORT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,17 @@ def forwards(endpoints: Sequence[Endpoint], *, namespace: str) -> list[Forward]:
         )
         for endpoint in endpoints
     ]
+
+
+def grafana_forward(namespace: str) -> Forward:
+    """Port-forward to the Grafana that the stack installs in a namespace."""
+    return Forward(
+        name=names.GRAFANA,
+        namespace=namespace,
+        service=names.GRAFANA,
+        port=names.GRAFANA_PORT,
+        localPort=GRAFANA_LOCAL_PORT,
+    )
 
 
 def mlflow_public_hosts(access: AccessOptions) -> list[str]:

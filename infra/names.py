@@ -36,6 +36,9 @@ TRAINING: Final = "training"
 OPERATOR: Final = "kuberay-operator"
 REDIS: Final = "redis"
 MLFLOW: Final = "mlflow"
+PROMETHEUS: Final = "prometheus-operated"
+"""Service that the Prometheus operator creates for the pods of a Prometheus."""
+GRAFANA: Final = "grafana"
 TRAIN_SCHEDULE: Final = "train-schedule"
 DRIFT_SCHEDULE: Final = "drift-schedule"
 CHECK: Final = "check-dependencies"
@@ -61,6 +64,7 @@ MLFLOW_CLIENT_SECRET: Final = "mlflow-client"  # noqa: S105
 """Prefix of the name of the Secret with the MLflow user of Ray's pods; a checksum follows."""
 WEBHOOK_SECRET: Final = "mlflow-webhook"  # noqa: S105
 POSTGRES_SECRET: Final = "mlflow-postgres"  # noqa: S105
+GRAFANA_SECRET: Final = "grafana-admin"  # noqa: S105
 USERNAME_KEY: Final = "username"
 PASSWORD_KEY: Final = "password"  # noqa: S105
 
@@ -69,6 +73,10 @@ DASHBOARD_PORT: Final = 8265
 SERVE_PORT: Final = 8000
 REDIS_PORT: Final = 6379
 MLFLOW_PORT: Final = 5000
+PROMETHEUS_PORT: Final = 9090
+GRAFANA_PORT: Final = 80
+"""Port of Grafana's Service."""
+GRAFANA_POD_PORT: Final = 3000
 HAPROXY_METRICS_PORT: Final = 9101
 """Ray's default for the port with HAProxy's own metrics."""
 HAPROXY_PORT_NAME: Final = "haproxy"
@@ -79,6 +87,8 @@ KUBERAY_MAX_NAME: Final = 47
 """Longest RayService name that KubeRay accepts: its suffixes extend the name up to the 63 characters of a DNS label."""
 MAX_NAMESPACE: Final = 63 - len("-operator")
 """Longest namespace for which the operator's namespace is still a DNS label."""
+MAX_RELEASE: Final = 53
+"""Longest name of a Helm release."""
 
 
 def head_service(ray_service: str) -> str:
@@ -94,3 +104,8 @@ def serve_service(ray_service: str) -> str:
 def operator_namespace(namespace: str) -> str:
     """Namespace of the operator for a namespace of workloads."""
     return f"{namespace}-operator"
+
+
+def monitoring_namespace(namespace: str) -> str:
+    """Namespace of the stack's Prometheus and Grafana, and name of their Helm release, for a namespace of workloads."""
+    return f"{namespace}-monitoring"

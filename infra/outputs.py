@@ -8,6 +8,7 @@ from infra import endpoints, versions
 from infra.cluster import ClusterConnection
 from infra.components.image_build import ImageBuild
 from infra.components.mlflow.mlflow import Mlflow
+from infra.components.monitoring.monitoring import Monitoring
 from infra.components.ray.ray_service import RayService
 from infra.config.settings import Settings
 from infra.endpoints import Endpoint
@@ -20,6 +21,7 @@ def export(
     image: ImageBuild,
     mlflow: Mlflow,
     ray: RayService,
+    monitoring: Monitoring,
 ) -> None:
     """Export the stack outputs; passwords and tokens are secret."""
     urls = {endpoint.name: endpoints.url(endpoint, stack.access) for endpoint in public}
@@ -38,4 +40,9 @@ def export(
     pulumi.export("image", image.reference)
     pulumi.export("rayVersion", versions.RAY)
     pulumi.export("modelName", stack.app.model_name)
-    pulumi.export("forwards", endpoints.forwards(public, namespace=stack.cluster.namespace))
+    forwards = endpoints.forwards(public, namespace=stack.cluster.namespace)
+    if monitoring.grafana_password is not None:
+        pulumi.export("grafanaUrl", stack.monitoring.browser_url)
+        pulumi.export("grafanaPassword", pulumi.Output.secret(monitoring.grafana_password))
+        forwards.append(endpoints.grafana_forward(stack.monitoring_namespace))
+    pulumi.export("forwards", forwards)

@@ -33,6 +33,11 @@ MLFLOW_CHART: Final = "mlflow"
 MLFLOW_CHART_VERSION: Final = "1.11.5"
 MLFLOW_CHART_REPOSITORY: Final = "https://community-charts.github.io/helm-charts"
 
+PROMETHEUS_CHART: Final = "kube-prometheus-stack"
+# renovate: datasource=helm depName=kube-prometheus-stack registryUrl=https://prometheus-community.github.io/helm-charts
+PROMETHEUS_CHART_VERSION: Final = "88.5.3"
+PROMETHEUS_CHART_REPOSITORY: Final = "https://prometheus-community.github.io/helm-charts"
+
 # renovate: datasource=docker depName=docker.io/library/python
 PYTHON_IMAGE: Final = ImagePin(registry="docker.io", repository="library/python", tag="3.11.13-slim-bookworm")
 """Base image of the images that the project builds."""

@@ -1,4 +1,4 @@
-"""The two namespaces of a stack: one for the workloads, one for the operator, whose rights cover only the first."""
+"""The namespaces of a stack: the workloads, the operator, whose rights cover only the first, and Prometheus."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +23,8 @@ class NamespacesArgs:
     """Whether the stack creates the namespaces; otherwise it uses those that exist."""
     install_operator: bool = True
     """Whether the stack needs a namespace for its operator."""
+    monitoring_namespace: str = ""
+    """Namespace of the stack's Prometheus and Grafana; empty if it installs none."""
     keep_data: bool = False
     """Whether Pulumi refuses to delete the namespace of the workloads, and with it the volumes."""
 
@@ -34,16 +36,21 @@ class Namespaces(pulumi.ComponentResource):
     """Namespace of Ray, Redis and MLflow."""
     operator: pulumi.Output[str]
     """Namespace of the KubeRay operator."""
+    monitoring: pulumi.Output[str]
+    """Namespace of Prometheus and Grafana; empty if the stack installs none."""
 
     def __init__(self, name: str, args: NamespacesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:Namespaces", name, None, opts)
         self.workloads = pulumi.Output.from_input(args.namespace)
         self.operator = pulumi.Output.from_input(args.operator_namespace)
+        self.monitoring = pulumi.Output.from_input(args.monitoring_namespace)
         if args.create:
             self.workloads = self._namespace(f"{name}-workloads", args.namespace, protect=args.keep_data)
         if args.create and args.install_operator:
             self.operator = self._namespace(f"{name}-operator", args.operator_namespace)
-        self.register_outputs({"workloads": self.workloads, "operator": self.operator})
+        if args.create and args.monitoring_namespace:
+            self.monitoring = self._namespace(f"{name}-monitoring", args.monitoring_namespace)
+        self.register_outputs({"workloads": self.workloads, "operator": self.operator, "monitoring": self.monitoring})
 
     def _namespace(self, name: str, namespace: str, *, protect: bool = False) -> pulumi.Output[str]:
         resource = core.v1.Namespace(

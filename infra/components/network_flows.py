@@ -24,6 +24,8 @@ WEB_PORTS: Final = (443,)
 RAY_METRICS_PORTS: Final = (8080, names.HAPROXY_METRICS_PORT, 44217, 44227)
 """Metrics of Ray, HAProxy, the autoscaler and the dashboard."""
 OPERATOR_METRICS_PORTS: Final = (8080,)
+KUBELET_PORT: Final = 10250
+"""Port of the kubelets, from which Prometheus reads the metrics of volumes and containers."""
 METADATA_SERVERS: Final = {
     # <https://cloud.google.com/kubernetes-engine/docs/how-to/network-policy>: with and without Dataplane V2.
     "gke": (("169.254.169.254/32", 80), ("169.254.169.252/32", 988)),
@@ -73,6 +75,8 @@ class FlowArgs:
     """How clients outside of the cluster reach the platform."""
     network: NetworkOptions
     monitoring: MonitoringOptions
+    monitoring_namespace: str
+    """Namespace of Prometheus and Grafana; empty if nothing reads the metrics."""
     tracing: TracingOptions
     identity: IdentityOptions
     credentials: CredentialOptions
@@ -92,6 +96,14 @@ class _Peers:
     operator: Peer
     submitters: tuple[Peer, ...]
     """The CronJob that submits training jobs, if there is one."""
+    monitoring: Peer | None
+    """Prometheus and Grafana, if something reads the metrics."""
+
+    @property
+    def managed(self) -> list[Peer]:
+        """The parts of the platform that open connections."""
+        monitoring = [self.monitoring] if self.monitoring and self.monitoring.is_managed else []
+        return [self.ray, self.mlflow, self.operator, *self.submitters, *monitoring]
 
 
 ANYWHERE: Final = Peer(name="anywhere", is_managed=False)
@@ -112,10 +124,10 @@ def flows(args: FlowArgs) -> list[Flow]:
         _to_redis(args.storage, peers),
         *_from_mlflow(args.storage, args.connections, peers),
         *(Flow(source=peer, destination=peers.ray, ports=(names.DASHBOARD_PORT,)) for peer in peers.submitters),
+        *_monitoring(args.monitoring, peers, api_ports),
         *_dns(args.network, peers),
         *_identity(args.identity, peers),
         *_webhook(args.credentials, peers),
-        *_monitoring(args.network, args.monitoring, peers),
         *_traces(args.tracing, peers),
         *_proxy(args.network, peers),
         *_extra(args.network, peers),
@@ -134,6 +146,9 @@ def _peers(args: FlowArgs) -> _Peers:
         mlflow=mlflow,
         operator=Peer(name="operator", namespace=args.operator_namespace, is_managed=not args.is_operator_shared),
         submitters=(schedule,) if args.has_scheduled_jobs else (),
+        monitoring=Peer(name="monitoring", namespace=args.monitoring_namespace, is_managed=args.monitoring.is_installed)
+        if args.monitoring_namespace
+        else None,
     )
 
 
@@ -162,7 +177,7 @@ def _dns(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:
     dns = Peer(name="dns", namespace="kube-system", is_managed=False, cidrs=network.dns_cidrs)
     openshift_dns = Peer(name="openshift-dns", namespace="openshift-dns", is_managed=False)
     protocols = ("UDP", "TCP")
-    for source in (peers.ray, peers.mlflow, peers.operator, *peers.submitters):
+    for source in peers.managed:
         yield Flow(source=source, destination=dns, ports=DNS_PORTS, protocols=protocols)
         yield Flow(source=source, destination=openshift_dns, ports=OPENSHIFT_DNS_PORTS, protocols=protocols)
 
@@ -181,15 +196,19 @@ def _webhook(credentials: CredentialOptions, peers: _Peers) -> Iterator[Flow]:
         yield Flow(source=peers.mlflow, destination=peers.ray, ports=(names.SERVE_PORT,))
 
 
-def _monitoring(network: NetworkOptions, options: MonitoringOptions, peers: _Peers) -> Iterator[Flow]:
+def _monitoring(options: MonitoringOptions, peers: _Peers, api_ports: tuple[int, ...]) -> Iterator[Flow]:
     """Prometheus reads metrics, and the Ray head asks Prometheus and Grafana for its charts."""
-    if network.monitoring_namespace:
-        monitoring = Peer(name="monitoring", namespace=network.monitoring_namespace, is_managed=False)
-        yield Flow(source=monitoring, destination=peers.ray, ports=RAY_METRICS_PORTS)
-        yield Flow(source=monitoring, destination=peers.mlflow, ports=(names.MLFLOW_PORT,))
-        yield Flow(source=monitoring, destination=peers.operator, ports=OPERATOR_METRICS_PORTS)
-        if options.ports:
-            yield Flow(source=peers.ray, destination=monitoring, ports=options.ports)
+    monitoring = peers.monitoring
+    if monitoring is None:
+        return
+    yield Flow(source=monitoring, destination=peers.ray, ports=RAY_METRICS_PORTS)
+    yield Flow(source=monitoring, destination=peers.mlflow, ports=(names.MLFLOW_PORT,))
+    yield Flow(source=monitoring, destination=peers.operator, ports=OPERATOR_METRICS_PORTS)
+    if options.ports:
+        yield Flow(source=peers.ray, destination=monitoring, ports=options.ports)
+    if monitoring.is_managed:
+        yield Flow(source=monitoring, destination=monitoring, ports=())
+        yield Flow(source=monitoring, destination=ANYWHERE, ports=(*api_ports, KUBELET_PORT))
 
 
 def _traces(tracing: TracingOptions, peers: _Peers) -> Iterator[Flow]:
@@ -205,8 +224,8 @@ def _proxy(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:
 
 
 def _extra(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:
-    """The flows of `extraEgress`. A rule for a CronJob that does not exist has no effect."""
-    sources = {peer.name: peer for peer in (peers.ray, peers.mlflow, peers.operator, *peers.submitters)}
+    """The flows of `extraEgress`. A rule for a part that does not exist has no effect."""
+    sources = {peer.name: peer for peer in peers.managed}
     for rule in network.extra_egress:
         destination = Peer(name=rule.cidr, is_managed=False, cidrs=(rule.cidr,))
         for source in rule.sources:

@@ -24,6 +24,8 @@ class Chart:
     """A name in the repository, an `oci://` reference, or a path that begins with `.`, `/` or `~`."""
     version: str
     repository: str
+    key: str
+    """Key of the configuration that names the chart."""
 
     @property
     def is_local(self) -> bool:

@@ -61,7 +61,7 @@ class ImageOptions(OptionGroup):
         "", description="Registry mirror that replaces every public registry; the image's path follows it."
     )
     image_pull_secret: ObjectName = Field(
-        "", description="Existing Secret, in both namespaces, with the credentials of the registry."
+        "", description="Existing Secret, in each namespace of the stack, with the credentials of the registry."
     )
     operator_image: ImageReference = Field("", description="Image of the KubeRay operator. Empty: the published image.")
     redis_image: ImageReference = Field("", description="Image of Redis. Empty: the published image.")

@@ -22,7 +22,7 @@ def _cidr(text: str) -> str:
 
 Cidr = Annotated[str, AfterValidator(_cidr), allowed("a range of addresses, such as `10.0.0.0/8`")]
 """A range of IPv4 or IPv6 addresses."""
-Part = Literal["ray", "mlflow", "operator", "schedule"]
+Part = Literal["ray", "mlflow", "operator", "schedule", "monitoring"]
 """A part of the platform that opens connections."""
 
 
@@ -53,12 +53,13 @@ class NetworkOptions(OptionGroup):
         (),
         examples=[[{"cidr": "10.1.2.0/24", "ports": [9000], "from": ["ray"]}]],
         description="Further connections that pods may open: `cidr`, `ports` (empty: all), `protocol` (`TCP` or "
-        "`UDP`), and `from`, a list of `ray`, `mlflow`, `operator` and `schedule`.",
+        "`UDP`), and `from`, a list of `ray`, `mlflow`, `operator`, `schedule` and `monitoring`.",
     )
     monitoring_namespace: ObjectName = Field(
         "",
         examples=["monitoring"],
-        description="Namespace whose pods may read the metrics of Ray, MLflow and the operator. Empty: none.",
+        description="Namespace whose pods may read the metrics of Ray, MLflow and the operator. Empty: none, or with "
+        "`monitoring: install` the namespace with the suffix `-monitoring`.",
     )
     proxy: ProxyOptions = Field(
         ProxyOptions(),

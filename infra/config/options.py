@@ -134,7 +134,7 @@ class ChartOptions(OptionGroup):
         default=False,
         description=(
             "Whether `pulumi destroy` also deletes KubeRay's CRDs, and with them every Ray cluster of the "
-            "Kubernetes cluster."
+            "Kubernetes cluster. With `monitoring: install`, also the CRDs of the Prometheus operator."
         ),
     )
 
@@ -145,6 +145,7 @@ class ChartOptions(OptionGroup):
             chart=self.kuberay_chart,
             version=self.kuberay_chart_version,
             repository=self.kuberay_chart_repository,
+            key="kuberayChart",
         )
 
     @property
@@ -154,6 +155,7 @@ class ChartOptions(OptionGroup):
             chart=self.mlflow_chart,
             version=self.mlflow_chart_version,
             repository=self.mlflow_chart_repository,
+            key="mlflowChart",
         )
 
 

@@ -12,6 +12,7 @@ import pulumi.runtime
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
+from infra import names
 from infra.config import (
     catalog_checks,
     checks,
@@ -79,6 +80,13 @@ class Settings(BaseModel):
     prediction_log: PredictionLogOptions
     tracing: TracingOptions
 
+    @property
+    def monitoring_namespace(self) -> str:
+        """Namespace of the Prometheus that reads the stack's metrics; empty if none does."""
+        if self.monitoring.is_installed:
+            return names.monitoring_namespace(self.cluster.namespace)
+        return self.network.monitoring_namespace
+
 
 def load() -> Settings:
     """Read and check the configuration of the current stack.
@@ -141,7 +149,9 @@ def parse(
             ),
             *sharing_options.problems(settings.sharing, namespace=settings.cluster.namespace, charts=settings.charts),
             *identity_checks.problems(settings.identity, cluster=settings.cluster, storage=settings.storage),
-            *monitoring_options.problems(settings.monitoring, network=settings.network),
+            *monitoring_options.problems(
+                settings.monitoring, network=settings.network, namespace=settings.cluster.namespace
+            ),
             *tracing_options.problems(settings.tracing),
             *catalog_checks.problems(settings.catalog, size=settings.size, credentials=settings.credentials),
             *prediction_log_options.problems(settings.prediction_log),
@@ -150,6 +160,11 @@ def parse(
         lines = "\n".join(f"  {problem}" for problem in problems)
         raise SettingsError(f"The configuration of this stack cannot work:\n{lines}")
     return settings
+
+
+def is_encrypted(key: str) -> bool:
+    """Whether the current stack's file holds the value of a key, or a part of it, in encrypted form."""
+    return pulumi.runtime.config.is_config_secret(f"{PROJECT}:{key}")
 
 
 def keys() -> dict[str, FieldInfo]:

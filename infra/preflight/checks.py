@@ -9,8 +9,9 @@ import pulumi
 from infra import labels, names
 from infra.config.sharing_options import SharingOptions
 from infra.preflight import named_objects, versions
-from infra.preflight.cluster_state import ClusterState, KubernetesObject
+from infra.preflight.cluster_state import PROMETHEUS_CRD, ClusterState, KubernetesObject
 from infra.preflight.named_objects import NamedObject
+from infra.preflight.versions import Product
 
 MIN_KUBERNETES: Final = (1, 27)
 """The first version with `unhealthyPodEvictionPolicy` of budgets and `timeZone` of CronJobs, which the stack uses."""
@@ -32,6 +33,8 @@ class Expectations:
     """Names of the existing Secrets that the configuration names, by namespace."""
     objects: Sequence[NamedObject] = ()
     """Further objects that the configuration names."""
+    monitoring_namespace: str = ""
+    """Namespace of the stack's own Prometheus; empty if it installs none."""
 
     @property
     def operator_namespace(self) -> str:
@@ -41,7 +44,8 @@ class Expectations:
     @property
     def namespaces(self) -> list[str]:
         """The namespaces that the stack creates or uses."""
-        return [self.namespace, *([self.operator_namespace] if self.sharing.install_operator else [])]
+        operator = self.operator_namespace if self.sharing.install_operator else ""
+        return [name for name in (self.namespace, operator, self.monitoring_namespace) if name]
 
 
 def check(state: ClusterState, expected: Expectations) -> None:
@@ -59,12 +63,13 @@ def check(state: ClusterState, expected: Expectations) -> None:
         raise PreflightError(f"This cluster cannot hold the stack:\n{lines}")
 
 
-def check_crds(specs: Mapping[str, Mapping[str, Any]], state: ClusterState, *, version: str) -> None:
+def check_crds(specs: Mapping[str, Mapping[str, Any]], state: ClusterState, *, product: Product, version: str) -> None:
     """Refuse to replace newer CRDs: an older CRD makes the API server drop the fields that it does not know.
 
     Args:
         specs: Specs of the chart's CRDs by name.
         state: The CRDs and the operators in the cluster.
+        product: The product of the CRDs.
         version: Version of the chart.
 
     Raises:
@@ -74,13 +79,13 @@ def check_crds(specs: Mapping[str, Mapping[str, Any]], state: ClusterState, *, v
         installed = (state.crds or {}).get(name)
         if installed is None:
             continue
-        newer = versions.newer_crd(installed, spec, version=version, operators=state.operators or [])
+        operators = (state.operators or []) if product == versions.KUBERAY else []
+        newer = versions.newer_crd(installed, spec, product=product, version=version, operators=operators)
         if newer:
             raise PreflightError(
-                f"The CRD {name} in the cluster is of KubeRay {newer}, and the chart of this stack is of "
-                f"{version or 'an unknown version'}: an older CRD would delete fields of the Ray clusters of others. "
-                "Use the CRDs in the cluster: pulumi config set installCrds false, or a newer chart: pulumi config set "
-                "kuberayChartVersion VERSION"
+                f"The CRD {name} in the cluster is of {product.name} {newer}, and the chart of this stack is of "
+                f"{version or 'an unknown version'}: an older CRD would delete fields of the {product.objects} of "
+                f"others. {product.alternative}, or a newer chart: pulumi config set {product.version_key} VERSION"
             )
 
 
@@ -89,6 +94,8 @@ def _problems(state: ClusterState, expected: Expectations) -> Iterator[str]:
     yield from named_objects.problems(expected.objects, state)
     if state.operators is not None:
         yield from _operators(state.operators, expected)
+    if state.crds is not None and expected.monitoring_namespace:
+        yield from _prometheus(state.crds)
     if state.namespaces is not None:
         yield from _namespaces(state.namespaces, expected)
         yield from _secrets(state, state.namespaces, expected)
@@ -132,6 +139,17 @@ def _operators(operators: Sequence[KubernetesObject], expected: Expectations) ->
             minimum = ".".join(map(str, MIN_OPERATOR))
             place = operator["metadata"]["namespace"]
             yield f"the KubeRay operator in {place} is {text}; the stack needs {minimum} or newer. Upgrade the operator"
+
+
+def _prometheus(crds: Mapping[str, KubernetesObject]) -> Iterator[str]:
+    """A Prometheus operator that this project did not install."""
+    crd = crds.get(PROMETHEUS_CRD)
+    if crd is not None and versions.PROMETHEUS.annotation not in (crd["metadata"].get("annotations") or {}):
+        yield (
+            f"monitoring is install, and the cluster has the CRD {PROMETHEUS_CRD} of another Prometheus operator. Use "
+            "its Prometheus: pulumi config set monitoring existing && pulumi config set monitoringNamespace NAMESPACE. "
+            f"If no operator uses the CRD any more: kubectl delete crd {PROMETHEUS_CRD}"
+        )
 
 
 def _is_own(operator: KubernetesObject, expected: Expectations) -> bool:

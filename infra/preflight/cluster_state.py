@@ -12,6 +12,7 @@ TIMEOUT_S: Final = 20
 OPERATOR_SELECTOR: Final = "app.kubernetes.io/name in (kuberay-operator, kuberay)"
 """Labels of the Deployments that KubeRay's chart and its kustomization create."""
 CRD_NAMES: Final = ("rayclusters.ray.io", "rayjobs.ray.io", "rayservices.ray.io", "raycronjobs.ray.io")
+PROMETHEUS_CRD: Final = "prometheuses.monitoring.coreos.com"
 
 KubernetesObject: TypeAlias = Mapping[str, Any]
 """An object as the API server returns it. The type of a value depends on its key."""
@@ -32,7 +33,7 @@ class ClusterState:
     operators: Sequence[KubernetesObject] | None = None
     """Deployments of KubeRay operators in all namespaces."""
     crds: Mapping[str, KubernetesObject] | None = None
-    """KubeRay's CRDs by name."""
+    """CRDs of KubeRay, and of the Prometheus operator if they were asked for, by name."""
     secrets: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Names of the existing Secrets among those that were asked for, by namespace. A namespace that could not be read
     is absent."""
@@ -50,6 +51,8 @@ class Wanted:
     """Names of the stack's namespaces."""
     secrets: Mapping[str, Sequence[str]]
     """Names of Secrets, by namespace."""
+    crds: Sequence[str] = CRD_NAMES
+    """Names of CRDs whose content the checks need."""
     objects: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Names of objects by kind. The name of an object in a namespace is NAMESPACE/NAME."""
 
@@ -93,7 +96,7 @@ def _read(options: Sequence[str], wanted: Wanted) -> ClusterState:
         return ClusterState(errors=errors)  # each further request would wait for the same answer
     namespaces = get("namespace", *wanted.namespaces, "-o", "json")
     operators = get("deployments.apps", "--all-namespaces", "-l", OPERATOR_SELECTOR, "-o", "json")
-    crds = get("customresourcedefinitions", *CRD_NAMES, "-o", "json")
+    crds = get("customresourcedefinitions", *wanted.crds, "-o", "json")
     # Names only: the check needs no content of a Secret.
     secrets = {name: get("secret", *names, "-n", name, "-o", "name") for name, names in wanted.secrets.items() if names}
     objects = {kind: _existing(get, kind, names) for kind, names in wanted.objects.items()}

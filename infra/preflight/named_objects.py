@@ -45,7 +45,7 @@ def named_objects(stack: Settings) -> list[NamedObject]:
         objects.append(NamedObject(kind=CRDS, name=name, key="access", command=command))
         kind, command = "gateways.gateway.networking.k8s.io", "pulumi config set gateway NAMESPACE/NAME"
         objects.append(NamedObject(kind=kind, name=stack.access.gateway, key="gateway", command=command))
-    if stack.monitoring.is_enabled:
+    if stack.monitoring.monitoring == "existing":
         command = "install the Prometheus operator, or: pulumi config set monitoring none"
         names = ("podmonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com")
         objects += [NamedObject(kind=CRDS, name=name, key="monitoring", command=command) for name in names]

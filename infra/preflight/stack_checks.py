@@ -3,7 +3,7 @@
 from infra.config.settings import Settings
 from infra.preflight import checks, named_objects
 from infra.preflight.checks import Expectations
-from infra.preflight.cluster_state import ClusterReader, ClusterState, Reader, Wanted
+from infra.preflight.cluster_state import CRD_NAMES, PROMETHEUS_CRD, ClusterReader, ClusterState, Reader, Wanted
 
 
 def run(stack: Settings, read_cluster: ClusterReader) -> ClusterState:
@@ -19,10 +19,14 @@ def run(stack: Settings, read_cluster: ClusterReader) -> ClusterState:
         sharing=stack.sharing,
         secrets=_named_secrets(stack),
         objects=named_objects.named_objects(stack),
+        monitoring_namespace=stack.monitoring_namespace if stack.monitoring.is_installed else "",
     )
     reader = Reader(context=stack.cluster.context, kubeconfig=stack.cluster.kubeconfig.get_secret_value())
     wanted = Wanted(
-        namespaces=expected.namespaces, secrets=expected.secrets, objects=named_objects.by_kind(expected.objects)
+        namespaces=expected.namespaces,
+        secrets=expected.secrets,
+        crds=[*CRD_NAMES, *([PROMETHEUS_CRD] if stack.monitoring.is_installed else [])],
+        objects=named_objects.by_kind(expected.objects),
     )
     state = read_cluster(reader, wanted)
     checks.check(state, expected)
@@ -38,4 +42,6 @@ def _named_secrets(stack: Settings) -> dict[str, list[str]]:
     secrets = {stack.cluster.namespace: workloads}
     if stack.sharing.install_operator and pull:
         secrets[stack.sharing.operator_namespace_of(stack.cluster.namespace)] = [pull]
+    if stack.monitoring.is_installed and pull:
+        secrets[stack.monitoring_namespace] = [pull]
     return secrets

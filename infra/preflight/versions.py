@@ -2,13 +2,43 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from infra.preflight.cluster_state import KubernetesObject
 
 NUMBERS: Final = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
-VERSION_ANNOTATION: Final = "manta/kuberay-version"
-"""Annotation of a CRD: the version of the chart that it comes from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """A product whose CRDs the stack can install, for all users of the cluster."""
+
+    name: str
+    annotation: str
+    """Annotation of a CRD that this project applied: the version of the chart that it comes from."""
+    objects: str
+    """What other users of the cluster create with the CRDs."""
+    alternative: str
+    """How a stack does without its own CRDs."""
+    version_key: str
+    """Key of the configuration for the version of the chart."""
+
+
+KUBERAY: Final = Product(
+    name="KubeRay",
+    annotation="manta/kuberay-version",
+    objects="Ray clusters",
+    alternative="Use the CRDs in the cluster: pulumi config set installCrds false",
+    version_key="kuberayChartVersion",
+)
+PROMETHEUS: Final = Product(
+    name="kube-prometheus-stack",
+    annotation="manta/kube-prometheus-stack-version",
+    objects="Prometheus servers and monitors",
+    alternative="Use the Prometheus of the cluster: pulumi config set monitoring existing",
+    version_key="monitoringChartVersion",
+)
 
 
 def parse(text: str) -> tuple[int, ...] | None:
@@ -24,21 +54,27 @@ def operator_version(operator: KubernetesObject) -> str:
 
 
 def newer_crd(
-    installed: KubernetesObject, spec: Mapping[str, Any], *, version: str, operators: Sequence[KubernetesObject]
+    installed: KubernetesObject,
+    spec: Mapping[str, Any],
+    *,
+    product: Product,
+    version: str,
+    operators: Sequence[KubernetesObject] = (),
 ) -> str:
     """Say which version the CRD in the cluster has if it is newer than the chart's, else return an empty text.
 
-    A CRD names no version of KubeRay by itself. The annotation of this project decides; then the version of an
+    A CRD names no version of its product by itself. The annotation of this project decides; then the version of an
     operator in the cluster; then the fields: a CRD with fields that the chart lacks is newer.
 
     Args:
         installed: The CRD in the cluster.
         spec: The chart's spec of the same CRD.
+        product: The product of the CRD.
         version: Version of the chart.
-        operators: Deployments of KubeRay operators in the cluster.
+        operators: Deployments of operators of the product in the cluster.
     """
     chart = parse(version)
-    annotated = (installed["metadata"].get("annotations") or {}).get(VERSION_ANNOTATION, "")
+    annotated = (installed["metadata"].get("annotations") or {}).get(product.annotation, "")
     known = [annotated] if annotated else [operator_version(operator) for operator in operators]
     numbers = [parsed for parsed in map(parse, known) if parsed is not None]
     if chart is not None and numbers:

@@ -86,6 +86,7 @@ def flows_of(stack: str = "dev", /, **changes: object) -> list[Flow]:
         access=parsed_settings.access,
         network=parsed_settings.network,
         monitoring=parsed_settings.monitoring,
+        monitoring_namespace=parsed_settings.monitoring_namespace,
         tracing=parsed_settings.tracing,
         identity=parsed_settings.identity,
         credentials=parsed_settings.credentials,

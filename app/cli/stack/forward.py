@@ -1,4 +1,4 @@
-"""`manta forward`: tunnels to Ray, MLflow and Serve of a stack."""
+"""`manta forward`: tunnels to Ray, MLflow, Serve and Grafana of a stack."""
 
 import asyncio
 from typing import Annotated
@@ -21,8 +21,12 @@ def forward(
     serve_port: Annotated[
         int | None, typer.Option(min=1, max=65535, metavar="PORT", help="Local port for Serve (default: the stack's).")
     ] = None,
+    grafana_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, metavar="PORT", help="Local port for Grafana, if the stack installs it."),
+    ] = None,
 ) -> None:
-    """Keep tunnels to Ray, MLflow and Serve open until Ctrl-C.
+    """Keep tunnels to Ray, MLflow and Serve open until Ctrl-C, and to a Grafana that the stack installs.
 
     Each tunnel is a `kubectl port-forward` from 127.0.0.1.
     A tunnel that drops is opened again.
@@ -30,7 +34,7 @@ def forward(
     Example: manta forward --serve-port 18000
     """
     outputs = read_outputs(stack)
-    ports = {"ray": ray_port, "mlflow": mlflow_port, "serve": serve_port}
+    ports = {"ray": ray_port, "mlflow": mlflow_port, "serve": serve_port, "grafana": grafana_port}
     selected = [
         tunnel.model_copy(update={"local_port": ports.get(tunnel.name) or tunnel.local_port})
         for tunnel in outputs.forwards

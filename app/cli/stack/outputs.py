@@ -33,7 +33,7 @@ class Tunnel(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
 
     name: str
-    """`ray`, `mlflow` or `serve`."""
+    """`ray`, `mlflow`, `serve`, or `grafana` with `monitoring: install`."""
     namespace: str
     service: str
     port: int

@@ -35,8 +35,7 @@ def head_environment(options: MonitoringOptions, namespace: str) -> dict[str, st
         options: The monitoring of the stack.
         namespace: Namespace of the workloads.
     """
-    has_charts = options.is_enabled and options.grafana_url
-    return options.environment() | (_uids(namespace) if has_charts else {})
+    return options.environment(namespace) | (_uids(namespace) if options.has_grafana else {})
 
 
 @cache

@@ -7,15 +7,14 @@ from typing import Final
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
-from infra import charts, names
-from infra.components import placement
-from infra.components.ray import operator_crds
-from infra.components.ray.operator_crds import OperatorCrdsArgs
+from infra import names
+from infra.components import crds, placement
+from infra.components.crds import CrdsArgs
 from infra.config.chart import Chart
 from infra.config.image_options import ImageOptions
 from infra.config.scheduling import Placement
 from infra.images import references
-from infra.preflight import checks
+from infra.preflight import versions
 from infra.preflight.cluster_state import ClusterState
 
 TIMEOUT_S: Final = 300
@@ -52,29 +51,22 @@ class KuberayOperator(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: KuberayOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:KuberayOperator", name, None, opts)
-        crds = [self._register_crds(name, args)] if args.install_crds else []
+        after = [self._register_crds(name, args)] if args.install_crds else []
         if args.install:
-            self._install(name, args, crds)
+            self._install(name, args, after)
         self.register_outputs({})
 
     def _register_crds(self, name: str, args: KuberayOperatorArgs) -> pulumi.Resource:
-        """Register the CRDs of the chart.
-
-        Raises:
-            PreflightError: The cluster has newer CRDs.
-        """
-        crds = charts.crds(args.chart, root=args.root, opts=pulumi.InvokeOptions(parent=self))
-        version = charts.version(args.chart, root=args.root)
-        checks.check_crds({crd.name: crd.spec for crd in crds}, args.cluster, version=version)
-        crds_args = OperatorCrdsArgs(
-            crds=crds,
-            version=version,
+        crds_args = CrdsArgs(
+            chart=args.chart,
+            product=versions.KUBERAY,
             root=args.root,
+            cluster=args.cluster,
             remove=args.remove_crds,
             context=args.context,
             kubeconfig=args.kubeconfig,
         )
-        return operator_crds.register(f"{name}-crds", crds_args, pulumi.ResourceOptions(parent=self))
+        return crds.register(f"{name}-crds", crds_args, pulumi.ResourceOptions(parent=self))
 
     def _install(self, name: str, args: KuberayOperatorArgs, after: list[pulumi.Resource]) -> None:
         Release(

@@ -15,7 +15,7 @@ OPTS = pulumi.InvokeOptions()
 
 
 def chart(name: str) -> Chart:
-    return Chart(chart=name, version="1.2.3", repository="https://charts.example.com")
+    return Chart(chart=name, version="1.2.3", repository="https://charts.example.com", key="kuberayChart")
 
 
 @pytest.fixture
@@ -42,6 +42,19 @@ def test_crds_come_from_an_archive(folder: Path) -> None:
     definitions = charts.crds(chart(str(folder / "chart.tgz")), root=Path("/nowhere"), opts=OPTS)
 
     assert [crd.name for crd in definitions] == sorted(CRDS)
+
+
+def test_crds_come_from_a_subchart_whose_name_is_crds(folder: Path) -> None:
+    (folder / "stack/charts").mkdir(parents=True)
+    (folder / "kuberay-operator").rename(folder / "stack/charts/crds")
+    (folder / "stack/charts/crds/values.yaml").write_text(yaml.safe_dump(crd("not-a-crd")))
+    with tarfile.open(folder / "stack.tgz", "w:gz") as archive:
+        archive.add(folder / "stack", arcname="stack")
+
+    for name in ("./stack", "./stack.tgz"):
+        definitions = charts.crds(chart(name), root=folder, opts=OPTS)
+
+        assert [crd.name for crd in definitions] == sorted(CRDS)
 
 
 @pytest.mark.parametrize("name", ["./charts/x", "../x", "/srv/charts/x.tgz", "~/charts/x"])

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from app.cli.stack import profile
-from app.cli.stack.doctor import cluster_fit, preflight
+from app.cli.stack.doctor import cluster_fit, resources
 from infra import names
 from infra.config import settings
 from infra.preflight import checks, cluster_state
@@ -16,7 +16,7 @@ from tests.support.program import PROJECT, Program, config
 
 
 def requests(container: JsonObject) -> dict[str, Decimal]:
-    return {kind: preflight.parse_quantity(quantity) for kind, quantity in container["resources"]["requests"].items()}
+    return {kind: resources.parse_quantity(quantity) for kind, quantity in container["resources"]["requests"].items()}
 
 
 def total(containers: list[JsonObject]) -> dict[str, Decimal]:
@@ -67,7 +67,7 @@ def test_the_doctor_computes_the_requests_of_the_stack(
     values = [resource.inputs["values"] for resource in record.of_type("kubernetes:helm.sh/v3:Release")]
     releases = [value for value in values for _ in range(value.get("replicaCount", 1))]
 
-    stack_requests, second_ray_cluster = preflight.requested_resources(text_of(stack, changes))
+    stack_requests, second_ray_cluster = resources.requested_resources(text_of(stack, changes))
 
     assert second_ray_cluster == total(ray)
     assert stack_requests == total([*ray, *redis, *releases])

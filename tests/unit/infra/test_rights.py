@@ -18,9 +18,14 @@ CHANGES: dict[str, object] = {
 GATEWAY: dict[str, object] = {"access": "gateway", "host": "manta.example.com", "gateway": "infra/public"}
 
 
-@pytest.mark.parametrize(("stack", "access"), [("dev", {}), ("prod", {}), ("dev", GATEWAY)])
-def test_every_registered_kind_of_object_may_be_edited(program: Program, stack: str, access: dict[str, object]) -> None:
-    changes = CHANGES | access
+INSTALL: dict[str, object] = {"monitoring": "install", "monitoringNamespace": ""}
+
+
+@pytest.mark.parametrize(("stack", "changes"), [("dev", {}), ("prod", {}), ("dev", GATEWAY), ("dev", INSTALL)])
+def test_every_registered_kind_of_object_may_be_edited(
+    program: Program, stack: str, changes: dict[str, object]
+) -> None:
+    changes = CHANGES | changes
     record = program.deploy(stack, **changes)
     editable = {
         (right.resource, right.namespace)

@@ -48,7 +48,18 @@ WORKLOADS: Final = {
 ROUTES: Final = {"ingress": "ingresses.networking.k8s.io", "gateway": "httproutes.gateway.networking.k8s.io"}
 """Objects that lead to the services, by `access`."""
 MONITORING: Final = {"podmonitors.monitoring.coreos.com": EDIT, "prometheusrules.monitoring.coreos.com": EDIT}
-"""Rights for the objects of `monitoring: existing`."""
+"""Rights for the objects of `monitoring`."""
+PROMETHEUS_STACK: Final = {
+    **{f"{kind}.monitoring.coreos.com": EDIT for kind in ("prometheuses", "servicemonitors")},
+    "persistentvolumeclaims": READ,
+    "statefulsets.apps": READ,
+}
+"""Rights in the namespace of the Prometheus that `monitoring: install` creates."""
+CLUSTER_ROLES: Final = {
+    "clusterroles.rbac.authorization.k8s.io": GRANT,
+    "clusterrolebindings.rbac.authorization.k8s.io": EDIT,
+}
+"""Rights to install this Prometheus, which reads nodes and the metrics of pods in the whole cluster."""
 ROLES: Final = {"roles.rbac.authorization.k8s.io": GRANT, "rolebindings.rbac.authorization.k8s.io": EDIT}
 """Rights to install the operator, whose role covers the namespace of the workloads."""
 
@@ -86,9 +97,11 @@ def required_rights(configuration: Mapping[str, str]) -> list[Right]:
     if configuration["trainSchedule"] or configuration["driftSchedule"]:
         kinds |= {"cronjobs.batch": EDIT}
     rights = _rights(kinds | (ROLES if is_installed else {}), workloads)
+    policies = {kind: verbs for kind, verbs in kinds.items() if kind.startswith("networkpolicies")}
     if is_installed:
-        policies = {kind: verbs for kind, verbs in kinds.items() if kind.startswith("networkpolicies")}
         rights += _rights(BOTH | policies | ROLES, operator)
+    if configuration["monitoring"] == "install":
+        rights += _rights(BOTH | policies | ROLES | PROMETHEUS_STACK, f"{workloads}-monitoring")
     return rights + _cluster_rights(configuration)
 
 
@@ -99,6 +112,8 @@ def _cluster_rights(configuration: Mapping[str, str]) -> list[Right]:
         kinds["namespaces"] = EDIT
     if configuration["installCrds"] == "true":
         kinds["customresourcedefinitions.apiextensions.k8s.io"] = EDIT
+    if configuration["monitoring"] == "install":
+        kinds |= CLUSTER_ROLES | {"customresourcedefinitions.apiextensions.k8s.io": EDIT}
     return _rights(kinds, ALL_NAMESPACES)
 
 

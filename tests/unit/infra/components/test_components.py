@@ -97,7 +97,7 @@ def test_pulumis_provider_pulls_the_crds_of_a_remote_chart(
 
 
 def test_the_error_for_a_missing_chart_names_the_command_that_downloads_it(program: Program) -> None:
-    with pytest.raises(ChartError, match="helm pull kuberay-operator --untar"):
+    with pytest.raises(ChartError, match="helm pull --untar"):
         program.deploy(kuberayChart="./nowhere")
 
 

@@ -167,6 +167,19 @@ def test_the_monitoring_namespace_reads_metrics_and_nothing_else() -> None:
     }
 
 
+def test_the_prometheus_of_the_stack_reaches_the_metrics_and_the_api_server_and_only_ray_reaches_it() -> None:
+    assert flow_texts(monitoring="install") - LOCAL_FLOWS == {
+        "monitoring > ray 8080,9101,44217,44227",
+        "monitoring > mlflow 5000",
+        "monitoring > operator 8080",
+        "monitoring > monitoring any",
+        "monitoring > anywhere 443,6443,8443,10250",
+        "monitoring > dns 53",
+        "monitoring > openshift-dns 5353",
+        "ray > monitoring 3000,9090",
+    }
+
+
 @pytest.mark.parametrize(
     ("kind", "servers"),
     [
@@ -217,6 +230,7 @@ def test_the_port_of_the_api_server_comes_from_the_kubeconfig(port: int, expecte
         access=stack.access,
         network=stack.network,
         monitoring=stack.monitoring,
+        monitoring_namespace=stack.monitoring_namespace,
         tracing=stack.tracing,
         identity=stack.identity,
         credentials=stack.credentials,

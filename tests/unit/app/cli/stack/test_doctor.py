@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from app import names
 from app.cli.main import cli
-from app.cli.stack.doctor import health, preflight
+from app.cli.stack.doctor import health, preflight, resources
 from app.cli.stack.doctor.checks import CheckResult, Status
 from app.cli.stack.outputs import StackOutputs
 from tests.support.json_object import JsonObject
@@ -170,7 +170,7 @@ def test_pods_of_the_stack_do_not_reduce_the_free_resources() -> None:
     other = pod()
     other["metadata"]["namespace"] = "other"
 
-    free = preflight.free_resources([NODE], [pod(), other], ignored_namespaces=("manta",))
+    free = resources.free_resources([NODE], [pod(), other], ignored_namespaces=("manta",))
 
     assert free == {"cpu": Decimal("3.5"), "memory": Decimal(7 * 1024**3)}
 
@@ -193,13 +193,13 @@ def test_pods_of_the_stack_do_not_reduce_the_free_resources() -> None:
     ],
 )
 def test_a_quantity_is_parsed_with_every_suffix_of_kubernetes(quantity: str, value: str) -> None:
-    assert preflight.parse_quantity(quantity) == Decimal(value)
+    assert resources.parse_quantity(quantity) == Decimal(value)
 
 
 @pytest.mark.parametrize("quantity", ["", "much", "1GB", "1 Gi", "Gi"])
 def test_a_text_that_is_not_a_quantity_is_refused(quantity: str) -> None:
     with pytest.raises(ValueError, match="not a Kubernetes quantity"):
-        preflight.parse_quantity(quantity)
+        resources.parse_quantity(quantity)
 
 
 @pytest.mark.parametrize(("key", "value"), [("target", "moon"), ("cpus", "two"), ("memory", "much")])

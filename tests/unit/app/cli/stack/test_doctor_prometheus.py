@@ -137,5 +137,37 @@ def test_an_error_of_kubectl_is_shown_with_the_next_step_for_it(
     assert result.next_step.startswith(next_step)
 
 
+@pytest.mark.parametrize(
+    ("crd", "status", "detail"),
+    [
+        ("", Status.OK, "none; `pulumi up` installs one"),
+        ('{"metadata": {}}', Status.WRONG, "the CRD prometheuses.monitoring.coreos.com is of another one"),
+    ],
+)
+def test_a_prometheus_operator_of_others_is_named_before_the_stack_installs_its_own(
+    monkeypatch: pytest.MonkeyPatch, crd: str, status: Status, detail: str
+) -> None:
+    monkeypatch.setattr(Kubectl, "run", lambda *_, **__: crd)
+
+    [result] = prometheus.run_checks({"monitoring": "install", "namespace": "team-a"}, Kubectl("minikube"))
+
+    assert (result.status, result.detail) == (status, detail)
+
+
+def test_the_prometheus_that_the_stack_installed_must_select_its_monitors(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"metadata": {"annotations": {prometheus.CRD_ANNOTATION: "88.5.3"}}}
+    documents = {"customresourcedefinition": own, "namespace": NAMESPACE}
+    monkeypatch.setattr(Kubectl, "items", lambda *_: [server(ALL)])
+    monkeypatch.setattr(Kubectl, "run", lambda _self, _verb, kind, *_, **__: json.dumps(documents[kind]))
+
+    results = list(prometheus.run_checks({"monitoring": "install", "namespace": "team-a"}, Kubectl("minikube")))
+
+    assert [(result.check, result.status) for result in results] == [
+        ("prometheus operator", Status.OK),
+        ("prometheus monitors", Status.OK),
+        ("prometheus alerts", Status.OK),
+    ]
+
+
 def test_a_stack_without_monitoring_has_no_such_check(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check(monkeypatch, server(RELEASE), monitoring="none") == []

@@ -1,13 +1,13 @@
-"""KubeRay's CRDs, which kubectl applies.
+"""The CRDs of a chart, which kubectl applies. Helm would install them once and never upgrade them.
 
-Pulumi would need most of an update's time for them: they are 4 MB, which its engine copies and logs at each step, also
-when nothing changed. So the state holds only their digest.
+Pulumi would need most of an update's time for them: those of KubeRay are 4 MB, which its engine copies and logs at each
+step, also when nothing changed. So the state holds only their digest.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,9 +15,13 @@ from typing import Final
 import pulumi
 from pulumi_command import local
 
+from infra import charts
 from infra.charts import Crd
 from infra.components.kubectl_script import WITH_KUBECONFIG
-from infra.preflight.versions import VERSION_ANNOTATION
+from infra.config.chart import Chart
+from infra.preflight import checks
+from infra.preflight.cluster_state import ClusterState
+from infra.preflight.versions import Product
 
 FOLDER: Final = Path(".manta", "crds")
 """Files with CRDs, below the root of the project. The name of a file is the digest of its content."""
@@ -48,14 +52,16 @@ kubectl delete customresourcedefinitions $MANTA_CRD_NAMES --ignore-not-found
 
 
 @dataclass(frozen=True, kw_only=True)
-class OperatorCrdsArgs:
+class CrdsArgs:
     """Which CRDs to apply."""
 
-    crds: Sequence[Crd]
-    version: str
-    """Version of their chart."""
+    chart: Chart
+    product: Product
+    """What the chart installs."""
     root: Path
-    """Root of the project."""
+    """Root of the project; a relative chart path starts there."""
+    cluster: ClusterState
+    """The CRDs and the operators that the cluster has before this update."""
     remove: bool
     """Whether a destroy deletes the CRDs."""
     context: pulumi.Input[str]
@@ -63,8 +69,16 @@ class OperatorCrdsArgs:
     """Content of a kubeconfig; None means the kubeconfig files that kubectl reads."""
 
 
-def register(name: str, args: OperatorCrdsArgs, opts: pulumi.ResourceOptions) -> pulumi.Resource:
-    """Register the command that applies the CRDs. It runs again when their content changes."""
+def register(name: str, args: CrdsArgs, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+    """Register the command that applies the CRDs. It runs again when their content changes.
+
+    Raises:
+        ChartError: The chart does not exist, or contains no CRDs.
+        PreflightError: The cluster has newer CRDs.
+    """
+    found = charts.crds(args.chart, root=args.root, opts=pulumi.InvokeOptions(parent=opts.parent))
+    version = charts.version(args.chart, root=args.root)
+    checks.check_crds({crd.name: crd.spec for crd in found}, args.cluster, product=args.product, version=version)
     # No `triggers`: a trigger replaces the command, and the end of a replacement would delete the CRDs.
     return local.Command(
         name,
@@ -72,8 +86,8 @@ def register(name: str, args: OperatorCrdsArgs, opts: pulumi.ResourceOptions) ->
         delete=DELETE if args.remove else None,
         dir=os.path.relpath(args.root),
         environment={
-            "MANTA_CRDS": _write(args).as_posix(),
-            "MANTA_CRD_NAMES": " ".join(crd.name for crd in args.crds),
+            "MANTA_CRDS": _write(found, {args.product.annotation: version}, args.root).as_posix(),
+            "MANTA_CRD_NAMES": " ".join(crd.name for crd in found),
             "MANTA_CONTEXT": args.context,
             "MANTA_KUBECONFIG": args.kubeconfig or "",
         },
@@ -82,20 +96,20 @@ def register(name: str, args: OperatorCrdsArgs, opts: pulumi.ResourceOptions) ->
     )
 
 
-def _write(args: OperatorCrdsArgs) -> Path:
+def _write(crds: Sequence[Crd], annotations: Mapping[str, str], root: Path) -> Path:
     """Write the CRDs to a file, and return its path below the root of the project."""
     items = [
         {
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
-            "metadata": {"name": crd.name, "annotations": {**crd.annotations, VERSION_ANNOTATION: args.version}},
+            "metadata": {"name": crd.name, "annotations": {**crd.annotations, **annotations}},
             "spec": crd.spec,
         }
-        for crd in args.crds
+        for crd in crds
     ]
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items}, sort_keys=True)
     path = FOLDER / f"{hashlib.sha256(text.encode()).hexdigest()[:DIGITS]}.json"
-    file = args.root / path
+    file = root / path
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_suffix(f".{os.getpid()}")
