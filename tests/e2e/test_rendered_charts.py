@@ -1,7 +1,8 @@
-"""Both Helm charts, rendered with the stack's values and validated by the API server; skipped without the charts."""
+"""The Helm charts, rendered with the stack's values and validated by the API server; skipped without the charts."""
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from app.cli.stack.doctor import rights
 from tests.support.engine import Record
 from tests.support.json_object import JsonObject
 from tests.support.kubernetes import Api
+from tests.support.program import Program
 from tests.unit.infra.test_doctor import text_of
 
 CHARTS = "MANTA_E2E_CHARTS"
-"""Environment variable: folder that contains the charts `kuberay-operator` and `mlflow`."""
+"""Environment variable: folder that contains the charts `kuberay-operator`, `mlflow` and `kube-prometheus-stack`."""
 
 
 def chart(name: str) -> Path:
@@ -24,14 +26,22 @@ def chart(name: str) -> Path:
     return Path(folder) / name
 
 
-def rendered(api: Api, record: Record, release: str) -> list[JsonObject]:
-    """Render a release as Helm would install it."""
+def rendered(api: Api, record: Record, release: str, folder: str = "") -> list[JsonObject]:
+    """Render a release as Helm would install it.
+
+    Args:
+        api: The API server, and the programs for it.
+        record: What the program registers.
+        release: Name of the resource of the release.
+        folder: Name of the chart; empty for the name of the release.
+    """
     inputs = record.resource("kubernetes:helm.sh/v3:Release", release).inputs
     if not api.has("helm"):
         pytest.skip("helm is not on PATH")
     name, namespace = inputs["name"], inputs["namespace"]
+    folder = folder or name
     result = api.run(
-        *("helm", "template", name, str(chart(name)), "--namespace", namespace, "--skip-crds", "-f", "-"),
+        *("helm", "template", name, str(chart(folder)), "--namespace", namespace, "--skip-crds", "-f", "-"),
         stdin=json.dumps(inputs["values"]),
     )
     assert result.returncode == 0, result.stderr
@@ -108,3 +118,41 @@ def test_the_policies_select_the_pods_of_the_rendered_charts(api: Api, record: R
     (mlflow,) = of_kind(rendered(api, record, "mlflow-release"), "Deployment")
 
     assert selectors["mlflow"].items() <= mlflow["spec"]["template"]["metadata"]["labels"].items()
+
+
+@pytest.fixture
+def monitoring(api: Api, program: Program, namespaces: list[str]) -> Iterator[list[JsonObject]]:
+    """Objects of kube-prometheus-stack, whose CRDs and namespace exist."""
+    changes: dict[str, object] = {"namespace": namespaces[0], "kuberayChart": "./kuberay", "monitoring": "install"}
+    record = program.deploy("dev", **changes, monitoringChart=str(chart("kube-prometheus-stack")))
+    command = record.resource("command:local:Command", "monitoring-prometheus-crds")
+    crds = json.loads((program.root / command.inputs["environment"]["MANTA_CRDS"]).read_text())["items"]
+    api.apply(crds)
+    names = [crd["metadata"]["name"] for crd in crds]
+    api.run("kubectl", "wait", "--for=condition=Established", "--timeout=60s", "crd", *names)
+    namespace = f"{namespaces[0]}-monitoring"
+    api.apply([record.resource("kubernetes:core/v1:Namespace", "namespaces-monitoring").inputs])
+    yield rendered(api, record, "monitoring-prometheus-release", "kube-prometheus-stack")
+    api.run("kubectl", "delete", "--wait=false", "namespace", namespace)
+    api.run("kubectl", "delete", "--wait=false", "crd", *names)
+
+
+def test_the_prometheus_of_a_stack_is_accepted_without_a_warning_and_small(
+    api: Api, monitoring: list[JsonObject], namespaces: list[str]
+) -> None:
+    listed = {right.resource for right in rights.required_rights(text_of("dev", {"monitoring": "install"}))}
+    kinds = {(document["kind"], document["apiVersion"].rpartition("/")[0]) for document in monitoring}
+    own = {*namespaces, f"{namespaces[0]}-monitoring"}
+
+    assert api.problems(monitoring) == []
+    assert {item["metadata"]["name"] for item in of_kind(monitoring, "Deployment")} == {
+        "grafana",
+        f"{namespaces[0]}-monitoring-kube-state-metrics",
+        f"{namespaces[0]}-monitoring-kube-prometheus-stack"[:26].rstrip("-") + "-operator",
+    }
+    assert {
+        f"{kind.lower()}s.{group}".rstrip(".").replace("prometheuss", "prometheuses") for kind, group in kinds
+    } <= listed
+    assert {item["metadata"]["namespace"] for item in monitoring} <= own
+    grafana = [item for item in monitoring if item["metadata"]["name"].startswith("grafana")]
+    assert of_kind(grafana, "ClusterRole") == []

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 PROGRAMS: Final = ("pulumi", "pulumi-language-python", "kubectl", "ray", "curl", "git")
 """Programs that must be on PATH. Pulumi downloads its plugins if it may."""
@@ -29,9 +29,15 @@ class Tools:
     """`MANTA_E2E_CONFIG`: additional configuration keys of the stack, as a JSON object."""
     resize: dict[str, object]
     """`MANTA_E2E_RESIZE`: the keys that the resize test changes, as a JSON object; empty for one more of `cpus`."""
-    site: dict[str, str]
-    """`MANTA_E2E_SITE`, a JSON object: `postgresImage`, and `cut` and `heal`, commands that take the network of a node
-    away and give it back."""
+    site: dict[str, Any]
+    """`MANTA_E2E_SITE`, a JSON object: `postgresImage`; `cut` and `heal`, commands that take the network of a node away
+    and give it back; and `monitoringValues`, values of kube-prometheus-stack."""
+
+    @property
+    def monitoring_chart(self) -> dict[str, str]:
+        """The key `monitoringChart`, if `folder` has the chart kube-prometheus-stack."""
+        chart = self.folder / "charts" / "kube-prometheus-stack"
+        return {"monitoringChart": str(chart)} if chart.is_dir() else {}
 
     @property
     def path(self) -> str:

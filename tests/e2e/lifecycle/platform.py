@@ -290,7 +290,7 @@ def leftovers(machine: Tools, stack: LiveStack) -> list[str]:
     return [
         f"{item['kind']} {item['metadata']['name']}"
         for item in items
-        if item["metadata"]["name"] in (namespace, f"{namespace}-operator")
+        if item["metadata"]["name"] in (namespace, f"{namespace}-operator", f"{namespace}-monitoring")
         or item.get("spec", {}).get("claimRef", {}).get("namespace") == namespace
         or item["metadata"].get("annotations", {}).get("meta.helm.sh/release-namespace", "").startswith(namespace)
     ]

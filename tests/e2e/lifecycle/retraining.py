@@ -24,16 +24,16 @@ def assert_two_judgements_train(machine: Tools, stack: LiveStack, platform: Roll
     drifting_model.hold_other_retrainings(platform.registry)
     version = platform.aliases(MODEL)[names.CHAMPION]
     start_s = time.monotonic()
-    first = _run(machine, stack, "drift-first")
+    first = run_schedule(machine, stack, "drift-first")
     judged_s = time.monotonic() - start_s
-    second = _run(machine, stack, "drift-second")
+    second = run_schedule(machine, stack, "drift-second")
     trained_s = time.monotonic() - start_s - judged_s
     decision = drifting_model.assert_retrained(platform, version, first, second)
     platform.run("serve", MODEL, "--stop")
     return f"judged in {judged_s:.0f} s, judged and trained again in {trained_s:.0f} s: {decision}"
 
 
-def _run(machine: Tools, stack: LiveStack, name: str) -> str:
+def run_schedule(machine: Tools, stack: LiveStack, name: str) -> str:
     """Start a Job of the schedule, wait for its end, and return its log."""
     namespace = ("-n", str(stack.config["namespace"]))
     machine.kubectl("create", "job", name, f"--from=cronjob/{DRIFT_SCHEDULE}", *namespace)
