@@ -75,8 +75,8 @@ lifecycle: .venv/.dev ## one stack on a real cluster, from pulumi up to pulumi d
 faults: .venv/.dev ## on a real cluster: kill updates and repeat them, kill one of two workers (KUBECONFIG)
 	$(BIN)/pytest tests/e2e/lifecycle/test_faults.py
 
-site: .venv/.dev .venv/.stores ## a stack with Prometheus and a model whose score falls; on two nodes, with services of a site: drain, cut, change credentials (KUBECONFIG)
-	$(BIN)/pytest tests/e2e/lifecycle/test_watching.py tests/e2e/lifecycle/test_site.py
+site: .venv/.dev .venv/.stores ## stacks with Prometheus, in a shared cluster, and with services of a site on two nodes: drain, cut, change credentials (KUBECONFIG)
+	$(BIN)/pytest tests/e2e/lifecycle/test_watching.py tests/e2e/lifecycle/test_shared_cluster.py tests/e2e/lifecycle/test_site.py
 
 bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; two hours)
 	$(BIN)/python -m tests.benchmark.predictor

@@ -71,15 +71,21 @@ def running(
         process.wait()
 
 
-def create_certificates(folder: Path, name: str = "redis.test") -> Path:
-    """Create `server.pem`, a certificate that signs itself, and `key.pem`; return the file that verifies it."""
+def create_certificates(folder: Path, *names: str) -> Path:
+    """Create `server.pem`, a certificate that signs itself, and `key.pem`; return the file that verifies it.
+
+    Args:
+        folder: Folder of the two files.
+        names: DNS names in the certificate; `redis.test` if there is none.
+    """
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl is not on PATH")
     command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "server.pem")]
-    names = ["-subj", "/CN=manta-test", "-addext", f"subjectAltName=DNS:{name}", "-days", "2"]
-    subprocess.run([*command, *files, *names], check=True, capture_output=True)
+    alternatives = ",".join(f"DNS:{name}" for name in names or ["redis.test"])
+    subject = ["-subj", "/CN=manta-test", "-addext", f"subjectAltName={alternatives}", "-days", "2"]
+    subprocess.run([*command, *files, *subject], check=True, capture_output=True)
     return folder / "server.pem"
 
 

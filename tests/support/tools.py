@@ -31,7 +31,7 @@ class Tools:
     """`MANTA_E2E_RESIZE`: the keys that the resize test changes, as a JSON object; empty for one more of `cpus`."""
     site: dict[str, Any]
     """`MANTA_E2E_SITE`, a JSON object: `postgresImage`; `cut` and `heal`, commands that take the network of a node away
-    and give it back; and `monitoringValues`, values of kube-prometheus-stack."""
+    and give it back; `monitoringValues`, values of kube-prometheus-stack; and `traefikImage` and `gatewayCrds`."""
 
     @property
     def monitoring_chart(self) -> dict[str, str]:

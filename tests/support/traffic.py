@@ -24,14 +24,27 @@ class PredictionTraffic:
         rate: Requests per second.
         timeout_s: Time after which a request counts as failed.
         token: Bearer token of each request; empty for none.
+        host: Host name of the service, if the URL has the address of a proxy.
+        tls: TLS context for a URL with https.
     """
 
     def __init__(
-        self, url: str, message: JsonObject, *, rate: float = 10, timeout_s: float = 10, token: str = ""
+        self,
+        url: str,
+        message: JsonObject,
+        *,
+        rate: float = 10,
+        timeout_s: float = 10,
+        token: str = "",
+        host: str = "",
+        tls: ssl.SSLContext = NO_TLS,
     ) -> None:
         self._url, self._message, self._timeout_s = url, message, timeout_s
         self.rate = rate
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers |= {"Host": host} if host else {}
+        self._extensions = {"sni_hostname": host} if host else {}
+        self._tls = tls
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -72,9 +85,8 @@ class PredictionTraffic:
     def _send(self) -> None:
         reason = request_id = ""
         try:
-            answer = httpx.post(
-                self._url, json=self._message, headers=self._headers, timeout=self._timeout_s, verify=NO_TLS
-            )
+            with httpx.Client(timeout=self._timeout_s, verify=self._tls) as client:
+                answer = client.post(self._url, json=self._message, headers=self._headers, extensions=self._extensions)
             request_id = answer.headers.get("x-request-id", "")
             if answer.status_code != httpx.codes.OK:
                 reason = f"status {answer.status_code}: {answer.text[:120]}"

@@ -49,12 +49,18 @@ def curl(*arguments: str) -> JsonObject:
     return content
 
 
-def train(stack: LiveStack, folder: Path) -> str:
-    """Submit a training job with `ray job submit`, and return its output."""
+def train(stack: LiveStack, folder: Path, address: str = "") -> str:
+    """Submit a training job with `ray job submit`, and return its output.
+
+    Args:
+        stack: The stack.
+        folder: An empty folder.
+        address: Address of Ray's Jobs API; empty for the stack output `rayDashboardUrl`.
+    """
     outputs = stack.outputs()
     process = subprocess.run(
         [
-            *("ray", "job", "submit", "--address", outputs["rayDashboardUrl"]),
+            *("ray", "job", "submit", "--address", address or outputs["rayDashboardUrl"]),
             *("--entrypoint-num-cpus", "0.01", "--entrypoint-memory", str(768 * 2**20)),
             *("--", "python", "-m", "app.train", "--trees", "100"),
         ],
