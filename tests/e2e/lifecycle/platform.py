@@ -50,13 +50,7 @@ def curl(*arguments: str) -> JsonObject:
 
 
 def train(stack: LiveStack, folder: Path, address: str = "") -> str:
-    """Submit a training job with `ray job submit`, and return its output.
-
-    Args:
-        stack: The stack.
-        folder: An empty folder.
-        address: Address of Ray's Jobs API; empty for the stack output `rayDashboardUrl`.
-    """
+    """Run `ray job submit` in an empty folder, for `address` or else `rayDashboardUrl`, and return the job's output."""
     outputs = stack.outputs()
     process = subprocess.run(
         [
