@@ -100,8 +100,9 @@ class Settings(BaseSettings):
     show_examples: bool = Field(
         default=True,
         alias="MANTA_SHOW_EXAMPLES",
-        description="Whether `/model` and `/openapi.json` show example rows with their labels. If `/predict` requires "
-        "a token, they show them only with that token.",
+        description="Whether `/model` and `/openapi.json` show example rows with their labels, and a shadow or a "
+        "replay of the log rows whose answers differ. If `/predict` requires a token, the service shows them only with "
+        "that token.",
     )
     webhook_secret: SecretStr | None = Field(
         default=None,

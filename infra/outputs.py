@@ -40,6 +40,7 @@ def export(
     pulumi.export("image", image.reference)
     pulumi.export("rayVersion", versions.RAY)
     pulumi.export("modelName", stack.app.model_name)
+    pulumi.export("showExamples", stack.app.show_examples)
     forwards = endpoints.forwards(public, namespace=stack.cluster.namespace)
     if monitoring.grafana_password is not None:
         pulumi.export("grafanaUrl", stack.monitoring.browser_url)

@@ -189,6 +189,7 @@ def from_stack(outputs: StackOutputs, *, stack: str = "") -> Destination:
             **{f"{part}_url": url for part, url in urls.items()},
             route_prefix=route_prefix,
             model_name=outputs.model_name,
+            show_examples=outputs.show_examples,
             ray_token=outputs.ray_token.get_secret_value(),
             serve_token=outputs.serve_token.get_secret_value(),
             mlflow_user=outputs.mlflow_username,

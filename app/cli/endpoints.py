@@ -16,7 +16,7 @@ ADDRESSES_FILE: Final = "platform.json"
 
 
 class Endpoints(BaseModel):
-    """Addresses of a running platform, the credentials for them, and the model that it serves."""
+    """Addresses of a running platform, the credentials for them, the model that it serves, and what may be shown."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,6 +28,8 @@ class Endpoints(BaseModel):
     """Path of the application's HTTP API, empty if it is the root."""
     model_name: str = ""
     """Registered model that the service serves; empty if only the environment can name it."""
+    show_examples: bool = True
+    """Whether a command may show rows."""
     ray_token: str = ""
     serve_token: str = ""
     mlflow_user: str = ""
@@ -99,8 +101,9 @@ class Endpoints(BaseModel):
         return endpoints.model_copy(update={"ray_token": token, "serve_token": token})
 
     def write(self, state_folder: Path) -> None:
-        """Save the addresses and the model's name for later commands; the credentials are not saved."""
-        addresses = self.model_dump_json(include={"ray_url", "mlflow_url", "serve_url", "model_name"}, indent=2)
+        """Save all but the credentials for later commands. The route prefix of this platform is always the default."""
+        saved = {"ray_url", "mlflow_url", "serve_url", "model_name", "show_examples"}
+        addresses = self.model_dump_json(include=saved, indent=2)
         (state_folder / ADDRESSES_FILE).write_text(addresses + "\n")
 
 

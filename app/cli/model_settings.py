@@ -30,5 +30,6 @@ def open_settings(*, name: str, stack: str, log: str = "") -> Iterator[Settings]
             "mlflow_tracking_uri": endpoints.mlflow_url,
             "model_name": name or endpoints.model_name or settings().model_name,
             "prediction_log": place,
+            "show_examples": endpoints.show_examples and settings().show_examples,
         }
         yield settings().model_copy(update=update)

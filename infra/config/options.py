@@ -225,7 +225,9 @@ class AppOptions(OptionGroup):
         "breast-cancer", min_length=1, description="Data set that training uses if its options name none."
     )
     show_examples: bool = Field(
-        default=True, description="Whether `GET /model` and `/openapi.json` show held-out rows with their labels."
+        default=True,
+        description="Whether `GET /model` and `/openapi.json` show held-out rows with their labels, and a shadow or a "
+        "replay of the log rows whose answers differ.",
     )
     allow_pickle: bool = Field(
         default=False,

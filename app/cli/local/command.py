@@ -99,7 +99,8 @@ def local(
     ports.check_free()
     logs = state / "logs"
     with lock_state_folder(state) as token, exit_on_signals(), scratch_folder() as scratch:
-        endpoints = ports.endpoints(token, model_name=name or settings().model_name)
+        config = settings()
+        endpoints = ports.endpoints(token, model_name=name or config.model_name, show_examples=config.show_examples)
         with Processes(
             Platform.environment(endpoints, state=state, scratch=scratch)
             | {"MANTA_PREDICTION_LOG": prediction_log, "MANTA_ROLLOUT": rollout, "MANTA_RETRAIN_ON": retrain_on}

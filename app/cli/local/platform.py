@@ -58,13 +58,14 @@ class Ports(BaseModel):
     mlflow: int = 8989
     serve: int = 8000
 
-    def endpoints(self, token: str, *, model_name: str) -> Endpoints:
+    def endpoints(self, token: str, *, model_name: str, show_examples: bool = True) -> Endpoints:
         """The addresses for these ports, with the token of Ray and of `/model/load`, and the model to serve."""
         return Endpoints(
             ray_url=f"http://{LOOPBACK}:{self.ray}",
             mlflow_url=f"http://{LOOPBACK}:{self.mlflow}",
             serve_url=f"http://{LOOPBACK}:{self.serve}",
             model_name=model_name,
+            show_examples=show_examples,
             ray_token=token,
             serve_token=token,
         )

@@ -63,6 +63,8 @@ class StackOutputs(BaseModel):
     mlflow_password: SecretStr = SecretStr("")
     """Password of MLflow's user. It is encrypted like Ray's token."""
     model_name: str = names.MODEL_NAME
+    show_examples: bool = True
+    """Whether rows may be shown. A stack of an earlier release has no such output."""
     stack: str = ""
 
 

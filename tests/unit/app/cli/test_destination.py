@@ -149,6 +149,13 @@ def test_a_stack_gives_the_service_with_its_route_prefix_and_all_credentials() -
     assert set(result.tunnels) == {"ray", "mlflow", "serve"}
 
 
+@pytest.mark.parametrize(("output", "is_shown"), [({"showExamples": False}, False), ({}, True)])
+def test_a_stack_says_whether_rows_may_be_shown(output: dict[str, bool], is_shown: bool) -> None:  # noqa: FBT001 - pytest passes it by name
+    result = destination.from_stack(StackOutputs.model_validate(WITH_SERVICE | output))
+
+    assert result.endpoints.show_examples is is_shown
+
+
 def test_the_service_of_a_stack_may_be_the_root() -> None:
     outputs = StackOutputs.model_validate(WITH_SERVICE | {"serveUrl": "https://scores.example.com"})
 

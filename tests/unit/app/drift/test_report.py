@@ -1,10 +1,14 @@
 """What `manta drift` prints and stores."""
 
+import json
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from app.drift import report
 from app.drift.judge import Judgement, judge
+from app.records.reference import ColumnProfile, Reference
 from tests.support.drift_data import reference_of, window_of
 
 
@@ -55,3 +59,29 @@ def test_the_metrics_of_a_judgement_are_numbers_by_name() -> None:
     assert (metrics["drift"], metrics["rows"], metrics["columns_changed"]) == (0, 300, 0)
     assert metrics["score_fell"] == 0
     assert metrics["realised_score_low"] < metrics["realised_score"] < metrics["realised_score_high"]
+
+
+def test_no_report_holds_a_value_of_a_row() -> None:
+    reference, (window, labels) = with_towns("Lima", rows=500), window_of(np.zeros((300, 2)), np.zeros(300))
+    window = window.set_column(1, "feature.x1", pa.array(["Cusco"] * 300))
+
+    judgement = judge(reference, window, labels)
+
+    texts = [report.page(judgement, title="m"), json.dumps(judgement.to_json()), *report.lines(judgement)]
+    assert "column 'x1' changed" in judgement.reasons
+    assert [text for text in texts if "Lima" in text or "Cusco" in text] == []
+
+
+def with_towns(town: str, *, rows: int) -> Reference:
+    """A reference whose second column holds a text."""
+    reference = reference_of(np.zeros((rows, 2)), np.zeros((rows, 2)), np.zeros(rows))
+    column = ColumnProfile(
+        name="x1", kind="text", missing=0.0, influence=1.0, categories={town: rows}, category_count=1
+    )
+    profile = reference.profile.model_copy(update={"columns": [reference.profile.columns[0], column]})
+    towns = pa.array([town] * rows)
+    return Reference(
+        profile=profile,
+        rows=reference.rows.set_column(1, "feature.x1", towns),
+        held_out=reference.held_out.set_column(1, "feature.x1", towns),
+    )

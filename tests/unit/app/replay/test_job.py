@@ -1,5 +1,7 @@
 """What a version would have answered in a period, beside what was answered then."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -45,13 +47,6 @@ def test_answers_that_differ_are_counted_by_class_and_shown(replay: Replayer) ->
     sizes = np.abs(FOREST.predict_proba(ROWS.head(200)) - STUMPS.predict_proba(ROWS.head(200))).max(axis=1)
     assert result.rows[0].difference == pytest.approx(sizes.max())
     assert result.rows[0].row == ROWS.iloc[int(np.argmax(sizes))].tolist()
-
-
-def test_without_examples_no_row_is_kept(replay: Replayer) -> None:
-    logged = versions(FOREST, STUMPS)
-    logged.answer("1", *PARTS)
-
-    assert replay(logged, show_examples=False).rows == []
 
 
 def test_the_answers_of_several_versions_are_compared_together(replay: Replayer) -> None:
@@ -112,6 +107,22 @@ def test_requests_that_the_version_fails_to_answer_are_counted(replay: Replayer)
     assert (figures.requests, figures.rows, figures.errors) == (2, 4, 1)
     assert figures.last_error is not None
     assert figures.last_error.startswith("ValueError: Found unknown categories")
+
+
+def test_without_examples_neither_the_command_nor_mlflow_gets_a_value_of_a_row(replay: Replayer) -> None:
+    rows = pd.DataFrame({"town": ["Lima", "Quito", "Cusco"] * 10})
+    old, new = (
+        make_pipeline(OneHotEncoder(handle_unknown=unknown), LogisticRegression()).fit(part, part["town"] == "Lima")
+        for unknown, part in (("ignore", rows), ("error", rows[rows["town"] != "Cusco"]))
+    )
+    logged = versions(old, new, rows=rows)
+    logged.answer("1", rows.iloc[:2], rows.iloc[2:3])
+
+    shown, hidden = (replay(logged, show_examples=is_shown) for is_shown in (True, False))
+
+    texts = [json.dumps([result.to_json(), *result.documents().values()]) for result in (shown, hidden)]
+    assert [[town in text for town in ("Lima", "Cusco")] for text in texts] == [[True, True], [False, False]]
+    assert (hidden.figures.rows, hidden.figures.last_error) == (2, "ValueError")
 
 
 def test_the_replay_ends_when_its_time_is_up(replay: Replayer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,14 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from app.cli.endpoints import Endpoints
 from app.cli.main import cli
+from app.cli.state import STATE_FOLDER
 from app.errors import ModelNotFoundError
 from app.replay import job
 from app.replay.result import Replay
@@ -85,6 +88,28 @@ def test_the_log_of_the_model_is_replayed(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert replayed.arguments == ("7", timedelta(days=7))
     assert (replayed.settings.model_name, replayed.settings.prediction_log) == ("houses", "s3://bucket/folder")
+
+
+@pytest.mark.parametrize(
+    ("of_platform", "of_environment", "is_shown"),
+    [(True, "true", True), (False, "true", False), (True, "false", False)],
+)
+def test_rows_are_shown_if_neither_the_platform_nor_the_environment_hides_them(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    of_platform: bool,  # noqa: FBT001 - pytest passes it by name
+    of_environment: str,
+    is_shown: bool,  # noqa: FBT001 - pytest passes it by name
+) -> None:
+    replayed = Job(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MANTA_SHOW_EXAMPLES", of_environment)
+    STATE_FOLDER.mkdir()
+    Endpoints(show_examples=of_platform).write(STATE_FOLDER)
+
+    shadow()
+
+    assert replayed.settings.show_examples is is_shown
 
 
 def test_the_figures_are_printed_as_those_of_a_shadow(monkeypatch: pytest.MonkeyPatch) -> None:

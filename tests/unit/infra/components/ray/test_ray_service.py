@@ -233,8 +233,11 @@ def test_a_preview_shows_the_whole_spec_although_checksums_are_computed_from_sec
 
 
 def test_a_stack_can_hide_example_rows(program: Program) -> None:
-    for container in containers(cluster(program, showExamples=False)):
+    record = program.deploy(showExamples=False)
+
+    for container in containers(record.resource(RAY_SERVICE).inputs["spec"]["rayClusterConfig"]):
         assert {"name": "MANTA_SHOW_EXAMPLES", "value": "false"} in container["env"]
+    assert record.outputs["showExamples"] is False
 
 
 def test_a_stack_can_begin_a_rollout_of_each_version_that_passes_its_gate(program: Program) -> None:
