@@ -67,7 +67,7 @@ def evaluate(
     check_target(metric, rows.target.to_numpy())
     resampling = Resampling.of(rows, find_metric(metric))
     try:
-        score = _prepare_score(evaluated, rows, metric, registry)
+        score = _prepare_score(evaluated, rows, metric, registry, settings)
     except NotComparableError as error:
         raise DataError(
             f"{name} version {version} cannot be scored on {data}: it {error.fault}.",
@@ -77,7 +77,7 @@ def evaluate(
     if champion is not None and str(champion.version) != str(evaluated.version):
         opponent = str(champion.version)
         try:
-            champion_score = _prepare_score(champion, rows, metric, registry)
+            champion_score = _prepare_score(champion, rows, metric, registry, settings)
         except NotComparableError as error:
             note = f"The champion cannot be compared: it {error.fault}."
         except (ModelNotFoundError, ModelRefusedError, ParameterError) as error:
@@ -109,6 +109,6 @@ def _choose_metric(version: ModelVersion, rows: Rows, name: str | None) -> str:
     return of_gate if name is None and of_gate is not None else choose_metric(name, task)
 
 
-def _prepare_score(version: ModelVersion, rows: Rows, metric: str, registry: Registry) -> Score:
-    predicted = predict_with_champion(version, rows, find_metric(metric), registry)
+def _prepare_score(version: ModelVersion, rows: Rows, metric: str, registry: Registry, settings: Settings) -> Score:
+    predicted = predict_with_champion(version, rows, find_metric(metric), registry, shows_values=settings.show_examples)
     return weighted_metric(metric, predicted, rows.target.to_numpy())

@@ -92,7 +92,7 @@ def register(fitted: FittedModel, registry: Registry, settings: Settings, *, run
     if fitted.sample is not None:
         built = reference.build(fitted.sample, model, predicted, rows, fitted.gate)
         reference_tags[reference_files.REFERENCE_TAG] = reference_files.log(built)
-    decision = _judge_against_current_champion(fitted, predicted, registry, model_name)
+    decision = _judge_against_current_champion(fitted, predicted, registry, settings)
     tags = {GATE_TAG: decision.verdict, run_tags.MODEL_FINGERPRINT: fingerprint} | decision.tags()
     mlflow.log_metrics(decision.metrics())
     mlflow.set_tags(tags)
@@ -191,13 +191,20 @@ def _register_in_run(fitted: FittedModel, settings: Settings, *, run_id: str | N
 
 
 def _judge_against_current_champion(
-    fitted: FittedModel, predicted: Predictions, registry: Registry, model_name: str
+    fitted: FittedModel, predicted: Predictions, registry: Registry, settings: Settings
 ) -> GateDecision:
     """Judge a model, and judge it again if another version became the champion meanwhile."""
-    champion = registry.champion(model_name)
+    champion = registry.champion(settings.model_name)
     while True:
-        decision = judge(predicted, fitted.held_out, fitted.gate, registry=registry, champion=champion)
-        current = registry.champion(model_name)
+        decision = judge(
+            predicted,
+            fitted.held_out,
+            fitted.gate,
+            registry=registry,
+            champion=champion,
+            shows_values=settings.show_examples,
+        )
+        current = registry.champion(settings.model_name)
         if (current and current.version) == (champion and champion.version):
             return decision
         champion = current

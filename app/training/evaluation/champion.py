@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 
+from app.errors import first_line
 from app.models.answers import Answers
 from app.models.frames import to_rows
 from app.models.predictor import Predictor, compile_model
@@ -40,7 +41,9 @@ class NotComparableError(Exception):
         self.way_out = way_out
 
 
-def predict_with_champion(champion: ModelVersion, rows: Rows, metric: Metric, registry: Registry) -> Predictions:
+def predict_with_champion(
+    champion: ModelVersion, rows: Rows, metric: Metric, registry: Registry, *, shows_values: bool
+) -> Predictions:
     """Predict the held-out rows with the champion, as the service does.
 
     Args:
@@ -48,6 +51,7 @@ def predict_with_champion(champion: ModelVersion, rows: Rows, metric: Metric, re
         rows: The held-out rows. The champion gets its own columns of them, in its own order.
         metric: The metric of the comparison.
         registry: Where the champion is stored.
+        shows_values: Whether an error may hold the message of an estimator, which may name a value of a row.
 
     Raises:
         ModelRefusedError: This release cannot load the champion.
@@ -61,9 +65,9 @@ def predict_with_champion(champion: ModelVersion, rows: Rows, metric: Metric, re
     try:
         answers = predictor.predict(to_rows(features, artifact.columns))
     except Exception as error:  # an estimator raises any type for rows that it cannot predict
-        message = str(error).partition("\n")[0]
+        message = f": {first_line(error)}" if shows_values else ""
         raise NotComparableError(
-            f"cannot predict these rows ({type(error).__name__}: {message})",
+            f"cannot predict these rows ({type(error).__name__}{message})",
             "It may not take missing values or text that these rows hold.",
         ) from error
     return as_predictions(answers, predictor.classes, rows, metric)

@@ -39,6 +39,7 @@ def judge(
     *,
     registry: Registry,
     champion: ModelVersion | None,
+    shows_values: bool,
 ) -> GateDecision:
     """Compare a new model with the champion.
 
@@ -54,6 +55,7 @@ def judge(
         config: What the new model must achieve.
         registry: Where the champion is stored.
         champion: The version to compare with, if any.
+        shows_values: Whether the reason may name a value of a row.
 
     Raises:
         RegistryUnavailableError: The champion cannot be downloaded.
@@ -63,7 +65,9 @@ def judge(
     challenger = weighted_metric(config.metric, predicted, held_out.rows.target.to_numpy())
     resampling = Resampling.of(held_out.rows, find_metric(config.metric))
     try:
-        opponent = _choose_opponent(champion, held_out, config, registry, row_weights=resampling.row_weights)
+        opponent = _choose_opponent(
+            champion, held_out, config, registry, row_weights=resampling.row_weights, shows_values=shows_values
+        )
         decision = _compare(challenger, opponent, resampling, config)
     except NotComparableError as error:
         score = challenger(resampling.row_weights)
@@ -89,6 +93,7 @@ def _choose_opponent(
     registry: Registry,
     *,
     row_weights: np.ndarray,
+    shows_values: bool,
 ) -> _Opponent:
     """Return the champion, or the baseline if there is no champion that can be loaded.
 
@@ -103,7 +108,7 @@ def _choose_opponent(
         return _Opponent(name=baseline.description, metric=baseline_metric, is_champion=False)
     name = _champion_name(champion)
     try:
-        champion_predicted = predict_with_champion(champion, rows, metric, registry)
+        champion_predicted = predict_with_champion(champion, rows, metric, registry, shows_values=shows_values)
         champion_metric = weighted_metric(config.metric, champion_predicted, target)
     except ModelRefusedError as error:
         note = f" Note: {name}, cannot serve here: {error.detail.removesuffix('.')}."

@@ -9,6 +9,8 @@ from sklearn.base import BaseEstimator
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from app.cli.service import evaluate as command
 from app.errors import DataError, ModelNotFoundError, ModelRefusedError, ParameterError
@@ -61,6 +63,24 @@ def score(
 ) -> Evaluation:
     monkeypatch.setattr(evaluated_version, "Registry", lambda _: registry)
     return evaluate(version, Settings(model_name="m"), data=data, target="target", metric=metric)
+
+
+@pytest.mark.parametrize(
+    ("is_shown", "message"), [(True, "(ValueError: Found unknown categories"), (False, "(ValueError).")]
+)
+def test_the_message_of_an_estimator_is_shown_if_rows_may_be_shown(
+    monkeypatch: pytest.MonkeyPatch,
+    data: str,
+    is_shown: bool,  # noqa: FBT001 - pytest passes it by name
+    message: str,
+) -> None:
+    champion = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(ROWS.head(50), LABELS.head(50))
+    monkeypatch.setattr(evaluated_version, "Registry", lambda _: Versions(champion, GOOD))
+    settings = Settings(model_name="m").model_copy(update={"show_examples": is_shown})
+
+    evaluation = evaluate("2", settings, data=data, target="target")
+
+    assert f"it cannot predict these rows {message}" in evaluation.note
 
 
 def test_a_better_version_is_compared_with_the_champion_on_the_same_rows(

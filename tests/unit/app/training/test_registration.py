@@ -170,7 +170,13 @@ def test_a_version_that_passes_becomes_champion_or_challenger(
     monkeypatch.setattr(registration, "mlflow", SimpleNamespace(**nothing))
     monkeypatch.setattr(artifact, "log", lambda *_, **__: "models:/m-1")
     monkeypatch.setattr(report, "draw_plots", lambda *_: [])
-    monkeypatch.setattr(registration, "judge", lambda *_, **__: decision)
+    shown: list[object] = []
+
+    def judge(*_: object, shows_values: bool, **__: object) -> GateDecision:
+        shown.append(shows_values)
+        return decision
+
+    monkeypatch.setattr(registration, "judge", judge)
     monkeypatch.setattr(RolloutRecords, "set_alias", lambda _, alias, version: registry.moved.update({alias: version}))
     target = pd.Series([value > 0 for value in FEATURES["a b"]], index=FEATURES.index).astype(int)
     fitted = replace(fitted_forest(target), promote=True, sample=None)
@@ -178,10 +184,11 @@ def test_a_version_that_passes_becomes_champion_or_challenger(
     result = registration.register(
         fitted,
         registry,  # type: ignore[arg-type] # what `register` needs of a registry
-        Settings(rollout=rollout),
+        Settings(rollout=rollout, show_examples=False),
         run_id="r",
     )
 
+    assert shown == [False]
     assert registry.moved == moved
     assert registry.tags[PROMOTE_TAG] == promote
     assert (result.promoted, result.rollout) == ("champion" in moved, "challenger" in moved)

@@ -31,6 +31,7 @@ def decide(
     metric: str,
     *,
     force: bool = False,
+    shows_values: bool = True,
 ) -> GateDecision:
     """Judge a fitted model against a champion and its columns."""
     held_out = Rows(features=rows[0], target=rows[1])
@@ -40,6 +41,7 @@ def decide(
         GateConfig(metric=metric, margin=0.0, force=force),
         registry=cast("Registry", FakeRegistry(*champion)),
         champion=CHAMPION,
+        shows_values=shows_values,
     )
 
 
@@ -133,9 +135,14 @@ def test_a_champion_that_does_not_know_a_category_cannot_be_compared() -> None:
     champion = make_pipeline(OrdinalEncoder(), LinearRegression()).fit(WITH_TEXT, PROGRESSION)
     challenger = make_pipeline(OrdinalEncoder(), LinearRegression()).fit(OF_CITY, PROGRESSION)
 
-    decision = decide(challenger, (champion, WITH_TEXT), (OF_CITY, PROGRESSION), "rmse")
+    decision, without_values = (
+        decide(challenger, (champion, WITH_TEXT), (OF_CITY, PROGRESSION), "rmse", shows_values=is_shown)
+        for is_shown in (True, False)
+    )
 
     assert "cannot predict these rows (ValueError: Found unknown categories ['Lima']" in decision.reason
+    assert "cannot predict these rows (ValueError), so the two" in without_values.reason
+    assert "Lima" not in without_values.reason
 
 
 def test_a_champion_with_another_unit_of_the_target_is_pointed_out() -> None:

@@ -42,6 +42,7 @@ def decide(
         GateConfig(metric=metric, margin=margin, force=False),
         registry=cast("Registry", FakeRegistry(champion, FEATURES)),
         champion=CHAMPION if champion is not None else None,
+        shows_values=True,
     )
 
 

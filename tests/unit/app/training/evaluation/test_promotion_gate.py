@@ -46,7 +46,14 @@ def decide(
 ) -> GateDecision:
     """Judge a model against the version of a registry, or without a champion."""
     champion = CHAMPION if registry is not None else None
-    return judge(predict(challenger, FEATURES), rows, config, registry=cast("Registry", registry), champion=champion)
+    return judge(
+        predict(challenger, FEATURES),
+        rows,
+        config,
+        registry=cast("Registry", registry),
+        champion=champion,
+        shows_values=True,
+    )
 
 
 GOOD, POOR = tree(12), tree(1)
