@@ -87,6 +87,7 @@ OUTPUTS = {
         "image",
         "rayVersion",
         "modelName",
+        "showExamples",
         "forwards",
     ),
 }
