@@ -1,25 +1,52 @@
-"""The HTTP API of the Prometheus that a stack installs, through the API server of the cluster.
+"""The HTTP API of the Prometheus that a stack installs, through a tunnel.
 
 Reference: <https://prometheus.io/docs/prometheus/latest/querying/api/>.
 """
 
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
+import httpx
+from anyio.from_thread import start_blocking_portal
+
+from app.cli.ports import free_ports
+from app.cli.stack import tunnels
+from app.cli.stack.outputs import Tunnel
 from infra import names
 from tests.support.json_object import JsonObject
-from tests.support.tools import Tools
+
+
+@contextmanager
+def reached(context: str, namespace: str) -> "Iterator[Prometheus]":
+    """Keep a tunnel open to the Prometheus of a stack.
+
+    Args:
+        context: Context of the kubeconfig.
+        namespace: Namespace of the workloads.
+    """
+    (port,) = free_ports(1)
+    tunnel = Tunnel(
+        name="prometheus",
+        namespace=names.monitoring_namespace(namespace),
+        service=names.PROMETHEUS,
+        port=names.PROMETHEUS_PORT,
+        local_port=port,
+    )
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(tunnels.open_tunnel(tunnel, context=context, report=print)),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1/", timeout=60) as api,
+    ):
+        yield Prometheus(api)
 
 
 @dataclass(frozen=True)
 class Prometheus:
-    """The Prometheus of a namespace."""
+    """The Prometheus of a stack."""
 
-    machine: Tools
-    namespace: str
-    """Namespace of the workloads."""
+    api: httpx.Client
 
     def unhealthy_targets(self) -> list[str]:
         """Return the targets that Prometheus cannot read, with the reason."""
@@ -51,7 +78,4 @@ class Prometheus:
         return targets
 
     def _get(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - JSON
-        namespace = names.monitoring_namespace(self.namespace)
-        service = f"{names.PROMETHEUS}:{names.PROMETHEUS_PORT}"
-        url = f"/api/v1/namespaces/{namespace}/services/{service}/proxy/api/v1/{path}?{urlencode(parameters)}"
-        return json.loads(self.machine.kubectl("get", "--raw", url))["data"]
+        return self.api.get(path, params=parameters).raise_for_status().json()["data"]

@@ -10,7 +10,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from app import names
-from tests.e2e.lifecycle import platform, retraining
+from tests.e2e.lifecycle import platform, prometheus_api, retraining
 from tests.e2e.lifecycle.platform import DESTROY_S, RECOVERY_S, Figure
 from tests.e2e.lifecycle.prometheus_api import Prometheus
 from tests.support.json_object import JsonObject
@@ -50,8 +50,10 @@ def watched(stack: LiveStack, machine: Tools) -> None:
 
 
 @pytest.fixture(scope="module")
-def prometheus(stack: LiveStack, machine: Tools) -> Prometheus:
-    return Prometheus(machine, str(stack.config["namespace"]))
+def prometheus(stack: LiveStack) -> Iterator[Prometheus]:
+    """The Prometheus of the stack, which is up."""
+    with prometheus_api.reached(str(stack.config["context"]), str(stack.config["namespace"])) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
