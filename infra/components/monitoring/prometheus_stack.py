@@ -34,6 +34,10 @@ UNUSED: Final = (
     *("kubeApiServer", "kubeControllerManager", "coreDns", "kubeDns", "kubeEtcd", "kubeScheduler", "kubeProxy"),
 )
 """Parts of the chart that no alert and no dashboard of the stack reads."""
+CONTAINER_METRICS: Final = "container_cpu_usage_seconds_total|container_memory_working_set_bytes"
+"""Metrics of the containers of the stack that Prometheus keeps."""
+COLLECTORS: Final = ("cronjobs", "deployments", "jobs", "persistentvolumeclaims", "pods", "statefulsets")
+"""Kinds of objects that kube-state-metrics counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +151,23 @@ def _values(args: PrometheusStackArgs) -> dict[str, Any]:
                 },
             }
         },
-        "kube-state-metrics": {"resources": _resources("20m", "64Mi", "256Mi")},
+        "kubelet": {
+            "serviceMonitor": {
+                "probes": False,
+                # The kubelets have series of every container in the cluster.
+                "cAdvisorMetricRelabelings": [
+                    {"action": "keep", "sourceLabels": ["__name__"], "regex": CONTAINER_METRICS},
+                    {"action": "keep", "sourceLabels": ["namespace"], "regex": "|".join(args.monitored_namespaces)},
+                ],
+            }
+        },
+        "kube-state-metrics": {
+            "collectors": list(COLLECTORS),
+            "namespaces": ",".join(args.monitored_namespaces),
+            # Otherwise it may list the objects of all namespaces.
+            "rbac": {"useClusterRole": False},
+            "resources": _resources("20m", "64Mi", "256Mi"),
+        },
         "grafana": {
             "fullnameOverride": names.GRAFANA,
             "admin": {"existingSecret": names.GRAFANA_SECRET, "userKey": USER_KEY, "passwordKey": PASSWORD_KEY},
