@@ -5,15 +5,19 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, Final
+from typing import Any
 
 import pulumi
 import yaml
 
 from infra.config.chart import Chart
 
-LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""KubeRay's CRDs are 4 MB of YAML; the loader in C reads them in a second."""
+
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads YAML as Helm does: `=` is a text. KubeRay's CRDs are 4 MB, which the loader in C reads in a second."""
+
+
+Loader.add_constructor("tag:yaml.org,2002:value", yaml.constructor.SafeConstructor.construct_yaml_str)
 
 
 class ChartError(pulumi.RunError):
@@ -84,13 +88,13 @@ def _read_local(chart: Chart, root: Path) -> Iterator[object]:
     path = chart.path(root)
     if path.is_dir():
         for file in sorted(file for file in path.rglob("crds/*") if _is_crd_file(file)):
-            yield from yaml.load_all(file.read_text(encoding="utf-8"), Loader=LOADER)
+            yield from yaml.load_all(file.read_text(encoding="utf-8"), Loader=Loader)
     elif path.is_file():
         with tarfile.open(path) as archive:
             for member in archive.getmembers():
                 content = archive.extractfile(member) if _is_crd_file(PurePath(member.name)) else None
                 if content is not None:
-                    yield from yaml.load_all(content.read(), Loader=LOADER)
+                    yield from yaml.load_all(content.read(), Loader=Loader)
     else:
         raise ChartError(
             f"No chart exists at {path}. Download it to this path with `helm pull --untar`, "

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from infra import names
-from infra.charts import LOADER
+from infra.charts import Loader
 from tests.support import crds, kubernetes
 from tests.support.engine import Record
 from tests.support.kubernetes import Api
@@ -75,7 +75,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 def api() -> Api:
     """API server that has KubeRay's CRDs."""
     api = kubernetes.find_or_start()
-    api.apply(yaml.load(text, Loader=LOADER) for text in crds.files().values())  # noqa: S506  (a safe loader)
+    api.apply(yaml.load(text, Loader=Loader) for text in crds.files().values())  # noqa: S506  (a safe loader)
     return api
 
 

@@ -11,7 +11,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from infra import versions
-from infra.charts import LOADER
+from infra.charts import Loader
 from tests.support.json_object import JsonObject
 
 RAY_SERVICES: Final = "ray.io_rayservices.yaml"
@@ -45,7 +45,7 @@ def files() -> dict[str, str]:
 @cache
 def ray_service_validator() -> Draft202012Validator:
     """Validator of a RayService that, unlike the API server, refuses fields that the schema does not know."""
-    versions_of_crd = yaml.load(files()[RAY_SERVICES], Loader=LOADER)["spec"]["versions"]  # noqa: S506  (a safe loader)
+    versions_of_crd = yaml.load(files()[RAY_SERVICES], Loader=Loader)["spec"]["versions"]  # noqa: S506  (a safe loader)
     schema = next(version for version in versions_of_crd if version["name"] == "v1")["schema"]["openAPIV3Schema"]
     return Draft202012Validator(_strict(schema))
 

@@ -57,6 +57,15 @@ def test_crds_come_from_a_subchart_whose_name_is_crds(folder: Path) -> None:
         assert [crd.name for crd in definitions] == sorted(CRDS)
 
 
+def test_a_crd_may_hold_the_text_of_an_equals_sign(folder: Path) -> None:
+    text = yaml.safe_dump(crd("a.example.com")) + "  enum:\n  - =\n  - =~\n"
+    (folder / "kuberay-operator/crds/a.yaml").write_text(text)
+
+    definitions = charts.crds(chart("./kuberay-operator"), root=folder, opts=OPTS)
+
+    assert definitions[0].spec["enum"] == ["=", "=~"]
+
+
 @pytest.mark.parametrize("name", ["./charts/x", "../x", "/srv/charts/x.tgz", "~/charts/x"])
 def test_a_chart_is_local_if_it_starts_like_a_path(name: str) -> None:
     assert chart(name).is_local
