@@ -34,6 +34,8 @@ UNUSED: Final = (
     *("kubeApiServer", "kubeControllerManager", "coreDns", "kubeDns", "kubeEtcd", "kubeScheduler", "kubeProxy"),
 )
 """Parts of the chart that no alert and no dashboard of the stack reads."""
+VOLUME_METRICS: Final = "kubelet_volume_stats_.*"
+"""Metrics of the volumes that Prometheus keeps."""
 CONTAINER_METRICS: Final = "container_cpu_usage_seconds_total|container_memory_working_set_bytes"
 """Metrics of the containers of the stack that Prometheus keeps."""
 COLLECTORS: Final = ("cronjobs", "deployments", "jobs", "persistentvolumeclaims", "pods", "statefulsets")
@@ -154,7 +156,8 @@ def _values(args: PrometheusStackArgs) -> dict[str, Any]:
         "kubelet": {
             "serviceMonitor": {
                 "probes": False,
-                # The kubelets have series of every container in the cluster.
+                # The kubelets have thousands of series of themselves, and series of every container in the cluster.
+                "metricRelabelings": [{"action": "keep", "sourceLabels": ["__name__"], "regex": VOLUME_METRICS}],
                 "cAdvisorMetricRelabelings": [
                     {"action": "keep", "sourceLabels": ["__name__"], "regex": CONTAINER_METRICS},
                     {"action": "keep", "sourceLabels": ["namespace"], "regex": "|".join(args.monitored_namespaces)},

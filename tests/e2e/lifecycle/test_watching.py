@@ -4,6 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import pytest
@@ -26,6 +27,13 @@ LOGGED_ROWS: Final = 500
 """Rows of the log before the first judgement, more than the 50 that it needs."""
 PROMOTION_TIMEOUT_S: Final = 1200.0
 """Longest time from the end of the training until its version is the champion."""
+QUERIES: Final = (
+    "sum(ray_manta_predictions_total) > 0",
+    'kube_statefulset_status_replicas_ready{statefulset="redis"} == 1',
+    'container_memory_working_set_bytes{container="ray-worker"}',
+    "kuberay_service_condition_ready",
+)
+"""Values of each source of metrics."""
 SCORE_FELL: Final = {"MantaDrift", "MantaScoreFell"}
 STORY: Final = ("rollout_began", "rollout_step", "rollout_ended", "version_serves")
 """Events that tell how a version became the champion."""
@@ -85,9 +93,8 @@ def test_prometheus_reads_every_target_and_evaluates_every_alert(
     wait_for("the alerts", lambda: alerts <= prometheus.rules().keys(), timeout_s=RECOVERY_S)
     wait_for("evaluated alerts", lambda: set(prometheus.rules().values()) == {"ok"}, timeout_s=RECOVERY_S)
 
-    assert prometheus.values("sum(ray_manta_predictions_total)")[0][1] > 0
-    volumes = prometheus.values("kubelet_volume_stats_capacity_bytes")
-    assert {labels["persistentvolumeclaim"] for labels, _ in volumes}
+    for query in QUERIES:
+        wait_for(query, partial(prometheus.values, query), timeout_s=RECOVERY_S)
 
 
 def test_the_doctor_finds_the_prometheus_of_the_stack(stack: LiveStack) -> None:
@@ -172,8 +179,10 @@ def _spans(live: RolloutPlatform, trace_id: str) -> set[str]:
 
 def _events(machine: Tools, stack: LiveStack) -> Iterator[JsonObject]:
     """Yield the events in the output of the workers' pods."""
-    for name in platform.pods(machine, stack, "worker"):
-        log = machine.kubectl("logs", name, "-n", str(stack.config["namespace"]), "-c", "ray-worker", timeout_s=60)
+    for pod in platform.pods(machine, stack, "worker").values():
+        log = machine.kubectl(
+            "logs", pod["metadata"]["name"], "-n", str(stack.config["namespace"]), "-c", "ray-worker", timeout_s=60
+        )
         for line in log.splitlines():
             if line.startswith("{"):
                 entry = json.loads(line)
