@@ -30,7 +30,7 @@ PROMOTION_TIMEOUT_S: Final = 1200.0
 QUERIES: Final = (
     "sum(ray_manta_predictions_total) > 0",
     'kube_statefulset_status_replicas_ready{statefulset="redis"} == 1',
-    'container_memory_working_set_bytes{container="ray-worker"}',
+    "count(container_memory_working_set_bytes) > 0",
     "kuberay_service_condition_ready",
 )
 """Values of each source of metrics."""
