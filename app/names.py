@@ -20,6 +20,9 @@ UPGRADE_BARRIER: Final = "upgrade-barrier"
 UPGRADE_BARRIER_IMPORT_PATH: Final = "app.serving.upgrade_barrier:build"
 """Import path of the upgrade barrier's builder."""
 
+REPLICA_RESOURCE: Final = "replica"
+"""Ray's name for what a replica takes of a worker that only serves. Such a worker offers no CPU."""
+
 MIDDLEWARE_IMPORT_PATH: Final = "app.serving.middleware:middlewares"
 """Import path of the middleware of Serve's HTTP proxies and replicas."""
 

@@ -28,6 +28,8 @@ LOG_INTERVAL_S: Final = 10.0
 HEALTH_PATH: Final = "/-/healthz"
 """Health check of a Serve proxy. It succeeds if the proxy has a replica to send requests to."""
 HEALTH_TIMEOUT_S: Final = 2.0
+REPLICA_RESOURCES: Final = ("CPU", names.REPLICA_RESOURCE)
+"""What a replica takes of a worker: CPUs, or its own resource where other workers run the jobs."""
 
 log = logging.getLogger(names.SERVING_LOG)
 
@@ -75,8 +77,8 @@ def _reason_to_wait(port: int) -> str:
     workers = [
         f"{node['NodeManagerAddress']}:{port}"
         for node in ray.nodes()  # type: ignore[no-untyped-call] # Ray's API has no types
-        # The head has a proxy too. It has no CPUs, so it has no replica and is no endpoint of the Service.
-        if node["Alive"] and node["NodeID"] in status.proxies and node["Resources"].get("CPU")
+        # The head has a proxy too. It has nothing that a replica takes, so it is no endpoint of the Service.
+        if node["Alive"] and node["NodeID"] in status.proxies and any(map(node["Resources"].get, REPLICA_RESOURCES))
     ]
     unready = [worker for worker in workers if not _takes_requests(worker)]
     return f"Serve's proxies on {', '.join(unready) or 'every worker'}" if unready or not workers else ""

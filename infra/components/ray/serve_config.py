@@ -19,10 +19,6 @@ TARGET_ONGOING_REQUESTS: Final = 16
 ongoing only if they wait for each other."""
 
 
-RESOURCE: Final = "replica"
-"""Ray's name for what a replica takes of a worker that only serves."""
-
-
 def build(app: AppOptions, size: SizeOptions, *, is_apart: bool = False) -> str:
     """Serve configuration as YAML, for `serveConfigV2`.
 
@@ -36,7 +32,7 @@ def build(app: AppOptions, size: SizeOptions, *, is_apart: bool = False) -> str:
     per_worker = replicas_per_worker(size)
     options: dict[str, object] = {"num_cpus": size.cpus * REPLICA_CPU_SHARE / per_worker}
     if is_apart:
-        options = {"num_cpus": 0, "resources": {RESOURCE: 1}}
+        options = {"num_cpus": 0, "resources": {names.REPLICA_RESOURCE: 1}}
     deployment: dict[str, object] = {
         "name": names.DEPLOYMENT,
         **_replicas(size, per_worker),

@@ -58,7 +58,7 @@ def initial_workers(size: SizeOptions) -> int:
 
 def _serving_start_params(size: SizeOptions) -> dict[str, str]:
     """Parameters of `ray start` for workers that only serve. KubeRay passes them to a shell."""
-    resources = json.dumps({serve_config.RESOURCE: serve_config.replicas_per_worker(size)})
+    resources = json.dumps({names.REPLICA_RESOURCE: serve_config.replicas_per_worker(size)})
     return {"num-cpus": "0", "resources": json.dumps(resources)}
 
 
