@@ -12,7 +12,7 @@ MODEL_EXTRAS := xgboost lightgbm onnx
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint format types unit unit-app unit-rest integration integration-platform integration-servers hostile e2e lifecycle faults site bench docs screenshots lock clean
+.PHONY: help run up down test lint format types unit unit-app unit-rest integration integration-platform integration-servers hostile e2e lifecycle faults watched site bench docs screenshots lock clean
 
 help: ## show the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -75,8 +75,11 @@ lifecycle: .venv/.dev ## one stack on a real cluster, from pulumi up to pulumi d
 faults: .venv/.dev ## on a real cluster: kill updates and repeat them, kill one of two workers (KUBECONFIG)
 	$(BIN)/pytest tests/e2e/lifecycle/test_faults.py
 
-site: .venv/.dev .venv/.stores ## stacks with Prometheus, in a shared cluster, and with services of a site on two nodes: drain, cut, change credentials (KUBECONFIG)
-	$(BIN)/pytest tests/e2e/lifecycle/test_watching.py tests/e2e/lifecycle/test_shared_cluster.py tests/e2e/lifecycle/test_site.py
+watched: .venv/.dev ## a stack with Prometheus, and a model whose score falls, until another one serves (KUBECONFIG)
+	$(BIN)/pytest tests/e2e/lifecycle/test_watching.py
+
+site: .venv/.dev .venv/.stores ## stacks in a shared cluster, and with services of a site on two nodes: drain, cut, change credentials (KUBECONFIG)
+	$(BIN)/pytest tests/e2e/lifecycle/test_shared_cluster.py tests/e2e/lifecycle/test_site.py
 
 bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; two hours)
 	$(BIN)/python -m tests.benchmark.predictor
