@@ -35,18 +35,21 @@ HTTPS_PORT: Final = 8443
 COMMAND_TIMEOUT_S: Final = 240
 START_TIMEOUT_S: Final = 180
 CONNECT: Final = """\
-import json, socket, sys
-reached = []
-for place in sys.argv[1:]:
-    host, _, port = place.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-        reached.append(place)
-    except OSError:
-        pass
-open("/dev/termination-log", "w").write(json.dumps(reached))
+import json, socket, sys, time
+reached, end = set(), time.monotonic() + 20
+while time.monotonic() < end:
+    for place in set(sys.argv[1:]) - reached:
+        host, _, port = place.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=3).close()
+            reached.add(place)
+        except OSError:
+            pass
+    time.sleep(1)
+open("/dev/termination-log", "w").write(json.dumps(sorted(reached)))
 """
-"""Writes those of the places HOST:PORT that accept a connection into the status of the pod."""
+"""Writes those of the places HOST:PORT that accept a connection into the status of the pod. The policies of the cluster
+know a new pod only after a moment, so the program tries for 20 seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
