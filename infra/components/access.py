@@ -12,12 +12,14 @@ from infra.config.access_options import AccessOptions
 from infra.endpoints import Endpoint
 
 HEAD: Final = {"ray.io/node-type": "head"}
-"""Label of a Ray head. During an upgrade two heads have it, and a node port answers from either."""
+"""Label of a Ray head. During an upgrade two heads have it, and the Services of this component answer from either."""
 SELECTORS: Final = {
     endpoints.RAY: labels.selector(labels.RAY) | HEAD,
     endpoints.MLFLOW: labels.selector(labels.MLFLOW),
 }
 """Pods behind each node port. Serve is absent: KubeRay owns Serve's Service and switches it during an upgrade."""
+SERVICE_TYPES: Final = {"nodePort": "NodePort", "loadBalancer": "LoadBalancer", "gateway": "ClusterIP"}
+"""Type of the Services of this component, by `access`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class Access(pulumi.ComponentResource):
 
     def _publish(self, name: str, endpoint: Endpoint, args: AccessArgs, opts: pulumi.ResourceOptions) -> None:
         access = args.access
-        if access.access in ("nodePort", "loadBalancer") and endpoint.name in SELECTORS:
+        if _has_own_service(endpoint, access):
             core.v1.Service(
                 name,
                 metadata=_metadata(endpoint, args, _load_balancer_annotations(endpoint, access)),
@@ -95,26 +97,39 @@ def timeout_s(load_timeout_s: int) -> int:
     return load_timeout_s + 60
 
 
+def _name(endpoint: Endpoint) -> str:
+    """Name of the objects that publish an endpoint."""
+    return f"access-{endpoint.name}"
+
+
 def _metadata(endpoint: Endpoint, args: AccessArgs, annotations: Mapping[str, str]) -> meta.v1.ObjectMetaArgs:
     return meta.v1.ObjectMetaArgs(
-        name=f"access-{endpoint.name}",
+        name=_name(endpoint),
         namespace=args.namespace,
         labels=labels.of(endpoint.name),
         annotations=annotations or None,
     )
 
 
+def _has_own_service(endpoint: Endpoint, access: AccessOptions) -> bool:
+    """Whether clients reach an endpoint through a Service of this component.
+
+    A Gateway gets one for Ray: KubeRay marks the ports of its Service with the protocol `tcp`, and some Gateways, such
+    as Traefik's, then refuse an HTTPRoute to it.
+    """
+    if access.access == "gateway":
+        return endpoint.name == endpoints.RAY
+    return access.access in SERVICE_TYPES and endpoint.name in SELECTORS
+
+
 def _service(endpoint: Endpoint, access: AccessOptions, *, port_name: str = "http") -> core.v1.ServiceSpecArgs:
-    """Service with a node port or a load balancer. KubeRay fills in the selector of Serve's."""
-    is_node_port = access.access == "nodePort"
-    port = core.v1.ServicePortArgs(
-        name=port_name, port=endpoint.port, node_port=endpoint.node_port if is_node_port else None
-    )
+    """Service for clients, or for a Gateway. KubeRay fills in the selector of Serve's."""
+    node_port = endpoint.node_port if access.access == "nodePort" else None
     return core.v1.ServiceSpecArgs(
-        type="NodePort" if is_node_port else "LoadBalancer",
+        type=SERVICE_TYPES[access.access],
         selector=SELECTORS.get(endpoint.name),
-        ports=[port],
-        load_balancer_source_ranges=None if is_node_port else access.access_cidrs or None,
+        ports=[core.v1.ServicePortArgs(name=port_name, port=endpoint.port, node_port=node_port)],
+        load_balancer_source_ranges=access.access_cidrs or None if access.access == "loadBalancer" else None,
     )
 
 
@@ -129,12 +144,13 @@ def _load_balancer_annotations(endpoint: Endpoint, access: AccessOptions) -> Map
 def _http_route(endpoint: Endpoint, args: AccessArgs) -> dict[str, object]:
     """Spec of an HTTPRoute: <https://gateway-api.sigs.k8s.io/reference/spec/#httproute>."""
     namespace, _, gateway = args.access.gateway.partition("/")
+    service = _name(endpoint) if _has_own_service(endpoint, args.access) else endpoint.service
     return {
         "parentRefs": [{"name": gateway, "namespace": namespace}],
         "hostnames": [endpoints.host_name(endpoint, args.access)],
         "rules": [
             {
-                "backendRefs": [{"name": endpoint.service, "port": endpoint.port}],
+                "backendRefs": [{"name": service, "port": endpoint.port}],
                 "timeouts": {"request": f"{timeout_s(args.load_timeout_s)}s"},
             }
         ],

@@ -44,6 +44,9 @@ def test_a_gateway_gets_one_route_for_each_service(program: Program) -> None:
         ],
     }
     assert serve["metadata"]["annotations"] == {"example.com/team": "risk"}
+    [ray] = routes["access-ray"]["spec"]["rules"][0]["backendRefs"]
+    own = record.resource(SERVICE, "access-ray").inputs["spec"]
+    assert (ray["name"], own["type"], own["ports"][0].get("appProtocol")) == ("access-ray", "ClusterIP", None)
     assert record.outputs["serveUrl"] == "https://manta.example.com/fastapi_app"
     assert record.of_type(INGRESS) == []
 
