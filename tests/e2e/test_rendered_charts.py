@@ -40,8 +40,22 @@ def rendered(api: Api, record: Record, release: str, folder: str = "") -> list[J
         pytest.skip("helm is not on PATH")
     name, namespace = inputs["name"], inputs["namespace"]
     folder = folder or name
+    # Without a cluster, Helm assumes the Kubernetes that it was built with.
+    version = json.loads(api.run("kubectl", "version", "-o", "json").stdout)["serverVersion"]["gitVersion"]
     result = api.run(
-        *("helm", "template", name, str(chart(folder)), "--namespace", namespace, "--skip-crds", "-f", "-"),
+        *(
+            "helm",
+            "template",
+            name,
+            str(chart(folder)),
+            "--namespace",
+            namespace,
+            "--skip-crds",
+            "--kube-version",
+            version,
+            "-f",
+            "-",
+        ),
         stdin=json.dumps(inputs["values"]),
     )
     assert result.returncode == 0, result.stderr
