@@ -127,7 +127,9 @@ def test_the_service_comes_back_by_itself_after_the_network_of_a_node_was_cut(
     assert platform.predict(stack)["predictions"]
 
 
-def test_no_request_fails_while_the_tokens_of_the_service_change(stack: LiveStack, figure: Figure) -> None:
+def test_no_request_fails_while_the_tokens_of_the_service_change(
+    stack: LiveStack, machine: Tools, figure: Figure
+) -> None:
     old = stack.outputs()["serveToken"]
     changes = {
         "serveToken": secrets.token_hex(16),
@@ -135,7 +137,7 @@ def test_no_request_fails_while_the_tokens_of_the_service_change(stack: LiveStac
         "predictTokens": ",".join(PREDICT_TOKENS),
     }
 
-    _change_without_failures(stack, figure, changes, token=PREDICT_TOKENS[0])
+    _change_without_failures(stack, machine, figure, changes, token=PREDICT_TOKENS[0])
 
     accepted = (old, changes["serveToken"], *PREDICT_TOKENS)
     assert [_predict_status(stack, token) for token in accepted] == [httpx.codes.OK] * len(accepted)
@@ -143,21 +145,23 @@ def test_no_request_fails_while_the_tokens_of_the_service_change(stack: LiveStac
 
 
 def test_no_request_fails_while_the_password_of_redis_changes(
-    stack: LiveStack, services: SiteServices, figure: Figure
+    stack: LiveStack, machine: Tools, services: SiteServices, figure: Figure
 ) -> None:
     client, new = services.redis_admin(), secrets.token_hex(16)
     client.acl_setuser("default", enabled=True, passwords=[f"+{new}"])
 
-    _change_without_failures(stack, figure, {"redisPassword": new})
+    _change_without_failures(stack, machine, figure, {"redisPassword": new})
     client.acl_setuser("default", enabled=True, passwords=[f"-{site_services.REDIS_PASSWORD}"])
 
     assert platform.find_problems(stack)["ray > redis"]["status"] == "ok"
 
 
-def test_no_request_fails_while_the_password_of_mlflow_changes(stack: LiveStack, figure: Figure) -> None:
+def test_no_request_fails_while_the_password_of_mlflow_changes(
+    stack: LiveStack, machine: Tools, figure: Figure
+) -> None:
     outputs, new = stack.outputs(), secrets.token_hex(16)
 
-    _change_without_failures(stack, figure, {"mlflowPassword": new})
+    _change_without_failures(stack, machine, figure, {"mlflowPassword": new})
 
     statuses = [
         httpx.get(
@@ -171,12 +175,12 @@ def test_no_request_fails_while_the_password_of_mlflow_changes(stack: LiveStack,
 
 
 def test_no_request_fails_while_the_password_of_postgres_changes(
-    stack: LiveStack, services: SiteServices, figure: Figure
+    stack: LiveStack, machine: Tools, services: SiteServices, figure: Figure
 ) -> None:
     new = f"{site_services.POSTGRES_PASSWORD}-new"
     services.sql(f"ALTER ROLE mlflow PASSWORD '{new}'")
 
-    _change_without_failures(stack, figure, {"postgresPassword": new})
+    _change_without_failures(stack, machine, figure, {"postgresPassword": new})
 
     assert platform.load_model(stack)["model_loaded"] is True
 
@@ -186,7 +190,7 @@ def test_a_destroy_after_a_change_of_rays_token_leaves_nothing(
 ) -> None:
     outputs, new = stack.outputs(), secrets.token_hex(16)
 
-    _change_without_failures(stack, figure, {"rayToken": new})
+    _change_without_failures(stack, machine, figure, {"rayToken": new})
     is_accepted = [platform.is_serving(stack.outputs()), platform.is_serving(outputs)]
     duration_s = stack.destroy()
 
@@ -203,11 +207,15 @@ def _namespace(name: str) -> JsonObject:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": POD_SECURITY}}
 
 
-def _change_without_failures(stack: LiveStack, figure: Figure, changes: dict[str, str], *, token: str = "") -> None:
+def _change_without_failures(
+    stack: LiveStack, machine: Tools, figure: Figure, changes: dict[str, str], *, token: str = ""
+) -> None:
     """Change credentials with `pulumi up` under load, and check that no prediction failed."""
     with platform.prediction_traffic(stack, token=token) as traffic:
         stack.configure_secrets(**changes)
         update = stack.up()
+        # Until the old head has ended, the node port of Ray leads to either head.
+        platform.wait_for_one_cluster(machine, stack)
 
     figure(f"changed {', '.join(changes)}: {update.duration_s:.0f} s, {_failures(traffic)}")
     assert traffic.failed == 0
@@ -217,7 +225,7 @@ def _predict_status(stack: LiveStack, token: str) -> int:
     """Return the status of a prediction with a token. 401: the service refuses the token, whatever the rows are."""
     url, headers = stack.outputs()["serveUrl"], {"Authorization": f"Bearer {token}"}
     rows = httpx.get(f"{url}/model", headers=headers, timeout=60).json()
-    message = {"features": rows.get("example", {}).get("features", [])[:1]}
+    message = {"features": (rows.get("example") or {}).get("features", [])[:1]}
     return httpx.post(f"{url}/predict", json=message, headers=headers, timeout=60).status_code
 
 

@@ -15,16 +15,20 @@ STATUSES: Final = {"ok": Status.OK, "warning": Status.UNSURE, "wrong": Status.WR
 
 
 def run_checks(kubectl: Kubectl, namespace: str, heads: list[JsonObject]) -> Iterator[CheckResult]:
-    """Run the checks in the first head that runs; nothing without one, because another check reports that."""
-    running = [pod["metadata"]["name"] for pod in heads if pod["status"].get("phase") == "Running"]
+    """Run the checks in the newest head that runs; nothing without one, because another check reports that.
+
+    During an upgrade there are two heads, and the older one may have credentials that are no longer valid.
+    """
+    running = [pod["metadata"] for pod in heads if pod["status"].get("phase") == "Running"]
     if not running:
         return
+    head = max(running, key=lambda metadata: str(metadata["creationTimestamp"]))["name"]
     try:
-        output = kubectl.run("exec", running[0], "-n", namespace, "-c", CONTAINER, "--", "sh", "-c", COMMAND)
+        output = kubectl.run("exec", head, "-n", namespace, "-c", CONTAINER, "--", "sh", "-c", COMMAND)
         results = json.loads(output.strip().splitlines()[-1])
     except (ProgramError, ValueError, IndexError) as error:
         detail = f"the checks in the Ray head did not run: {error}"
-        yield CheckResult("ray's services", Status.UNSURE, detail, f"kubectl logs {running[0]} -n {namespace}")
+        yield CheckResult("ray's services", Status.UNSURE, detail, f"kubectl logs {head} -n {namespace}")
         return
     for result in results:
         status = STATUSES[result["status"]]

@@ -10,7 +10,10 @@ from app.cli.stack.doctor import dependencies
 from app.cli.stack.doctor.checks import CheckResult, Status
 from app.cli.stack.programs import Kubectl
 
-HEAD: JsonObject = {"metadata": {"name": "manta-head"}, "status": {"phase": "Running"}}
+HEAD: JsonObject = {
+    "metadata": {"name": "manta-head", "creationTimestamp": "2026-11-29T23:59:01Z"},
+    "status": {"phase": "Running"},
+}
 WRONG = {"check": "redis", "status": "wrong", "detail": "Redis is full.", "next_step": "Give Redis more memory."}
 WARNING = {"check": "mlflow", "status": "warning", "detail": "not tried", "next_step": ""}
 
@@ -37,6 +40,20 @@ def test_a_head_that_cannot_run_the_checks_is_unsure(tmp_path: Path, monkeypatch
 
     assert result.status is Status.UNSURE
     assert result.next_step == "kubectl logs manta-head -n manta"
+
+
+def test_the_head_of_an_upgrade_is_asked_and_not_the_one_that_it_replaces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old: JsonObject = {
+        "metadata": {"name": "manta-old-head", "creationTimestamp": "2026-11-29T23:12:44Z"},
+        "status": {"phase": "Running"},
+    }
+
+    for heads in ([old, HEAD], [HEAD, old]):
+        (result,) = results(tmp_path, monkeypatch, "no JSON", *heads)
+
+        assert result.next_step == "kubectl logs manta-head -n manta"
 
 
 def test_without_a_head_that_runs_nothing_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
