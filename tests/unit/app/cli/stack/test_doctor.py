@@ -68,7 +68,7 @@ esac
 def pod(*, is_ready: bool = True, reason: str = "") -> JsonObject:
     terminated = {"terminated": {"reason": reason}} if reason else {}
     return {
-        "metadata": {"name": "pod-1", "namespace": "manta"},
+        "metadata": {"name": "pod-1", "namespace": "manta", "creationTimestamp": "2026-11-29T23:59:01Z"},
         "spec": {"containers": [{"resources": {"requests": {"cpu": "500m", "memory": "1Gi"}}}]},
         "status": {
             "phase": "Running",
