@@ -13,15 +13,28 @@ import psutil
 
 from tests.benchmark import forest, report, turns
 from tests.benchmark.servers import manta
+from tests.support.otlp_receiver import otlp_receiver
 
 PLAIN: Final = "no log and no traces"
 NO_LOG: Final = ("--prediction-log", "off")
-PLATFORMS: Final[dict[str, tuple[str, ...]]] = {
-    PLAIN: NO_LOG,
-    "a log of all predictions": (),
-    "traces of 1 % of the requests": (*NO_LOG, "--otlp-endpoint", "mlflow", "--trace-percent", "1"),
-}
-"""Options of `manta local`, by the name of the case."""
+
+
+def platforms_of(collector: str) -> dict[str, tuple[str, ...]]:
+    """Options of `manta local`, by the name of the case.
+
+    Args:
+        collector: Address of a receiver of traces that does nothing else.
+    """
+    return {
+        PLAIN: NO_LOG,
+        "a log of all predictions": (),
+        "traces of 1 % of the requests, to a collector": _traces(collector),
+        "traces of 1 % of the requests, to MLflow": _traces("mlflow"),
+    }
+
+
+def _traces(endpoint: str) -> tuple[str, ...]:
+    return (*NO_LOG, "--otlp-endpoint", endpoint, "--trace-percent", "1")
 
 
 def main() -> None:
@@ -32,19 +45,21 @@ def main() -> None:
     with ExitStack() as running:
         cases: dict[str, turns.Case] = {}
         platforms: dict[str, psutil.Process] = {}
-        for name, options in PLATFORMS.items():
+        collector = running.enter_context(otlp_receiver())
+        for name, options in platforms_of(collector.url).items():
             folder = running.enter_context(tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True))
             server, *_ = running.enter_context(manta(Path(folder), model, *options))
             platforms[name] = next(child for child in psutil.Process().children() if Path(child.cwd()) == Path(folder))
             cases[name] = partial(turns.running, server)
         figures = {"machine": machine, **turns.measure(cases, quick=quick, platforms=platforms)}
+        assert collector.spans, "the collector got no trace"
     page = "\n".join(
         [
             "# What the prediction log and traces cost",
             "",
-            "`python -m tests.benchmark.recording`: three platforms with one replica each, which run at the same time",
-            "and are measured one after the other. The log and the traces go to MLflow on the same machine, and the",
-            "processor time is that of the whole platform, with MLflow.",
+            "`python -m tests.benchmark.recording`: four platforms with one replica each, which run at the same time",
+            "and are measured one after the other. The log goes to MLflow on the same machine. The processor time is",
+            "that of the whole platform, with MLflow. The collector is a process outside of the platform.",
             *turns.describe(figures, PLAIN),
         ]
     )
