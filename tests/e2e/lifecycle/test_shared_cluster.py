@@ -69,7 +69,7 @@ def test_up_uses_what_the_cluster_has(stack: LiveStack, machine: Tools, proxy: P
     update = stack.up()
 
     figure(f"up in a shared cluster: {update.duration_s:.0f} s, {update.changes}")
-    assert _statuses(proxy) == [httpx.codes.OK, httpx.codes.UNAUTHORIZED, httpx.codes.UNAUTHORIZED]
+    _wait_for_routes(proxy, figure)
     for part in ("head", "worker", "redis", "mlflow"):
         for pod in platform.pods(machine, stack, part).values():
             assert {"name": shared_cluster.PULL_SECRET} in pod["spec"]["imagePullSecrets"]
@@ -131,17 +131,7 @@ def test_the_same_stack_is_published_by_routes_of_a_gateway(
     update = stack.up()
 
     figure(f"from Ingresses to HTTPRoutes: {update.duration_s:.0f} s, {update.changes}")
-    expected = (httpx.codes.OK, httpx.codes.UNAUTHORIZED, httpx.codes.UNAUTHORIZED)
-    seen: set[tuple[int, ...]] = set()
-
-    def are_routed() -> bool:
-        seen.add(statuses := tuple(_statuses(proxy)))
-        return statuses == expected
-
-    try:
-        wait_for("the routes", are_routed, timeout_s=RECOVERY_S)
-    finally:
-        figure(f"statuses through the Gateway: {seen}")
+    _wait_for_routes(proxy, figure)
     assert json.loads(machine.kubectl("get", "ingresses", "-n", NAMESPACE, "-o", "json"))["items"] == []
     with proxy.client(HOST) as api:
         assert api.post(PREDICT, json=_row(proxy)).raise_for_status().json()["predictions"]
@@ -159,6 +149,22 @@ def test_a_destroy_leaves_what_the_cluster_had(stack: LiveStack, machine: Tools,
     # Helm does not delete what a hook of a chart has created.
     assert secrets == {shared_cluster.TLS_SECRET, shared_cluster.PULL_SECRET, "mlflow-flask-server-secret-key"}
     assert len(_items(machine, "deployments", shared_cluster.OPERATOR_NAMESPACE)) == 1
+
+
+def _wait_for_routes(proxy: Proxy, figure: Figure) -> None:
+    """Wait until the proxy leads to the service, which answers, and to Ray and MLflow, which ask for credentials."""
+    seen: list[list[int]] = []
+
+    def are_routed() -> bool:
+        statuses = _statuses(proxy)
+        if statuses not in seen:
+            seen.append(statuses)
+        return statuses == [httpx.codes.OK, httpx.codes.UNAUTHORIZED, httpx.codes.UNAUTHORIZED]
+
+    try:
+        wait_for("the routes", are_routed, timeout_s=RECOVERY_S)
+    finally:
+        figure(f"statuses of the service, Ray and MLflow through the proxy, in order: {seen}")
 
 
 def _statuses(proxy: Proxy) -> list[int]:
