@@ -8,6 +8,7 @@ import pulumi
 from infra import endpoints
 from infra.cluster import ClusterConnection
 from infra.components import access, network_flows
+from infra.components.crds import CrdsArgs
 from infra.components.image_build import ImageBuild
 from infra.components.mlflow import values
 from infra.components.mlflow.mlflow import Mlflow, MlflowArgs
@@ -24,9 +25,12 @@ from infra.components.ray.ray_service import RayService, RayServiceArgs
 from infra.components.ray.scheduled_jobs import ScheduledJobsArgs, deadlines
 from infra.components.redis import Redis, RedisArgs
 from infra.config import settings
+from infra.config.chart import Chart
 from infra.config.settings import Settings
 from infra.images import references
+from infra.preflight import versions
 from infra.preflight.cluster_state import ClusterState
+from infra.preflight.versions import Product
 
 
 def namespaces(stack: Settings) -> NamespacesArgs:
@@ -83,9 +87,26 @@ def operator(
         images=stack.images,
         placement=stack.scheduling.of("operator"),
         install=stack.sharing.install_operator,
-        install_crds=stack.sharing.install_crds,
+        crds=_crds(stack, stack.charts.kuberay, versions.KUBERAY, state, connection, root)
+        if stack.sharing.install_crds
+        else None,
+    )
+
+
+def _crds(
+    stack: Settings,
+    chart: Chart,
+    product: Product,
+    state: ClusterState,
+    connection: ClusterConnection,
+    root: Path,
+) -> CrdsArgs:
+    return CrdsArgs(
+        chart=chart,
+        product=product,
+        root=root,
         cluster=state,
-        remove_crds=stack.charts.remove_crds,
+        remove=stack.charts.remove_crds,
         context=connection.context,
         kubeconfig=connection.kubeconfig,
     )
@@ -192,11 +213,7 @@ def _prometheus_stack(
         are_values_secret=settings.is_encrypted("monitoringValues"),
         images=stack.images,
         storage_class=stack.storage.storage_class,
-        root=root,
-        cluster=state,
-        remove_crds=stack.charts.remove_crds,
-        context=connection.context,
-        kubeconfig=connection.kubeconfig,
+        crds=_crds(stack, stack.monitoring.chart, versions.PROMETHEUS, state, connection, root),
     )
 
 

@@ -63,7 +63,7 @@ class CrdsArgs:
     cluster: ClusterState
     """The CRDs and the operators that the cluster has before this update."""
     remove: bool
-    """Whether a destroy deletes the CRDs."""
+    """Whether a destroy deletes the CRDs, and with them every object of their kinds in the cluster."""
     context: pulumi.Input[str]
     kubeconfig: pulumi.Input[str] | None
     """Content of a kubeconfig; None means the kubeconfig files that kubectl reads."""
@@ -76,9 +76,10 @@ def register(name: str, args: CrdsArgs, opts: pulumi.ResourceOptions) -> pulumi.
         ChartError: The chart does not exist, or contains no CRDs.
         PreflightError: The cluster has newer CRDs.
     """
-    found = charts.crds(args.chart, root=args.root, opts=pulumi.InvokeOptions(parent=opts.parent))
+    definitions = charts.crds(args.chart, root=args.root, opts=pulumi.InvokeOptions(parent=opts.parent))
     version = charts.version(args.chart, root=args.root)
-    checks.check_crds({crd.name: crd.spec for crd in found}, args.cluster, product=args.product, version=version)
+    specs = {crd.name: crd.spec for crd in definitions}
+    checks.check_crds(specs, args.cluster, product=args.product, version=version)
     # No `triggers`: a trigger replaces the command, and the end of a replacement would delete the CRDs.
     return local.Command(
         name,
@@ -86,8 +87,8 @@ def register(name: str, args: CrdsArgs, opts: pulumi.ResourceOptions) -> pulumi.
         delete=DELETE if args.remove else None,
         dir=os.path.relpath(args.root),
         environment={
-            "MANTA_CRDS": _write(found, {args.product.annotation: version}, args.root).as_posix(),
-            "MANTA_CRD_NAMES": " ".join(crd.name for crd in found),
+            "MANTA_CRDS": _write(definitions, {args.product.annotation: version}, args.root).as_posix(),
+            "MANTA_CRD_NAMES": " ".join(specs),
             "MANTA_CONTEXT": args.context,
             "MANTA_KUBECONFIG": args.kubeconfig or "",
         },

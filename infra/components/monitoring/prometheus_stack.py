@@ -5,7 +5,6 @@ Reference: <https://github.com/prometheus-community/helm-charts/tree/main/charts
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pulumi
@@ -17,8 +16,6 @@ from infra.components import crds
 from infra.components.crds import CrdsArgs
 from infra.config.image_options import ImageOptions
 from infra.config.monitoring_options import MonitoringOptions
-from infra.preflight import versions
-from infra.preflight.cluster_state import ClusterState
 
 TIMEOUT_S: Final = 600
 """Three images of some hundred megabytes."""
@@ -57,14 +54,8 @@ class PrometheusStackArgs:
     """Whether the stack's file holds `monitoringValues` in encrypted form."""
     images: ImageOptions
     storage_class: str
-    root: Path
-    """Root of the project; a relative chart path starts there."""
-    cluster: ClusterState
-    """The CRDs that the cluster has before this update."""
-    remove_crds: bool
-    context: pulumi.Input[str]
-    kubeconfig: pulumi.Input[str] | None
-    """Content of a kubeconfig; None means the kubeconfig files that kubectl reads."""
+    crds: CrdsArgs
+    """The CRDs of the chart."""
 
 
 class PrometheusStack(pulumi.ComponentResource):
@@ -77,16 +68,7 @@ class PrometheusStack(pulumi.ComponentResource):
     def __init__(self, name: str, args: PrometheusStackArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:PrometheusStack", name, None, opts)
         inside = pulumi.ResourceOptions(parent=self)
-        crds_args = CrdsArgs(
-            chart=args.options.chart,
-            product=versions.PROMETHEUS,
-            root=args.root,
-            cluster=args.cluster,
-            remove=args.remove_crds,
-            context=args.context,
-            kubeconfig=args.kubeconfig,
-        )
-        applied = crds.register(f"{name}-crds", crds_args, inside)
+        applied = crds.register(f"{name}-crds", args.crds, inside)
         self.grafana_password = credentials.secret_value(f"{name}-grafana-password", SecretStr(""), inside)
         secret = credentials.kubernetes_secret(
             f"{name}-grafana-secret",
@@ -101,7 +83,7 @@ class PrometheusStack(pulumi.ComponentResource):
             f"{name}-release",
             name=args.name,
             namespace=args.namespace,
-            **args.options.chart.release_source(args.root),
+            **args.options.chart.release_source(args.crds.root),
             values=pulumi.Output.secret(chart_values) if args.are_values_secret else chart_values,
             skip_crds=True,  # Helm would install the CRDs once and never upgrade them
             atomic=False,  # a failed release stays for inspection, and the next `pulumi up` repairs it in place
@@ -216,6 +198,6 @@ def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     """Values of a chart with others over them, merged as Helm merges several files of values."""
     merged = dict(base)
     for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merged(merged[key], value) if both else value
+        are_objects = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merged(merged[key], value) if are_objects else value
     return merged

@@ -14,8 +14,6 @@ from infra.config.chart import Chart
 from infra.config.image_options import ImageOptions
 from infra.config.scheduling import Placement
 from infra.images import references
-from infra.preflight import versions
-from infra.preflight.cluster_state import ClusterState
 
 TIMEOUT_S: Final = 300
 USER: Final = 65532
@@ -36,14 +34,8 @@ class KuberayOperatorArgs:
     placement: Placement
     install: bool
     """Whether the stack installs an operator."""
-    install_crds: bool
-    cluster: ClusterState
-    """The CRDs and the operators that the cluster has before this update."""
-    remove_crds: bool
-    """Whether a destroy deletes the CRDs, and with them every Ray cluster in the Kubernetes cluster."""
-    context: pulumi.Input[str]
-    kubeconfig: pulumi.Input[str] | None
-    """Content of a kubeconfig; None means the kubeconfig files that kubectl reads."""
+    crds: CrdsArgs | None
+    """The CRDs to apply; None if they belong to the operator of the cluster."""
 
 
 class KuberayOperator(pulumi.ComponentResource):
@@ -51,22 +43,11 @@ class KuberayOperator(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: KuberayOperatorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("manta:index:KuberayOperator", name, None, opts)
-        after = [self._register_crds(name, args)] if args.install_crds else []
+        inside = pulumi.ResourceOptions(parent=self)
+        after = [crds.register(f"{name}-crds", args.crds, inside)] if args.crds is not None else []
         if args.install:
             self._install(name, args, after)
         self.register_outputs({})
-
-    def _register_crds(self, name: str, args: KuberayOperatorArgs) -> pulumi.Resource:
-        crds_args = CrdsArgs(
-            chart=args.chart,
-            product=versions.KUBERAY,
-            root=args.root,
-            cluster=args.cluster,
-            remove=args.remove_crds,
-            context=args.context,
-            kubeconfig=args.kubeconfig,
-        )
-        return crds.register(f"{name}-crds", crds_args, pulumi.ResourceOptions(parent=self))
 
     def _install(self, name: str, args: KuberayOperatorArgs, after: list[pulumi.Resource]) -> None:
         Release(
