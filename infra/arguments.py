@@ -47,11 +47,27 @@ def namespaces(stack: Settings) -> NamespacesArgs:
 
 def network_policies(stack: Settings, namespaces: Namespaces, api_port: int | None) -> NetworkPoliciesArgs:
     """The flows to allow."""
-    namespace = stack.cluster.namespace
-    operator_namespace = stack.sharing.operator_namespace_of(namespace)
-    flow_args = FlowArgs(
-        namespace=namespace,
-        operator_namespace=operator_namespace,
+    allowed = network_flows.flows(flows(stack, api_port)) if stack.network.network_policies else []
+    return NetworkPoliciesArgs(
+        flows=allowed,
+        namespaces={
+            stack.cluster.namespace: namespaces.workloads,
+            stack.sharing.operator_namespace_of(stack.cluster.namespace): namespaces.operator,
+            stack.monitoring_namespace: namespaces.monitoring,
+        },
+    )
+
+
+def flows(stack: Settings, api_port: int | None = None) -> FlowArgs:
+    """What decides which flows the stack needs.
+
+    Args:
+        stack: The settings.
+        api_port: Port of the API server in the kubeconfig, if the program knows it before it deploys.
+    """
+    return FlowArgs(
+        namespace=stack.cluster.namespace,
+        operator_namespace=stack.sharing.operator_namespace_of(stack.cluster.namespace),
         is_operator_shared=not stack.sharing.install_operator,
         storage=stack.storage,
         connections=stack.connections,
@@ -64,14 +80,6 @@ def network_policies(stack: Settings, namespaces: Namespaces, api_port: int | No
         credentials=stack.credentials,
         has_scheduled_jobs=bool(stack.schedule.train_schedule or stack.prediction_log.drift_schedule),
         api_port=api_port,
-    )
-    return NetworkPoliciesArgs(
-        flows=network_flows.flows(flow_args) if stack.network.network_policies else [],
-        namespaces={
-            namespace: namespaces.workloads,
-            operator_namespace: namespaces.operator,
-            stack.monitoring_namespace: namespaces.monitoring,
-        },
     )
 
 

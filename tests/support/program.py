@@ -7,9 +7,10 @@ from pathlib import Path
 
 import yaml
 
+from infra import arguments
 from infra.__main__ import main
 from infra.components import network_flows
-from infra.components.network_flows import Flow, FlowArgs
+from infra.components.network_flows import Flow
 from infra.config import settings
 from infra.config.settings import Settings
 from infra.preflight.cluster_state import ClusterState
@@ -76,25 +77,7 @@ def parsed(stack: str = "dev", /, **changes: object) -> Settings:
 
 def flows_of(stack: str = "dev", /, **changes: object) -> list[Flow]:
     """Flows that the network policies of a stack allow."""
-    parsed_settings = parsed(stack, **changes)
-    args = FlowArgs(
-        namespace=parsed_settings.cluster.namespace,
-        operator_namespace=parsed_settings.sharing.operator_namespace_of(parsed_settings.cluster.namespace),
-        is_operator_shared=not parsed_settings.sharing.install_operator,
-        storage=parsed_settings.storage,
-        connections=parsed_settings.connections,
-        access=parsed_settings.access,
-        network=parsed_settings.network,
-        monitoring=parsed_settings.monitoring,
-        monitoring_namespace=parsed_settings.monitoring_namespace,
-        tracing=parsed_settings.tracing,
-        identity=parsed_settings.identity,
-        credentials=parsed_settings.credentials,
-        has_scheduled_jobs=bool(
-            parsed_settings.schedule.train_schedule or parsed_settings.prediction_log.drift_schedule
-        ),
-    )
-    return network_flows.flows(args)
+    return network_flows.flows(arguments.flows(parsed(stack, **changes)))
 
 
 def crd(name: str, version: str = "1") -> JsonObject:

@@ -4,8 +4,9 @@ import ipaddress
 
 import pytest
 
+from infra import arguments
 from infra.components import network_flows
-from infra.components.network_flows import FlowArgs, Peer
+from infra.components.network_flows import Peer
 from infra.components.network_policies import policies
 from tests.support.engine import object_name
 from tests.support.json_object import JsonObject
@@ -220,23 +221,7 @@ def test_the_replicas_reach_the_receiver_of_traces(endpoint: str, expected: set[
 
 @pytest.mark.parametrize(("port", "expected"), [(16443, "443,6443,8443,16443"), (6443, "443,6443,8443")])
 def test_the_port_of_the_api_server_comes_from_the_kubeconfig(port: int, expected: str) -> None:
-    stack = parsed()
-    args = FlowArgs(
-        namespace="manta",
-        operator_namespace="manta-operator",
-        is_operator_shared=False,
-        storage=stack.storage,
-        connections=stack.connections,
-        access=stack.access,
-        network=stack.network,
-        monitoring=stack.monitoring,
-        monitoring_namespace=stack.monitoring_namespace,
-        tracing=stack.tracing,
-        identity=stack.identity,
-        credentials=stack.credentials,
-        has_scheduled_jobs=False,
-        api_port=port,
-    )
+    args = arguments.flows(parsed(), port)
 
     ports = {",".join(map(str, flow.ports)) for flow in network_flows.flows(args) if flow.source.name == "operator"}
 
