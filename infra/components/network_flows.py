@@ -100,7 +100,7 @@ class _Peers:
     """Prometheus and Grafana, if something reads the metrics."""
 
     @property
-    def managed(self) -> list[Peer]:
+    def parts(self) -> list[Peer]:
         """The parts of the platform that open connections."""
         monitoring = [self.monitoring] if self.monitoring and self.monitoring.is_managed else []
         return [self.ray, self.mlflow, self.operator, *self.submitters, *monitoring]
@@ -132,7 +132,7 @@ def flows(args: FlowArgs) -> list[Flow]:
         *_proxy(args.network, peers),
         *_extra(args.network, peers),
     ]
-    return [*table, *_from_clients(args.access, peers)]
+    return [*table, *_from_clients(args.access, args.monitoring, peers)]
 
 
 def _peers(args: FlowArgs) -> _Peers:
@@ -177,7 +177,7 @@ def _dns(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:
     dns = Peer(name="dns", namespace="kube-system", is_managed=False, cidrs=network.dns_cidrs)
     openshift_dns = Peer(name="openshift-dns", namespace="openshift-dns", is_managed=False)
     protocols = ("UDP", "TCP")
-    for source in peers.managed:
+    for source in peers.parts:
         yield Flow(source=source, destination=dns, ports=DNS_PORTS, protocols=protocols)
         yield Flow(source=source, destination=openshift_dns, ports=OPENSHIFT_DNS_PORTS, protocols=protocols)
 
@@ -225,7 +225,7 @@ def _proxy(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:
 
 def _extra(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:
     """The flows of `extraEgress`. A rule for a part that does not exist has no effect."""
-    sources = {peer.name: peer for peer in peers.managed}
+    sources = {peer.name: peer for peer in peers.parts}
     for rule in network.extra_egress:
         destination = Peer(name=rule.cidr, is_managed=False, cidrs=(rule.cidr,))
         for source in rule.sources:
@@ -235,8 +235,8 @@ def _extra(network: NetworkOptions, peers: _Peers) -> Iterator[Flow]:
                 )
 
 
-def _from_clients(access: AccessOptions, peers: _Peers) -> Iterator[Flow]:
-    """Requests of clients outside of the platform to the services that the stack publishes."""
+def _from_clients(access: AccessOptions, monitoring: MonitoringOptions, peers: _Peers) -> Iterator[Flow]:
+    """Requests of clients outside of the platform to the services that the stack or its `grafanaUrl` publishes."""
     ports = {"ray": names.DASHBOARD_PORT, "serve": names.SERVE_PORT}
     to_ray = tuple(ports[service] for service in ("ray", "serve") if service in access.publish)
     for client in _clients(access):
@@ -244,6 +244,8 @@ def _from_clients(access: AccessOptions, peers: _Peers) -> Iterator[Flow]:
             yield Flow(source=client, destination=peers.ray, ports=to_ray)
         if "mlflow" in access.publish:
             yield Flow(source=client, destination=peers.mlflow, ports=(names.MLFLOW_PORT,))
+        if peers.monitoring and monitoring.has_own_grafana and monitoring.grafana_url:
+            yield Flow(source=client, destination=peers.monitoring, ports=(names.GRAFANA_POD_PORT,))
 
 
 def _clients(access: AccessOptions) -> Iterator[Peer]:

@@ -181,6 +181,15 @@ def test_the_prometheus_of_the_stack_reaches_the_metrics_and_the_api_server_and_
     }
 
 
+def test_clients_reach_the_grafana_of_the_stack_only_if_it_has_a_public_address() -> None:
+    install: dict[str, object] = {"monitoring": "install"}
+    without = flow_texts("prod", **install)
+
+    published = flow_texts("prod", **install, grafanaUrl="https://grafana.example.com")
+
+    assert published - without == {"ingress > monitoring 3000"}
+
+
 @pytest.mark.parametrize(
     ("kind", "servers"),
     [
