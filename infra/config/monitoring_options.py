@@ -1,6 +1,6 @@
 """Monitoring: whose Prometheus and Grafana, their addresses, and the labels of the objects for them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final, Literal
 
 from pydantic import Field
@@ -152,30 +152,35 @@ def problems(monitoring: MonitoringOptions, *, network: NetworkOptions, namespac
     if monitoring.is_installed:
         yield from _problems_of_install(monitoring, network, namespace)
         return
-    for name in INSTALL_ONLY:
-        if getattr(monitoring, name) != getattr(MonitoringOptions(), name):
-            key = MonitoringOptions.model_fields[name].alias or name
-            reason = f"set, but monitoring is {monitoring.monitoring}, so the key has no effect"
-            yield Problem(key, reason, "pulumi config set monitoring install")
+    for key in _changed_keys(monitoring, INSTALL_ONLY):
+        reason = f"set, but monitoring is {monitoring.monitoring}, so the key has no effect"
+        yield Problem(key, reason, "pulumi config set monitoring install")
     if monitoring.is_enabled:
         if network.network_policies and not network.monitoring_namespace:
             reason = "not set, and monitoring is existing: the network policies would keep Prometheus out"
             yield Problem("monitoringNamespace", reason, set_command("monitoringNamespace", "monitoring"))
         return
+    for key in _changed_keys(monitoring, MonitoringOptions.model_fields.keys() - set(INSTALL_ONLY)):
+        reason = "set, but monitoring is none, so the key has no effect"
+        yield Problem(key, reason, "pulumi config set monitoring existing")
+
+
+def _changed_keys(monitoring: MonitoringOptions, fields: Collection[str]) -> list[str]:
+    """Keys of those fields whose value is not the default, in the order of the fields."""
     defaults = MonitoringOptions()
-    for name, field in MonitoringOptions.model_fields.items():
-        if name not in INSTALL_ONLY and getattr(monitoring, name) != getattr(defaults, name):
-            key = field.alias or name
-            reason = "set, but monitoring is none, so the key has no effect"
-            yield Problem(key, reason, "pulumi config set monitoring existing")
+    return [
+        field.alias or name
+        for name, field in MonitoringOptions.model_fields.items()
+        if name in fields and getattr(monitoring, name) != getattr(defaults, name)
+    ]
 
 
 def _problems_of_install(monitoring: MonitoringOptions, network: NetworkOptions, namespace: str) -> Iterator[Problem]:
     own = names.monitoring_namespace(namespace)
     if len(own) > names.MAX_RELEASE:
         reason = (
-            f"given {namespace}; with monitoring install, {own} is the name of a Helm release, which has at most "
-            f"{names.MAX_RELEASE} characters"
+            f"given {namespace}; monitoring: install creates the Helm release {own}, and the name of a release has at "
+            f"most {names.MAX_RELEASE} characters"
         )
         shorter = namespace[: len(namespace) - len(own) + names.MAX_RELEASE]
         yield Problem("namespace", reason, set_command("namespace", shorter))
@@ -184,10 +189,8 @@ def _problems_of_install(monitoring: MonitoringOptions, network: NetworkOptions,
         ("prometheusUrl", monitoring.prometheus_url),
     ):
         if value:
-            reason = f"given {value}, but monitoring is install: the stack's own Prometheus runs in {own}"
+            reason = f"given {value}; with monitoring: install, the Prometheus of the stack runs in {own}"
             yield Problem(key, reason, f"pulumi config rm {key}")
-    for name in ("monitoring_labels", "dashboard_labels"):
-        if getattr(monitoring, name) != getattr(MonitoringOptions(), name):
-            key = MonitoringOptions.model_fields[name].alias or name
-            reason = "set, but monitoring is install, whose Prometheus and Grafana need no other labels"
-            yield Problem(key, reason, f"pulumi config rm {key}")
+    for key in _changed_keys(monitoring, ("monitoring_labels", "dashboard_labels")):
+        reason = "set; with monitoring: install, the Prometheus and the Grafana of the stack need no other labels"
+        yield Problem(key, reason, f"pulumi config rm {key}")
