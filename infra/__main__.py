@@ -46,6 +46,8 @@ def main(stack: Settings, root: Path = ROOT, read_cluster: ClusterReader = Reade
     operator = KuberayOperator(
         "kuberay-operator", arguments.operator(stack, namespaces, state, connection, root), in_cluster
     )
+    monitoring_args = arguments.monitoring(stack, namespaces, state, connection, root)
+    monitoring = Monitoring("monitoring", monitoring_args, in_cluster)
     redis = Redis("redis", arguments.redis(stack, workloads), in_cluster)
     authorities = CertificateAuthorities(
         "certificate-authorities",
@@ -83,8 +85,6 @@ def main(stack: Settings, root: Path = ROOT, read_cluster: ClusterReader = Reade
         after=[ray, mlflow],
     )
     Access("access", access_args, in_cluster)
-    monitoring_args = arguments.monitoring(stack, namespaces, state, connection, root)
-    monitoring = Monitoring("monitoring", monitoring_args, in_cluster)
     ScheduledJobs("schedule", arguments.scheduled_jobs(stack, workloads, ray_image, ray), in_cluster)
     outputs.export(stack, public, connection, ray_image, mlflow, ray, monitoring)
 

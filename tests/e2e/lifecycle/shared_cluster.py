@@ -108,9 +108,9 @@ def prepared(folder: Path, machine: Tools, *, node_address: str) -> Iterator[Pro
         yield Proxy(address=address, tls=ssl.create_default_context(cafile=str(authorities)))
     finally:
         _helm(machine, "uninstall", OPERATOR, "--ignore-not-found")
-        names = ("--ignore-not-found", "--wait=false")
-        machine.kubectl("delete", "clusterrolebinding,ingressclass", TRAEFIK, *names)
-        machine.kubectl("delete", "namespace", NAMESPACE, OPERATOR_NAMESPACE, TRAEFIK, *names)
+        options = ("--ignore-not-found", "--wait=false")
+        machine.kubectl("delete", "clusterrolebinding,ingressclass", TRAEFIK, *options)
+        machine.kubectl("delete", "namespace", NAMESPACE, OPERATOR_NAMESPACE, TRAEFIK, *options)
 
 
 def reached(machine: Tools, image: str, places: list[str], *, namespace: str) -> set[str]:

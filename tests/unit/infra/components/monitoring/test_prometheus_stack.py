@@ -123,10 +123,14 @@ def test_images_come_from_the_mirror_with_the_secret_for_it(program: Program) ->
     }
 
 
-def test_the_crds_are_applied_before_the_release_and_carry_the_version_of_the_chart(program: Program) -> None:
+def test_the_crds_are_applied_before_the_release_and_the_monitors_and_carry_the_version_of_the_chart(
+    program: Program,
+) -> None:
     record = program.deploy(**INSTALL)
 
     command = record.resource("command:local:Command", "monitoring-prometheus-crds")
+    for urn in (record.resource(RELEASE, "monitoring-prometheus-release").urn, record.of_type(POD_MONITOR)[0].urn):
+        assert command.urn in record.prerequisites(urn)
     document = json.loads((program.root / command.inputs["environment"]["MANTA_CRDS"]).read_text())
     for item in document["items"]:
         assert item["metadata"]["annotations"][prometheus.CRD_ANNOTATION] == "88.5.3"
