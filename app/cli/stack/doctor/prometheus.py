@@ -15,6 +15,8 @@ from app.cli.stack.programs import Kubectl, ProgramError
 KIND: Final = "prometheuses.monitoring.coreos.com"
 CRD_ANNOTATION: Final = "manta/kube-prometheus-stack-version"
 """Annotation of a CRD that `monitoring: install` applied."""
+INSTALLED: Final = "that of this project"
+NOT_INSTALLED: Final = "none; `pulumi up` installs one"
 PART_OF: Final = {"app.kubernetes.io/part-of": "manta"}
 """Label that every object of a stack has."""
 OPERATORS: Final[Mapping[str, Callable[[str | None, Sequence[str]], bool]]] = {
@@ -56,8 +58,8 @@ def run_checks(configuration: Mapping[str, str], kubectl: Kubectl) -> Iterator[C
     namespace = configuration["namespace"]
     if configuration["monitoring"] == "install":
         operator = check_operator(kubectl)
-        yield operator.result
-        if not operator.is_installed:
+        yield operator
+        if operator.detail != INSTALLED:
             return
     try:
         servers = kubectl.items(KIND, "--all-namespaces")
@@ -86,31 +88,22 @@ def run_checks(configuration: Mapping[str, str], kubectl: Kubectl) -> Iterator[C
         yield pass_or_fail(f"prometheus {objects}", detail, next_step, has_passed=bool(selecting))
 
 
-@dataclass(frozen=True)
-class OperatorCheck:
-    """Whether the stack may install its Prometheus operator, or has."""
-
-    result: CheckResult
-    is_installed: bool
-    """Whether the cluster has the CRDs of the stack's operator."""
-
-
-def check_operator(kubectl: Kubectl) -> OperatorCheck:
+def check_operator(kubectl: Kubectl) -> CheckResult:
     """Check that no other Prometheus operator uses the CRDs that `monitoring: install` applies."""
     name = "prometheus operator"
     try:
-        text = kubectl.run("get", "customresourcedefinition", KIND, "--ignore-not-found", "-o", "json")
+        crd = kubectl.run("get", "customresourcedefinition", KIND, "--ignore-not-found", "-o", "json")
     except ProgramError as error:
-        return OperatorCheck(CheckResult(name, Status.UNSURE, str(error), _error_step(str(error))), is_installed=False)
-    if not text:
-        return OperatorCheck(CheckResult(name, Status.OK, "none; `pulumi up` installs one"), is_installed=False)
-    is_own = CRD_ANNOTATION in (json.loads(text)["metadata"].get("annotations") or {})
-    detail = "that of this project" if is_own else f"the CRD {KIND} is of another one"
+        return CheckResult(name, Status.UNSURE, str(error), _error_step(str(error)))
+    if not crd:
+        return CheckResult(name, Status.OK, NOT_INSTALLED)
+    is_own = CRD_ANNOTATION in (json.loads(crd)["metadata"].get("annotations") or {})
+    detail = INSTALLED if is_own else f"the CRD {KIND} is of another one"
     next_step = (
         "pulumi config set monitoring existing && pulumi config set monitoringNamespace NAMESPACE, or if no operator "
         f"uses the CRD any more: kubectl delete crd {KIND}"
     )
-    return OperatorCheck(pass_or_fail(name, detail, next_step, has_passed=is_own), is_installed=is_own)
+    return pass_or_fail(name, detail, next_step, has_passed=is_own)
 
 
 def _error_step(error: str) -> str:
