@@ -54,13 +54,13 @@ unit-rest: .venv/.dev
 
 # One process has the tests that share a running platform, the other one those that start servers of their own. Their output
 # is mixed, because both take many minutes.
-integration: .venv/.dev .venv/.stores .venv/.clients ## integration tests, in two processes: real Ray and MLflow on this machine
+integration: .venv/.dev .venv/.stores .venv/.clients .venv/.sign-in ## integration tests, in two processes: real Ray and MLflow on this machine
 	@$(MAKE) --no-print-directory --jobs 2 integration-platform integration-servers
 
 integration-platform: .venv/.dev .venv/.stores .venv/.clients
 	$(BIN)/pytest tests/integration -m platform
 
-integration-servers: .venv/.dev .venv/.stores .venv/.clients
+integration-servers: .venv/.dev .venv/.stores .venv/.clients .venv/.sign-in
 	$(BIN)/pytest tests/integration -m "not platform"
 
 hostile: .venv/.dev ## requests and model files that try to take the platform on this machine down (eight minutes)
@@ -104,6 +104,7 @@ lock: .venv/.dev ## rewrite requirements/*.txt from pyproject.toml (UPGRADE=1 ta
 	$(LOCK) pyproject.toml --group build -c requirements/dev.txt -o requirements/app.txt
 	$(LOCK) --group infra -c requirements/dev.txt -o requirements/infra.txt
 	$(LOCK) --group mlflow -o requirements/mlflow.txt
+	$(LOCK) --group mlflow --group sign-in -c requirements/mlflow.txt -o requirements/sign-in.txt
 	$(LOCK) --group stores -o requirements/stores.txt
 	$(LOCK) --group clients -o requirements/clients.txt
 	for extra in $(MODEL_EXTRAS); do $(BIN)/python -c 'import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"][sys.argv[1]], sep="\n")' $$extra \
@@ -134,6 +135,12 @@ clean: ## remove .venv and the local platform's state; keep the passphrase and t
 .venv/.stores: .venv/bin/python requirements/stores.txt
 	$(PYTHON) -m venv .venv/stores
 	$(call install,.venv/stores) --require-hashes -r requirements/stores.txt
+	@touch $@
+
+# The packages of MLflow's image and an OpenID Connect provider for the integration tests.
+.venv/.sign-in: .venv/bin/python requirements/sign-in.txt
+	$(PYTHON) -m venv .venv/sign-in
+	$(call install,.venv/sign-in) --require-hashes -r requirements/sign-in.txt
 	@touch $@
 
 # The clients of KServe and Triton for the integration tests, in an environment of their own: they need older versions of
