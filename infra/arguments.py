@@ -10,7 +10,7 @@ from infra.cluster import ClusterConnection
 from infra.components import access, network_flows
 from infra.components.crds import CrdsArgs
 from infra.components.image_build import ImageBuild
-from infra.components.mlflow import values
+from infra.components.mlflow import oidc, users, values
 from infra.components.mlflow.mlflow import Mlflow, MlflowArgs
 from infra.components.mlflow.users import ClientArgs
 from infra.components.monitoring import ray_dashboards
@@ -78,6 +78,7 @@ def flows(stack: Settings, api_port: int | None = None) -> FlowArgs:
         tracing=stack.tracing,
         identity=stack.identity,
         credentials=stack.credentials,
+        sign_in=stack.sign_in,
         has_scheduled_jobs=bool(stack.schedule.train_schedule or stack.prediction_log.drift_schedule),
         api_port=api_port,
     )
@@ -158,7 +159,10 @@ def mlflow(
             password=stack.credentials.mlflow_client_password,
             context=connection.context,
             kubeconfig=connection.kubeconfig,
+            program=oidc.PROGRAM if stack.sign_in.is_enabled else users.PROGRAM,
         ),
+        sign_in=stack.sign_in,
+        redirect_uri=endpoints.mlflow_redirect_uri(stack.access),
         environment=stack.network.proxy.environment(),
         pod_labels=stack.identity.pod_labels,
         calls_webhook=bool(stack.credentials.webhook_secret.get_secret_value()),

@@ -127,6 +127,13 @@ def grafana_forward(namespace: str) -> Forward:
     )
 
 
+def mlflow_redirect_uri(access: AccessOptions) -> str:
+    """Address to which a sign-in of MLflow returns, if MLflow has an https address; empty otherwise."""
+    if access.access not in ("ingress", "gateway") or MLFLOW not in access.publish:
+        return ""
+    return f"https://{MLFLOW}.{access.host}/callback"
+
+
 def mlflow_public_hosts(access: AccessOptions) -> list[str]:
     """Host names through which clients outside of the cluster reach MLflow, besides localhost."""
     if access.access == "port-forward" or MLFLOW not in access.publish:

@@ -66,6 +66,9 @@ MLFLOW_CLIENT_SECRET: Final = "mlflow-client"  # noqa: S105
 """Prefix of the name of the Secret with the MLflow user of Ray's pods; a checksum follows."""
 WEBHOOK_SECRET: Final = "mlflow-webhook"  # noqa: S105
 POSTGRES_SECRET: Final = "mlflow-postgres"  # noqa: S105
+OIDC_SECRET: Final = "mlflow-oidc"  # noqa: S105
+OIDC_SECRET_KEY: Final = "client-secret"  # noqa: S105
+"""Key of `OIDC_SECRET` with the client secret at the OIDC provider."""
 GRAFANA_SECRET: Final = "grafana-admin"  # noqa: S105
 USERNAME_KEY: Final = "username"
 PASSWORD_KEY: Final = "password"  # noqa: S105

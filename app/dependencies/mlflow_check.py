@@ -14,6 +14,9 @@ NAME: Final = "mlflow"
 TIMEOUT_S: Final = 15.0
 """Longest wait for an answer: MLflow asks its database or its object store."""
 ARTIFACTS: Final = "/api/2.0/mlflow-artifacts/artifacts"
+LOGIN: Final = "/login"
+"""Page of mlflow-oidc-auth that reads the discovery document and redirects to the provider."""
+CHECK_PROVIDER: Final = "Check `discoveryUrl`, `mlflowOidcCa`, and the connections that `extraEgress` allows."
 SEE_LOG: Final = "MLflow's log says why: kubectl logs deployment/mlflow"
 
 
@@ -35,10 +38,14 @@ def check(url: str, *, user: str, password: SecretStr, experiment: str) -> Resul
         try:
             identifier = _experiment_id(client, experiment)
             warning = _check_artifacts(client, identifier)
+            signs_in = _signs_in(client)
         except httpx.HTTPError as error:
             raise CheckFailedError(
                 f"MLflow at {url} does not answer: {cause(error)}.", next_step=SEE_LOG, is_transient=True
             ) from error
+    if not signs_in:
+        detail = "MLflow does not reach the provider of `mlflowOidc`, so nobody can sign in to its page."
+        return Result(check=NAME, status=Status.WARNING, detail=detail, next_step=f"{CHECK_PROVIDER} {SEE_LOG}")
     detail = f"MLflow at {url} accepts the password, and its artifact store can be written and read."
     return Result(check=NAME, status=Status.WARNING if warning else Status.OK, detail=warning or detail)
 
@@ -84,3 +91,11 @@ def _check_artifacts(client: httpx.Client, experiment_id: str) -> str:
             next_step=f"Check `artifactRoot`, the bucket's rights, and `artifactSecret`. {SEE_LOG}",
         )
     return ""
+
+
+def _signs_in(client: httpx.Client) -> bool:
+    """Whether people can sign in, as far as MLflow does not depend on a provider that it cannot reach."""
+    try:
+        return client.get(LOGIN).status_code != httpx.codes.INTERNAL_SERVER_ERROR
+    except httpx.TimeoutException:
+        return False

@@ -1,4 +1,4 @@
-"""The certificate authorities of external data services: one ConfigMap with a file for each service."""
+"""The certificate authorities of external services: one ConfigMap with a file for each service."""
 
 import hashlib
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ SYSTEM: Final = "/etc/ssl/certs/ca-certificates.crt"
 REDIS: Final = "redis.crt"
 POSTGRES: Final = "postgres.crt"
 ARTIFACTS: Final = "artifacts.crt"
+OIDC: Final = "oidc.crt"
 
 
 def files(connections: ConnectionOptions) -> dict[str, str]:
@@ -26,6 +27,7 @@ def files(connections: ConnectionOptions) -> dict[str, str]:
         REDIS: connections.redis_ca,
         POSTGRES: connections.postgres_ca,
         ARTIFACTS: connections.artifact_ca,
+        OIDC: connections.mlflow_oidc_ca,
     }
     return {name: content for name, content in contents.items() if content}
 

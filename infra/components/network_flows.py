@@ -13,6 +13,7 @@ from infra.config.identity_options import IdentityOptions
 from infra.config.monitoring_options import MonitoringOptions
 from infra.config.network_options import NetworkOptions
 from infra.config.options import StorageOptions
+from infra.config.sign_in_options import SignInOptions
 from infra.config.tracing_options import TracingOptions
 
 API_PORTS: Final = (443, 6443, 8443)
@@ -80,6 +81,7 @@ class FlowArgs:
     tracing: TracingOptions
     identity: IdentityOptions
     credentials: CredentialOptions
+    sign_in: SignInOptions
     has_scheduled_jobs: bool
     """Whether a CronJob submits jobs to Ray."""
     api_port: int | None = None
@@ -128,6 +130,7 @@ def flows(args: FlowArgs) -> list[Flow]:
         *_dns(args.network, peers),
         *_identity(args.identity, peers),
         *_webhook(args.credentials, peers),
+        *_sign_in(args.sign_in, peers),
         *_traces(args.tracing, peers),
         *_proxy(args.network, peers),
         *_extra(args.network, peers),
@@ -194,6 +197,12 @@ def _webhook(credentials: CredentialOptions, peers: _Peers) -> Iterator[Flow]:
     """MLflow tells the service about a moved alias."""
     if credentials.webhook_secret.get_secret_value():
         yield Flow(source=peers.mlflow, destination=peers.ray, ports=(names.SERVE_PORT,))
+
+
+def _sign_in(sign_in: SignInOptions, peers: _Peers) -> Iterator[Flow]:
+    """MLflow asks the provider for its keys and for the tokens of people."""
+    if sign_in.is_enabled:
+        yield Flow(source=peers.mlflow, destination=ANYWHERE, ports=(urls.port(sign_in.mlflow_oidc.discovery_url),))
 
 
 def _monitoring(options: MonitoringOptions, peers: _Peers, api_ports: tuple[int, ...]) -> Iterator[Flow]:

@@ -1,4 +1,4 @@
-"""Connections to data services outside of the stack: Redis, Postgres and the artifact store."""
+"""Connections to services outside of the stack: Redis, Postgres, the artifact store and the OIDC provider."""
 
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ from infra.config.vocabulary import Certificates, ObjectName, Url
 
 
 class ConnectionOptions(OptionGroup):
-    """Connections to external data services."""
+    """Connections to external services."""
 
     redis_user: Annotated[str, Field(pattern=r"^\S*$")] = Field(
         "", description="User of the external Redis. Empty: the user `default`."
@@ -37,4 +37,7 @@ class ConnectionOptions(OptionGroup):
     )
     artifact_ca: Certificates = Field(
         "", description="Certificate authorities of the artifact store. Empty: the public ones."
+    )
+    mlflow_oidc_ca: Certificates = Field(
+        "", description="Certificate authorities of the provider of `mlflowOidc`. Empty: the public ones."
     )

@@ -68,8 +68,8 @@ class ImageOptions(OptionGroup):
     mlflow_image: ImageReference = Field(
         "",
         description=(
-            "Image of MLflow, with the extra `mlflow[auth]`. Empty: built here, or the published image with "
-            "`imageBuilder: prebuilt`."
+            "Image of MLflow, with the extra `mlflow[auth]`, and with mlflow-oidc-auth for `mlflowOidc`. Empty: built "
+            "here, or the published image with `imageBuilder: prebuilt`."
         ),
     )
     busybox_image: ImageReference = Field(

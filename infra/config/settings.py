@@ -21,6 +21,7 @@ from infra.config import (
     prediction_log_options,
     profiles,
     sharing_options,
+    sign_in_options,
     tracing_options,
 )
 from infra.config.access_options import AccessOptions
@@ -44,6 +45,7 @@ from infra.config.prediction_log_options import PredictionLogOptions
 from infra.config.problem import Problem, quoted, secret_command, set_command
 from infra.config.scheduling import SchedulingOptions
 from infra.config.sharing_options import SharingOptions
+from infra.config.sign_in_options import SignInOptions
 from infra.config.tracing_options import TracingOptions
 from infra.config.worker_options import WorkerOptions
 
@@ -74,6 +76,7 @@ class Settings(BaseModel):
     network: NetworkOptions
     identity: IdentityOptions
     credentials: CredentialOptions
+    sign_in: SignInOptions
     sharing: SharingOptions
     catalog: CatalogOptions
     monitoring: MonitoringOptions
@@ -152,6 +155,7 @@ def parse(
             *monitoring_options.problems(
                 settings.monitoring, network=settings.network, namespace=settings.cluster.namespace
             ),
+            *sign_in_options.problems(settings.sign_in, settings.connections),
             *tracing_options.problems(settings.tracing),
             *catalog_checks.problems(settings.catalog, size=settings.size, credentials=settings.credentials),
             *prediction_log_options.problems(settings.prediction_log),
@@ -235,14 +239,16 @@ def _invalid_value(group: type[OptionGroup], detail: object) -> Problem:
     if _is_secret(field):
         return Problem(key, f"given a secret; {message}", secret_command(key))
     if len(error["loc"]) > 1:
-        return _invalid_entry(field, error["loc"], error["input"], message)
+        # An unknown entry may be a secret in the wrong place.
+        given = "unknown" if error["type"] == "extra_forbidden" else f"given {error['input']!r}"
+        return _invalid_entry(field, error["loc"], f"{given}; {message}")
     example = field.examples[0] if field.examples else field.get_default(call_default_factory=True)
     return Problem(key, f"given {error['input']!r}; {message}", set_command(key, example))
 
 
-def _invalid_entry(field: FieldInfo, location: tuple[str | int, ...], value: object, message: str) -> Problem:
+def _invalid_entry(field: FieldInfo, location: tuple[str | int, ...], reason: str) -> Problem:
     """Describe a value inside of an array or an object, by its path."""
     key, *inside = [part for part in location if part != "[key]"]  # pydantic's mark of a refused key
     path = str(key) + "".join(f"[{part}]" if isinstance(part, int) else f'["{part}"]' for part in inside)
     command = set_command(str(key), field.examples[0]) if field.examples else f"pulumi config rm --path {quoted(path)}"
-    return Problem(path, f"given {value!r}; {message}", command)
+    return Problem(path, reason, command)

@@ -38,7 +38,8 @@ def _named_secrets(stack: Settings) -> dict[str, list[str]]:
     pull = stack.images.image_pull_secret
     postgres = stack.storage.postgres_secret if stack.storage.mlflow_backend == "postgres" else ""
     redis = stack.connections.redis_secret if stack.storage.redis == "external" else ""
-    workloads = [name for name in (postgres, stack.storage.artifact_secret, redis, pull) if name]
+    oidc = stack.sign_in.mlflow_oidc_secret
+    workloads = [name for name in (postgres, stack.storage.artifact_secret, redis, oidc, pull) if name]
     secrets = {stack.cluster.namespace: workloads}
     if stack.sharing.install_operator and pull:
         secrets[stack.sharing.operator_namespace_of(stack.cluster.namespace)] = [pull]

@@ -15,6 +15,11 @@ from tests.support.kubernetes import Api
 from tests.support.program import Program
 from tests.unit.infra.test_doctor import text_of
 
+OIDC = {
+    "discoveryUrl": "https://id.example.com/realms/ml/.well-known/openid-configuration",
+    "clientId": "mlflow",
+    "groups": ["ml", "ML guests"],
+}
 CHARTS = "MANTA_E2E_CHARTS"
 """Environment variable: folder that contains the charts `kuberay-operator`, `mlflow` and `kube-prometheus-stack`."""
 
@@ -121,6 +126,34 @@ def test_mlflow_uses_the_database_and_the_artifact_store_of_the_stack(api: Api, 
         assert database == "postgresql+psycopg2:///mlflow_auth"
     assert "--serve-artifacts" in arguments
     assert "--app-name=basic-auth" in arguments
+
+
+@pytest.mark.parametrize(
+    ("stack", "users"),
+    [
+        ("dev", "sqlite:////mlflow/data/oidc_auth.db"),
+        ("prod", "postgresql+psycopg2:///mlflow_auth?options=-csearch_path%3Dmlflow_oidc"),
+    ],
+)
+def test_people_sign_in_to_mlflow_by_the_plugin_and_its_users_are_where_the_init_container_writes(
+    api: Api, program: Program, namespaces: list[str], stack: str, users: str
+) -> None:
+    changes: dict[str, object] = {"namespace": namespaces[0], "kuberayChart": "./kuberay"}
+    record = program.deploy(stack, **changes, mlflowOidc=OIDC, mlflowOidcClientSecret="a secret")
+
+    objects = rendered(api, record, "mlflow-release")
+
+    assert api.problems(objects) == []
+    pod = of_kind(objects, "Deployment")[0]["spec"]["template"]["spec"]
+    (server,) = pod["containers"]
+    variables = {variable["name"]: variable.get("value", "") for variable in server["env"]}
+    assert "--app-name=oidc-auth" in " ".join(server["args"])
+    assert variables["OIDC_DISCOVERY_URL"] == OIDC["discoveryUrl"]
+    assert variables["OIDC_GROUP_NAME"] == "ml,ML guests"
+    assert variables["OIDC_ADMIN_GROUP_NAME"] == ""
+    setter = pod["initContainers"][-1]
+    for container in (server, setter):
+        assert {"name": "OIDC_USERS_DB_URI", "value": users} in container["env"]
 
 
 def test_the_policies_select_the_pods_of_the_rendered_charts(api: Api, record: Record) -> None:

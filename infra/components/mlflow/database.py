@@ -67,6 +67,7 @@ def init_containers(
     shell_image: str,
     security_context: Mapping[str, object],
     volume_mounts: list[dict[str, object]],
+    has_auth_file: bool,
 ) -> list[dict[str, object]]:
     """Init containers that run after those of the chart.
 
@@ -77,6 +78,7 @@ def init_containers(
         shell_image: Image with `sed`.
         security_context: Security context of the containers.
         volume_mounts: Mounts of the volume and of the certificate authorities.
+        has_auth_file: Whether the chart writes the auth file.
     """
     common = {"imagePullPolicy": "IfNotPresent", "securityContext": dict(security_context)}
     migrate: dict[str, object] = {
@@ -99,7 +101,7 @@ def init_containers(
         "volumeMounts": [{"name": "ini-file", "mountPath": "/config"}],
         **common,
     }
-    return [migrate, auth]
+    return [migrate, auth] if has_auth_file else [migrate]
 
 
 def environment(storage: StorageOptions, connections: ConnectionOptions) -> list[dict[str, object]]:

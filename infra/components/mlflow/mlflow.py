@@ -12,12 +12,14 @@ from pydantic import SecretStr
 
 from infra import labels, names
 from infra.components import budget
-from infra.components.mlflow import users, values, webhook
+from infra.components.mlflow import oidc, users, values, webhook
+from infra.components.mlflow.oidc import Oidc
 from infra.config.chart import Chart
 from infra.config.connection_options import ConnectionOptions
 from infra.config.image_options import ImageOptions
 from infra.config.options import StorageOptions
 from infra.config.scheduling import Placement
+from infra.config.sign_in_options import SignInOptions
 from infra.credentials import SecretReference, existing_secret, kubernetes_secret, secret_value, slow_checksum
 
 TIMEOUT_S: Final = 600
@@ -44,6 +46,10 @@ class MlflowArgs:
     """Password of the administrator; empty generates one."""
     client: users.ClientArgs
     """The user of Ray's pods."""
+    sign_in: SignInOptions
+    """How people sign in."""
+    redirect_uri: str
+    """Address to which a sign-in returns; empty means the address by which a person reached MLflow."""
     environment: Mapping[str, str]
     """Further environment variables of the server."""
     after: Sequence[pulumi.Resource]
@@ -83,7 +89,8 @@ class Mlflow(pulumi.ComponentResource):
         postgres = _postgres_secret(name, args, child_opts)
         artifacts = _artifact_secret(name, args, child_opts)
         key = webhook.register(name, args.namespace, child_opts) if args.calls_webhook else None
-        secrets = [secret for secret in (admin, self.client, postgres, artifacts, key) if secret is not None]
+        sign_in = oidc.register_secret(name, args.sign_in, namespace=args.namespace, opts=child_opts)
+        secrets = [secret for secret in (admin, self.client, postgres, artifacts, key, sign_in) if secret is not None]
         volume = _volume(name, args, child_opts)
         release = Release(
             f"{name}-release",
@@ -100,6 +107,7 @@ class Mlflow(pulumi.ComponentResource):
                 environment_secrets=[names.WEBHOOK_SECRET] if args.calls_webhook else [],
                 pod_labels=args.pod_labels,
                 client_secret=self.client.name,
+                oidc=None if sign_in is None else Oidc.of(args.sign_in, sign_in, args.redirect_uri),
                 allowed_hosts=args.allowed_hosts,
                 checksums=[secret.checksum for secret in secrets],
             ),

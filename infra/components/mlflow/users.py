@@ -1,7 +1,7 @@
 """The users of MLflow: the administrator, and the user of Ray's pods, whose name changes with its password.
 
 MLflow knows both users of the pods while an upgrade replaces the Ray cluster, so neither cluster is refused.
-`users_program.py` sets the users in MLflow's database.
+`users_program.py` sets the users in MLflow's database, and `oidc_users_program.py` in that of mlflow-oidc-auth.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,16 @@ from pydantic import SecretStr
 
 from infra import labels, names
 from infra.components.kubectl_script import WITH_KUBECONFIG
+from infra.components.mlflow import database
+from infra.config.connection_options import ConnectionOptions
+from infra.config.options import StorageOptions
 from infra.credentials import SecretReference, checksum, kubernetes_secret, secret_value
 
 PROGRAM: Final = (Path(__file__).parent / "users_program.py").read_text(encoding="utf-8")
 INI_VOLUME: Final = "ini-file"
 """Volume of the chart that holds the file with the administrator and the address of the users' database."""
 INI_DIR: Final = "/config"
+TMP_MOUNT: Final[dict[str, object]] = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  (a volume of the chart)
 USER_PREFIX: Final = "ray-"
 USER_DIGITS: Final = 8
 """Hexadecimal digits of the password's checksum in the name of the pods' user."""
@@ -46,6 +50,8 @@ class ClientArgs:
     context: pulumi.Input[str]
     kubeconfig: pulumi.Input[str] | None
     """Content of a kubeconfig; None means the kubeconfig files that kubectl reads."""
+    program: str = PROGRAM
+    """Program that removes the user from MLflow's users."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +103,7 @@ def register_removal(name: str, args: ClientArgs, client: Client, opts: pulumi.R
             "MANTA_NAMESPACE": args.namespace,
             "MANTA_CONTEXT": args.context,
             "MANTA_KUBECONFIG": args.kubeconfig or "",
-            "MANTA_PROGRAM": PROGRAM,
+            "MANTA_PROGRAM": args.program,
             "MANTA_USER": client.username,
         },
         opts=opts,
@@ -105,43 +111,77 @@ def register_removal(name: str, args: ClientArgs, client: Client, opts: pulumi.R
 
 
 def init_container(
+    storage: StorageOptions,
+    connections: ConnectionOptions,
     *,
     image: str,
-    secret_name: pulumi.Input[str],
-    environment: list[dict[str, object]],
-    memory: str,
+    client_secret: pulumi.Input[str],
     security_context: Mapping[str, object],
     volume_mounts: list[dict[str, object]],
 ) -> dict[str, object]:
     """Init container that sets the users before the server starts.
 
     Args:
+        storage: Where MLflow keeps its users.
+        connections: TLS of Postgres.
         image: Image of MLflow.
-        secret_name: Secret of the pods' user.
-        environment: Environment variables that lead to the database.
-        memory: Memory limit.
+        client_secret: Secret of the pods' user.
         security_context: Security context of the container.
         volume_mounts: Mounts of the volume and of the certificate authorities.
     """
-    references: list[dict[str, object]] = [
-        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret_name, "key": key}}}
-        for name, key in (("CLIENT_USERNAME", names.USERNAME_KEY), ("CLIENT_PASSWORD", names.PASSWORD_KEY))
+    return set_users_container(
+        PROGRAM,
+        image=image,
+        environment=[
+            *database.environment(storage, connections),
+            *references("CLIENT", client_secret),
+            {"name": "MLFLOW_AUTH_CONFIG_PATH", "value": f"{INI_DIR}/auth_result.ini"},
+        ],
+        memory=storage.mlflow_memory,
+        security_context=security_context,
+        volume_mounts=[{"name": INI_VOLUME, "mountPath": INI_DIR}, TMP_MOUNT, *volume_mounts],
+    )
+
+
+def references(user: str, secret_name: pulumi.Input[str]) -> list[dict[str, object]]:
+    """Environment variables with the name and the password of a user, from a Secret.
+
+    Args:
+        user: Prefix of the variables.
+        secret_name: Name of the Secret.
+    """
+    return [
+        {"name": f"{user}_{name}", "valueFrom": {"secretKeyRef": {"name": secret_name, "key": key}}}
+        for name, key in (("USERNAME", names.USERNAME_KEY), ("PASSWORD", names.PASSWORD_KEY))
     ]
+
+
+def set_users_container(
+    program: str,
+    *,
+    image: str,
+    environment: list[dict[str, object]],
+    memory: str,
+    security_context: Mapping[str, object],
+    volume_mounts: list[dict[str, object]],
+) -> dict[str, object]:
+    """Init container that runs a program with the argument `set`.
+
+    Args:
+        program: Text of the Python program.
+        image: Image of MLflow.
+        environment: All environment variables.
+        memory: Memory limit.
+        security_context: Security context of the container.
+        volume_mounts: All mounts.
+    """
     return {
         "name": "set-users",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python", "-c", PROGRAM, "set"],
-        "env": [
-            *environment,
-            *references,
-            {"name": "MLFLOW_AUTH_CONFIG_PATH", "value": f"{INI_DIR}/auth_result.ini"},
-        ],
+        "command": ["python", "-c", program, "set"],
+        "env": environment,
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": memory}},
         "securityContext": dict(security_context),
-        "volumeMounts": [
-            {"name": INI_VOLUME, "mountPath": INI_DIR},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  (a volume of the chart)
-            *volume_mounts,
-        ],
+        "volumeMounts": volume_mounts,
     }

@@ -8,7 +8,9 @@ import pulumi
 from infra import labels, names
 from infra.components import certificate_authorities, placement
 from infra.components.mlflow import database, users
+from infra.components.mlflow import oidc as openid
 from infra.components.mlflow.database import DATA_DIR
+from infra.components.mlflow.oidc import Oidc
 from infra.config import quantities
 from infra.config.connection_options import ConnectionOptions
 from infra.config.image_options import ImageOptions
@@ -79,6 +81,7 @@ def values(
     environment_secrets: Sequence[str],
     pod_labels: Mapping[str, str],
     client_secret: pulumi.Input[str],
+    oidc: Oidc | None,
     allowed_hosts: Sequence[str],
     checksums: Sequence[pulumi.Input[str]],
 ) -> dict[str, object]:
@@ -94,9 +97,11 @@ def values(
         environment_secrets: Secrets whose keys become environment variables of the server.
         pod_labels: Further labels of the server's pods.
         client_secret: Secret of the user of Ray's pods.
+        oidc: Provider whose accounts sign in; None means basic authentication.
         allowed_hosts: `Host` headers that the server accepts.
         checksums: Digests of the Secrets that the server reads when it starts.
     """
+    set_users = openid.init_container if oidc else users.init_container
     return {
         "fullnameOverride": names.MLFLOW,
         "replicaCount": storage.mlflow_replicas,
@@ -109,6 +114,7 @@ def values(
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             **database.tls(storage, connections),
             **_artifact_store(connections),
+            **(openid.environment(connections) if oidc else {}),
             **environment,
             **place.env,
         },
@@ -137,7 +143,7 @@ def values(
         **placement.chart_values(place),
         **_images(images, image),
         **_security(),
-        **_auth(),
+        **(openid.values(oidc, storage) if oidc else _auth()),
         **_backend(storage),
         **_artifacts(storage, environment_secrets),
         **_volumes(storage, connections),
@@ -149,12 +155,13 @@ def values(
                 shell_image=references.busybox(images),
                 security_context=SECURITY_CONTEXT,
                 volume_mounts=_volume_mounts(storage, connections),
+                has_auth_file=oidc is None,
             ),
-            users.init_container(
+            set_users(
+                storage,
+                connections,
                 image=image,
-                secret_name=client_secret,
-                environment=database.environment(storage, connections),
-                memory=storage.mlflow_memory,
+                client_secret=client_secret,
                 security_context=SECURITY_CONTEXT,
                 volume_mounts=_volume_mounts(storage, connections),
             ),

@@ -60,6 +60,7 @@ def test_only_the_settings_module_reads_the_configuration_and_the_environment() 
     assert set(readers) == {
         "infra/config/settings.py",
         "infra/components/mlflow/users_program.py",  # runs in MLflow's pods
+        "infra/components/mlflow/oidc_users_program.py",  # runs in MLflow's pods
     }
 
 

@@ -65,6 +65,17 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
         {"installOperator": False, "installCrds": False, "operatorNamespace": "kuberay-system"},
     ),
     "monitoring": ("prod", {"monitoring": "existing", "monitoringNamespace": "monitoring"}),
+    "sign-in with oidc": (
+        "prod",
+        {
+            "mlflowOidc": {
+                "discoveryUrl": "https://id.example.com/.well-known/openid-configuration",
+                "clientId": "mlflow",
+                "groups": ["ml"],
+            },
+            "mlflowOidcClientSecret": "supplied-client-secret",
+        },
+    ),
     "existing namespaces": ("prod", {"createNamespaces": False}),
     "another stack's cluster": ("prod", {"clusterStack": "org/platform/prod", "context": ""}),
 }

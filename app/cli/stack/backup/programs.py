@@ -6,7 +6,7 @@ BACKUP: Final = """\
 import pathlib, sqlite3, sys, tarfile, tempfile
 data = pathlib.Path(sys.argv[1])
 with tempfile.TemporaryDirectory(dir=data) as folder, tarfile.open(fileobj=sys.stdout.buffer, mode="w|gz") as archive:
-    for name in ("mlflow.db", "basic_auth.db"):
+    for name in ("mlflow.db", "basic_auth.db", "oidc_auth.db"):
         if (data / name).exists():
             source, copy = sqlite3.connect(data / name), sqlite3.connect(f"{folder}/{name}")
             source.backup(copy)
@@ -26,7 +26,7 @@ with tempfile.TemporaryDirectory(dir=data) as folder:
     new = pathlib.Path(folder)
     with tarfile.open(fileobj=sys.stdin.buffer, mode="r|gz") as archive:
         archive.extractall(new, filter="data")
-    databases = [new / name for name in ("mlflow.db", "basic_auth.db") if (new / name).exists()]
+    databases = [new / name for name in ("mlflow.db", "basic_auth.db", "oidc_auth.db") if (new / name).exists()]
     for database in databases:
         connection = sqlite3.connect(database)
         answer = connection.execute("pragma integrity_check").fetchone()[0]

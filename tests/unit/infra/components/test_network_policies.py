@@ -216,6 +216,13 @@ def test_mlflow_reaches_the_webhook_of_the_service_only_if_there_is_one() -> Non
     assert flow_texts(webhookSecret="a-secret-of-the-webhook") - LOCAL_FLOWS == {"mlflow > ray 8000"}
 
 
+def test_mlflow_reaches_the_provider_whose_accounts_sign_in() -> None:
+    url = "https://id.example.com:8443/.well-known/openid-configuration"
+    oidc = {"discoveryUrl": url, "clientId": "mlflow", "groups": ["ml"]}
+
+    assert flow_texts(mlflowOidc=oidc, mlflowOidcSecret="a-secret") - LOCAL_FLOWS == {"mlflow > anywhere 8443"}
+
+
 @pytest.mark.parametrize(
     ("endpoint", "expected"),
     [

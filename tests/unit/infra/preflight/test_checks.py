@@ -136,6 +136,16 @@ def test_a_secret_of_the_configuration_must_exist_before_the_first_update() -> N
     assert message(after, "prod", createNamespaces=True) == ""
 
 
+def test_the_secret_with_the_client_secret_of_a_provider_must_exist() -> None:
+    url = "https://id.example.com/.well-known/openid-configuration"
+    oidc = {"discoveryUrl": url, "clientId": "mlflow", "groups": ["ml"]}
+    state = ClusterState(namespaces={"manta": namespace(**CREATED)}, secrets={"manta": ["mlflow-postgres"]})
+
+    text = message(state, "prod", mlflowOidc=oidc, mlflowOidcSecret="mlflow-oidc-client")
+
+    assert "the Secret mlflow-oidc-client, which does not exist in the namespace manta" in text
+
+
 def test_secrets_that_may_not_be_read_are_not_missing() -> None:
     state = ClusterState(namespaces={"manta": namespace(**CREATED)})
 

@@ -37,20 +37,28 @@ class Volume:
 
     def write(self, run: str) -> None:
         """Store one run and one artifact."""
-        connection = sqlite3.connect(self.folder / "mlflow.db")
-        connection.execute("create table if not exists runs (name)")
-        connection.execute("insert into runs values (?)", (run,))
-        connection.commit()
-        connection.close()
+        self.insert(run, "mlflow.db")
         (self.folder / "artifacts" / run).mkdir(parents=True)
         (self.folder / "artifacts" / run / "model.skops").write_text(f"model of {run}")
 
+    def insert(self, name: str, database: str) -> None:
+        """Insert a row into the only table of a database."""
+        connection = sqlite3.connect(self.folder / database)
+        connection.execute("create table if not exists entries (name)")
+        connection.execute("insert into entries values (?)", (name,))
+        connection.commit()
+        connection.close()
+
+    def rows(self, database: str) -> list[str]:
+        """Names in the table of a database."""
+        connection = sqlite3.connect(self.folder / database)
+        names = [name for (name,) in connection.execute("select name from entries")]
+        connection.close()
+        return names
+
     @property
     def runs(self) -> list[str]:
-        connection = sqlite3.connect(self.folder / "mlflow.db")
-        runs = [name for (name,) in connection.execute("select name from runs")]
-        connection.close()
-        return runs
+        return self.rows("mlflow.db")
 
     @property
     def artifacts(self) -> list[str]:
@@ -91,6 +99,19 @@ def test_a_restore_brings_back_the_runs_and_artifacts_of_the_backup_and_restarts
     assert (volume.runs, volume.artifacts) == (["first"], ["first"])
     assert "rollout restart deployment/mlflow" in (tmp_path / "kubectl-calls").read_text()
     assert sorted(path.name for path in volume.folder.iterdir()) == ["artifacts", "mlflow.db"]
+
+
+@pytest.mark.parametrize("users", ["basic_auth.db", "oidc_auth.db"])
+def test_a_restore_brings_back_the_users_of_the_backup(volume: Volume, users: str) -> None:
+    volume.write("first")
+    volume.insert("a user", users)
+    manta("backup", "copy.tar.gz")
+    volume.insert("a later user", users)
+
+    result = manta("restore", "copy.tar.gz", "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert volume.rows(users) == ["a user"]
 
 
 def test_a_damaged_archive_changes_nothing(volume: Volume, tmp_path: Path) -> None:

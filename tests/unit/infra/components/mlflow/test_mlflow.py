@@ -22,6 +22,7 @@ def values_of(stack: str = "dev", /, **changes: object) -> JsonObject:
         environment_secrets=[],
         pod_labels={},
         client_secret="mlflow-client-0",  # noqa: S106 - the name of a Secret
+        oidc=None,
         allowed_hosts=values.allowed_hosts(
             namespace=settings.cluster.namespace, public=endpoints.mlflow_public_hosts(settings.access)
         ),
