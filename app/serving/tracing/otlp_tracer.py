@@ -4,18 +4,20 @@ A thread sends the spans in batches, so that no request waits for the receiver. 
 OpenTelemetry drops spans and logs it.
 """
 
+import random
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from http import HTTPStatus
 from typing import Final
 
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
+from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_current_span, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.requests import ClientDisconnect, Request
 
@@ -29,6 +31,11 @@ PATH: Final = "/v1/traces"
 
 SPAN: Final = "prediction"
 """Name of a request's span."""
+
+HEADER: Final = b"traceparent"
+"""Header with the trace of a client."""
+
+NOT_TRACED: Final = nullcontext(UNTRACED)
 
 CLOSE_TIMEOUT_S: Final = 5.0
 """How long a replica that ends waits for the receiver."""
@@ -57,8 +64,9 @@ class OtlpTracer:
 
     def __init__(self, exporter: SpanExporter, *, share: float, replica: str) -> None:
         self._exporter = exporter
+        self._share = share
         self._provider = TracerProvider(
-            sampler=ParentBased(TraceIdRatioBased(share)),
+            sampler=ParentBased(ALWAYS_ON),  # of a client that samples nothing, nothing is traced
             resource=Resource.create({"service.name": "manta", "service.instance.id": replica}),
             shutdown_on_exit=False,
         )
@@ -66,10 +74,23 @@ class OtlpTracer:
         self._tracer = self._provider.get_tracer("manta")
         self._propagator = TraceContextTextMapPropagator()
 
-    @contextmanager
-    def trace(self, request: Request) -> Iterator[Trace]:
+    def trace(self, request: Request) -> AbstractContextManager[Trace]:
         """See `Tracer.trace`."""
-        span = self._tracer.start_span(SPAN, self._propagator.extract(request.headers), SpanKind.SERVER)
+        parent = self._parent(request)
+        if parent is None and random.random() >= self._share:  # noqa: S311 - a sample, no secret
+            return NOT_TRACED  # without a call of OpenTelemetry, whose spans cost also a request that they leave out
+        return self._record(request, parent)
+
+    def _parent(self, request: Request) -> Context | None:
+        """Return the trace of the client; None if its header is missing or not valid."""
+        if all(name != HEADER for name, _ in request.scope["headers"]):
+            return None
+        context = self._propagator.extract(request.headers)
+        return context if get_current_span(context).get_span_context().is_valid else None
+
+    @contextmanager
+    def _record(self, request: Request, parent: Context | None) -> Iterator[Trace]:
+        span = self._tracer.start_span(SPAN, parent, SpanKind.SERVER)
         if not span.is_recording():
             yield UNTRACED
             return
