@@ -2,9 +2,8 @@
 
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from mlflow.entities.model_registry import ModelVersion
@@ -16,33 +15,46 @@ from app.serving.loading.served_model import ServedModel
 MAX_BUFFER_BYTES: Final = 64 * 1024**2
 """Maximum number of bytes of rows and answers in a replica. Further predictions are answered and not logged."""
 
-ENTRY_BYTES: Final = 500
+ENTRY_BYTES: Final = 300
 """Bytes of one request beside its rows and answers, roughly."""
 
 OBJECT_BYTES: Final = 64
 """Bytes of one value of a row with text, roughly, beside the text. A text takes about its bytes in the body."""
 
+
 Packed: TypeAlias = bytes | np.ndarray
-"""The bytes of an array, or an array of objects. Bytes cost less: they keep no array alive, and a thread joins those of
-many requests at once."""
+"""The bytes of an array, or an array of objects."""
 
 Entry: TypeAlias = tuple[str, int, int, Packed, Packed, Packed]
 """One request: its id, when it was answered in milliseconds since 1970, its number of rows, the rows, the predictions,
 and the probabilities (no bytes without them). A named tuple would take three times as long to create."""
 
 
-class Layout(NamedTuple):
-    """The type of an array's values, and the shape of one row of the array."""
+class Arrays:
+    """Arrays with values of one type, joined. To append their bytes costs less than to keep an object for each.
 
-    dtype: np.dtype
-    shape: tuple[int, ...]
+    Args:
+        like: An array with the type of the values and the shape of one row.
+    """
 
-    def join(self, parts: Sequence[Packed]) -> np.ndarray:
-        """Return the rows of several packed arrays of this layout."""
+    def __init__(self, like: np.ndarray) -> None:
+        self.dtype: Final = like.dtype
+        self._shape = like.shape[1:]
+        self._objects: list[np.ndarray] = []
+        self._bytes = bytearray()
+
+    def add(self, packed: Packed) -> None:
+        """Add the rows of an array. Their shape depends on the version alone."""
+        if isinstance(packed, bytes):
+            self._bytes += packed
+        else:
+            self._objects.append(packed)
+
+    def join(self) -> np.ndarray:
+        """Return all rows, which later calls of `add` do not change."""
         if self.dtype.hasobject:
-            return np.concatenate([part for part in parts if isinstance(part, np.ndarray)])
-        joined = b"".join([part for part in parts if isinstance(part, bytes)])
-        return np.frombuffer(joined, self.dtype).reshape(-1, *self.shape)
+            return np.concatenate(self._objects)
+        return np.frombuffer(bytes(self._bytes), self.dtype).reshape(-1, *self._shape)
 
 
 @dataclass(kw_only=True)
@@ -58,11 +70,15 @@ class Batch:
     labels: np.ndarray | None
     """The classes in the order of the probabilities; None for a model without classes."""
     role: str
-    rows: Layout
-    predictions: Layout
-    probabilities: Layout | None
+    rows: Arrays
+    predictions: Arrays
+    probabilities: Arrays | None
     """None for a model without probabilities."""
-    entries: list[Entry] = field(default_factory=list)
+    request_ids: list[str] = field(default_factory=list)
+    times_ms: list[int] = field(default_factory=list)
+    """When each request was answered, in milliseconds since 1970."""
+    counts: list[int] = field(default_factory=list)
+    """Number of rows of each request."""
     size_bytes: int = 0
     row_count: int = 0
 
@@ -75,6 +91,19 @@ class Batch:
             and self.predictions.dtype == answers.predictions.dtype
             and (self.probabilities is None) == (answers.probabilities is None)
         )
+
+    def add(self, entry: Entry, size_bytes: int) -> None:
+        """Add a prediction that fits, which takes about `size_bytes`."""
+        request_id, time_ms, count, rows, predictions, probabilities = entry
+        self.request_ids.append(request_id)
+        self.times_ms.append(time_ms)
+        self.counts.append(count)
+        self.rows.add(rows)
+        self.predictions.add(predictions)
+        if self.probabilities is not None:
+            self.probabilities.add(probabilities)
+        self.size_bytes += size_bytes
+        self.row_count += count
 
 
 @dataclass
@@ -130,15 +159,12 @@ class Buffer:
             request_id,
             time.time_ns() // 1_000_000,
             count,
-            _pack(rows),
-            _pack(answers.predictions),
-            b"" if probabilities is None else _pack(probabilities),
+            pack(rows),
+            pack(answers.predictions),
+            b"" if probabilities is None else pack(probabilities),
         )
         with self._lock:
-            batch = self._find_batch(served, role, rows, answers)
-            batch.entries.append(entry)
-            batch.size_bytes += size_bytes
-            batch.row_count += count
+            self._find_batch(served, role, rows, answers).add(entry, size_bytes)
             self.size_bytes += size_bytes
             self.rows += count
             self.held_rows += count
@@ -177,17 +203,14 @@ class Buffer:
             columns=served.predictor.columns,
             labels=served.predictor.labels,
             role=role,
-            rows=_layout(rows),
-            predictions=_layout(answers.predictions),
-            probabilities=None if probabilities is None else _layout(probabilities),
+            rows=Arrays(rows),
+            predictions=Arrays(answers.predictions),
+            probabilities=None if probabilities is None else Arrays(probabilities),
         )
         self._waiting.append(batch)
         return batch
 
 
-def _pack(array: np.ndarray) -> Packed:
+def pack(array: np.ndarray) -> Packed:
+    """Return the bytes of an array, which keep no array alive; the array itself if it holds objects."""
     return array if array.dtype.hasobject else array.tobytes()
-
-
-def _layout(array: np.ndarray) -> Layout:
-    return Layout(array.dtype, array.shape[1:])

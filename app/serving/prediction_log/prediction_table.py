@@ -21,14 +21,13 @@ def prediction_table(batch: Batch, *, share: float, kept: Collection[str]) -> pa
         share: Share of the requests that are logged.
         kept: Names of the features to log; empty for all.
     """
-    ids, times, counts, rows, predictions, probabilities = map(list, zip(*batch.entries, strict=True))
-    total, version = batch.row_count, batch.version
+    counts, total, version = batch.counts, batch.row_count, batch.version
     repeated = np.repeat(np.arange(len(counts)), counts)
     starts = np.repeat(np.cumsum(counts) - counts, counts)
     columns = {
-        log_files.REQUEST_ID: pa.array(ids, pa.string()).take(pa.array(repeated)),
+        log_files.REQUEST_ID: pa.array(batch.request_ids, pa.string()).take(pa.array(repeated)),
         log_files.ROW: pa.array(np.arange(total) - starts),
-        log_files.TIME: pa.array(np.repeat(times, counts), log_files.TIME_TYPE),
+        log_files.TIME: pa.array(np.repeat(batch.times_ms, counts), log_files.TIME_TYPE),
         log_files.MODEL: pa.repeat(version.name, total),
         log_files.VERSION: pa.repeat(str(version.version), total),
         log_files.ROLE: pa.repeat(batch.role, total),
@@ -36,10 +35,10 @@ def prediction_table(batch: Batch, *, share: float, kept: Collection[str]) -> pa
     }
     positions = [index for index, column in enumerate(batch.columns) if not kept or column.name in kept]
     kept_columns = Columns(batch.columns[index] for index in positions)
-    columns |= tables.feature_columns(batch.rows.join(rows)[:, positions], kept_columns)
+    columns |= tables.feature_columns(batch.rows.join()[:, positions], kept_columns)
     answers = Answers(
-        predictions=batch.predictions.join(predictions),
-        probabilities=None if batch.probabilities is None else batch.probabilities.join(probabilities),
+        predictions=batch.predictions.join(),
+        probabilities=None if batch.probabilities is None else batch.probabilities.join(),
     )
     columns |= tables.answer_columns(answers)
     classes = [] if batch.labels is None or batch.probabilities is None else batch.labels.tolist()

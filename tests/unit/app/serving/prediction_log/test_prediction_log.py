@@ -172,7 +172,7 @@ def test_a_prediction_that_cannot_be_written_stops_nothing_else(monkeypatch: pyt
 def test_a_prediction_that_the_buffer_refuses_is_answered_and_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(buffer, "_pack", lambda _: 1 / 0)
+    monkeypatch.setattr(buffer, "pack", lambda _: 1 / 0)
 
     async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
         answer = await client.post("/predict", json={"features": ROWS.head(3).to_numpy().tolist()})
@@ -214,17 +214,17 @@ def test_a_store_that_deletes_nothing_is_written_and_asked_again_tomorrow(caplog
 
 def test_the_names_of_columns_with_dates_are_in_the_file() -> None:
     columns = Columns([Column(name="day", type=DataType.datetime), Column(name="town", type=DataType.string)])
+    rows, answers = np.array([["2026-01-01T00:00:00", "x"]], dtype=object), Answers(predictions=np.ones(1))
     batch = buffer.Batch(
         version=ModelVersion(name="m", version="1", creation_timestamp=0),
         columns=columns,
         labels=None,
         role="champion",
-        rows=buffer.Layout(np.dtype(object), (2,)),
-        predictions=buffer.Layout(np.dtype(np.float64), ()),
+        rows=buffer.Arrays(rows),
+        predictions=buffer.Arrays(answers.predictions),
         probabilities=None,
-        row_count=1,
     )
-    batch.entries.append(("a", 0, 1, np.array([["2026-01-01T00:00:00", "x"]], dtype=object), np.ones(1).tobytes(), b""))
+    batch.add(("a", 0, 1, rows, buffer.pack(answers.predictions), b""), size_bytes=1)
 
     table = prediction_table.prediction_table(batch, share=1.0, kept=())
 
