@@ -78,7 +78,7 @@ faults: .venv/.dev ## on a real cluster: kill updates and repeat them, kill one 
 watched: .venv/.dev ## a stack with Prometheus, and a model whose score falls, until another one serves (KUBECONFIG)
 	$(BIN)/pytest tests/e2e/lifecycle/test_watching.py
 
-site: .venv/.dev .venv/.stores ## stacks in a shared cluster, and with services of a site on two nodes: drain, cut, change credentials (KUBECONFIG)
+site: .venv/.dev .venv/.stores .venv/.sign-in ## stacks in a shared cluster, and with services of a site on two nodes: drain, cut, change credentials (KUBECONFIG)
 	$(BIN)/pytest tests/e2e/lifecycle/test_shared_cluster.py tests/e2e/lifecycle/test_site.py
 
 bench: .venv/.dev ## measure, and write docs/benchmarks (needs wrk; two hours)

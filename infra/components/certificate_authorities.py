@@ -37,9 +37,15 @@ def path(connections: ConnectionOptions, file: str) -> str:
     return f"{DIR}/{file}" if file in files(connections) else SYSTEM
 
 
-def digest(connections: ConnectionOptions) -> str:
-    """Digest of the files, for pod annotations: changed authorities restart the pods. Empty without files."""
-    text = "\0".join(f"{name}\0{content}" for name, content in sorted(files(connections).items()))
+def digest(connections: ConnectionOptions, *, without: str = "") -> str:
+    """Digest of the files, for pod annotations: changed authorities restart the pods. Empty without files.
+
+    Args:
+        connections: The authorities.
+        without: File that the pods do not use.
+    """
+    contents = sorted(files(connections).items())
+    text = "\0".join(f"{name}\0{content}" for name, content in contents if name != without)
     return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
 

@@ -76,14 +76,15 @@ def create_certificates(folder: Path, *names: str) -> Path:
 
     Args:
         folder: Folder of the two files.
-        names: DNS names in the certificate; `redis.test` if there is none.
+        names: DNS names and IPv4 addresses in the certificate; `redis.test` if there is none.
     """
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl is not on PATH")
     command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "server.pem")]
-    alternatives = ",".join(f"DNS:{name}" for name in names or ["redis.test"])
+    kinds = {name: "IP" if name.replace(".", "").isdecimal() else "DNS" for name in names or ["redis.test"]}
+    alternatives = ",".join(f"{kind}:{name}" for name, kind in kinds.items())
     subject = ["-subj", "/CN=manta-test", "-addext", f"subjectAltName={alternatives}", "-days", "2"]
     subprocess.run([*command, *files, *subject], check=True, capture_output=True)
     return folder / "server.pem"

@@ -26,28 +26,31 @@ PROVIDER: Final = """\
 import json, sys, uvicorn
 from oidc_provider_mock import app
 from oidc_provider_mock._storage import User
-port, certificate, key, people = sys.argv[1:]
+host, port, certificate, key, people = sys.argv[1:]
 users = [User(sub=name, claims=claims) for name, claims in json.loads(people).items()]
 tls = {"ssl_certfile": certificate, "ssl_keyfile": key}
-uvicorn.run(app(user_claims=users), interface="wsgi", host="localhost", port=int(port), **tls)
+uvicorn.run(app(user_claims=users), interface="wsgi", host=host, port=int(port), **tls)
 """
 PAGE: Final = {"accept": "text/html"}
 """Header of a browser that opens a page. MLflow answers other requests without a session with 401."""
 
 
 @contextmanager
-def provider(folder: Path, certificate: Path, people: Mapping[str, JsonObject]) -> Iterator[str]:
+def provider(
+    folder: Path, certificate: Path, people: Mapping[str, JsonObject], *, host: str = "localhost"
+) -> Iterator[str]:
     """A provider with TLS that signs in everybody without a password; yields its discovery URL.
 
     Args:
         folder: Folder for the log, and of `key.pem`.
-        certificate: Certificate for `localhost`.
+        certificate: Certificate for the host.
         people: Claims of each account.
+        host: Name or address of this machine on which the provider listens.
     """
     assert BIN.exists(), "make .venv/.sign-in installs the provider and MLflow"
     (port,) = free_ports(1)
-    url = f"https://localhost:{port}/.well-known/openid-configuration"
-    arguments = [str(port), str(certificate), str(folder / "key.pem"), json.dumps(people)]
+    url = f"https://{host}:{port}/.well-known/openid-configuration"
+    arguments = [host, str(port), str(certificate), str(folder / "key.pem"), json.dumps(people)]
     with (folder / "provider.log").open("w") as log:
         process = subprocess.Popen([BIN / "python", "-c", PROVIDER, *arguments], stdout=log, stderr=log)
     try:
@@ -146,3 +149,19 @@ def sign_in(client: httpx.Client, account: str) -> httpx.Response:
     form = client.get("/", headers=PAGE)
     assert form.url.path == "/oauth2/authorize", form.url
     return client.post(form.url, data={"sub": account}, headers=PAGE)
+
+
+def sign_in_at_public_address(client: httpx.Client, certificate: Path, account: str) -> str:
+    """Sign in with a client whose requests go to a proxy, and return the address to which the provider sends it back.
+
+    Args:
+        client: A client of the proxy, which follows no redirects.
+        certificate: Certificate of the provider.
+        account: Account at the provider.
+    """
+    login = client.get("/", headers=PAGE).headers["location"]
+    form = client.get(login, headers=PAGE).headers["location"]
+    tls = ssl.create_default_context(cafile=certificate)
+    callback = httpx.URL(httpx.post(form, data={"sub": account}, verify=tls).headers["location"])
+    client.get(callback.raw_path.decode(), headers=PAGE)
+    return str(callback.copy_with(query=None))

@@ -7,6 +7,8 @@ MLflow's basic authentication. Both users are service accounts: no account of th
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Final
 
@@ -22,12 +24,15 @@ NEVER: Final = datetime(9999, 1, 1)  # noqa: DTZ001 - the plugin stores times wi
 TOKEN_NAME: Final = "manta"  # noqa: S105 - a name
 
 
-def create_schema(address: str, schema: str) -> None:
-    """Create the schema in which Postgres keeps the tables of the plugin."""
-    engine = sqlalchemy.create_engine(address)
-    with engine.begin() as connection:
+@contextmanager
+def postgres_schema(address: str, schema: str) -> Iterator[None]:
+    """Create the schema of the plugin's tables. Other servers that start wait until the block ends."""
+    engine = sqlalchemy.create_engine(address, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("select pg_advisory_lock(hashtext(:schema))"), {"schema": schema})
         connection.execute(sqlalchemy.text(f'create schema if not exists "{schema}"'))
-    engine.dispose()
+        yield
+        connection.invalidate()  # the lock ends with the connection, which would return to the pool
 
 
 def set_user(name: str, password: str) -> None:
@@ -65,10 +70,10 @@ def main(arguments: list[str]) -> None:
     if arguments[0] == "remove":
         remove_user(arguments[1])
         return
-    if schema := os.environ.get("OIDC_SCHEMA"):
-        create_schema(os.environ["OIDC_USERS_DB_URI"], schema)
-    for user in ("ADMIN", "CLIENT"):
-        set_user(os.environ[f"{user}_USERNAME"], os.environ[f"{user}_PASSWORD"])
+    schema = os.environ.get("OIDC_SCHEMA")
+    with postgres_schema(os.environ["OIDC_USERS_DB_URI"], schema) if schema else nullcontext():
+        for user in ("ADMIN", "CLIENT"):
+            set_user(os.environ[f"{user}_USERNAME"], os.environ[f"{user}_PASSWORD"])
 
 
 if __name__ == "__main__":

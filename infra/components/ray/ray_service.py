@@ -191,7 +191,7 @@ def _spec_args(args: RayServiceArgs, secrets: RaySecrets) -> RayServiceSpecArgs:
     checksums[names.MLFLOW_CLIENT_SECRET] = args.mlflow.client.checksum
     if args.redis.secret is not None:
         checksums[names.REDIS_SECRET] = args.redis.secret.checksum
-    if digest := certificate_authorities.digest(args.connections):
+    if digest := certificate_authorities.digest(args.connections, without=certificate_authorities.OIDC):
         checksums[certificate_authorities.NAME] = digest
     pod_environment = partial(
         environment,

@@ -27,6 +27,12 @@ def node_names(machine: Tools) -> list[str]:
     return [node["metadata"]["name"] for node in nodes(machine)]
 
 
+def internal_address(machine: Tools) -> str:
+    """Return the address of the first node inside of the cluster."""
+    addresses = {item["type"]: item["address"] for item in nodes(machine)[0]["status"]["addresses"]}
+    return str(addresses["InternalIP"])
+
+
 def are_ready(machine: Tools) -> bool:
     """Whether every node is ready."""
     conditions = [condition for node in nodes(machine) for condition in node["status"]["conditions"]]

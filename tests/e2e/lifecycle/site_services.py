@@ -113,7 +113,7 @@ def running(folder: Path, machine: Tools, *, node: str, node_address: str) -> It
         node: Node that Postgres' pod runs on.
         node_address: Address of a node. Pods reach this machine at the address from which it reaches the node.
     """
-    host = _address_towards(node_address)
+    host = address_towards(node_address)
     redis_folder, postgres_folder = folder / "redis", folder / "postgres"
     redis_folder.mkdir()
     postgres_folder.mkdir()
@@ -219,7 +219,7 @@ def _is_postgres_ready(machine: Tools) -> bool:
     return machine.kubectl("get", "pod", POSTGRES, "-n", NAMESPACE, "-o", query) == "True"
 
 
-def _address_towards(address: str) -> str:
+def address_towards(address: str) -> str:
     """Address of this machine from which it reaches another address."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
         connection.connect((address, 9))  # sends nothing

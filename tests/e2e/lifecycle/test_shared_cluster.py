@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from infra import names
-from tests.e2e.lifecycle import nodes, platform, shared_cluster
+from tests.e2e.lifecycle import nodes, platform, shared_cluster, site_services
 from tests.e2e.lifecycle.platform import DESTROY_S, RECOVERY_S, Figure
 from tests.e2e.lifecycle.shared_cluster import HOST, HOSTS, NAMESPACE, TRAEFIK, Proxy
+from tests.support import redis_server, sign_in
 from tests.support.json_object import JsonObject
 from tests.support.live_stack import LiveStack
 from tests.support.tools import Tools
@@ -34,6 +35,11 @@ DENIED: Final = {
     f"{names.head_service(names.RAY_SERVICE)}.{NAMESPACE}:8080",
 }
 """Redis, GCS, Ray's client port and metrics."""
+PEOPLE: Final[dict[str, JsonObject]] = {
+    "ada": {"email": "ada@example.com", "name": "Ada", "groups": ["ml"]},
+    "eve": {"email": "eve@example.com", "name": "Eve", "groups": ["sales"]},
+}
+EXPERIMENTS: Final = "/api/2.0/mlflow/experiments/search?max_results=1"
 IDLE_TIMEOUT_S: Final = 400.0
 """Longest time until the autoscaler has removed an idle worker."""
 
@@ -46,8 +52,7 @@ def proxy(machine: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     if shutil.which("helm", path=machine.path) is None:
         pytest.skip("helm is not on PATH")
     folder = tmp_path_factory.mktemp("shared")
-    addresses = {item["type"]: item["address"] for item in nodes.nodes(machine)[0]["status"]["addresses"]}
-    with shared_cluster.prepared(folder, machine, node_address=addresses["InternalIP"]) as proxy:
+    with shared_cluster.prepared(folder, machine, node_address=nodes.internal_address(machine)) as proxy:
         yield proxy
 
 
@@ -136,6 +141,36 @@ def test_the_same_stack_is_published_by_routes_of_a_gateway(
     with proxy.client(HOST) as api:
         assert api.post(PREDICT, json=_row(proxy)).raise_for_status().json()["predictions"]
     assert platform.find_problems(stack)["gateway"]["status"] == "ok"
+
+
+def test_people_sign_in_to_mlflow_through_the_proxy_and_jobs_keep_their_password(
+    stack: LiveStack, machine: Tools, proxy: Proxy, tmp_path: Path, figure: Figure
+) -> None:
+    address = site_services.address_towards(nodes.internal_address(machine))
+    certificate = redis_server.create_certificates(tmp_path, address)
+    with sign_in.provider(tmp_path, certificate, PEOPLE, host=address) as discovery_url:
+        stack.configure(
+            mlflowOidc={"discoveryUrl": discovery_url, "clientId": "mlflow", "groups": ["ml"]},
+            mlflowOidcCa=certificate.read_text(),
+        )
+        stack.configure_secrets(mlflowOidcClientSecret="a [secret] of? the*site")
+        before = _workers(machine, stack)
+        update = stack.up()
+
+        figure(f"sign-in with OIDC: {update.duration_s:.0f} s, {update.changes}")
+        statuses = {}
+        for account in PEOPLE:
+            with proxy.client(HOSTS[2]) as mlflow:
+                callback = sign_in.sign_in_at_public_address(mlflow, certificate, account)
+                statuses[account] = mlflow.get(EXPERIMENTS).status_code
+    assert callback == f"https://{HOSTS[2]}/callback"
+    assert statuses == {"ada": httpx.codes.OK, "eve": httpx.codes.UNAUTHORIZED}
+    assert _workers(machine, stack) == before
+    with platform.run_forward(stack) as ports:
+        wait_for("the tunnel to Ray", lambda: platform.is_answering(ports["ray"]), timeout_s=RECOVERY_S)
+        output = platform.train(stack, tmp_path, f"http://127.0.0.1:{ports['ray']}")
+    assert '"gate": "passed"' in output
+    assert platform.find_problems(stack)["ray > mlflow"]["status"] == "ok"
 
 
 def test_a_destroy_leaves_what_the_cluster_had(stack: LiveStack, machine: Tools, figure: Figure) -> None:

@@ -80,6 +80,15 @@ def test_another_client_secret_restarts_mlflow_and_changes_nothing_of_ray(progra
     assert services[0] == services[1]
 
 
+def test_a_sign_in_and_other_authorities_of_its_provider_leave_the_ray_cluster_as_it_is(program: Program) -> None:
+    records = [program.deploy(), *(program.deploy(**CHANGES, mlflowOidcCa=CERTIFICATE * number) for number in (1, 2))]
+
+    services = [record.resource("kubernetes:ray.io/v1:RayService").inputs for record in records]
+    annotations = [values_of(record)["podAnnotations"] for record in records]
+    assert services[0] == services[1] == services[2]
+    assert annotations[1] != annotations[2]
+
+
 def test_the_stack_gives_the_plugin_its_administrator_and_the_user_of_the_pods(program: Program) -> None:
     record = program.deploy(**CHANGES)
 
