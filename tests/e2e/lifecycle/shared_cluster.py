@@ -32,6 +32,9 @@ TLS_SECRET: Final = "site-tls"  # noqa: S105 - a name
 PULL_SECRET: Final = "site-registry"  # noqa: S105 - a name
 GATEWAY: Final = "public"
 HTTPS_PORT: Final = 8443
+RETRY_FILE: Final = "retry.yaml"
+RETRY: Final = {"http": {"middlewares": {"retry": {"retry": {"attempts": 4, "initialInterval": "100ms"}}}}}
+"""Settings of Traefik: up to four attempts, each at the next pod of a Service."""
 COMMAND_TIMEOUT_S: Final = 240
 START_TIMEOUT_S: Final = 180
 CONNECT: Final = """\
@@ -77,13 +80,14 @@ class Proxy:
 
 
 @contextmanager
-def prepared(folder: Path, machine: Tools, *, node_address: str) -> Iterator[Proxy]:
+def prepared(folder: Path, machine: Tools, *, node: str, node_address: str) -> Iterator[Proxy]:
     """Prepare the cluster, and remove everything afterwards.
 
     Args:
         folder: Folder for certificates and manifests.
         machine: The tools.
-        node_address: Address that Traefik writes into the status of each Ingress.
+        node: Node of Traefik.
+        node_address: Address of the node, which Traefik writes into the status of each Ingress.
     """
     authorities = redis_server.create_certificates(folder, *HOSTS)
     tls = {"tls.crt": authorities.read_text(), "tls.key": (folder / "key.pem").read_text()}
@@ -98,7 +102,7 @@ def prepared(folder: Path, machine: Tools, *, node_address: str) -> Iterator[Pro
             site_services.secret(TLS_SECRET, NAMESPACE, tls) | {"type": "kubernetes.io/tls"},
             site_services.secret(TLS_SECRET, TRAEFIK, tls) | {"type": "kubernetes.io/tls"},
             site_services.secret(PULL_SECRET, NAMESPACE, registry) | {"type": "kubernetes.io/dockerconfigjson"},
-            *_traefik(str(machine.site["traefikImage"]), node_address, has_gateway=bool(crds)),
+            *_traefik(str(machine.site["traefikImage"]), node, node_address, has_gateway=bool(crds)),
         ]
         site_services.apply(machine, folder, objects)
         chart = machine.charts.get("kuberayChart", "kuberay-operator")
@@ -138,13 +142,19 @@ def _namespace(name: str, labels: dict[str, str] | None = None) -> JsonObject:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}}
 
 
-def _traefik(image: str, node_address: str, *, has_gateway: bool) -> Iterator[JsonObject]:
-    """Objects of Traefik: <https://doc.traefik.io/traefik/reference/install-configuration/>."""
+def _traefik(image: str, node: str, node_address: str, *, has_gateway: bool) -> Iterator[JsonObject]:
+    """Objects of Traefik: <https://doc.traefik.io/traefik/reference/install-configuration/>.
+
+    It waits for a connection to a pod for a second, and then tries another pod.
+    """
     selector = {"app": TRAEFIK}
     arguments = [
         f"--entrypoints.websecure.address=:{HTTPS_PORT}",
         "--entrypoints.websecure.http.tls=true",
         "--entrypoints.websecure.transport.respondingtimeouts.readtimeout=180s",
+        "--entrypoints.websecure.http.middlewares=retry@file",
+        "--serverstransport.forwardingtimeouts.dialtimeout=1s",
+        f"--providers.file.filename=/etc/traefik/{RETRY_FILE}",
         "--providers.kubernetesingress=true",
         f"--providers.kubernetesingress.ingressendpoint.ip={node_address}",
     ]
@@ -187,17 +197,32 @@ def _traefik(image: str, node_address: str, *, has_gateway: bool) -> Iterator[Js
         "metadata": {"name": TRAEFIK},
         "spec": {"controller": "traefik.io/ingress-controller"},
     }
-    container = {"name": TRAEFIK, "image": image, "imagePullPolicy": "IfNotPresent", "args": arguments}
+    yield {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": TRAEFIK, "namespace": TRAEFIK},
+        "data": {RETRY_FILE: json.dumps(RETRY)},
+    }
+    container = {
+        "name": TRAEFIK,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": arguments,
+        "volumeMounts": [{"name": "settings", "mountPath": "/etc/traefik"}],
+    }
+    pod = {
+        "serviceAccountName": TRAEFIK,
+        "nodeName": node,
+        "containers": [container],
+        "volumes": [{"name": "settings", "configMap": {"name": TRAEFIK}}],
+    }
     yield {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": TRAEFIK, "namespace": TRAEFIK},
         "spec": {
             "selector": {"matchLabels": selector},
-            "template": {
-                "metadata": {"labels": selector},
-                "spec": {"serviceAccountName": TRAEFIK, "containers": [container]},
-            },
+            "template": {"metadata": {"labels": selector}, "spec": pod},
         },
     }
     yield {

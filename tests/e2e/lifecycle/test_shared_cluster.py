@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +42,9 @@ PEOPLE: Final[dict[str, JsonObject]] = {
     "eve": {"email": "eve@example.com", "name": "Eve", "groups": ["sales"]},
 }
 EXPERIMENTS: Final = "/api/2.0/mlflow/experiments/search?max_results=1"
+CUT_S: Final = 120
+CUT_SHARE: Final = 0.05
+"""Largest share of the requests that may fail while the network of a node is cut."""
 IDLE_TIMEOUT_S: Final = 400.0
 """Longest time until the autoscaler has removed an idle worker."""
 
@@ -52,7 +57,8 @@ def proxy(machine: Tools, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     if shutil.which("helm", path=machine.path) is None:
         pytest.skip("helm is not on PATH")
     folder = tmp_path_factory.mktemp("shared")
-    with shared_cluster.prepared(folder, machine, node_address=nodes.internal_address(machine)) as proxy:
+    node, address = nodes.node_names(machine)[0], nodes.internal_address(machine)
+    with shared_cluster.prepared(folder, machine, node=node, node_address=address) as proxy:
         yield proxy
 
 
@@ -112,6 +118,30 @@ def test_an_upgrade_after_autoscaling_fails_no_request_through_the_proxy(
 
     figure(f"upgrade: {update.duration_s:.0f} s, {traffic.failed} of {traffic.sent} failed {dict(traffic.failures)}")
     assert traffic.failed == 0
+
+
+def test_a_proxy_that_retries_hides_that_the_network_of_a_node_is_cut(
+    stack: LiveStack, machine: Tools, proxy: Proxy, figure: Figure
+) -> None:
+    if not {"cut", "heal"} <= machine.site.keys():
+        pytest.skip("MANTA_E2E_SITE has no commands `cut` and `heal`, which take the network of a node away")
+    node, *others = nodes.node_names(machine)
+    if not others:
+        pytest.skip("the cluster has one node, and this test cuts one of two")
+    stack.configure(replicas=2, minWorkers=2, maxWorkers=2)
+    stack.up()
+    platform.wait_for_one_cluster(machine, stack)
+    assert {pod["spec"]["nodeName"] for pod in platform.pods(machine, stack, "worker").values()} == {node, *others}
+
+    with proxy.traffic(PREDICT, _row(proxy)) as traffic, nodes.network_cut(machine):
+        time.sleep(CUT_S)
+    wait_for("the nodes", partial(nodes.are_ready, machine), timeout_s=RECOVERY_S)
+    platform.wait_for_one_cluster(machine, stack)
+
+    figure(
+        f"behind a proxy that retries, cut for {CUT_S} s: {traffic.failed} of {traffic.sent} failed {traffic.failures}"
+    )
+    assert traffic.failed < CUT_SHARE * traffic.sent
 
 
 def test_pods_of_others_reach_only_what_the_stack_publishes(stack: LiveStack, machine: Tools, figure: Figure) -> None:
