@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Final
 
 import matplotlib as mpl
+import numpy as np
 import psutil
 from matplotlib.figure import Figure
+from scipy import stats
 
 from tests.support.json_object import JsonObject
 
@@ -49,6 +51,13 @@ def describe_machine(machine: JsonObject) -> str:
 def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
     """Return the median over rounds of the ratio of two figures of the same round."""
     return round(statistics.median(a / b for a, b in zip(numerators, denominators, strict=True)), 2)
+
+
+def median_interval(numerators: Sequence[float], denominators: Sequence[float]) -> str:
+    """Return `median_ratio` with its 95 % interval, by bootstrap over the rounds."""
+    ratios = np.divide(numerators, denominators)
+    low, high = stats.bootstrap([ratios], np.median, method="percentile", rng=0).confidence_interval
+    return f"{np.median(ratios):.2f} ({low:.2f} to {high:.2f})"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

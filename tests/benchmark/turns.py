@@ -39,15 +39,25 @@ def is_quick(description: str | None) -> bool:
     return bool(parser.parse_args().quick)
 
 
-def measure(cases: Mapping[str, Case], *, quick: bool, platforms: Mapping[str, psutil.Process] = {}) -> JsonObject:
+def measure(
+    cases: Mapping[str, Case],
+    *,
+    quick: bool,
+    rounds: int = ROUNDS,
+    seconds: float = SECONDS,
+    platforms: Mapping[str, psutil.Process] = {},
+) -> JsonObject:
     """Measure requests of one row, and return the figures of each round by the name of the case.
 
     Args:
         cases: What to measure, by name.
-        quick: Whether one short round is enough.
+        quick: Whether two short rounds are enough.
+        rounds: How often each case has its turn.
+        seconds: Duration of each of the two measurements of a turn.
         platforms: The first process of the platform of a case whose processor time is measured too, by name.
     """
-    rounds, seconds = (1, 1.0) if quick else (ROUNDS, SECONDS)
+    if quick:
+        rounds, seconds = 2, 1.0
     row = forest.make_rows()[0].to_numpy()[:1]
     results: dict[str, list[JsonObject]] = {name: [] for name in cases}
     for number in range(rounds):
@@ -80,17 +90,17 @@ def describe(figures: JsonObject, baseline: str) -> list[str]:
     def column(name: str, loop: str, figure: str) -> list[float]:
         return [result[loop][figure] for result in results[name]]
 
-    def ratio(name: str, loop: str, figure: str) -> float:
-        return report.median_ratio(column(name, loop, figure), column(baseline, loop, figure))
+    def ratio(name: str, loop: str, figure: str) -> str:
+        return report.median_interval(column(name, loop, figure), column(baseline, loop, figure))
 
     rows = [
         [
             name,
             f"{statistics.median(column(name, 'throughput', 'per_second')):,.0f}",
-            f"{ratio(name, 'throughput', 'per_second'):.2f}",
+            ratio(name, "throughput", "per_second"),
             f"{statistics.median(column(name, 'latency', 'p50_ms')):.2f}",
             f"{statistics.median(column(name, 'latency', 'p99_ms')):.2f}",
-            f"{ratio(name, 'latency', 'p99_ms'):.2f}",
+            ratio(name, "latency", "p99_ms"),
             sum(result[loop]["failed"] for result in results[name] for loop in ("throughput", "latency")),
         ]
         for name in results
@@ -100,11 +110,12 @@ def describe(figures: JsonObject, baseline: str) -> list[str]:
         header += ["processor time per answer, ms", "ratio of processor time"]
         for name, row in zip(results, rows, strict=True):
             row.append(f"{statistics.median(column(name, 'processor', 'ms_per_answer')):.3f}")
-            row.append(f"{ratio(name, 'processor', 'ms_per_answer'):.2f}")
+            row.append(ratio(name, "processor", "ms_per_answer"))
     return [
         f"Requests of one row, {figures['rounds']} rounds. The throughput is that of {CONNECTIONS} connections that",
         f"are always busy, for {figures['seconds']:g} s. The latency is that of {RATE:g} requests a second. Figures",
-        f"are medians over the rounds; ratios compare with {baseline} in the same round.",
+        f"are medians over the rounds; ratios compare with {baseline} in the same round,",
+        "with their 95 % intervals by bootstrap.",
         report.describe_machine(figures["machine"]),
         "",
         report.markdown_table(header, rows),
