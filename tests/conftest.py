@@ -1,11 +1,16 @@
-"""Marks each test with the name of its folder below tests/."""
+"""Marks each test with the name of its folder below tests/, and sets what is true for all of them."""
 
 import gc
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 TESTS = Path(__file__).parent
+
+# A busy machine takes longer for an example than hypothesis allows. pytest's own limit ends an example that hangs.
+hypothesis.settings.register_profile("manta", deadline=None)
+hypothesis.settings.load_profile("manta")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

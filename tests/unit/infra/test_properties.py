@@ -74,7 +74,7 @@ def resource(stack: Settings) -> JsonObject:
 
 
 @crds.needed
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(changes, st.sampled_from(["dev", "prod"]))
 def test_kuberays_schema_accepts_the_ray_service_of_every_accepted_configuration(
     changed: dict[str, object], stack: str
@@ -87,7 +87,7 @@ def test_kuberays_schema_accepts_the_ray_service_of_every_accepted_configuration
     assert crds.problems(resource(accepted)) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(changes, st.sampled_from(["dev", "prod"]))
 def test_an_accepted_configuration_is_consistent_and_a_refusal_names_the_correcting_command(
     changed: dict[str, object], stack: str
@@ -125,7 +125,7 @@ def test_a_quantity_has_the_form_in_which_kubernetes_stores_it(quantity: str, ca
     assert parsed("dev", redisVolumeSize=quantity).storage.redis_volume_size == canonical
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.sampled_from(["1", "500m", "0.1", "1.5", "3", "7k", "2Gi", "1023Ki", "0.001m"]),
     st.sampled_from([Decimal("0.5"), Decimal(1)]),

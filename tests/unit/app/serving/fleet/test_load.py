@@ -26,7 +26,7 @@ async def try_load(member: Member, version: str) -> list[ReplicaInfo] | LoadInPr
         return error
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=5, unique=True), st.permutations(range(5)))
 def test_exactly_one_of_several_concurrent_loads_wins(indices: list[int], order: list[int]) -> None:
     async def scenario() -> None:

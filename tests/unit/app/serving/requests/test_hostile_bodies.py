@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import FeaturesError, InvalidBodyError, MantaError, TooLargeError
@@ -179,7 +179,6 @@ def test_the_beginning_of_a_large_body_gets_an_answer_on_the_event_loop(
     assert answer.status_code in {200, 413, 422}
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(["application/json", NPY_TYPE]))
 def test_any_bytes_get_an_answer_of_the_api(
     runner: asyncio.Runner, api: FastAPI, body: bytes, content_type: str
@@ -194,7 +193,6 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["features", "rows"]), JSON_VALUES)
 def test_any_json_gets_an_answer_of_the_api(runner: asyncio.Runner, api: FastAPI, key: str, value: object) -> None:
     assert post(runner, api, json.dumps({key: value}).encode()).status_code in {200, 413, 422}
