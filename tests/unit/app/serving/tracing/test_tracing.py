@@ -85,6 +85,13 @@ def test_a_request_that_is_not_sampled_has_no_trace(share: float, headers: dict[
     assert received.spans == []
 
 
+def test_about_the_share_of_the_requests_is_traced() -> None:
+    received, _ = traced(*[ROW] * 200, share=0.3)
+
+    count = len([span for span in received.spans if span.name == "prediction"])
+    assert 20 <= count <= 100  # 60 on average, with a standard deviation of 6.5
+
+
 @pytest.mark.parametrize(("path", "status"), [("/predict", 422), ("/v2/models/m/infer", 400)])
 def test_a_trace_of_a_refused_request_has_its_status_and_no_value_of_its_rows(path: str, status: int) -> None:
     received, [answer] = traced({"features": [["private"]]}, path=path)
