@@ -19,8 +19,8 @@ class LogStore(ABC):
 
     def write(self, file: LogFile, table: pa.Table) -> None:
         """Store a table as a file."""
-        # A dictionary makes a column smaller whose values repeat. Numbers and ids rarely do, and to find that out takes
-        # more time than everything else here.
+        # A dictionary makes a column smaller if its values repeat. For numbers that do not repeat, pyarrow tries one in
+        # vain, which takes more time than everything else here.
         repeating = [
             field.name for field in table.schema if pa.types.is_string(field.type) and field.name != REQUEST_ID
         ]

@@ -64,6 +64,7 @@ def main() -> None:
             "`python -m tests.benchmark.recording`: four platforms with one replica each, which run at the same time",
             "and are measured one after the other. The log goes to MLflow on the same machine. The processor time is",
             "that of the whole platform, with MLflow. The collector is a process outside of the platform.",
+            "All requests send the same row, so the files of the log compress well.",
             *turns.describe(figures, PLAIN),
         ]
     )
