@@ -94,7 +94,7 @@ def _check_artifacts(client: httpx.Client, experiment_id: str) -> str:
 
 
 def _signs_in(client: httpx.Client) -> bool:
-    """Whether people can sign in, as far as MLflow does not depend on a provider that it cannot reach."""
+    """Whether MLflow can begin a sign-in. False means that MLflow has a provider and cannot reach it."""
     try:
         return client.get(LOGIN).status_code != httpx.codes.INTERNAL_SERVER_ERROR
     except httpx.TimeoutException:

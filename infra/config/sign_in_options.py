@@ -88,7 +88,7 @@ def problems(options: SignInOptions, connections: ConnectionOptions) -> Iterator
     if not oidc.client_id:
         yield Problem("mlflowOidc.clientId", "not set; the provider knows MLflow by this ID", _set("clientId"))
     if not oidc.groups and not oidc.admin_groups:
-        reason = "not set; without groups nobody could sign in"
+        reason = "not set; only members of a group can sign in"
         yield Problem("mlflowOidc.groups", reason, "pulumi config set --path 'mlflowOidc.groups[0]' ml")
     if "openid" not in oidc.scopes:
         reason = f"given {', '.join(oidc.scopes)}; OpenID Connect needs the scope openid"

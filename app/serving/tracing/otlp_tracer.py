@@ -66,7 +66,7 @@ class OtlpTracer:
         self._exporter = exporter
         self._share = share
         self._provider = TracerProvider(
-            sampler=ParentBased(ALWAYS_ON),  # of a client that samples nothing, nothing is traced
+            sampler=ParentBased(ALWAYS_ON),  # a trace that the client does not sample is not recorded
             resource=Resource.create({"service.name": "manta", "service.instance.id": replica}),
             shutdown_on_exit=False,
         )

@@ -37,7 +37,7 @@ REFUSED: list[tuple[dict[str, object], str, str]] = [
     ),
     (
         {"mlflowOidc": OIDC | {"groups": []}, "mlflowOidcSecret": "given"},
-        "without groups nobody could sign in",
+        "only members of a group can sign in",
         "pulumi config set --path 'mlflowOidc.groups[0]' ml",
     ),
     ({"mlflowOidc": OIDC | {"groups": ["a,b"]}}, "given 'a,b'", "pulumi config set --path 'mlflowOidc.groups[0]' ml"),
