@@ -77,10 +77,8 @@ class LoggedVersions:
         buffer, served = Buffer(), replace(served_model(number), predictor=predictor)
         for index, request in enumerate(requests):
             rows = to_rows(request, predictor.columns)
-            request_id = f"{number}-{index}"
-            buffer.add(
-                served, rows, predictor.predict(rows), request_id=request_id, role="champion", body_bytes=rows.nbytes
-            )
+            header = f"{number}-{index}".encode()
+            buffer.add(served, rows, predictor.predict(rows), id_header=header, role="champion", body_bytes=rows.nbytes)
         for batch in buffer.take():
             self._put("predictions", number, prediction_table(batch, share=1.0, kept=kept))
         if labels:

@@ -2,8 +2,9 @@
 
 import threading
 import time
+from array import array
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 from mlflow.entities.model_registry import ModelVersion
@@ -22,47 +23,40 @@ OBJECT_BYTES: Final = 64
 """Bytes of one value of a row with text, roughly, beside the text. A text takes about its bytes in the body."""
 
 
-Packed: TypeAlias = bytes | np.ndarray
-"""The bytes of an array, or an array of objects."""
-
-Entry: TypeAlias = tuple[str, int, int, Packed, Packed, Packed]
-"""One request: its id, when it was answered in milliseconds since 1970, its number of rows, the rows, the predictions,
-and the probabilities (no bytes without them). A named tuple would take three times as long to create."""
-
-
 class Arrays:
     """Arrays with values of one type, joined. To append their bytes costs less than to keep an object for each.
+
+    `packed` holds the bytes of the arrays, or a list of the arrays if they hold objects.
 
     Args:
         like: An array with the type of the values and the shape of one row.
     """
 
+    __slots__ = ("_shape", "dtype", "packed")
+
     def __init__(self, like: np.ndarray) -> None:
         self.dtype: Final = like.dtype
+        self.packed: Any = [] if like.dtype.hasobject else bytearray()
         self._shape = like.shape[1:]
-        self._objects: list[np.ndarray] = []
-        self._bytes = bytearray()
 
-    def add(self, packed: Packed) -> None:
-        """Add the rows of an array. Their shape depends on the version alone."""
-        if isinstance(packed, bytes):
-            self._bytes += packed
-        else:
-            self._objects.append(packed)
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row, without those of the objects that it holds."""
+        return int(np.prod(self._shape, dtype=int)) * self.dtype.itemsize
 
     def join(self) -> np.ndarray:
-        """Return all rows, which later calls of `add` do not change."""
-        if self.dtype.hasobject:
-            return np.concatenate(self._objects)
-        return np.frombuffer(bytes(self._bytes), self.dtype).reshape(-1, *self._shape)
+        """Return all rows, which do not change if further ones are added later."""
+        if isinstance(self.packed, list):
+            return np.concatenate(self.packed)
+        return np.frombuffer(bytes(self.packed), self.dtype).reshape(-1, *self._shape)
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Batch:
     """Predictions of one version in one role, whose arrays have values of the same types.
 
     A batch holds the fields of the version that the log needs, but not the model. So a model can leave the memory
-    before its predictions are stored.
+    before its predictions are stored. The shapes of rows and answers depend on the version alone.
     """
 
     version: ModelVersion
@@ -74,36 +68,26 @@ class Batch:
     predictions: Arrays
     probabilities: Arrays | None
     """None for a model without probabilities."""
-    request_ids: list[str] = field(default_factory=list)
-    times_ms: list[int] = field(default_factory=list)
-    """When each request was answered, in milliseconds since 1970."""
-    counts: list[int] = field(default_factory=list)
+    id_headers: list[bytes] = field(default_factory=list)
+    """The header with the id of each request; see `app.serving.prediction_log.request_ids`."""
+    times_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    """When each request was answered, in nanoseconds since 1970."""
+    counts: "array[int]" = field(default_factory=lambda: array("q"))
     """Number of rows of each request."""
-    size_bytes: int = 0
+    row_bytes: int = field(init=False)
+    """Bytes of one row and its answers, without those of texts."""
+    text_bytes: int = 0
+    """Bytes of all texts, roughly."""
     row_count: int = 0
 
-    def fits(self, served: ServedModel, role: str, rows: np.ndarray, answers: Answers) -> bool:
-        """Whether a prediction belongs to the batch. The shapes of rows and answers depend on the version alone."""
-        return (
-            self.version is served.version
-            and self.role == role
-            and self.rows.dtype == rows.dtype
-            and self.predictions.dtype == answers.predictions.dtype
-            and (self.probabilities is None) == (answers.probabilities is None)
-        )
+    def __post_init__(self) -> None:
+        arrays = (self.rows, self.predictions, self.probabilities)
+        self.row_bytes = sum(joined.row_bytes for joined in arrays if joined is not None)
 
-    def add(self, entry: Entry, size_bytes: int) -> None:
-        """Add a prediction that fits, which takes about `size_bytes`."""
-        request_id, time_ms, count, rows, predictions, probabilities = entry
-        self.request_ids.append(request_id)
-        self.times_ms.append(time_ms)
-        self.counts.append(count)
-        self.rows.add(rows)
-        self.predictions.add(predictions)
-        if self.probabilities is not None:
-            self.probabilities.add(probabilities)
-        self.size_bytes += size_bytes
-        self.row_count += count
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all predictions, roughly."""
+        return ENTRY_BYTES * len(self.counts) + self.row_bytes * self.row_count + self.text_bytes
 
 
 @dataclass
@@ -117,14 +101,24 @@ class Buffer:
     max_bytes: int = MAX_BUFFER_BYTES
     size_bytes: int = 0
     """Bytes of all predictions that are not stored yet."""
-    rows: int = 0
-    """Rows of the predictions that the writer has not taken yet."""
-    held_rows: int = 0
-    """Rows of all predictions that are not stored yet."""
     dropped_rows: int = 0
     """Rows that were not logged, since the replica started."""
+    _taken_rows: int = 0
+    """Rows that the writer is storing."""
+    _last: Batch | None = None
+    """The batch of the last prediction, which is nearly always that of the next one."""
     _waiting: list[Batch] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the predictions that the writer has not taken yet."""
+        return sum(batch.row_count for batch in self._waiting)
+
+    @property
+    def held_rows(self) -> int:
+        """Rows of all predictions that are not stored yet."""
+        return self._taken_rows + self.rows
 
     def add(
         self,
@@ -132,60 +126,72 @@ class Buffer:
         rows: np.ndarray,
         answers: Answers,
         *,
-        request_id: str,
+        id_header: bytes,
         role: str,
         body_bytes: int,
     ) -> None:
         """Keep a prediction, or count its rows as dropped if the buffer is full.
 
+        Every request calls this function. Between two requests runs so much other code that the processor's caches hold
+        nothing of it, so it calls few functions and looks at few objects.
+
         Args:
             served: The version that answered.
             rows: Shape (rows, columns).
             answers: The answers of the version.
-            request_id: See `app.serving.prediction_log.request_ids`.
+            id_header: See `request_ids.header`.
             role: Role of the version.
             body_bytes: Size of the request's body.
         """
-        count, probabilities = len(rows), answers.probabilities
-        size_bytes = ENTRY_BYTES + rows.nbytes + answers.predictions.nbytes
-        if rows.dtype.hasobject:
-            size_bytes += rows.size * OBJECT_BYTES + body_bytes
-        if probabilities is not None:
-            size_bytes += probabilities.nbytes
-        if self.size_bytes + size_bytes > self.max_bytes:
-            self.drop(count)
-            return
-        entry = (
-            request_id,
-            time.time_ns() // 1_000_000,
-            count,
-            pack(rows),
-            pack(answers.predictions),
-            b"" if probabilities is None else pack(probabilities),
-        )
+        count, row_type = len(rows), rows.dtype
+        predictions, probabilities = answers.predictions, answers.probabilities
         with self._lock:
-            self._find_batch(served, role, rows, answers).add(entry, size_bytes)
+            batch = self._last
+            if (
+                batch is None
+                or batch.version is not served.version
+                or batch.role != role
+                or batch.rows.dtype is not row_type
+                or batch.predictions.dtype is not predictions.dtype
+                or (batch.probabilities is None) != (probabilities is None)
+            ):
+                batch = self._last = self._find_batch(served, role, rows, answers)
+            text_bytes = rows.size * OBJECT_BYTES + body_bytes if row_type.hasobject else 0
+            size_bytes = ENTRY_BYTES + count * batch.row_bytes + text_bytes
+            if self.size_bytes + size_bytes > self.max_bytes:
+                self.dropped_rows += count
+                return
+            packed_rows = [rows] if row_type.hasobject else rows.tobytes()
+            packed_predictions = [predictions] if predictions.dtype.hasobject else predictions.tobytes()
+            if batch.probabilities is not None and probabilities is not None:
+                batch.probabilities.packed += probabilities.tobytes()
+            batch.rows.packed += packed_rows
+            batch.predictions.packed += packed_predictions
+            batch.id_headers.append(id_header)
+            batch.times_ns.append(time.time_ns())
+            batch.counts.append(count)
+            batch.row_count += count
+            batch.text_bytes += text_bytes
             self.size_bytes += size_bytes
-            self.rows += count
-            self.held_rows += count
 
     def take(self) -> list[Batch]:
         """Take all predictions. Their bytes count until `release`."""
         with self._lock:
-            taken, self._waiting, self.rows = self._waiting, [], 0
+            self._taken_rows += self.rows
+            taken, self._waiting, self._last = self._waiting, [], None
         return taken
 
     def give_back(self, batches: list[Batch]) -> None:
         """Put predictions back that could not be stored."""
         with self._lock:
             self._waiting = batches + self._waiting
-            self.rows += sum(batch.row_count for batch in batches)
+            self._taken_rows -= sum(batch.row_count for batch in batches)
 
     def release(self, batch: Batch) -> None:
         """Free the bytes of predictions that were stored, or that no table can hold."""
         with self._lock:
             self.size_bytes -= batch.size_bytes
-            self.held_rows -= batch.row_count
+            self._taken_rows -= batch.row_count
 
     def drop(self, rows: int) -> None:
         """Count rows as dropped."""
@@ -193,24 +199,24 @@ class Buffer:
             self.dropped_rows += rows
 
     def _find_batch(self, served: ServedModel, role: str, rows: np.ndarray, answers: Answers) -> Batch:
-        """Return the batch of a prediction. The last batch is nearly always the right one."""
+        predictions, probabilities = answers.predictions, answers.probabilities
         for batch in reversed(self._waiting):
-            if batch.fits(served, role, rows, answers):
+            if (
+                batch.version is served.version
+                and batch.role == role
+                and batch.rows.dtype == rows.dtype
+                and batch.predictions.dtype == predictions.dtype
+                and (batch.probabilities is None) == (probabilities is None)
+            ):
                 return batch
-        probabilities = answers.probabilities
         batch = Batch(
             version=served.version,
             columns=served.predictor.columns,
             labels=served.predictor.labels,
             role=role,
             rows=Arrays(rows),
-            predictions=Arrays(answers.predictions),
+            predictions=Arrays(predictions),
             probabilities=None if probabilities is None else Arrays(probabilities),
         )
         self._waiting.append(batch)
         return batch
-
-
-def pack(array: np.ndarray) -> Packed:
-    """Return the bytes of an array, which keep no array alive; the array itself if it holds objects."""
-    return array if array.dtype.hasobject else array.tobytes()

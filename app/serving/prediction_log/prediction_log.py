@@ -52,8 +52,8 @@ class PredictionLog:
         if self._share < 1 and random.random() >= self._share:  # noqa: S311 - a sample, no secret
             return
         try:
-            request_id = request_ids.request_id(request)
-            self.buffer.add(reply.served, rows, reply.answers, request_id=request_id, role=role, body_bytes=body_bytes)
+            header = request_ids.header(request)
+            self.buffer.add(reply.served, rows, reply.answers, id_header=header, role=role, body_bytes=body_bytes)
         except Exception:
             self.buffer.drop(len(rows))
             log.exception("a prediction cannot be logged")

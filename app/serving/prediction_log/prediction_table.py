@@ -10,6 +10,7 @@ from mlflow.types import DataType
 from app.models.answers import Answers
 from app.models.signature import Columns
 from app.records import log_files, tables
+from app.serving.prediction_log import request_ids
 from app.serving.prediction_log.buffer import Batch
 
 
@@ -21,13 +22,15 @@ def prediction_table(batch: Batch, *, share: float, kept: Collection[str]) -> pa
         share: Share of the requests that are logged.
         kept: Names of the features to log; empty for all.
     """
-    counts, total, version = batch.counts, batch.row_count, batch.version
+    counts, total, version = np.array(batch.counts), batch.row_count, batch.version
+    times_ms = np.array(batch.times_ns) // 1_000_000
+    ids = [request_ids.read(header) for header in batch.id_headers]
     repeated = np.repeat(np.arange(len(counts)), counts)
     starts = np.repeat(np.cumsum(counts) - counts, counts)
     columns = {
-        log_files.REQUEST_ID: pa.array(batch.request_ids, pa.string()).take(pa.array(repeated)),
+        log_files.REQUEST_ID: pa.array(ids, pa.string()).take(pa.array(repeated)),
         log_files.ROW: pa.array(np.arange(total) - starts),
-        log_files.TIME: pa.array(np.repeat(batch.times_ms, counts), log_files.TIME_TYPE),
+        log_files.TIME: pa.array(np.repeat(times_ms, counts), log_files.TIME_TYPE),
         log_files.MODEL: pa.repeat(version.name, total),
         log_files.VERSION: pa.repeat(str(version.version), total),
         log_files.ROLE: pa.repeat(batch.role, total),

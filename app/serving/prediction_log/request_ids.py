@@ -19,9 +19,20 @@ def shortened(text: str) -> str:
     return text[:MAX_CHARS]
 
 
+def header(request: Request) -> bytes:
+    """Return the id in the header of a request, of at most `MAX_CHARS`; no bytes if the request has no such header."""
+    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
+    for name, value in headers:
+        if name == HEADER:
+            return value[:MAX_CHARS]
+    return b""
+
+
+def read(header: bytes) -> str:
+    """Return the result of `header` as text; a new id if there is none."""
+    return str(header, "latin-1") or uuid.uuid4().hex
+
+
 def request_id(request: Request) -> str:
     """Return the id in the header of a request; a new id if the request has no such header."""
-    for name, value in request.scope["headers"]:
-        if name == HEADER and value:
-            return shortened(str(value, "latin-1"))
-    return uuid.uuid4().hex
+    return read(header(request))

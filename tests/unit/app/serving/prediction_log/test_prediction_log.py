@@ -1,29 +1,22 @@
 """The prediction log of one replica. `tests/integration/serving` has it with a real MLflow."""
 
 import asyncio
-import gc
-import weakref
 from collections.abc import Awaitable, Callable
 
 import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.types import DataType
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from app.models.answers import Answers
 from app.models.artifact import Artifact
-from app.models.signature import Column, Columns, infer_columns
-from app.records.log_files import DATES_KEY
+from app.models.signature import infer_columns
 from app.serving.prediction_log import buffer, prediction_table, writer
 from app.serving.prediction_log.prediction_log import PredictionLog
 from app.settings import Settings
-from tests.support.fake_models import served_model
 from tests.support.memory_log import MemoryStore
 from tests.support.replica_api import ROWS, http_client, replica_api
 
@@ -172,7 +165,7 @@ def test_a_prediction_that_cannot_be_written_stops_nothing_else(monkeypatch: pyt
 def test_a_prediction_that_the_buffer_refuses_is_answered_and_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(buffer, "pack", lambda _: 1 / 0)
+    monkeypatch.setattr(buffer, "Arrays", lambda _: 1 / 0)
 
     async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
         answer = await client.post("/predict", json={"features": ROWS.head(3).to_numpy().tolist()})
@@ -212,45 +205,12 @@ def test_a_store_that_deletes_nothing_is_written_and_asked_again_tomorrow(caplog
     assert "cannot be written" not in caplog.text
 
 
-def test_the_names_of_columns_with_dates_are_in_the_file() -> None:
-    columns = Columns([Column(name="day", type=DataType.datetime), Column(name="town", type=DataType.string)])
-    rows, answers = np.array([["2026-01-01T00:00:00", "x"]], dtype=object), Answers(predictions=np.ones(1))
-    batch = buffer.Batch(
-        version=ModelVersion(name="m", version="1", creation_timestamp=0),
-        columns=columns,
-        labels=None,
-        role="champion",
-        rows=buffer.Arrays(rows),
-        predictions=buffer.Arrays(answers.predictions),
-        probabilities=None,
-    )
-    batch.add(("a", 0, 1, rows, buffer.pack(answers.predictions), b""), size_bytes=1)
-
-    table = prediction_table.prediction_table(batch, share=1.0, kept=())
-
-    assert table.schema.metadata[DATES_KEY] == b'["day"]'
-    assert DATES_KEY not in prediction_table.prediction_table(batch, share=1.0, kept=["town"]).schema.metadata
-
-
 def test_a_long_text_counts_in_the_buffer() -> None:
     async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
         await client.post("/predict", json={"rows": [{"town": "x" * 50_000, "size": 1.0}]})
         assert log.buffer.size_bytes > 50_000
 
     predictions(scenario, store=MemoryStore(), model=town_artifact())
-
-
-def test_a_model_whose_predictions_are_not_stored_yet_can_leave_the_memory() -> None:
-    predictions_to_store = buffer.Buffer()
-    model = served_model("1")
-    alive = weakref.ref(model)
-
-    answers = Answers(predictions=np.array(["x"]))
-    predictions_to_store.add(model, np.zeros((1, 1)), answers, request_id="a", role="champion", body_bytes=9)
-    del model
-    gc.collect()
-
-    assert (predictions_to_store.rows, alive()) == (1, None)
 
 
 def test_a_share_of_the_requests_is_logged() -> None:
