@@ -15,10 +15,17 @@ from urllib.parse import urlsplit
 from tests.support.json_object import JsonObject
 
 SCRIPT: Final = """
-local file = io.open(os.getenv("BODY"), "rb")
-wrk.method, wrk.body = "POST", file:read("*a")
-wrk.headers["Content-Type"] = "application/json"
-file:close()
+local requests, sent = {}, 0
+function init()
+  wrk.headers["Content-Type"] = "application/json"
+  for body in io.lines(os.getenv("BODIES")) do
+    requests[#requests + 1] = wrk.format("POST", nil, nil, body)
+  end
+end
+function request()
+  sent = sent + 1
+  return requests[sent % #requests + 1]
+end
 function done(summary, latency)
   local errors = summary.errors
   io.write(string.format('RESULT {"answers": %d, "seconds": %f, "failed": %d, "p50_ms": %f, "p99_ms": %f}\\n',
@@ -49,8 +56,14 @@ class LoadResult:
         return {name: round(value, 3) for name, value in asdict(self).items()}
 
 
-def run_closed_loop(url: str, body: bytes, *, connections: int, seconds: float) -> LoadResult:
+def run_closed_loop(url: str, *bodies: bytes, connections: int, seconds: float) -> LoadResult:
     """Keep every connection busy: each response is followed by the next request at once.
+
+    Args:
+        url: URL of the requests.
+        *bodies: The bodies of the requests, one after the other and again: JSON on one line.
+        connections: Number of connections.
+        seconds: Duration.
 
     Raises:
         SystemExit: wrk is not installed.
@@ -59,12 +72,12 @@ def run_closed_loop(url: str, body: bytes, *, connections: int, seconds: float) 
     if wrk is None:
         raise SystemExit("wrk is not installed on this machine. Install it, for example with: apt-get install wrk")
     with tempfile.TemporaryDirectory() as folder:
-        script, content = Path(folder) / "post.lua", Path(folder) / "body"
+        script, lines = Path(folder) / "post.lua", Path(folder) / "bodies"
         script.write_text(SCRIPT)
-        content.write_bytes(body)
+        lines.write_bytes(b"\n".join(bodies))
         process = subprocess.run(
             [wrk, "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "20s", "-s", str(script), url],
-            env={"BODY": str(content)},
+            env={"BODIES": str(lines)},
             capture_output=True,
             text=True,
             check=True,

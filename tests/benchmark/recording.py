@@ -1,35 +1,48 @@
-"""Throughput and latency without a prediction log, with one, and with traces.
+"""What the prediction log and traces cost: throughput and processor time with and without them.
 
 Run it with `python -m tests.benchmark.recording`; `--quick` sends few requests and writes no page.
 """
 
+import os
+import statistics
 import tempfile
-from contextlib import ExitStack
-from functools import partial
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import psutil
+from sklearn.ensemble import RandomForestClassifier
 
-from tests.benchmark import forest, report, turns
+from app import names
+from tests.benchmark import forest, load, report, switchable, turns
 from tests.benchmark.servers import manta
+from tests.support.json_object import JsonObject
 from tests.support.otlp_receiver import otlp_receiver
+from tests.support.waiting import wait_until
 
-PLAIN: Final = "no log and no traces"
-ROUNDS: Final = 20
-SECONDS: Final = 4.0
-"""Short turns and many of them: the speed of a shared machine changes by a third within a minute."""
+ROUNDS: Final = 4
+SECONDS: Final = 20.0
+"""Duration of each turn; a round has two."""
+CONNECTIONS: Final = 16
+BODIES: Final = 2_000
+"""Number of different rows."""
+WARM_UP_S: Final = 10.0
+SETTLE_S: Final = 3.0
+"""Time in which the log writes what it holds, after it is switched off."""
 NO_LOG: Final = ("--prediction-log", "off")
 
 
-def platforms_of(collector: str) -> dict[str, tuple[str, ...]]:
+def options_of(collector: str) -> dict[str, tuple[str, ...]]:
     """Options of `manta local`, by the name of the case.
 
     Args:
         collector: Address of a receiver of traces that does nothing else.
     """
     return {
-        PLAIN: NO_LOG,
         "a log of all predictions": (),
         "traces of 1 % of the requests, to a collector": _traces(collector),
         "traces of 1 % of the requests, to MLflow": _traces("mlflow"),
@@ -40,37 +53,156 @@ def _traces(endpoint: str) -> tuple[str, ...]:
     return (*NO_LOG, "--otlp-endpoint", endpoint, "--trace-percent", "1")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """A platform on a core of its own, with the load that it gets."""
+
+    url: str
+    bodies: Sequence[bytes]
+    process: psutil.Process
+    """The first process of the platform."""
+    switch: Path
+    core: int
+
+    def pin(self) -> None:
+        """Let all threads of the platform run on its core."""
+        for process in (self.process, *self.process.children(recursive=True)):
+            for thread in process.threads():
+                os.sched_setaffinity(thread.id, {self.core})
+
+    def run(self, seconds: float, results: dict[int, load.LoadResult]) -> None:
+        """Send requests from the same core, and keep the result by the core. Must run in a thread of its own."""
+        os.sched_setaffinity(0, {self.core})  # of this thread, and of the load's process
+        results[self.core] = load.run_closed_loop(self.url, *self.bodies, connections=CONNECTIONS, seconds=seconds)
+
+
 def main() -> None:
     """Measure, print the page, and write `docs/benchmarks/recording.*`."""
     quick = turns.is_quick(__doc__)
+    rounds, seconds = (2, 2.0) if quick else (ROUNDS, SECONDS)
     machine = report.read_machine("ray", "mlflow", "fastapi", "scikit-learn", "pyarrow")
     model = forest.fit_forest()
-    with ExitStack() as running:
-        cases: dict[str, turns.Case] = {}
-        platforms: dict[str, psutil.Process] = {}
-        collector = running.enter_context(otlp_receiver())
-        for name, options in platforms_of(collector.url).items():
-            folder = running.enter_context(tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True))
-            server, *_ = running.enter_context(manta(Path(folder), model, *options))
-            platforms[name] = next(child for child in psutil.Process().children() if Path(child.cwd()) == Path(folder))
-            cases[name] = partial(turns.running, server)
-        measured = turns.measure(cases, quick=quick, rounds=ROUNDS, seconds=SECONDS, platforms=platforms)
-        figures = {"machine": machine, **measured}
+    with otlp_receiver() as collector:
+        cases = options_of(collector.url)
+        results = {name: _measure(model, options, rounds, seconds) for name, options in cases.items()}
         assert collector.spans, "the collector got no trace"
-    page = "\n".join(
-        [
-            "# What the prediction log and traces cost",
-            "",
-            "`python -m tests.benchmark.recording`: four platforms with one replica each, which run at the same time",
-            "and are measured one after the other. The log goes to MLflow on the same machine. The processor time is",
-            "that of the whole platform, with MLflow. The collector is a process outside of the platform.",
-            "All requests send the same row, so the files of the log compress well.",
-            *turns.describe(figures, PLAIN),
-        ]
-    )
+    figures = {"machine": machine, "rounds": rounds, "seconds": seconds, "results": results}
+    page = _describe(figures)
     print(page)  # noqa: T201 - the result
     if not quick:
         report.write_report("recording", figures, page, {})
+
+
+def _measure(
+    model: RandomForestClassifier, options: Sequence[str], rounds: int, seconds: float
+) -> list[list[JsonObject]]:
+    """Measure two platforms at the same time, of which one has its recording on; the other one in the next turn.
+
+    Returns:
+        The turns of each round. A turn has the figures with the recording `on` and `off`.
+    """
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    with ExitStack() as running:
+        platforms = [_start(running, model, options, core) for core in cores]
+        for platform in platforms:
+            platform.pin()
+        _run_turn(platforms, on=platforms[0], seconds=WARM_UP_S)
+        measured = []
+        for number in range(rounds):
+            first, second = platforms if number % 2 else reversed(platforms)
+            measured.append([_run_turn(platforms, on=platform, seconds=seconds) for platform in (first, second)])
+        return measured
+
+
+def _start(running: ExitStack, model: RandomForestClassifier, options: Sequence[str], core: int) -> Platform:
+    folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True)))
+    switch = folder / "switch"
+    switch.write_text("off")
+    os.environ[switchable.SWITCH] = str(switch)
+    server, *_ = running.enter_context(
+        manta(folder, model, *options, import_path=f"{switchable.__name__}:{switchable.build.__name__}")
+    )
+    process = next(child for child in psutil.Process().children() if Path(child.cwd()) == folder)
+    wait_until(
+        lambda: _count_replicas(process) == 1,
+        what="the end of the replica from before the import path was set",
+    )
+    rows = forest.make_rows()[0].to_numpy()[:BODIES]
+    bodies = [server.encode(rows[index : index + 1]) for index in range(len(rows))]
+    return Platform(url=server.url, bodies=bodies, process=process, switch=switch, core=core)
+
+
+def _count_replicas(first: psutil.Process) -> int:
+    count = 0
+    for process in first.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            count += f"ServeReplica:{names.APPLICATION}" in " ".join(process.cmdline())
+    return count
+
+
+def _run_turn(platforms: Sequence[Platform], *, on: Platform, seconds: float) -> JsonObject:
+    on.switch.write_text(switchable.ON)
+    time.sleep(1)
+    begin_s = [report.processor_seconds(platform.process) for platform in platforms]
+    results: dict[int, load.LoadResult] = {}
+    loads = [threading.Thread(target=platform.run, args=(seconds, results)) for platform in platforms]
+    for thread in loads:
+        thread.start()
+    for thread in loads:
+        thread.join()
+    on.switch.write_text("off")
+    time.sleep(SETTLE_S)
+    turn = {}
+    for platform, start_s in zip(platforms, begin_s, strict=True):
+        result = results[platform.core]
+        used_s = report.processor_seconds(platform.process) - start_s
+        answers = result.per_second * seconds
+        turn["on" if platform is on else "off"] = {
+            **result.rounded(),
+            "processor_ms": round(1000 * used_s / answers, 4),
+        }
+    return turn
+
+
+def _describe(figures: JsonObject) -> str:
+    """Return the page."""
+
+    def column(rounds: list[list[JsonObject]], state: str, figure: str) -> list[float]:
+        """The geometric mean of a figure over the turns of each round, so over both platforms."""
+        return [statistics.geometric_mean(turn[state][figure] for turn in turns) for turns in rounds]
+
+    def cells(rounds: list[list[JsonObject]], figure: str, form: str) -> list[str]:
+        off, on = column(rounds, "off", figure), column(rounds, "on", figure)
+        return [f"{statistics.median(off):{form}}", f"{statistics.median(on):{form}}", report.mean_interval(on, off)]
+
+    rows = [
+        [
+            name,
+            *cells(rounds, "per_second", ",.0f"),
+            *cells(rounds, "processor_ms", ".3f"),
+            *cells(rounds, "p99_ms", ".1f"),
+            sum(turn[state]["failed"] for turns in rounds for turn in turns for state in turn),
+        ]
+        for name, rounds in figures["results"].items()
+    ]
+    header = ["", "requests a second without", "with", "ratio"]
+    header += ["processor time per answer without, ms", "with", "ratio", "p99 without, ms", "with", "ratio", "failed"]
+    lines = [
+        "# What the prediction log and traces cost",
+        "",
+        "`python -m tests.benchmark.recording`: two platforms with one replica each run at the same time. Each has one",
+        f"core for everything: replica, proxy, MLflow, and the load of {CONNECTIONS} connections that are always busy.",
+        "In one turn one platform records and the other does not, and in the next turn the other way round. So each",
+        f"process is compared with itself. {figures['rounds']} rounds have two turns of {figures['seconds']:g} s each.",
+        f"Each request has one of {BODIES:,} rows. The processor time is that of the platform, MLflow too, and of what",
+        "the log writes after a turn. The collector is a process outside of the platforms. Figures are medians",
+        "over the rounds, ratios are geometric means with 95 % intervals (Student's t of the logarithms).",
+        report.describe_machine(figures["machine"]),
+        "",
+        report.markdown_table(header, rows),
+        "",
+    ]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -53,11 +53,15 @@ def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> 
     return round(statistics.median(a / b for a, b in zip(numerators, denominators, strict=True)), 2)
 
 
-def median_interval(numerators: Sequence[float], denominators: Sequence[float]) -> str:
-    """Return `median_ratio` with its 95 % interval, by bootstrap over the rounds."""
-    ratios = np.divide(numerators, denominators)
-    low, high = stats.bootstrap([ratios], np.median, method="percentile", rng=0).confidence_interval
-    return f"{np.median(ratios):.2f} ({low:.2f} to {high:.2f})"
+def mean_interval(numerators: Sequence[float], denominators: Sequence[float]) -> str:
+    """Return the geometric mean over rounds of the ratio of two figures of the same round, with its 95 % interval.
+
+    The interval is that of Student's t for the logarithms.
+    """
+    logarithms = np.log(np.divide(numerators, denominators))
+    mean = logarithms.mean()
+    low, high = stats.t.interval(0.95, len(logarithms) - 1, mean, stats.sem(logarithms))
+    return f"{np.exp(mean):.3f} ({np.exp(low):.3f} to {np.exp(high):.3f})"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -70,9 +70,15 @@ def _decode_predictions(response: JsonObject) -> Predictions:
 
 @contextmanager
 def manta(
-    folder: Path, model: RandomForestClassifier, *options: str
+    folder: Path, model: RandomForestClassifier, *options: str, import_path: str | None = None
 ) -> Iterator[tuple[Server, Server, Callable[[int], None], Endpoints]]:
     """Start `manta local` with some options and load the forest.
+
+    Args:
+        folder: Folder of the platform.
+        model: The forest.
+        *options: Options of `manta local`.
+        import_path: What Serve imports as the application; None for the service itself.
 
     Yields:
         The server; the application that always sends the same bytes; a function that sets the number of replicas; and
@@ -99,6 +105,8 @@ def manta(
         applications = f"{endpoints.ray_url}/api/serve/applications/"
         details = client.get(applications, headers=endpoints.ray_headers).raise_for_status().json()
         config = details["applications"][names.APPLICATION]["deployed_app_config"]
+        if import_path is not None:
+            config |= {"import_path": import_path}
 
         def scale(replicas: int) -> None:
             options = {"num_replicas": replicas, "ray_actor_options": {"num_cpus": 0.1}}
