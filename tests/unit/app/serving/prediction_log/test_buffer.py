@@ -51,6 +51,14 @@ def test_a_model_whose_predictions_are_not_stored_yet_can_leave_the_memory() -> 
     assert predictions_to_store.held_rows == 1
 
 
+def test_answers_of_several_versions_are_logged_with_their_version() -> None:
+    models, rows, answers = [served_model("1"), served_model("2")], np.zeros((1, 1)), Answers(predictions=np.ones(1))
+
+    taken = batches(*[(models[index], rows, answers) for index in (0, 1, 0)])
+
+    assert [(batch.version.version, batch.id_headers) for batch in taken] == [("1", [b"0", b"2"]), ("2", [b"1"])]
+
+
 def test_answers_of_several_types_are_logged_without_a_conversion() -> None:
     model, rows = served_model("1"), np.zeros((1, 1))
     answers = [Answers(predictions=np.array([value])) for value in (2**53 + 1, 0.5, 2**53 + 3)]
