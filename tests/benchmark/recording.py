@@ -96,7 +96,7 @@ def main() -> None:
 def _measure(
     model: RandomForestClassifier, options: Sequence[str], rounds: int, seconds: float
 ) -> list[list[JsonObject]]:
-    """Measure two platforms at the same time, of which one has its recording on; the other one in the next turn.
+    """Measure two platforms at the same time. One of them records, and in the next turn the other one.
 
     Returns:
         The turns of each round. A turn has the figures with the recording `on` and `off`.
