@@ -179,7 +179,7 @@ class Buffer:
         with self._lock:
             self._taken_rows += self.rows
             taken, self._waiting, self._last = self._waiting, [], None
-        return taken
+        return [batch for batch in taken if batch.row_count]  # the answers of a new batch may not have fitted
 
     def give_back(self, batches: list[Batch]) -> None:
         """Put predictions back that could not be stored."""

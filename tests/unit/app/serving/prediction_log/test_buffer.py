@@ -59,6 +59,15 @@ def test_answers_of_several_versions_are_logged_with_their_version() -> None:
     assert [(batch.version.version, batch.id_headers) for batch in taken] == [("1", [b"0", b"2"]), ("2", [b"1"])]
 
 
+def test_a_full_buffer_gives_the_writer_nothing_of_a_version_whose_answers_do_not_fit() -> None:
+    full = buffer.Buffer(max_bytes=0)
+    answers = Answers(predictions=np.ones(1))
+
+    full.add(served_model("1"), np.zeros((1, 1)), answers, id_header=b"a", role="champion", body_bytes=9)
+
+    assert (full.take(), full.dropped_rows) == ([], 1)
+
+
 def test_answers_of_several_types_are_logged_without_a_conversion() -> None:
     model, rows = served_model("1"), np.zeros((1, 1))
     answers = [Answers(predictions=np.array([value])) for value in (2**53 + 1, 0.5, 2**53 + 3)]
