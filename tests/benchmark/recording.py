@@ -1,6 +1,7 @@
 """What the prediction log and traces cost: throughput and processor time with and without them.
 
-Run it with `python -m tests.benchmark.recording`; `--quick` sends few requests and writes no page.
+Run it with `python -m tests.benchmark.recording`; `--quick` sends few requests and writes no page. It needs Linux and
+two processor cores.
 """
 
 import os

@@ -84,6 +84,16 @@ class Batch:
         arrays = (self.rows, self.predictions, self.probabilities)
         self.row_bytes = sum(joined.row_bytes for joined in arrays if joined is not None)
 
+    def fits(self, served: ServedModel, role: str, rows: np.ndarray, answers: Answers) -> bool:
+        """Whether a prediction belongs to the batch."""
+        return (
+            self.version is served.version
+            and self.role == role
+            and self.rows.dtype == rows.dtype
+            and self.predictions.dtype == answers.predictions.dtype
+            and (self.probabilities is None) == (answers.probabilities is None)
+        )
+
     @property
     def size_bytes(self) -> int:
         """Bytes of all predictions, roughly."""
@@ -139,7 +149,7 @@ class Buffer:
             served: The version that answered.
             rows: Shape (rows, columns).
             answers: The answers of the version.
-            id_header: See `request_ids.header`.
+            id_header: See `request_ids.header_of`.
             role: Role of the version.
             body_bytes: Size of the request's body.
         """
@@ -147,7 +157,7 @@ class Buffer:
         predictions, probabilities = answers.predictions, answers.probabilities
         with self._lock:
             batch = self._last
-            if (
+            if (  # `fits` would take longer
                 batch is None
                 or batch.version is not served.version
                 or batch.role != role
@@ -199,15 +209,8 @@ class Buffer:
             self.dropped_rows += rows
 
     def _find_batch(self, served: ServedModel, role: str, rows: np.ndarray, answers: Answers) -> Batch:
-        predictions, probabilities = answers.predictions, answers.probabilities
         for batch in reversed(self._waiting):
-            if (
-                batch.version is served.version
-                and batch.role == role
-                and batch.rows.dtype == rows.dtype
-                and batch.predictions.dtype == predictions.dtype
-                and (batch.probabilities is None) == (probabilities is None)
-            ):
+            if batch.fits(served, role, rows, answers):
                 return batch
         batch = Batch(
             version=served.version,
@@ -215,8 +218,8 @@ class Buffer:
             labels=served.predictor.labels,
             role=role,
             rows=Arrays(rows),
-            predictions=Arrays(predictions),
-            probabilities=None if probabilities is None else Arrays(probabilities),
+            predictions=Arrays(answers.predictions),
+            probabilities=None if answers.probabilities is None else Arrays(answers.probabilities),
         )
         self._waiting.append(batch)
         return batch

@@ -52,7 +52,7 @@ class PredictionLog:
         if self._share < 1 and random.random() >= self._share:  # noqa: S311 - a sample, no secret
             return
         try:
-            header = request_ids.header(request)
+            header = request_ids.header_of(request)
             self.buffer.add(reply.served, rows, reply.answers, id_header=header, role=role, body_bytes=body_bytes)
         except Exception:
             self.buffer.drop(len(rows))

@@ -24,7 +24,7 @@ def prediction_table(batch: Batch, *, share: float, kept: Collection[str]) -> pa
     """
     counts, total, version = np.array(batch.counts), batch.row_count, batch.version
     times_ms = np.array(batch.times_ns) // 1_000_000
-    ids = [request_ids.read(header) for header in batch.id_headers]
+    ids = [request_ids.to_text(header) for header in batch.id_headers]
     repeated = np.repeat(np.arange(len(counts)), counts)
     starts = np.repeat(np.cumsum(counts) - counts, counts)
     columns = {

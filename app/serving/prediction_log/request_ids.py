@@ -19,7 +19,7 @@ def shortened(text: str) -> str:
     return text[:MAX_CHARS]
 
 
-def header(request: Request) -> bytes:
+def header_of(request: Request) -> bytes:
     """Return the id in the header of a request, of at most `MAX_CHARS`; no bytes if the request has no such header."""
     headers: list[tuple[bytes, bytes]] = request.scope["headers"]
     for name, value in headers:
@@ -28,11 +28,11 @@ def header(request: Request) -> bytes:
     return b""
 
 
-def read(header: bytes) -> str:
-    """Return the result of `header` as text; a new id if there is none."""
+def to_text(header: bytes) -> str:
+    """Return the result of `header_of` as text; a new id if there is none."""
     return str(header, "latin-1") or uuid.uuid4().hex
 
 
 def request_id(request: Request) -> str:
     """Return the id in the header of a request; a new id if the request has no such header."""
-    return read(header(request))
+    return to_text(header_of(request))
