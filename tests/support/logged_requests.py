@@ -79,8 +79,8 @@ class LoggedVersions:
             rows = to_rows(request, predictor.columns)
             header = f"{number}-{index}".encode()
             buffer.add(served, rows, predictor.predict(rows), id_header=header, role="champion", body_bytes=rows.nbytes)
-        for batch in buffer.take():
-            self._put("predictions", number, prediction_table(batch, share=1.0, kept=kept))
+        for batch in buffer.batches():
+            self._put("predictions", number, prediction_table(batch.head(batch.counts), share=1.0, kept=kept))
         if labels:
             columns = {
                 "request_id": [f"{number}-0"] * len(labels),

@@ -55,6 +55,7 @@ class PredictionLog:
             header = request_ids.header_of(request)
             self.buffer.add(reply.served, rows, reply.answers, id_header=header, role=role, body_bytes=body_bytes)
         except Exception:
+            self.buffer.close_batch()
             self.buffer.drop(len(rows))
             log.exception("a prediction cannot be logged")
 

@@ -11,19 +11,16 @@ from app.errors import first_line
 from app.records.log_files import LogFile
 from app.records.log_store import LogStore
 from app.serving.event_log import events
-from app.serving.prediction_log.buffer import Batch, Buffer
+from app.serving.prediction_log.batch import Batch
+from app.serving.prediction_log.buffer import Buffer
 from app.serving.prediction_log.prediction_table import prediction_table
 from app.settings import Settings
 
 WRITE_PERIOD_S: Final = 30.0
 """Time between two writes."""
 
-WRITE_ROWS: Final = 50_000
-"""Number of waiting rows that are written at once, before `WRITE_PERIOD_S` is over. A half full buffer is also written
-at once."""
-
 POLL_S: Final = 1.0
-"""Time between two checks of the number of waiting rows."""
+"""Time between two checks whether the buffer is half full, which is then written at once."""
 
 CLOSE_TIMEOUT_S: Final = 20.0
 """Maximum time that a replica waits for the last write before it ends."""
@@ -67,6 +64,7 @@ class LogWriter:
         self._reported_drops = 0
         self._is_failing = False
         self._cleaned_day: date | None = None
+        self._write_lock = threading.Lock()
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
 
@@ -79,19 +77,19 @@ class LogWriter:
         self._is_ending.set()
         if self._thread.is_alive():
             self._thread.join(CLOSE_TIMEOUT_S)
-        lost = self._buffer.held_rows
+        lost = self._buffer.rows
         if lost:
             log.warning("%d rows of the prediction log are lost, because the replica ends before they are stored", lost)
 
     def write(self) -> None:
         """Write all waiting predictions. Predictions that the store refuses wait for the next write."""
-        batches = self._buffer.take()
         try:
-            while batches:
-                self._write_batch(batches[0])
-                self._buffer.release(batches.pop(0))
+            with self._write_lock:
+                for batch in self._buffer.batches():
+                    counts = batch.counts.copy()
+                    self._write_head(batch, counts)
+                    self._buffer.delete(batch, counts)
         except Exception as error:  # noqa: BLE001 - a store raises anything, and no prediction may fail because of it
-            self._buffer.give_back(batches)
             if not self._is_failing:
                 self._is_failing = True
                 log.warning(
@@ -109,15 +107,11 @@ class LogWriter:
     def _run(self) -> None:
         last_s = time.monotonic()
         while not self._is_ending.wait(POLL_S):
-            if time.monotonic() - last_s < WRITE_PERIOD_S and (self._is_failing or not self._is_filling()):
+            if time.monotonic() - last_s < WRITE_PERIOD_S and (self._is_failing or not self._buffer.is_half_full):
                 continue
             self._write_and_count()
             last_s = time.monotonic()
         self._write_and_count()
-
-    def _is_filling(self) -> bool:
-        buffer = self._buffer
-        return buffer.rows >= WRITE_ROWS or buffer.size_bytes >= buffer.max_bytes / 2
 
     def _write_and_count(self) -> None:
         try:
@@ -126,13 +120,14 @@ class LogWriter:
         except Exception:  # an unexpected failure of one write must not end the log
             log.exception("a write of the prediction log failed")
 
-    def _write_batch(self, batch: Batch) -> None:
-        options, version = self._settings, batch.version
+    def _write_head(self, batch: Batch, counts: list[int]) -> None:
+        settings, version = self._settings, batch.version
+        share, kept = settings.prediction_log_share, settings.prediction_log_columns
         try:
-            table = prediction_table(batch, share=options.prediction_log_share, kept=options.prediction_log_columns)
+            table = prediction_table(batch.head(counts), share=share, kept=kept)
         except Exception:  # an answer of a form that no table holds would stop the log for ever
             log.exception("predictions of %s version %s cannot be logged", version.name, version.version)
-            self._buffer.drop(batch.row_count)
+            self._buffer.drop(sum(counts))
             return
         self._file_count += 1
         file = LogFile(

@@ -14,11 +14,12 @@ from sklearn.preprocessing import OneHotEncoder
 
 from app.models.artifact import Artifact
 from app.models.signature import infer_columns
-from app.serving.prediction_log import buffer, prediction_table, writer
+from app.serving.prediction_log import batch, buffer, prediction_table, writer
 from app.serving.prediction_log.prediction_log import PredictionLog
 from app.settings import Settings
 from tests.support.memory_log import MemoryStore
 from tests.support.replica_api import ROWS, http_client, replica_api
+from tests.support.waiting import wait_until
 
 TOWNS = pd.DataFrame({"town": ["x", None, "y", "x"] * 10, "size": np.arange(40.0)})
 TOWN_MODEL = make_pipeline(
@@ -107,7 +108,7 @@ def test_a_request_that_fails_is_not_logged() -> None:
 def test_a_store_that_is_away_loses_only_what_does_not_fit() -> None:
     store = MemoryStore()
     store.is_down = True
-    row_bytes = buffer.ENTRY_BYTES + ROWS.head(1).to_numpy().nbytes + 1 + 16
+    row_bytes = batch.ENTRY_BYTES + ROWS.head(1).to_numpy().nbytes + 1 + 16
 
     async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
         log.buffer.max_bytes = 3 * row_bytes
@@ -115,15 +116,29 @@ def test_a_store_that_is_away_loses_only_what_does_not_fit() -> None:
             answer = await client.post("/predict", json={"features": ROWS.iloc[[index]].to_numpy().tolist()})
             assert answer.status_code == 200
             log._writer.write()
-        assert (log.buffer.held_rows, log.buffer.dropped_rows) == (3, 2)
+        assert (log.buffer.rows, log.buffer.dropped_rows) == (3, 2)
         store.is_down = False
         log._writer.write()
-        assert (log.buffer.held_rows, log.buffer.size_bytes) == (0, 0)
+        assert (log.buffer.rows, log.buffer.size_bytes) == (0, 0)
         await client.post("/predict", json={"features": ROWS.iloc[[5]].to_numpy().tolist()})
 
     predictions(scenario, store=store)
 
     assert [row["feature.a"] for row in store.rows()] == ROWS["a"].iloc[[0, 1, 2, 5]].tolist()
+
+
+def test_a_half_full_buffer_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    monkeypatch.setattr(writer, "POLL_S", 0.01)
+
+    async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
+        log.buffer.max_bytes = 1_000
+        await client.post("/predict", json={"features": ROWS.head(8).to_numpy().tolist()})
+        await asyncio.to_thread(wait_until, lambda: bool(store.tables), what="the first file", timeout_s=10)
+
+    predictions(scenario, store=store)
+
+    assert len(store.rows()) == 8
 
 
 def test_a_replica_that_ends_without_its_store_says_what_is_lost(caplog: pytest.LogCaptureFixture) -> None:
@@ -154,7 +169,7 @@ def test_a_prediction_that_cannot_be_written_stops_nothing_else(monkeypatch: pyt
     async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
         await client.post("/predict", json={"features": ROWS.iloc[[0]].to_numpy().tolist()})
         log._writer.write()
-        assert (log.buffer.held_rows, log.buffer.dropped_rows, log.buffer.size_bytes) == (0, 1, 0)
+        assert (log.buffer.rows, log.buffer.dropped_rows, log.buffer.size_bytes) == (0, 1, 0)
         await client.post("/predict", json={"features": ROWS.iloc[[1]].to_numpy().tolist()})
 
     predictions(scenario, store=store)
@@ -165,16 +180,33 @@ def test_a_prediction_that_cannot_be_written_stops_nothing_else(monkeypatch: pyt
 def test_a_prediction_that_the_buffer_refuses_is_answered_and_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(buffer, "Arrays", lambda _: 1 / 0)
+    monkeypatch.setattr(buffer, "Numbers", lambda _: 1 / 0)
 
     async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
         answer = await client.post("/predict", json={"features": ROWS.head(3).to_numpy().tolist()})
         assert answer.status_code == 200
-        assert (log.buffer.held_rows, log.buffer.dropped_rows) == (0, 3)
+        assert (log.buffer.rows, log.buffer.dropped_rows) == (0, 3)
 
     predictions(scenario, store=MemoryStore())
 
     assert "a prediction cannot be logged" in caplog.text
+
+
+def test_a_prediction_that_the_buffer_keeps_only_in_part_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+
+    async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
+        for index in range(3):
+            with monkeypatch.context() as patch:
+                if index == 1:
+                    patch.setattr("app.serving.prediction_log.buffer.time", None)
+                answer = await client.post("/predict", json={"features": ROWS.iloc[[index]].to_numpy().tolist()})
+            assert answer.status_code == 200
+        assert (log.buffer.rows, log.buffer.dropped_rows) == (2, 1)
+
+    predictions(scenario, store=store)
+
+    assert [row["feature.a"] for row in store.rows()] == ROWS["a"].iloc[[0, 2]].tolist()
 
 
 def test_old_days_are_deleted_once_a_day() -> None:
@@ -205,12 +237,19 @@ def test_a_store_that_deletes_nothing_is_written_and_asked_again_tomorrow(caplog
     assert "cannot be written" not in caplog.text
 
 
-def test_a_long_text_counts_in_the_buffer() -> None:
-    async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
-        await client.post("/predict", json={"rows": [{"town": "x" * 50_000, "size": 1.0}]})
-        assert log.buffer.size_bytes > 50_000
+def test_a_long_text_counts_in_the_buffer_until_it_is_stored() -> None:
+    store = MemoryStore()
 
-    predictions(scenario, store=MemoryStore(), model=town_artifact())
+    async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
+        for town in ("x" * 50_000, "y"):
+            await client.post("/predict", json={"rows": [{"town": town, "size": 1.0}]})
+            assert log.buffer.size_bytes > len(town)
+            log._writer.write()
+            assert log.buffer.size_bytes == 0
+
+    predictions(scenario, store=store, model=town_artifact())
+
+    assert [row["feature.town"] for row in store.rows()] == ["x" * 50_000, "y"]
 
 
 def test_a_share_of_the_requests_is_logged() -> None:
