@@ -92,7 +92,6 @@ class Buffer:
         if self._added_bytes - self._deleted_bytes + size_bytes > self.max_bytes:
             self.drop(count)
             return
-        self._added_bytes += size_bytes
         joined: Any = batch.rows
         joined += [rows] if batch.has_text else rows.tobytes()
         joined = batch.predictions
@@ -105,6 +104,7 @@ class Buffer:
         batch.id_headers.append(id_header)
         batch.times_ns.append(time.time_ns())
         batch.counts.append(count)
+        self._added_bytes += size_bytes
 
     def batches(self) -> list[Batch]:
         """Return the batches that hold predictions, and forget the others, of versions that no longer answer."""

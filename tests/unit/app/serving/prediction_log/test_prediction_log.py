@@ -203,6 +203,8 @@ def test_a_prediction_that_the_buffer_keeps_only_in_part_harms_no_other(monkeypa
                 answer = await client.post("/predict", json={"features": ROWS.iloc[[index]].to_numpy().tolist()})
             assert answer.status_code == 200
         assert (log.buffer.rows, log.buffer.dropped_rows) == (2, 1)
+        log._writer.write()
+        assert log.buffer.size_bytes == 0
 
     predictions(scenario, store=store)
 
