@@ -14,7 +14,7 @@ from app.cli.ports import free_ports
 from app.errors import PlatformError
 from app.records.log_files import Kind, LogFile
 from app.records.object_store import ObjectStore
-from app.serving.prediction_log.buffer import ENTRY_BYTES
+from app.serving.prediction_log.batch import ENTRY_BYTES
 from app.serving.prediction_log.prediction_log import PredictionLog
 from app.settings import Settings
 from tests.support.object_stores import s3_server
@@ -110,7 +110,7 @@ def test_a_stopped_store_fails_no_request_and_loses_only_the_rows_that_do_not_fi
             log.buffer.max_bytes = room
             assert [await predict(name) for name in ("1", "2", "3", "4", "5")] == [200] * 5
             await asyncio.to_thread(log._writer.write)
-            assert (log.buffer.held_rows, log.buffer.dropped_rows) == (3, 2)
+            assert (log.buffer.rows, log.buffer.dropped_rows) == (3, 2)
             with s3_server(tmp_path / "second.log", port=port) as url:
                 create_bucket(url, monkeypatch)
                 assert await predict("6") == 200
@@ -120,4 +120,4 @@ def test_a_stopped_store_fails_no_request_and_loses_only_the_rows_that_do_not_fi
 
     asyncio.run(scenario())
 
-    assert (log.buffer.held_rows, log.buffer.dropped_rows) == (0, 3)
+    assert (log.buffer.rows, log.buffer.dropped_rows) == (0, 3)
