@@ -4,6 +4,7 @@ Run it with `python -m tests.benchmark.recording`; `--quick` sends few requests 
 two processor cores.
 """
 
+import json
 import os
 import statistics
 import tempfile
@@ -35,6 +36,12 @@ WARM_UP_S: Final = 10.0
 SETTLE_S: Final = 3.0
 """Time in which the log writes what it holds, after it is switched off."""
 NO_LOG: Final = ("--prediction-log", "off")
+
+THREAD_S: Final = 300.0
+"""Duration of the measurement of the thread that answers."""
+THREAD_CONNECTIONS: Final = 32
+GROUP: Final = 25
+"""Rounds of blocks whose times are averaged. The first group is left out, because the platform is not warm."""
 
 
 def options_of(collector: str) -> dict[str, tuple[str, ...]]:
@@ -71,10 +78,10 @@ class Platform:
             for thread in process.threads():
                 os.sched_setaffinity(thread.id, {self.core})
 
-    def run(self, seconds: float, results: dict[int, load.LoadResult]) -> None:
-        """Send requests from the same core, and keep the result by the core. Must run in a thread of its own."""
+    def run(self, seconds: float, results: dict[int, load.LoadResult], *, connections: int = CONNECTIONS) -> None:
+        """Send requests from the same core, and keep the result by the core. Pins the thread that calls it."""
         os.sched_setaffinity(0, {self.core})  # of this thread, and of the load's process
-        results[self.core] = load.run_closed_loop(self.url, *self.bodies, connections=CONNECTIONS, seconds=seconds)
+        results[self.core] = load.run_closed_loop(self.url, *self.bodies, connections=connections, seconds=seconds)
 
 
 def main() -> None:
@@ -87,7 +94,8 @@ def main() -> None:
         cases = options_of(collector.url)
         results = {name: _measure(model, options, rounds, seconds) for name, options in cases.items()}
         assert collector.spans, "the collector got no trace"
-    figures = {"machine": machine, "rounds": rounds, "seconds": seconds, "results": results}
+    blocks = _measure_thread(model, 10.0 if quick else THREAD_S)
+    figures = {"machine": machine, "rounds": rounds, "seconds": seconds, "results": results, "blocks": blocks}
     page = _describe(figures)
     print(page)  # noqa: T201 - the result
     if not quick:
@@ -115,6 +123,29 @@ def _measure(
         return measured
 
 
+def _measure_thread(model: RandomForestClassifier, seconds: float) -> dict[str, list[float]]:
+    """Measure the thread that answers. The replica has one core, and everything else the other one.
+
+    Returns:
+        For each way to keep predictions, microseconds per request in each group of rounds of blocks.
+    """
+    replica_core, other_core = sorted(os.sched_getaffinity(0))[:2]
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="bench")))
+        os.environ[switchable.BLOCKS] = str(folder / "blocks")
+        platform = _start(running, model, (), other_core)
+        del os.environ[switchable.BLOCKS]
+        platform.pin()
+        [replica] = [child for child in platform.process.children(recursive=True) if _is_replica(child)]
+        for thread in replica.threads():
+            os.sched_setaffinity(thread.id, {replica_core})
+        platform.run(seconds, {}, connections=THREAD_CONNECTIONS)
+        lines = (folder / "blocks").read_text().splitlines()
+    rounds = [json.loads(line) for line in lines]
+    groups = [rounds[start : start + GROUP] for start in range(GROUP, len(rounds) - GROUP + 1, GROUP)]
+    return {way: [round(statistics.mean(times[way] for times in group), 2) for group in groups] for way in rounds[0]}
+
+
 def _start(running: ExitStack, model: RandomForestClassifier, options: Sequence[str], core: int) -> Platform:
     folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True)))
     switch = folder / "switch"
@@ -134,11 +165,13 @@ def _start(running: ExitStack, model: RandomForestClassifier, options: Sequence[
 
 
 def _count_replicas(first: psutil.Process) -> int:
-    count = 0
-    for process in first.children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            count += f"ServeReplica:{names.APPLICATION}" in " ".join(process.cmdline())
-    return count
+    return sum(_is_replica(process) for process in first.children(recursive=True))
+
+
+def _is_replica(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return f"ServeReplica:{names.APPLICATION}" in " ".join(process.cmdline())
+    return False
 
 
 def _run_turn(platforms: Sequence[Platform], *, on: Platform, seconds: float) -> JsonObject:
@@ -186,6 +219,12 @@ def _describe(figures: JsonObject) -> str:
         ]
         for name, rounds in figures["results"].items()
     ]
+    blocks = figures["blocks"]
+    no_log = blocks[switchable.NO_LOG]
+    ways = [
+        [way, f"{statistics.median(times):.1f}", report.mean_interval(times, no_log) if times != no_log else "1"]
+        for way, times in blocks.items()
+    ]
     header = ["", "requests a second without", "with", "ratio"]
     header += ["processor time per answer without, ms", "with", "ratio", "p99 without, ms", "with", "ratio", "failed"]
     lines = [
@@ -201,6 +240,15 @@ def _describe(figures: JsonObject) -> str:
         report.describe_machine(figures["machine"]),
         "",
         report.markdown_table(header, rows),
+        "",
+        "## The thread that answers",
+        "",
+        "The log changes after each block of requests, in random order: no log, the log, or a list of references to",
+        "what any log has to keep: the id, the time, the rows and the answers. The replica has one core, and the rest",
+        f"has the other one. {THREAD_CONNECTIONS} connections are always busy, so this thread is the bound of the",
+        f"throughput. {GROUP * len(no_log):,} rounds have three blocks of {switchable.BLOCK_REQUESTS} requests.",
+        "",
+        report.markdown_table(["", "processor time per request, µs", "ratio"], ways),
         "",
     ]
     return "\n".join(lines)
