@@ -18,7 +18,10 @@ def test_the_log_says_which_request_loaded_a_version(api: httpx.Client, local: L
         text = (local.folder / STATE_FOLDER / "logs" / JSON_LOG).read_text()
         return [json.loads(line) for line in text.splitlines()]
 
-    wait_until(lambda: any(line.get("request_id") == request_id for line in lines()), what="the line of the load")
-    [load] = [line for line in lines() if line.get("request_id") == request_id and "event" in line]
+    def events() -> list[dict[str, object]]:
+        return [line for line in lines() if line.get("request_id") == request_id and "event" in line]
+
+    wait_until(events, what="the event of the load")
+    [load] = events()
     assert (load["event"], load["version"], load["role"]) == ("load_finished", version, "champion")
     assert {"replica_ready", "version_serves"} <= {line.get("event") for line in lines()}
