@@ -2,7 +2,7 @@
 
 The thread that adds only appends, and `Batch.counts` comes last. The thread that stores looks at `counts` first, and so
 sees whole requests, and it deletes only what is at the beginning. Each of these steps is one operation of a list or a
-bytearray, which no other thread can interrupt. So none of the two takes a lock.
+bytearray, which no other thread can interrupt. So neither takes a lock.
 """
 
 from dataclasses import dataclass, field

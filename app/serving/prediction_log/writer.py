@@ -65,6 +65,7 @@ class LogWriter:
         self._is_failing = False
         self._cleaned_day: date | None = None
         self._write_lock = threading.Lock()
+        """Two writes at the same time would store the same predictions twice."""
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
 
