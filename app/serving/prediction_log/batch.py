@@ -1,8 +1,8 @@
 """Predictions of one version in one role, joined, and the copies of them that are stored.
 
-The thread that adds only appends, and `Batch.counts` comes last. The thread that stores looks at `counts` first, and so
-sees whole requests, and it deletes only what is at the beginning. Each of these steps is one operation of a list or a
-bytearray, which no other thread can interrupt. So neither takes a lock.
+The thread that adds predictions only appends to the lists and bytearrays of a batch, to `Batch.counts` last. The thread
+that stores them looks at `counts` first, so it sees whole requests, and it deletes only at the beginning. Each of these
+steps is one operation of a list or a bytearray, which no other thread can interrupt. So neither thread takes a lock.
 """
 
 from dataclasses import dataclass, field
@@ -66,8 +66,8 @@ class Objects(list[np.ndarray]):
         del self[:requests]
 
 
-def join(like: np.ndarray) -> Numbers | Objects:
-    """Return an empty container for arrays with the type of the values and the shape of one row of an array."""
+def empty_like(like: np.ndarray) -> Numbers | Objects:
+    """Return a container without arrays, for arrays whose values and rows are like those of an array."""
     return Objects(like) if like.dtype.hasobject else Numbers(like)
 
 

@@ -1,7 +1,7 @@
 """The predictions of a replica that are not yet stored, up to a number of bytes.
 
-Every request adds a prediction, and between two requests runs so much other code that the processor's caches hold
-nothing of the buffer. So `Buffer.add` calls few functions, looks at few objects, and takes no lock.
+Every request adds a prediction. So much other code runs between two requests that the processor's caches hold nothing
+of the buffer. So `Buffer.add` calls few functions, looks at few objects, and takes no lock.
 """
 
 import threading
@@ -12,7 +12,7 @@ import numpy as np
 
 from app.models.answers import Answers
 from app.serving.loading.served_model import ServedModel
-from app.serving.prediction_log.batch import ENTRY_BYTES, Batch, Numbers, join
+from app.serving.prediction_log.batch import ENTRY_BYTES, Batch, Numbers, empty_like
 
 MAX_BUFFER_BYTES: Final = 64 * 1024**2
 """Maximum number of bytes of rows and answers in a replica. Further predictions are answered and not logged."""
@@ -147,8 +147,8 @@ class Buffer:
                     columns=served.predictor.columns,
                     labels=served.predictor.labels,
                     role=role,
-                    rows=join(rows),
-                    predictions=join(answers.predictions),
+                    rows=empty_like(rows),
+                    predictions=empty_like(answers.predictions),
                     probabilities=None if probabilities is None else Numbers(probabilities),
                 )
                 self._batches.append(batch)
