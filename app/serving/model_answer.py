@@ -23,6 +23,8 @@ class Reply(NamedTuple):
     answers: Answers
     served: ServedModel
     """The version that answered."""
+    ended_s: float
+    """When the answer was written, in seconds of `time.perf_counter`."""
 
 
 def answer(served: ServedModel, rows: np.ndarray, exchange: Exchange, bins: AnswerBins | None) -> Reply:
@@ -40,9 +42,9 @@ def answer(served: ServedModel, rows: np.ndarray, exchange: Exchange, bins: Answ
     start_s = time.perf_counter()
     answers = _predict(served, rows)
     response = exchange.write(answers, served)
-    seconds = time.perf_counter() - start_s
-    answered = Answered(len(rows), seconds, None if bins is None else bins.count(answers.predictions))
-    return Reply(response, answered, answers, served)
+    ended_s = time.perf_counter()
+    answered = Answered(len(rows), ended_s - start_s, None if bins is None else bins.count(answers.predictions))
+    return Reply(response, answered, answers, served, ended_s)
 
 
 def _predict(served: ServedModel, rows: np.ndarray) -> Answers:

@@ -156,7 +156,7 @@ class PredictionHandler:
             role = CHALLENGER
             trace.add(version=reply.served.key[1], role=role)
         if self._log is not None:
-            self._log.record(request, rows, reply, role=role, body_bytes=body_bytes)
+            self._log.record(request, rows, reply, role, body_bytes)
         return reply.response
 
     async def _predict(

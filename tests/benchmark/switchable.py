@@ -6,6 +6,7 @@ the log changes with each block of requests.
 """
 
 import json
+import math
 import os
 import random
 import threading
@@ -22,7 +23,7 @@ from app import names
 from app.serving.application import DEPLOYMENT_OPTIONS, ModelServer, ServeArgs
 from app.serving.model_answer import Reply
 from app.serving.predict import PredictionHandler
-from app.serving.prediction_log import request_ids
+from app.serving.prediction_log import request_ids, writer
 from app.serving.prediction_log.prediction_log import PredictionLog
 
 SWITCH: Final = "BENCHMARK_SWITCH"
@@ -31,12 +32,19 @@ SWITCH: Final = "BENCHMARK_SWITCH"
 ON: Final = "on"
 """Text of the file when the log and the traces are on."""
 
+OFF: Final = "off"
+
+WRITE: Final = "write"
+"""Text of the file when they are on, and the log has to write what it holds."""
+
 POLL_S: Final = 0.1
 
 BLOCKS: Final = "BENCHMARK_BLOCKS"
 """Environment variable with the path of the file that `BlockLog` writes. If it is set, nothing is switched."""
 
-BLOCK_REQUESTS: Final = 500
+BLOCK_REQUESTS: Final = 50
+REFERENCES_KEPT: Final = 3_000
+"""Requests whose references are kept at most: those of about a second, as long as the log keeps arrays."""
 
 NO_LOG: Final = "no log"
 REFERENCES: Final = "only references to what a log keeps"
@@ -59,20 +67,21 @@ class BlockLog:
         self._left = 0
         self._begin_block()
 
-    def record(self, request: Request, rows: np.ndarray, reply: Reply, *, role: str, body_bytes: int) -> None:
+    def record(self, request: Request, rows: np.ndarray, reply: Reply, role: str, body_bytes: int) -> None:
         """See `PredictionLog.record`."""
         if self._left == 0:
             self._end_block()
             self._begin_block()
         self._left -= 1
-        self._keep(request, rows, reply, role=role, body_bytes=body_bytes)
+        self._keep(request, rows, reply, role, body_bytes)
 
     def _begin_block(self) -> None:
         self._order = self._order or random.sample(list(self._ways), k=len(self._ways))
         self._way = self._order.pop()
         self._keep = self._ways[self._way]
         self._left = BLOCK_REQUESTS
-        self._references.clear()
+        if len(self._references) > REFERENCES_KEPT:
+            self._references.clear()
         self._begin_ns = time.thread_time_ns()
 
     def _end_block(self) -> None:
@@ -80,13 +89,16 @@ class BlockLog:
         if not self._order:
             self._file.write(json.dumps(self._round) + "\n")
 
-    def _keep_nothing(self, request: Request, rows: np.ndarray, reply: Reply, *, role: str, body_bytes: int) -> None:
+    def _keep_nothing(self, request: Request, rows: np.ndarray, reply: Reply, role: str, body_bytes: int) -> None:
         pass
 
-    def _keep_references(self, request: Request, rows: np.ndarray, reply: Reply, *, role: str, body_bytes: int) -> None:  # noqa: ARG002 - see `PredictionLog.record`
-        answers = reply.answers
-        header, time_ns = request_ids.header_of(request), time.time_ns()
-        self._references.append((header, time_ns, rows, answers.predictions, answers.probabilities))
+    def _keep_references(self, request: Request, rows: np.ndarray, reply: Reply, role: str, body_bytes: int) -> None:  # noqa: ARG002 - see `PredictionLog.record`
+        answers, header = reply.answers, b""
+        for name, value in request.scope["headers"]:
+            if name == request_ids.HEADER:
+                header = value
+                break
+        self._references.append((header, reply.ended_s, rows, answers.predictions, answers.probabilities))
 
 
 class SwitchableServer(ModelServer):
@@ -102,6 +114,7 @@ class SwitchableServer(ModelServer):
             if blocks and handler._log is not None:
                 handler._log = BlockLog(handler._log, Path(blocks))  # type: ignore[assignment]
             else:
+                writer.WRITE_PERIOD_S = math.inf  # type: ignore[misc] # `_follow` decides when
                 threading.Thread(target=_follow, args=(handler,), daemon=True).start()
 
         PredictionHandler.__init__ = init  # type: ignore[method-assign, assignment]
@@ -112,15 +125,16 @@ class SwitchableServer(ModelServer):
 
 
 def _follow(handler: PredictionHandler) -> None:
-    """Follow the switch. When it is switched off, the log writes what it holds."""
+    """Follow the switch. When it is switched off, the log writes what it still holds."""
     log, tracer, switch = handler._log, handler._tracer, Path(os.environ[SWITCH])
-    is_on = True
+    before = ON
     while True:
-        if is_on != (switch.read_text() == ON):
-            is_on = not is_on
-            handler._log, handler._tracer = (log, tracer) if is_on else (None, None)
-            if log is not None and not is_on:
+        state = switch.read_text()
+        if state != before:
+            handler._log, handler._tracer = (None, None) if state == OFF else (log, tracer)
+            if log is not None and state != ON:
                 log._writer.write()
+        before = state
         time.sleep(POLL_S)
 
 

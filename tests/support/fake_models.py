@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -9,9 +10,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from sklearn.linear_model import LinearRegression
+from starlette.requests import Request
+from starlette.responses import Response
 
 from app import names
 from app.errors import ModelNotFoundError, ModelRefusedError, RegistryUnavailableError
+from app.models.answers import Answers
 from app.models.artifact import Artifact
 from app.models.predictor import Predictor, compile_model
 from app.models.recent_trainings import RecentTraining, RecentTrainings
@@ -20,6 +24,8 @@ from app.models.registry import Registry
 from app.models.served_models import ServedModels
 from app.models.signature import Column, Columns
 from app.serving.loading.served_model import FilesLocation, PackedModel, PreparedFiles, ServedModel
+from app.serving.measures.tally import Answered
+from app.serving.model_answer import Reply
 from app.serving.schemas import Example
 from app.settings import Settings
 
@@ -247,3 +253,14 @@ def served_model(
         files=files,
         size_bytes=size_bytes,
     )
+
+
+def reply_of(served: ServedModel, answers: Answers) -> Reply:
+    """The answer of a version to a request that has just been answered."""
+    return Reply(Response(), Answered(len(answers.predictions), 0.0, None), answers, served, time.perf_counter())
+
+
+def request_with_id(request_id: bytes) -> Request:
+    """A request with an id; without a header if the id is empty."""
+    headers = [(b"host", b"x"), (b"x-request-id", request_id)] if request_id else []
+    return Request({"type": "http", "headers": headers})

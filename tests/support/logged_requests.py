@@ -18,7 +18,7 @@ from app.models.signature import infer_columns
 from app.records.log_files import FEEDBACK_SCHEMA, NO_VERSION, LogFile
 from app.serving.prediction_log.buffer import Buffer
 from app.serving.prediction_log.prediction_table import prediction_table
-from tests.support.fake_models import served_model
+from tests.support.fake_models import reply_of, request_with_id, served_model
 from tests.support.memory_log import MemoryStore
 
 IN_THE_FUTURE_MS = 4_000_000_000_000
@@ -77,10 +77,10 @@ class LoggedVersions:
         buffer, served = Buffer(), replace(served_model(number), predictor=predictor)
         for index, request in enumerate(requests):
             rows = to_rows(request, predictor.columns)
-            header = f"{number}-{index}".encode()
-            buffer.add(served, rows, predictor.predict(rows), id_header=header, role="champion", body_bytes=rows.nbytes)
+            reply = reply_of(served, predictor.predict(rows))
+            buffer.record(request_with_id(f"{number}-{index}".encode()), rows, reply, "champion", rows.nbytes)
         for batch in buffer.batches():
-            self._put("predictions", number, prediction_table(batch.head(batch.counts), share=1.0, kept=kept))
+            self._put("predictions", number, prediction_table(batch, batch.join_all(), share=1.0, kept=kept))
         if labels:
             columns = {
                 "request_id": [f"{number}-0"] * len(labels),

@@ -1,184 +1,114 @@
-"""Predictions of one version in one role, joined, and the copies of them that are stored.
+"""Predictions of one version in one role, until they are stored.
 
-The thread that adds predictions only appends to the lists and bytearrays of a batch, to `Batch.counts` last. The thread
-that stores them looks at `counts` first, so it sees whole requests, and it deletes only at the beginning. Each of these
-steps is one operation of a list or a bytearray, which no other thread can interrupt. So neither thread takes a lock.
+The thread that answers only appends each prediction to `Batch.waiting`. The thread that stores them joins the arrays of
+many predictions at once, and deletes only at the beginning of that list. Each of these steps is one operation of a
+list, which no other thread can interrupt. So neither thread takes a lock.
 """
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TypeAlias
 
 import numpy as np
 from mlflow.entities.model_registry import ModelVersion
 
 from app.models.answers import Answers
 from app.models.signature import Columns
-from app.serving.loading.served_model import ServedModel
 
-ENTRY_BYTES: Final = 300
-"""Bytes of one request beside its rows and answers, roughly."""
-
-OBJECT_BYTES: Final = 64
-"""Bytes of one value of a row with text, roughly, beside the text. A text takes about its bytes in the body."""
-
-
-class Numbers(bytearray):
-    """The bytes of arrays with numbers, joined. That takes less memory and time than an object for each array.
-
-    Args:
-        like: An array with the type of the values and the shape of one row.
-    """
-
-    def __init__(self, like: np.ndarray) -> None:
-        super().__init__()
-        self.dtype: Final = like.dtype
-        self._shape = like.shape[1:]
-        self.row_bytes: Final = int(np.prod(self._shape, dtype=int)) * self.dtype.itemsize
-        """Bytes of one row."""
-
-    def head(self, *, requests: int, rows: int) -> np.ndarray:  # noqa: ARG002 - see `Objects`
-        """Copy the arrays of the first requests, joined."""
-        return np.frombuffer(self[: rows * self.row_bytes], self.dtype).reshape(rows, *self._shape)
-
-    def delete_head(self, *, requests: int, rows: int) -> None:  # noqa: ARG002
-        """Delete the arrays of the first requests."""
-        del self[: rows * self.row_bytes]
-
-
-class Objects(list[np.ndarray]):
-    """Arrays that hold objects.
-
-    Args:
-        like: An array with the shape of one row.
-    """
-
-    def __init__(self, like: np.ndarray) -> None:
-        super().__init__()
-        self.dtype: Final = like.dtype
-        self.row_bytes: Final = int(np.prod(like.shape[1:], dtype=int)) * OBJECT_BYTES
-
-    def head(self, *, requests: int, rows: int) -> np.ndarray:  # noqa: ARG002 - see `Numbers`
-        """Join the arrays of the first requests."""
-        return np.concatenate(self[:requests])
-
-    def delete_head(self, *, requests: int, rows: int) -> None:  # noqa: ARG002
-        """Delete the arrays of the first requests."""
-        del self[:requests]
-
-
-def empty_like(like: np.ndarray) -> Numbers | Objects:
-    """Return a container without arrays, for arrays whose values and rows are like those of an array."""
-    return Objects(like) if like.dtype.hasobject else Numbers(like)
+Waiting: TypeAlias = tuple[bytes, float, np.ndarray, np.ndarray, np.ndarray | None, int]
+"""A prediction: the header with its id, `Reply.ended_s`, rows, predictions, probabilities, and bytes, roughly."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What one version answered in one role."""
+    """Predictions, joined."""
+
+    id_headers: list[bytes]
+    """The header with the id of each request, at most `request_ids.MAX_CHARS` long; empty if there was none."""
+    times_ms: np.ndarray
+    """When each request was answered, in milliseconds since 1970. Shape (requests,)."""
+    counts: np.ndarray
+    """Number of rows of each request. Shape (requests,)."""
+    rows: np.ndarray
+    """The rows of all requests. Shape (rows, columns)."""
+    answers: Answers
+    """The answers to all rows."""
+    size_bytes: int
+    """Bytes of all of it, roughly."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Batch:
+    """Predictions of one version in one role.
+
+    A batch holds the fields of the version that the log needs, but not the model. So a model can leave the memory
+    before its predictions are stored. The shapes of rows and answers, and whether there are probabilities, depend on
+    the version alone.
+    """
 
     version: ModelVersion
     columns: Columns
     labels: np.ndarray | None
     """The classes in the order of the probabilities; None for a model without classes."""
     role: str
-    id_headers: list[bytes]
-    """The header with the id of each request; see `app.serving.prediction_log.request_ids`."""
-    times_ns: list[int]
-    """When each request was answered, in nanoseconds since 1970."""
-    counts: list[int]
-    """Number of rows of each request."""
-    rows: np.ndarray
-    """The rows of all requests. Shape (rows, columns)."""
-    answers: Answers
-    """The answers to all rows."""
-
-
-@dataclass(kw_only=True, slots=True)
-class Batch:
-    """Predictions of one version in one role, whose arrays have values of the same types.
-
-    A batch holds the fields of the version that the log needs, but not the model. So a model can leave the memory
-    before its predictions are stored. The shapes of rows and answers depend on the version alone.
-    """
-
-    version: ModelVersion
-    columns: Columns
-    labels: np.ndarray | None
-    """See `Predictions`."""
-    role: str
-    rows: Numbers | Objects
-    predictions: Numbers | Objects
-    probabilities: Numbers | None
-    """None for a model without probabilities."""
-    id_headers: list[bytes] = field(default_factory=list)
-    times_ns: list[int] = field(default_factory=list)
-    counts: list[int] = field(default_factory=list)
-    body_bytes: list[int] = field(default_factory=list)
-    """Size of the body of each request, if the rows hold objects."""
-    row_type: np.dtype = field(init=False)
-    prediction_type: np.dtype = field(init=False)
-    row_bytes: int = field(init=False)
+    row_bytes: int
     """Bytes of one row and its answers, without those of texts."""
-    has_text: bool = field(init=False)
-    """Whether the rows hold objects."""
-    predicts_objects: bool = field(init=False)
-    is_closed: bool = False
-    """Whether nothing more may be added."""
+    has_text: bool
+    """Whether the rows hold texts. Their bytes are about those of the body."""
+    waiting: list[Waiting] = field(default_factory=list)
+    joined: list[Predictions] = field(default_factory=list)
+    """Predictions that are older than those that wait."""
 
-    def __post_init__(self) -> None:
-        self.row_type, self.prediction_type = self.rows.dtype, self.predictions.dtype
-        self.has_text, self.predicts_objects = self.row_type.hasobject, self.prediction_type.hasobject
-        self.row_bytes = sum(joined.row_bytes for joined in self._joined())
+    @property
+    def rows(self) -> int:
+        """Number of rows of all predictions."""
+        waiting = sum(len(rows) for _, _, rows, _, _, _ in self.waiting)
+        return waiting + sum(len(predictions.rows) for predictions in self.joined)
 
-    def fits(self, served: ServedModel, role: str, rows: np.ndarray, answers: Answers) -> bool:
-        """Whether a prediction belongs to the batch."""
-        return (
-            not self.is_closed
-            and self.version is served.version
-            and self.role == role
-            and self.row_type == rows.dtype
-            and self.prediction_type == answers.predictions.dtype
-            and (self.probabilities is None) == (answers.probabilities is None)
+    def join(self, requests: int) -> None:
+        """Join the first of the predictions that wait."""
+        id_headers, ended_s, rows, predictions, probabilities, sizes = zip(*self.waiting[:requests], strict=True)
+        start_s = time.time() - time.perf_counter()
+        joined = Predictions(
+            id_headers=list(id_headers),
+            times_ms=((np.array(ended_s) + start_s) * 1000).astype(np.int64),
+            counts=np.array([len(array) for array in rows]),
+            rows=_concatenate(rows),
+            answers=_join_answers(predictions, probabilities),
+            size_bytes=sum(sizes),
         )
+        self.joined.append(joined)
+        del self.waiting[:requests]
 
-    def head(self, counts: list[int]) -> Predictions:
-        """Copy the first predictions.
+    def join_all(self) -> Predictions:
+        """Join all predictions. There must be at least one."""
+        if self.waiting:
+            self.join(len(self.waiting))
+        parts = self.joined
+        if len(parts) > 1:
+            answers = [part.answers for part in parts]
+            joined = Predictions(
+                id_headers=[header for part in parts for header in part.id_headers],
+                times_ms=np.concatenate([part.times_ms for part in parts]),
+                counts=np.concatenate([part.counts for part in parts]),
+                rows=_concatenate([part.rows for part in parts]),
+                answers=_join_answers(
+                    [answer.predictions for answer in answers], [answer.probabilities for answer in answers]
+                ),
+                size_bytes=sum(part.size_bytes for part in parts),
+            )
+            self.joined = [joined]
+        return self.joined[0]
 
-        Args:
-            counts: Copy of `counts`, or of its beginning: the number of rows of each prediction.
-        """
-        requests, rows = len(counts), sum(counts)
-        probabilities = self.probabilities
-        return Predictions(
-            version=self.version,
-            columns=self.columns,
-            labels=self.labels,
-            role=self.role,
-            id_headers=self.id_headers[:requests],
-            times_ns=self.times_ns[:requests],
-            counts=counts,
-            rows=self.rows.head(requests=requests, rows=rows),
-            answers=Answers(
-                predictions=self.predictions.head(requests=requests, rows=rows),
-                probabilities=None if probabilities is None else probabilities.head(requests=requests, rows=rows),
-            ),
-        )
 
-    def delete_head(self, counts: list[int]) -> int:
-        """Delete the first predictions.
+def _join_answers(predictions: Sequence[np.ndarray], probabilities: Sequence[np.ndarray | None]) -> Answers:
+    given = [array for array in probabilities if array is not None]
+    return Answers(predictions=_concatenate(predictions), probabilities=_concatenate(given) if given else None)
 
-        Args:
-            counts: See `head`.
 
-        Returns:
-            Their bytes, roughly.
-        """
-        requests, rows = len(counts), sum(counts)
-        size_bytes = ENTRY_BYTES * requests + self.row_bytes * rows + sum(self.body_bytes[:requests])
-        for joined in self._joined():
-            joined.delete_head(requests=requests, rows=rows)
-        for values in (self.id_headers, self.times_ns, self.body_bytes, self.counts):
-            del values[:requests]
-        return size_bytes
-
-    def _joined(self) -> list[Numbers | Objects]:
-        return [joined for joined in (self.rows, self.predictions, self.probabilities) if joined is not None]
+def _concatenate(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Join arrays. Values of several types stay what they are: an integer does not become a float."""
+    if len({array.dtype for array in arrays}) > 1:
+        arrays = [array.astype(object) for array in arrays]
+    return np.concatenate(arrays)

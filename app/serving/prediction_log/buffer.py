@@ -1,47 +1,69 @@
-"""The predictions of a replica that are not yet stored, up to a number of bytes.
+"""The predictions of a replica that are not yet stored, up to a number of bytes."""
 
-Every request adds a prediction. So much other code runs between two requests that the processor's caches hold nothing
-of the buffer. So `Buffer.add` calls few functions, looks at few objects, and takes no lock.
-"""
-
+import logging
+import random
 import threading
-import time
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+from mlflow.entities.model_registry import ModelVersion
+from starlette.requests import Request
 
+from app import names
 from app.models.answers import Answers
 from app.serving.loading.served_model import ServedModel
-from app.serving.prediction_log.batch import ENTRY_BYTES, Batch, Numbers, empty_like
+from app.serving.model_answer import Reply
+from app.serving.prediction_log.batch import Batch, Waiting
+from app.serving.prediction_log.request_ids import HEADER, MAX_CHARS
 
 MAX_BUFFER_BYTES: Final = 64 * 1024**2
 """Maximum number of bytes of rows and answers in a replica. Further predictions are answered and not logged."""
 
+ENTRY_BYTES: Final = 300
+"""Bytes of one request beside its rows and answers, roughly: 600 until it is joined with others, and then 100."""
+
+OBJECT_BYTES: Final = 64
+"""Bytes of one value of a row with text, roughly, beside the text. A text takes about its bytes in the body."""
+
+JOIN_REQUESTS: Final = 1_000
+"""Number of requests whose arrays are joined at a time. For one row each that takes about a millisecond."""
+
+
+log = logging.getLogger(f"{names.SERVING_LOG}.prediction_log")
+
 
 class Buffer:
-    """Predictions that wait for the writer. One thread adds them, and another one stores and deletes them.
+    """Predictions that wait for the writer. One thread adds them, and another one joins, stores and deletes them.
 
     Args:
         max_bytes: Bytes that the predictions may take together.
+        share: Share of the requests that are logged.
     """
 
-    def __init__(self, max_bytes: int = MAX_BUFFER_BYTES) -> None:
-        self.max_bytes = max_bytes
+    def __init__(self, *, max_bytes: int = MAX_BUFFER_BYTES, share: float = 1.0) -> None:
+        self.max_bytes: Final = max_bytes
         self.dropped_rows = 0
         """Rows that were not logged, since the replica started."""
+        self._share = share
         self._added_bytes = 0
         """Bytes of all predictions since the replica started. Only the thread that adds changes it."""
-        self._deleted_bytes = 0
-        """Bytes of those that are deleted. Only the thread that stores changes it."""
+        self._limit_bytes = max_bytes
+        """The same, if the buffer were full. Only the thread that deletes changes it."""
+        self._version: ModelVersion | None = None
+        """The version of the last prediction, which is nearly always that of the next one. So are the next four."""
+        self._role = ""
+        self._row_bytes = 0
+        self._has_text = False
+        self._waiting: list[Waiting] = []
         self._last: Batch | None = None
-        """The batch of the last prediction, which is nearly always that of the next one."""
+        """The batch to which these fields belong."""
         self._batches: list[Batch] = []
         self._lock = threading.Lock()
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all predictions that are not stored yet."""
-        return self._added_bytes - self._deleted_bytes
+        return self._added_bytes + self.max_bytes - self._limit_bytes
 
     @property
     def is_half_full(self) -> bool:
@@ -52,105 +74,99 @@ class Buffer:
     def rows(self) -> int:
         """Rows of all predictions that are not stored yet."""
         with self._lock:
-            return sum(sum(batch.counts) for batch in self._batches)
+            return sum(batch.rows for batch in self._batches)
 
-    def add(
-        self,
-        served: ServedModel,
-        rows: np.ndarray,
-        answers: Answers,
-        *,
-        id_header: bytes,
-        role: str,
-        body_bytes: int,
-    ) -> None:
-        """Keep a prediction, or count its rows as dropped if the buffer is full.
+    def record(self, request: Request, rows: np.ndarray, reply: Reply, role: str, body_bytes: int) -> None:
+        """Keep rows and their answers, if the request is in the share that is logged.
+
+        Rows that do not fit are counted as dropped. This function never waits and never raises, so that a failure of
+        the log fails no request. It runs for each request, and between two of them so much other code runs that the
+        processor's caches hold nothing of it. So it calls as few functions and looks at as few objects as possible.
 
         Args:
-            served: The version that answered.
-            rows: Shape (rows, columns).
-            answers: The answers of the version.
-            id_header: See `request_ids.header_of`.
-            role: Role of the version.
+            request: The request.
+            rows: Shape (rows, columns). Nobody may change them later.
+            reply: The answer that is sent. Nobody may change its arrays later.
+            role: Role of the version that answered.
             body_bytes: Size of the request's body.
         """
-        count = len(rows)
-        predictions, probabilities = answers.predictions, answers.probabilities
-        batch = self._last
-        if (  # `fits` would take longer
-            batch is None
-            or batch.version is not served.version
-            or batch.role != role
-            or batch.row_type is not rows.dtype
-            or batch.prediction_type is not predictions.dtype
-            or (batch.probabilities is None) is not (probabilities is None)
-        ):
-            batch = self._find_batch(served, role, rows, answers)
-        size_bytes = ENTRY_BYTES + count * batch.row_bytes
-        if batch.has_text:
-            size_bytes += body_bytes
-        if self._added_bytes - self._deleted_bytes + size_bytes > self.max_bytes:
-            self.drop(count)
-            return
-        joined: Any = batch.rows
-        joined += [rows] if batch.has_text else rows.tobytes()
-        joined = batch.predictions
-        joined += [predictions] if batch.predicts_objects else predictions.tobytes()
-        if probabilities is not None:
-            joined = batch.probabilities
-            joined += probabilities.tobytes()
-        if batch.has_text:
-            batch.body_bytes.append(body_bytes)
-        batch.id_headers.append(id_header)
-        batch.times_ns.append(time.time_ns())
-        batch.counts.append(count)
-        self._added_bytes += size_bytes
+        try:
+            if self._share < 1.0 and random.random() >= self._share:  # noqa: S311 - a sample, no secret
+                return
+            for name, value in request.scope["headers"]:
+                if name == HEADER:
+                    id_header = value[:MAX_CHARS]
+                    break
+            else:
+                id_header = b""
+            _, _, answers, served, ended_s = reply
+            if served.version is not self._version or role != self._role:
+                self._change_batch(served, role, rows, answers)
+            size_bytes = ENTRY_BYTES + len(rows) * self._row_bytes
+            if self._has_text:
+                size_bytes += body_bytes
+            added_bytes = self._added_bytes + size_bytes
+            if added_bytes > self._limit_bytes:
+                self.drop(len(rows))
+                return
+            self._waiting.append((id_header, ended_s, rows, answers.predictions, answers.probabilities, size_bytes))
+            self._added_bytes = added_bytes
+        except Exception:
+            self.drop(len(rows))
+            log.exception("a prediction cannot be logged")
 
     def batches(self) -> list[Batch]:
         """Return the batches that hold predictions, and forget the others, of versions that no longer answer."""
         with self._lock:
-            self._batches = [batch for batch in self._batches if batch.counts or batch is self._last]
-            return [batch for batch in self._batches if batch.counts]
+            self._batches = [batch for batch in self._batches if batch.waiting or batch.joined or batch is self._last]
+            return [batch for batch in self._batches if batch.waiting or batch.joined]
 
-    def delete(self, batch: Batch, counts: list[int]) -> None:
-        """Delete the first predictions of a batch, which were stored, or which no table can hold.
+    def join(self) -> None:
+        """Join predictions of which enough wait, so that they take less memory."""
+        for batch in self.batches():
+            for _ in range(len(batch.waiting) // JOIN_REQUESTS):
+                batch.join(JOIN_REQUESTS)
 
-        Args:
-            batch: A batch.
-            counts: See `Batch.head`.
-        """
-        self._deleted_bytes += batch.delete_head(counts)
+    def delete_joined(self, batch: Batch) -> None:
+        """Delete the joined predictions of a batch, which were stored."""
+        self._limit_bytes += sum(predictions.size_bytes for predictions in batch.joined)
+        batch.joined.clear()
 
-    def close_batch(self) -> None:
-        """Let the next prediction begin a new batch. Must be called if `add` failed.
-
-        The last batch may hold a part of the prediction. The writer ignores it, and nothing may follow it.
-        """
-        if self._last is not None:
-            self._last.is_closed = True
-            self._last = None
+    def discard(self, batch: Batch) -> None:
+        """Delete all predictions of a batch, which no table can hold, and count their rows as dropped."""
+        self.drop(batch.rows)
+        waiting = batch.waiting.copy()
+        self._limit_bytes += sum(size_bytes for *_, size_bytes in waiting)
+        del batch.waiting[: len(waiting)]
+        self.delete_joined(batch)
 
     def drop(self, rows: int) -> None:
         """Count rows as dropped. Any thread may call it."""
         with self._lock:
             self.dropped_rows += rows
 
-    def _find_batch(self, served: ServedModel, role: str, rows: np.ndarray, answers: Answers) -> Batch:
+    def _change_batch(self, served: ServedModel, role: str, rows: np.ndarray, answers: Answers) -> None:
         with self._lock:
             for batch in reversed(self._batches):
-                if batch.fits(served, role, rows, answers):
+                if batch.version is served.version and batch.role == role:
                     break
             else:
-                probabilities = answers.probabilities
                 batch = Batch(
                     version=served.version,
                     columns=served.predictor.columns,
                     labels=served.predictor.labels,
                     role=role,
-                    rows=empty_like(rows),
-                    predictions=empty_like(answers.predictions),
-                    probabilities=None if probabilities is None else Numbers(probabilities),
+                    row_bytes=_row_bytes(rows) + _row_bytes(answers.predictions) + _row_bytes(answers.probabilities),
+                    has_text=rows.dtype.hasobject,
                 )
                 self._batches.append(batch)
-            self._last = batch
-            return batch
+            self._last, self._waiting = batch, batch.waiting
+            self._row_bytes, self._has_text = batch.row_bytes, batch.has_text
+            self._version, self._role = batch.version, role
+
+
+def _row_bytes(array: np.ndarray | None) -> int:
+    """Bytes of one row of an array, roughly."""
+    if array is None:
+        return 0
+    return int(np.prod(array.shape[1:], dtype=int)) * (OBJECT_BYTES if array.dtype.hasobject else array.itemsize)

@@ -1,22 +1,13 @@
 """The prediction log of a replica: requests add rows and answers, and the replica starts and closes the log."""
 
 import asyncio
-import logging
-import random
+from typing import Final
 
-import numpy as np
-from starlette.requests import Request
-
-from app import names
 from app.records.log_store import LogStore
-from app.serving.model_answer import Reply
-from app.serving.prediction_log import request_ids
-from app.serving.prediction_log.buffer import Buffer
+from app.serving.prediction_log.buffer import MAX_BUFFER_BYTES, Buffer
 from app.serving.prediction_log.feedback import Feedback
 from app.serving.prediction_log.writer import LogCounters, LogWriter
 from app.settings import Settings
-
-log = logging.getLogger(f"{names.SERVING_LOG}.prediction_log")
 
 
 class PredictionLog:
@@ -27,37 +18,22 @@ class PredictionLog:
         settings: Share of the requests, columns of the rows, and days to keep.
         writer: Name of the replica.
         counters: Counts the rows that are written and dropped; None for no counters.
+        max_bytes: See `Buffer`.
     """
 
     def __init__(
-        self, store: LogStore, settings: Settings, *, writer: str, counters: LogCounters | None = None
+        self,
+        store: LogStore,
+        settings: Settings,
+        *,
+        writer: str,
+        counters: LogCounters | None = None,
+        max_bytes: int = MAX_BUFFER_BYTES,
     ) -> None:
-        self.buffer = Buffer()
+        self.buffer = Buffer(max_bytes=max_bytes, share=settings.prediction_log_share)
+        self.record: Final = self.buffer.record
         self.feedback = Feedback(store, writer=writer)
-        self._share = settings.prediction_log_share
         self._writer = LogWriter(self.buffer, store, settings, writer=writer, counters=counters)
-
-    def record(self, request: Request, rows: np.ndarray, reply: Reply, *, role: str, body_bytes: int) -> None:
-        """Keep rows and their answers, if the request is in the share that is logged.
-
-        This function never waits and never raises, so that a failure of the log fails no request.
-
-        Args:
-            request: The request.
-            rows: Shape (rows, columns).
-            reply: The answer that is sent.
-            role: Role of the version that answered.
-            body_bytes: Size of the request's body.
-        """
-        if self._share < 1 and random.random() >= self._share:  # noqa: S311 - a sample, no secret
-            return
-        try:
-            header = request_ids.header_of(request)
-            self.buffer.add(reply.served, rows, reply.answers, id_header=header, role=role, body_bytes=body_bytes)
-        except Exception:
-            self.buffer.close_batch()
-            self.buffer.drop(len(rows))
-            log.exception("a prediction cannot be logged")
 
     def start(self) -> None:
         """Start to write."""

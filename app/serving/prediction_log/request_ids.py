@@ -19,20 +19,11 @@ def shortened(text: str) -> str:
     return text[:MAX_CHARS]
 
 
-def header_of(request: Request) -> bytes:
-    """Return the id in the header of a request, of at most `MAX_CHARS`; no bytes if the request has no such header."""
-    headers: list[tuple[bytes, bytes]] = request.scope["headers"]
-    for name, value in headers:
-        if name == HEADER:
-            return value[:MAX_CHARS]
-    return b""
-
-
 def to_text(header: bytes) -> str:
-    """Return the result of `header_of` as text; a new id if there is none."""
+    """Return the id in a header as text; a new id if the header is empty."""
     return str(header, "latin-1") or uuid.uuid4().hex
 
 
 def request_id(request: Request) -> str:
     """Return the id in the header of a request; a new id if the request has no such header."""
-    return to_text(header_of(request))
+    return shortened(request.headers.get(NAME, "")) or uuid.uuid4().hex

@@ -87,9 +87,7 @@ class LogWriter:
         try:
             with self._write_lock:
                 for batch in self._buffer.batches():
-                    counts = batch.counts.copy()
-                    self._write_head(batch, counts)
-                    self._buffer.delete(batch, counts)
+                    self._write_batch(batch)
         except Exception as error:  # noqa: BLE001 - a store raises anything, and no prediction may fail because of it
             if not self._is_failing:
                 self._is_failing = True
@@ -109,9 +107,10 @@ class LogWriter:
         last_s = time.monotonic()
         while not self._is_ending.wait(POLL_S):
             if time.monotonic() - last_s < WRITE_PERIOD_S and (self._is_failing or not self._buffer.is_half_full):
-                continue
-            self._write_and_count()
-            last_s = time.monotonic()
+                self._join()
+            else:
+                self._write_and_count()
+                last_s = time.monotonic()
         self._write_and_count()
 
     def _write_and_count(self) -> None:
@@ -121,14 +120,21 @@ class LogWriter:
         except Exception:  # an unexpected failure of one write must not end the log
             log.exception("a write of the prediction log failed")
 
-    def _write_head(self, batch: Batch, counts: list[int]) -> None:
+    def _join(self) -> None:
+        try:
+            with self._write_lock:
+                self._buffer.join()
+        except Exception:
+            log.exception("predictions of the prediction log cannot be joined")
+
+    def _write_batch(self, batch: Batch) -> None:
         settings, version = self._settings, batch.version
         share, kept = settings.prediction_log_share, settings.prediction_log_columns
         try:
-            table = prediction_table(batch.head(counts), share=share, kept=kept)
+            table = prediction_table(batch, batch.join_all(), share=share, kept=kept)
         except Exception:  # an answer of a form that no table holds would stop the log for ever
             log.exception("predictions of %s version %s cannot be logged", version.name, version.version)
-            self._buffer.drop(sum(counts))
+            self._buffer.discard(batch)
             return
         self._file_count += 1
         file = LogFile(
@@ -140,6 +146,7 @@ class LogWriter:
             writer=f"{self._writer}-{self._file_count}",
         )
         self._store.write(file, table)
+        self._buffer.delete_joined(batch)
         self._written_rows += file.rows
 
     def _delete_old_days(self) -> None:

@@ -14,7 +14,7 @@ from app.cli.ports import free_ports
 from app.errors import PlatformError
 from app.records.log_files import Kind, LogFile
 from app.records.object_store import ObjectStore
-from app.serving.prediction_log.batch import ENTRY_BYTES
+from app.serving.prediction_log.buffer import ENTRY_BYTES
 from app.serving.prediction_log.prediction_log import PredictionLog
 from app.settings import Settings
 from tests.support.object_stores import s3_server
@@ -86,8 +86,8 @@ def test_a_stopped_store_fails_no_request_and_loses_only_the_rows_that_do_not_fi
 ) -> None:
     [port] = free_ports(1)
     store = ObjectStore("s3://log/predictions")
-    log = PredictionLog(store, Settings(), writer="r1")
     room = 3 * (ENTRY_BYTES + ROWS.head(1).to_numpy().nbytes + 1 + 16)
+    log = PredictionLog(store, Settings(), writer="r1", max_bytes=room)
 
     def logged() -> list[str]:
         """Write what waits, and return the ids of all logged requests."""
@@ -107,7 +107,6 @@ def test_a_stopped_store_fails_no_request_and_loses_only_the_rows_that_do_not_fi
                 create_bucket(url, monkeypatch)
                 assert await predict("before") == 200
                 assert await asyncio.to_thread(logged) == ["before"]
-            log.buffer.max_bytes = room
             assert [await predict(name) for name in ("1", "2", "3", "4", "5")] == [200] * 5
             await asyncio.to_thread(log._writer.write)
             assert (log.buffer.rows, log.buffer.dropped_rows) == (3, 2)

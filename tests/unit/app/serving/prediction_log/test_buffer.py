@@ -2,10 +2,13 @@
 
 import gc
 import threading
+import time
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from mlflow.types import DataType
 
 from app.models.answers import Answers
@@ -13,16 +16,16 @@ from app.models.signature import Column, Columns
 from app.records.log_files import DATES_KEY
 from app.serving.loading.served_model import ServedModel
 from app.serving.prediction_log import buffer, prediction_table
-from app.serving.prediction_log.batch import Predictions
-from tests.support.fake_models import served_model
+from app.serving.prediction_log.batch import Batch, Predictions
+from tests.support.fake_models import reply_of, request_with_id, served_model
 
 
-def logged(*answered: tuple[ServedModel, np.ndarray, Answers]) -> list[Predictions]:
+def logged(*answered: tuple[ServedModel, np.ndarray, Answers]) -> list[tuple[Batch, Predictions]]:
     """Let a buffer keep answers, and return what the writer gets."""
     to_store = buffer.Buffer()
     for index, (model, rows, answers) in enumerate(answered):
-        to_store.add(model, rows, answers, id_header=b"%d" % index, role="champion", body_bytes=rows.nbytes)
-    return [batch.head(batch.counts) for batch in to_store.batches()]
+        to_store.record(request_with_id(b"%d" % index), rows, reply_of(model, answers), "champion", rows.nbytes)
+    return [(batch, batch.join_all()) for batch in to_store.batches()]
 
 
 def test_the_names_of_columns_with_dates_are_in_the_file() -> None:
@@ -30,12 +33,12 @@ def test_the_names_of_columns_with_dates_are_in_the_file() -> None:
     model = served_model("1")
     model = replace(model, predictor=replace(model.predictor, columns=columns))
     rows = np.array([["2026-01-01T00:00:00", "x"]], dtype=object)
-    [batch] = logged((model, rows, Answers(predictions=np.ones(1))))
+    [(batch, joined)] = logged((model, rows, Answers(predictions=np.ones(1))))
 
-    table = prediction_table.prediction_table(batch, share=1.0, kept=())
+    table = prediction_table.prediction_table(batch, joined, share=1.0, kept=())
 
     assert table.schema.metadata[DATES_KEY] == b'["day"]'
-    assert DATES_KEY not in prediction_table.prediction_table(batch, share=1.0, kept=["town"]).schema.metadata
+    assert DATES_KEY not in prediction_table.prediction_table(batch, joined, share=1.0, kept=["town"]).schema.metadata
 
 
 def test_a_model_whose_predictions_are_not_stored_yet_can_leave_the_memory() -> None:
@@ -44,7 +47,7 @@ def test_a_model_whose_predictions_are_not_stored_yet_can_leave_the_memory() -> 
     alive = weakref.ref(model)
 
     answers = Answers(predictions=np.array(["x"]))
-    predictions_to_store.add(model, np.zeros((1, 1)), answers, id_header=b"a", role="champion", body_bytes=9)
+    predictions_to_store.record(request_with_id(b"a"), np.zeros((1, 1)), reply_of(model, answers), "champion", 9)
     del model
     gc.collect()
 
@@ -55,12 +58,11 @@ def test_a_model_whose_predictions_are_not_stored_yet_can_leave_the_memory() -> 
 def test_a_request_without_an_id_gets_a_new_one() -> None:
     to_store, model, answers = buffer.Buffer(), served_model("1"), Answers(predictions=np.ones(1))
     for header in (b"a", b"", b"\xe9"):
-        to_store.add(model, np.zeros((1, 1)), answers, id_header=header, role="champion", body_bytes=9)
+        to_store.record(request_with_id(header), np.zeros((1, 1)), reply_of(model, answers), "champion", 9)
     [batch] = to_store.batches()
 
-    first, new, accented = prediction_table.prediction_table(batch.head(batch.counts), share=1.0, kept=())[
-        "request_id"
-    ].to_pylist()
+    table = prediction_table.prediction_table(batch, batch.join_all(), share=1.0, kept=())
+    first, new, accented = table["request_id"].to_pylist()
 
     assert (first, len(new), accented) == ("a", 32, "é")
 
@@ -70,59 +72,90 @@ def test_answers_of_several_versions_are_logged_with_their_version() -> None:
 
     taken = logged(*[(models[index], rows, answers) for index in (0, 1, 0)])
 
-    assert [(batch.version.version, batch.id_headers) for batch in taken] == [("1", [b"0", b"2"]), ("2", [b"1"])]
+    assert [(batch.version.version, joined.id_headers) for batch, joined in taken] == [
+        ("1", [b"0", b"2"]),
+        ("2", [b"1"]),
+    ]
 
 
 def test_a_full_buffer_gives_the_writer_nothing_of_a_version_whose_answers_do_not_fit() -> None:
     full = buffer.Buffer(max_bytes=0)
     answers = Answers(predictions=np.ones(1))
 
-    full.add(served_model("1"), np.zeros((1, 1)), answers, id_header=b"a", role="champion", body_bytes=9)
+    full.record(request_with_id(b"a"), np.zeros((1, 1)), reply_of(served_model("1"), answers), "champion", 9)
 
     assert (full.batches(), full.dropped_rows) == ([], 1)
 
 
-def test_answers_of_several_types_are_logged_without_a_conversion() -> None:
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ((2**53 + 1, 2, 2**53 + 3), [2**53 + 1, 2, 2**53 + 3]),
+        ((1, 0.5, 3), [1.0, 0.5, 3.0]),
+        ((2**53 + 1, 0.5), ["9007199254740993", "0.5"]),
+        (("a", "longer"), ["a", "longer"]),
+        (("a", 0.5), ["a", "0.5"]),
+    ],
+)
+def test_answers_of_several_types_are_logged_without_a_loss(values: Sequence[object], kept: list[object]) -> None:
     model, rows = served_model("1"), np.zeros((1, 1))
-    answers = [Answers(predictions=np.array([value])) for value in (2**53 + 1, 0.5, 2**53 + 3)]
 
-    integers, floats = logged(*[(model, rows, answer) for answer in answers])
+    [(batch, joined)] = logged(*[(model, rows, Answers(predictions=np.array([value]))) for value in values])
 
-    column = [
-        prediction_table.prediction_table(batch, share=1.0, kept=())["prediction"] for batch in (integers, floats)
-    ]
-    assert [values.to_pylist() for values in column] == [[2**53 + 1, 2**53 + 3], [0.5]]
+    table = prediction_table.prediction_table(batch, joined, share=1.0, kept=())
+    assert table["prediction"].to_pylist() == kept
 
 
 def test_rows_of_several_types_are_logged_as_they_are() -> None:
     model, answers = served_model("1"), Answers(predictions=np.ones(1))
-    rows = [np.array([[value]], dtype=dtype) for value, dtype in ((1.5, "f8"), (2.5, "f4"), (3.5, "f8"))]
+    rows = [np.array([[value]], dtype=dtype) for value, dtype in ((1.5, "f8"), (0.1, "f4"), (2**53 + 2, "i8"))]
 
-    taken = logged(*[(model, array, answers) for array in rows])
+    [(batch, joined)] = logged(*[(model, array, answers) for array in rows])
 
-    assert [batch.rows.tolist() for batch in taken] == [[[1.5], [3.5]], [[2.5]]]
+    table = prediction_table.prediction_table(batch, joined, share=1.0, kept=())
+    assert table[f"feature.{batch.columns[0].name}"].to_pylist() == [1.5, float(np.float32(0.1)), 2.0**53 + 2]
 
 
-def test_answers_with_and_without_probabilities_are_logged() -> None:
-    model, rows, predictions = served_model("1"), np.zeros((1, 1)), np.ones(1)
-    with_probabilities = Answers(predictions=predictions, probabilities=np.array([[0.25, 0.75]]))
+def test_many_predictions_are_joined_before_they_are_written() -> None:
+    to_store, model = buffer.Buffer(), served_model("1")
+    count = 2 * buffer.JOIN_REQUESTS + 1
+    for index in range(count):
+        answers = Answers(predictions=np.array([index]), probabilities=np.array([[index, 0.5]]))
+        to_store.record(request_with_id(b"%d" % index), np.full((1, 1), index), reply_of(model, answers), "champion", 9)
+    before = to_store.rows, to_store.size_bytes
 
-    taken = logged((model, rows, with_probabilities), (model, rows, Answers(predictions=predictions)))
+    to_store.join()
 
-    first, second = [batch.answers.probabilities for batch in taken]
-    assert first is not None
-    assert (first.tolist(), second) == ([[0.25, 0.75]], None)
+    [batch] = to_store.batches()
+    assert (len(batch.waiting), to_store.rows, to_store.size_bytes) == (1, *before)
+    table = prediction_table.prediction_table(batch, batch.join_all(), share=1.0, kept=())
+    assert table["request_id"].to_pylist() == [str(index) for index in range(count)]
+    assert table["prediction"].to_pylist() == list(range(count))
+    assert table["probabilities"].to_pylist() == [[index, 0.5] for index in range(count)]
+    to_store.delete_joined(batch)
+    assert (to_store.rows, to_store.size_bytes) == (0, 0)
+
+
+def test_the_time_of_a_prediction_is_when_it_was_answered() -> None:
+    to_store, answers = buffer.Buffer(), Answers(predictions=np.ones(1))
+    reply = reply_of(served_model("1"), answers)._replace(ended_s=time.perf_counter() - 60)
+    now_ms = time.time() * 1000
+    to_store.record(request_with_id(b"a"), np.zeros((1, 1)), reply, "champion", 9)
+
+    [batch] = to_store.batches()
+
+    assert batch.join_all().times_ms.tolist() == [pytest.approx(now_ms - 60_000, abs=1_000)]
 
 
 def test_a_version_that_answers_again_after_a_pause_is_logged() -> None:
     to_store, model, answers = buffer.Buffer(), served_model("1"), Answers(predictions=np.ones(1))
 
     for index in range(2):
-        to_store.add(model, np.zeros((1, 1)), answers, id_header=b"%d" % index, role="champion", body_bytes=9)
+        to_store.record(request_with_id(b"%d" % index), np.zeros((1, 1)), reply_of(model, answers), "champion", 9)
         [batch] = to_store.batches()
-        predictions = batch.head(batch.counts.copy())
-        to_store.delete(batch, predictions.counts)
-        assert (predictions.id_headers, to_store.batches()) == ([b"%d" % index], [])
+        joined = batch.join_all()
+        to_store.delete_joined(batch)
+        assert (joined.id_headers, to_store.batches()) == ([b"%d" % index], [])
 
 
 def test_every_request_is_logged_once_in_its_role_while_the_writer_takes_what_waits() -> None:
@@ -134,9 +167,8 @@ def test_every_request_is_logged_once_in_its_role_while_the_writer_takes_what_wa
         while True:
             is_last = is_over.is_set()
             for batch in to_store.batches():
-                predictions = batch.head(batch.counts.copy())
-                taken.extend((int(header), batch.role) for header in predictions.id_headers)
-                to_store.delete(batch, predictions.counts)
+                taken.extend((int(header), batch.role) for header in batch.join_all().id_headers)
+                to_store.delete_joined(batch)
             if is_last:
                 return
 
@@ -144,7 +176,7 @@ def test_every_request_is_logged_once_in_its_role_while_the_writer_takes_what_wa
     writer_thread.start()
     roles = ["champion" if index % 50 < 25 else "challenger" for index in range(count)]
     for index, role in enumerate(roles):
-        to_store.add(model, np.zeros((1, 1)), answers, id_header=b"%d" % index, role=role, body_bytes=9)
+        to_store.record(request_with_id(b"%d" % index), np.zeros((1, 1)), reply_of(model, answers), role, 9)
     is_over.set()
     writer_thread.join()
 

@@ -14,7 +14,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from app.models.artifact import Artifact
 from app.models.signature import infer_columns
-from app.serving.prediction_log import batch, buffer, prediction_table, writer
+from app.serving.prediction_log import buffer, prediction_table, writer
 from app.serving.prediction_log.prediction_log import PredictionLog
 from app.settings import Settings
 from tests.support.memory_log import MemoryStore
@@ -45,10 +45,11 @@ def predictions(
     *,
     store: MemoryStore,
     model: Artifact | None = None,
+    max_bytes: int = buffer.MAX_BUFFER_BYTES,
     **settings: object,
 ) -> None:
     """Run a scenario with a client of a replica whose log goes to a store."""
-    log = PredictionLog(store, Settings.model_validate(settings), writer="r1")
+    log = PredictionLog(store, Settings.model_validate(settings), writer="r1", max_bytes=max_bytes)
 
     async def run() -> None:
         async with replica_api(model, log=log) as api, http_client(api) as client:
@@ -108,10 +109,9 @@ def test_a_request_that_fails_is_not_logged() -> None:
 def test_a_store_that_is_away_loses_only_what_does_not_fit() -> None:
     store = MemoryStore()
     store.is_down = True
-    row_bytes = batch.ENTRY_BYTES + ROWS.head(1).to_numpy().nbytes + 1 + 16
+    row_bytes = buffer.ENTRY_BYTES + ROWS.head(1).to_numpy().nbytes + 1 + 16
 
     async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
-        log.buffer.max_bytes = 3 * row_bytes
         for index in range(5):
             answer = await client.post("/predict", json={"features": ROWS.iloc[[index]].to_numpy().tolist()})
             assert answer.status_code == 200
@@ -122,7 +122,7 @@ def test_a_store_that_is_away_loses_only_what_does_not_fit() -> None:
         assert (log.buffer.rows, log.buffer.size_bytes) == (0, 0)
         await client.post("/predict", json={"features": ROWS.iloc[[5]].to_numpy().tolist()})
 
-    predictions(scenario, store=store)
+    predictions(scenario, store=store, max_bytes=3 * row_bytes)
 
     assert [row["feature.a"] for row in store.rows()] == ROWS["a"].iloc[[0, 1, 2, 5]].tolist()
 
@@ -131,12 +131,11 @@ def test_a_half_full_buffer_is_written_at_once(monkeypatch: pytest.MonkeyPatch) 
     store = MemoryStore()
     monkeypatch.setattr(writer, "POLL_S", 0.01)
 
-    async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
-        log.buffer.max_bytes = 1_000
+    async def scenario(client: httpx.AsyncClient, _: PredictionLog) -> None:
         await client.post("/predict", json={"features": ROWS.head(8).to_numpy().tolist()})
         await asyncio.to_thread(wait_until, lambda: bool(store.tables), what="the first file", timeout_s=10)
 
-    predictions(scenario, store=store)
+    predictions(scenario, store=store, max_bytes=1_000)
 
     assert len(store.rows()) == 8
 
@@ -180,7 +179,7 @@ def test_a_prediction_that_cannot_be_written_stops_nothing_else(monkeypatch: pyt
 def test_a_prediction_that_the_buffer_refuses_is_answered_and_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(buffer, "Numbers", lambda _: 1 / 0)
+    monkeypatch.setattr(buffer, "Batch", lambda **_: 1 / 0)
 
     async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
         answer = await client.post("/predict", json={"features": ROWS.head(3).to_numpy().tolist()})
@@ -190,25 +189,6 @@ def test_a_prediction_that_the_buffer_refuses_is_answered_and_counted(
     predictions(scenario, store=MemoryStore())
 
     assert "a prediction cannot be logged" in caplog.text
-
-
-def test_a_prediction_that_the_buffer_keeps_only_in_part_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = MemoryStore()
-
-    async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
-        for index in range(3):
-            with monkeypatch.context() as patch:
-                if index == 1:
-                    patch.setattr("app.serving.prediction_log.buffer.time", None)
-                answer = await client.post("/predict", json={"features": ROWS.iloc[[index]].to_numpy().tolist()})
-            assert answer.status_code == 200
-        assert (log.buffer.rows, log.buffer.dropped_rows) == (2, 1)
-        log._writer.write()
-        assert log.buffer.size_bytes == 0
-
-    predictions(scenario, store=store)
-
-    assert [row["feature.a"] for row in store.rows()] == ROWS["a"].iloc[[0, 2]].tolist()
 
 
 def test_old_days_are_deleted_once_a_day() -> None:
