@@ -3,6 +3,7 @@
 import logging
 import random
 import threading
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -134,10 +135,10 @@ class Buffer:
 
     def discard(self, batch: Batch) -> None:
         """Delete all predictions of a batch, which no table can hold, and count their rows as dropped."""
-        self.drop(batch.rows)
-        waiting = batch.waiting.copy()
-        self._limit_bytes += sum(size_bytes for *_, size_bytes in waiting)
-        del batch.waiting[: len(waiting)]
+        lost = replace(batch, waiting=batch.waiting.copy())
+        self.drop(lost.rows)
+        self._limit_bytes += sum(size_bytes for *_, size_bytes in lost.waiting)
+        del batch.waiting[: len(lost.waiting)]
         self.delete_joined(batch)
 
     def drop(self, rows: int) -> None:

@@ -136,6 +136,32 @@ def test_many_predictions_are_joined_before_they_are_written() -> None:
     assert (to_store.rows, to_store.size_bytes) == (0, 0)
 
 
+def test_joined_predictions_wait_until_they_are_stored_although_their_version_no_longer_answers() -> None:
+    to_store, rows, answers = buffer.Buffer(), np.zeros((1, 1)), Answers(predictions=np.ones(1))
+    to_store.record(request_with_id(b"old"), rows, reply_of(served_model("1"), answers), "champion", 9)
+    [old] = to_store.batches()
+    old.join_all()
+    to_store.record(request_with_id(b"new"), rows, reply_of(served_model("2"), answers), "champion", 9)
+
+    ids = [batch.join_all().id_headers for batch in to_store.batches()]
+
+    assert ids == [[b"old"], [b"new"]]
+
+
+def test_predictions_that_cannot_be_joined_are_dropped_and_counted() -> None:
+    to_store, model, answers = buffer.Buffer(), served_model("1"), Answers(predictions=np.ones(1))
+    for width in (1, 2):
+        to_store.record(request_with_id(b"a"), np.zeros((1, width)), reply_of(model, answers), "champion", 9)
+    [batch] = to_store.batches()
+    with pytest.raises(ValueError, match="dimensions"):
+        batch.join_all()
+
+    to_store.discard(batch)
+
+    assert (to_store.rows, to_store.size_bytes, to_store.dropped_rows) == (0, 0, 2)
+    assert to_store.batches() == []
+
+
 def test_the_time_of_a_prediction_is_when_it_was_answered() -> None:
     to_store, answers = buffer.Buffer(), Answers(predictions=np.ones(1))
     reply = reply_of(served_model("1"), answers)._replace(ended_s=time.perf_counter() - 60)

@@ -140,6 +140,26 @@ def test_a_half_full_buffer_is_written_at_once(monkeypatch: pytest.MonkeyPatch) 
     assert len(store.rows()) == 8
 
 
+def test_predictions_are_joined_before_the_store_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    monkeypatch.setattr(writer, "POLL_S", 0.01)
+    monkeypatch.setattr(buffer, "JOIN_REQUESTS", 2)
+
+    async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
+        for index in range(5):
+            await client.post("/predict", json={"features": ROWS.iloc[[index]].to_numpy().tolist()})
+
+        def joined() -> int:
+            return sum(len(predictions.rows) for batch in log.buffer.batches() for predictions in batch.joined)
+
+        await asyncio.to_thread(wait_until, lambda: joined() == 4, what="four joined predictions", timeout_s=10)
+        assert store.rows() == []
+
+    predictions(scenario, store=store)
+
+    assert [row["feature.a"] for row in store.rows()] == ROWS["a"].head(5).tolist()
+
+
 def test_a_replica_that_ends_without_its_store_says_what_is_lost(caplog: pytest.LogCaptureFixture) -> None:
     store = MemoryStore()
     store.is_down = True
