@@ -27,7 +27,7 @@ from tests.support.otlp_receiver import otlp_receiver
 from tests.support.waiting import wait_until
 
 ROUNDS: Final = 4
-LOG_ROUNDS: Final = 16
+LOG_ROUNDS: Final = 8
 """Rounds with the log, whose cost is so small that fewer rounds do not tell it."""
 SECONDS: Final = 20.0
 """Duration of each turn; a round has two. With so many requests, that is about the time until a buffer is half full."""
