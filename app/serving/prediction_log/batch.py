@@ -69,10 +69,10 @@ class Batch:
     def join(self, requests: int) -> None:
         """Join the first of the predictions that wait."""
         id_headers, ended_s, rows, predictions, probabilities, sizes = zip(*self.waiting[:requests], strict=True)
-        start_s = time.time() - time.perf_counter()
+        clock_start_s = time.time() - time.perf_counter()
         joined = Predictions(
             id_headers=list(id_headers),
-            times_ms=((np.array(ended_s) + start_s) * 1000).astype(np.int64),
+            times_ms=((np.array(ended_s) + clock_start_s) * 1000).astype(np.int64),
             counts=np.array([len(array) for array in rows]),
             rows=_concatenate(rows),
             answers=_join_answers(predictions, probabilities),
@@ -103,8 +103,11 @@ class Batch:
 
 
 def _join_answers(predictions: Sequence[np.ndarray], probabilities: Sequence[np.ndarray | None]) -> Answers:
-    given = [array for array in probabilities if array is not None]
-    return Answers(predictions=_concatenate(predictions), probabilities=_concatenate(given) if given else None)
+    arrays = [array for array in probabilities if array is not None]
+    return Answers(
+        predictions=_concatenate(predictions),
+        probabilities=_concatenate(arrays) if arrays else None,
+    )
 
 
 def _concatenate(arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -49,15 +49,16 @@ class Buffer:
         self._added_bytes = 0
         """Bytes of all predictions since the replica started. Only the thread that adds changes it."""
         self._limit_bytes = max_bytes
-        """The same, if the buffer were full. Only the thread that deletes changes it."""
+        """`max_bytes` and the bytes of all deleted predictions: the limit of `_added_bytes`. Only the thread that
+        stores changes it."""
         self._version: ModelVersion | None = None
-        """The version of the last prediction, which is nearly always that of the next one. So are the next four."""
+        """The version of the last prediction. This field and the next four are copies of those of `_last`."""
         self._role = ""
         self._row_bytes = 0
         self._has_text = False
         self._waiting: list[Waiting] = []
         self._last: Batch | None = None
-        """The batch to which these fields belong."""
+        """The batch of the last prediction, which is nearly always that of the next one."""
         self._batches: list[Batch] = []
         self._lock = threading.Lock()
 
@@ -123,7 +124,10 @@ class Buffer:
             return [batch for batch in self._batches if batch.waiting or batch.joined]
 
     def join(self) -> None:
-        """Join predictions of which enough wait, so that they take less memory."""
+        """Join the arrays of `JOIN_REQUESTS` predictions at a time, as long as so many wait.
+
+        Joined predictions take less memory.
+        """
         for batch in self.batches():
             for _ in range(len(batch.waiting) // JOIN_REQUESTS):
                 batch.join(JOIN_REQUESTS)

@@ -32,6 +32,7 @@ class PredictionLog:
     ) -> None:
         self.buffer = Buffer(max_bytes=max_bytes, share=settings.prediction_log_share)
         self.record: Final = self.buffer.record
+        """See `Buffer.record`."""
         self.feedback = Feedback(store, writer=writer)
         self._writer = LogWriter(self.buffer, store, settings, writer=writer, counters=counters)
 

@@ -124,7 +124,7 @@ class LogWriter:
         try:
             with self._write_lock:
                 self._buffer.join()
-        except Exception:
+        except Exception:  # they still wait, and the next write drops and counts them if it cannot join them either
             log.exception("predictions of the prediction log cannot be joined")
 
     def _write_batch(self, batch: Batch) -> None:

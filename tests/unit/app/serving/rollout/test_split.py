@@ -135,7 +135,7 @@ def answer_of(
     monkeypatch.setattr(Predictor, "predict", lambda _, rows: challenger(rows))
 
     async def answer_by_champion() -> Reply:
-        return Reply(Response("1"), champion(), good(ROWS), served_model("1"), 0.0)
+        return Reply(Response("1"), champion(), good(ROWS), served_model("1"), ended_s=0.0)
 
     async def send() -> Reply:
         trial = ChallengerTrial(measures, threads=1, max_inline_walks=0)
