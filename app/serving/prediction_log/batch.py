@@ -1,14 +1,14 @@
 """Predictions of one version in one role, until they are stored.
 
-The thread that answers only appends each prediction to `Batch.waiting`. The thread that stores them joins the arrays of
-many predictions at once, and deletes only at the beginning of that list. Each of these steps is one operation of a
-list, which no other thread can interrupt. So neither thread takes a lock.
+The thread that answers only adds each prediction to the end of `Batch.waiting`. The thread that stores them joins the
+arrays of many predictions at once, and deletes only at the beginning of that list. Each of these steps is one operation
+of a list, which no other thread can interrupt. So neither thread takes a lock.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, Final
 
 import numpy as np
 from mlflow.entities.model_registry import ModelVersion
@@ -16,8 +16,8 @@ from mlflow.entities.model_registry import ModelVersion
 from app.models.answers import Answers
 from app.models.signature import Columns
 
-Waiting: TypeAlias = tuple[bytes, float, np.ndarray, np.ndarray, np.ndarray | None, int]
-"""A prediction: the header with its id, `Reply.ended_s`, rows, predictions, probabilities, and bytes, roughly."""
+WAITING_VALUES: Final = 6
+"""Number of values of a prediction in `Batch.waiting`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,22 +56,37 @@ class Batch:
     """Bytes of one row and its answers, without those of texts."""
     has_text: bool
     """Whether the rows hold texts. Their bytes are about those of the body."""
-    waiting: list[Waiting] = field(default_factory=list)
+    waiting: list[Any] = field(default_factory=list)
+    """`WAITING_VALUES` values for each prediction: the header with its id, `Reply.ended_s`, rows, predictions,
+    probabilities or None, and bytes, roughly. A tuple for each of them would make Python collect garbage more often."""
     joined: list[Predictions] = field(default_factory=list)
     """Predictions that are older than those that wait."""
 
     @property
+    def waiting_requests(self) -> int:
+        """Number of the predictions that wait."""
+        return len(self.waiting) // WAITING_VALUES
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of the predictions that wait, roughly."""
+        return sum(self.waiting[5::WAITING_VALUES])
+
+    @property
     def rows(self) -> int:
         """Number of rows of all predictions."""
-        waiting = sum(len(rows) for _, _, rows, _, _, _ in self.waiting)
+        waiting = sum(len(rows) for rows in self.waiting[2::WAITING_VALUES])
         return waiting + sum(len(predictions.rows) for predictions in self.joined)
 
     def join(self, requests: int) -> None:
         """Join the first of the predictions that wait."""
-        id_headers, ended_s, rows, predictions, probabilities, sizes = zip(*self.waiting[:requests], strict=True)
+        values = self.waiting[: requests * WAITING_VALUES]
+        id_headers, ended_s, rows, predictions, probabilities, sizes = (
+            values[index::WAITING_VALUES] for index in range(WAITING_VALUES)
+        )
         clock_start_s = time.time() - time.perf_counter()
         joined = Predictions(
-            id_headers=list(id_headers),
+            id_headers=id_headers,
             times_ms=((np.array(ended_s) + clock_start_s) * 1000).astype(np.int64),
             counts=np.array([len(array) for array in rows]),
             rows=_concatenate(rows),
@@ -79,12 +94,12 @@ class Batch:
             size_bytes=sum(sizes),
         )
         self.joined.append(joined)
-        del self.waiting[:requests]
+        del self.waiting[: len(values)]
 
     def join_all(self) -> Predictions:
         """Join all predictions. There must be at least one."""
         if self.waiting:
-            self.join(len(self.waiting))
+            self.join(self.waiting_requests)
         parts = self.joined
         if len(parts) > 1:
             answers = [part.answers for part in parts]
@@ -112,6 +127,7 @@ def _join_answers(predictions: Sequence[np.ndarray], probabilities: Sequence[np.
 
 def _concatenate(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """Join arrays. Values of several types stay what they are: an integer does not become a float."""
-    if len({array.dtype for array in arrays}) > 1:
-        arrays = [array.astype(object) for array in arrays]
-    return np.concatenate(arrays)
+    try:
+        return np.concatenate(arrays, dtype=arrays[0].dtype, casting="no")
+    except TypeError:
+        return np.concatenate([array.astype(object) for array in arrays])

@@ -4,7 +4,7 @@ import logging
 import random
 import threading
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from mlflow.entities.model_registry import ModelVersion
@@ -14,14 +14,14 @@ from app import names
 from app.models.answers import Answers
 from app.serving.loading.served_model import ServedModel
 from app.serving.model_answer import Reply
-from app.serving.prediction_log.batch import Batch, Waiting
+from app.serving.prediction_log.batch import Batch
 from app.serving.prediction_log.request_ids import HEADER, MAX_CHARS
 
 MAX_BUFFER_BYTES: Final = 64 * 1024**2
 """Maximum number of bytes of rows and answers in a replica. Further predictions are answered and not logged."""
 
 ENTRY_BYTES: Final = 300
-"""Bytes of one request beside its rows and answers, roughly: 600 until it is joined with others, and then 100."""
+"""Bytes of one request beside its rows and answers, roughly: 550 until it is joined with others, and then 100."""
 
 OBJECT_BYTES: Final = 64
 """Bytes of one value of a row with text, roughly, beside the text. A text takes about its bytes in the body."""
@@ -56,7 +56,7 @@ class Buffer:
         self._role = ""
         self._row_bytes = 0
         self._has_text = False
-        self._waiting: list[Waiting] = []
+        self._waiting: list[Any] = []
         self._last: Batch | None = None
         """The batch of the last prediction, which is nearly always that of the next one."""
         self._batches: list[Batch] = []
@@ -111,7 +111,8 @@ class Buffer:
             if added_bytes > self._limit_bytes:
                 self.drop(len(rows))
                 return
-            self._waiting.append((id_header, ended_s, rows, answers.predictions, answers.probabilities, size_bytes))
+            waiting = self._waiting
+            waiting += (id_header, ended_s, rows, answers.predictions, answers.probabilities, size_bytes)
             self._added_bytes = added_bytes
         except Exception:
             self.drop(len(rows))
@@ -129,7 +130,7 @@ class Buffer:
         Joined predictions take less memory.
         """
         for batch in self.batches():
-            for _ in range(len(batch.waiting) // JOIN_REQUESTS):
+            for _ in range(batch.waiting_requests // JOIN_REQUESTS):
                 batch.join(JOIN_REQUESTS)
 
     def delete_joined(self, batch: Batch) -> None:
@@ -141,7 +142,7 @@ class Buffer:
         """Delete all predictions of a batch, which no table can hold, and count their rows as dropped."""
         lost = replace(batch, waiting=batch.waiting.copy())
         self.drop(lost.rows)
-        self._limit_bytes += sum(size_bytes for *_, size_bytes in lost.waiting)
+        self._limit_bytes += lost.waiting_bytes
         del batch.waiting[: len(lost.waiting)]
         self.delete_joined(batch)
 

@@ -127,7 +127,7 @@ def test_many_predictions_are_joined_before_they_are_written() -> None:
     to_store.join()
 
     [batch] = to_store.batches()
-    assert (len(batch.waiting), to_store.rows, to_store.size_bytes) == (1, *before)
+    assert (batch.waiting_requests, to_store.rows, to_store.size_bytes) == (1, *before)
     table = prediction_table.prediction_table(batch, batch.join_all(), share=1.0, kept=())
     assert table["request_id"].to_pylist() == [str(index) for index in range(count)]
     assert table["prediction"].to_pylist() == list(range(count))
