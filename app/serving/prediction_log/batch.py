@@ -57,8 +57,9 @@ class Batch:
     has_text: bool
     """Whether the rows hold texts. Their bytes are about those of the body."""
     waiting: list[Any] = field(default_factory=list)
-    """`WAITING_VALUES` values for each prediction: the header with its id, `Reply.ended_s`, rows, predictions,
-    probabilities or None, and bytes, roughly. A tuple for each of them would make Python collect garbage more often."""
+    """`WAITING_VALUES` values for each prediction, in this order: the header with its id, `Reply.ended_s`, rows,
+    predictions, probabilities or None, and its size in bytes, roughly. If each prediction were a tuple, Python would
+    collect garbage more often."""
     joined: list[Predictions] = field(default_factory=list)
     """Predictions that are older than those that wait."""
 
@@ -70,12 +71,14 @@ class Batch:
     @property
     def waiting_bytes(self) -> int:
         """Bytes of the predictions that wait, roughly."""
-        return sum(self.waiting[5::WAITING_VALUES])
+        sizes = self.waiting[5::WAITING_VALUES]
+        return sum(sizes)
 
     @property
     def rows(self) -> int:
         """Number of rows of all predictions."""
-        waiting = sum(len(rows) for rows in self.waiting[2::WAITING_VALUES])
+        arrays = self.waiting[2::WAITING_VALUES]
+        waiting = sum(len(rows) for rows in arrays)
         return waiting + sum(len(predictions.rows) for predictions in self.joined)
 
     def join(self, requests: int) -> None:
@@ -129,5 +132,5 @@ def _concatenate(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """Join arrays. Values of several types stay what they are: an integer does not become a float."""
     try:
         return np.concatenate(arrays, dtype=arrays[0].dtype, casting="no")
-    except TypeError:
+    except TypeError:  # an array has another type than the first one
         return np.concatenate([array.astype(object) for array in arrays])
