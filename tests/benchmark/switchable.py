@@ -43,8 +43,8 @@ BLOCKS: Final = "BENCHMARK_BLOCKS"
 """Environment variable with the path of the file that `BlockLog` writes. If it is set, nothing is switched."""
 
 BLOCK_REQUESTS: Final = 50
-REFERENCES_KEPT: Final = 3_000
-"""Requests whose references are kept at most: those of about a second, as long as the log keeps arrays."""
+REFERENCES_KEPT: Final = 15_000
+"""References that are kept at most, five for each request: those of about a second, as long as the log keeps arrays."""
 
 NO_LOG: Final = "no log"
 REFERENCES: Final = "only references to what a log keeps"
@@ -61,7 +61,7 @@ class BlockLog:
     def __init__(self, log: PredictionLog, file: Path) -> None:
         self._ways = {NO_LOG: self._keep_nothing, REFERENCES: self._keep_references, LOG: log.record}
         self._file = file.open("w", buffering=1)
-        self._references: list[tuple[object, ...]] = []
+        self._references: list[object] = []
         self._round: dict[str, float] = {}
         self._order: list[str] = []
         self._left = 0
@@ -98,7 +98,8 @@ class BlockLog:
             if name == request_ids.HEADER:
                 header = value
                 break
-        self._references.append((header, reply.ended_s, rows, answers.predictions, answers.probabilities))
+        references = self._references
+        references += (header, reply.ended_s, rows, answers.predictions, answers.probabilities)
 
 
 class SwitchableServer(ModelServer):
