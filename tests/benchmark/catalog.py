@@ -23,7 +23,6 @@ import httpx
 import psutil
 
 from app import names
-from app.cli.ports import free_ports
 from app.models import served_models
 from app.serving.loading.limits import MIB
 from tests.benchmark import load, registered_forests, report
@@ -73,7 +72,7 @@ def main() -> None:
     size = _model_bytes()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="cat", dir="/tmp", ignore_cleanup_errors=True))
-        cluster = create_cluster(Path(folder), free_ports(9), models_memory=int(options.room * size))
+        cluster = create_cluster(Path(folder), models_memory=int(options.room * size))
         stack.callback(cluster.mlflow.stop)
         stack.callback(cluster.ray.stop)
         cluster.start_ray()

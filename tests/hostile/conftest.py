@@ -10,7 +10,6 @@ from typing import Final
 import pytest
 
 from app import names
-from app.cli.ports import free_ports
 from app.serving.requests.limits import MAX_BODY_BYTES
 from tests.support.hostile import json_bodies, npy_bodies
 from tests.support.hostile.exchange import Target, send_at_once
@@ -40,7 +39,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def stopped_cluster(folder: Path) -> Iterator[Cluster]:
-    cluster = create_cluster(folder, free_ports(9))
+    cluster = create_cluster(folder)
     if prlimit := shutil.which("prlimit"):
         cluster.ray.argv[:0] = [prlimit, f"--data={PROCESS_MEMORY_BYTES}"]
     try:

@@ -17,6 +17,7 @@ from app import names
 from app.cli.local import haproxy
 from app.cli.local.platform import RAY_GAVE_UP
 from app.cli.local.processes import PLATFORM_ID_VARIABLE, stop_processes
+from app.cli.ports import free_ports
 from tests.support.json_object import JsonObject
 from tests.support.traffic import NO_TLS
 from tests.support.waiting import wait_until
@@ -217,15 +218,15 @@ class Cluster:
         return {"Authorization": f"Bearer {RAY_TOKEN}"}
 
 
-def create_cluster(folder: Path, ports: list[int], *, models_memory: int = MODELS_MEMORY) -> Cluster:
+def create_cluster(folder: Path, *, models_memory: int = MODELS_MEMORY) -> Cluster:
     """Describe a cluster that is not started yet.
 
     Args:
         folder: Folder of the cluster's state. Its path must be short, because Ray puts sockets into it.
-        ports: Nine free ports.
         models_memory: Bytes of one replica for models beside the default model.
     """
-    mlflow_port, dashboard, agent, client, gcs, serve_port, metrics, proxy_metrics, proxy_stats = ports
+    mlflow_port, serve_port, proxy_metrics, proxy_stats, *ray_ports = free_ports(10)
+    dashboard, gcs, agent, environments, client, metrics = ray_ports
     hooks = folder / "hooks"
     hooks.mkdir()
     token = folder / "token"
@@ -252,6 +253,7 @@ def create_cluster(folder: Path, ports: list[int], *, models_memory: int = MODEL
         "dashboard-host": "127.0.0.1",
         "dashboard-port": dashboard,
         "dashboard-agent-listen-port": agent,
+        "runtime-env-agent-port": environments,  # as in `app.cli.local.platform`
         "ray-client-server-port": client,
         "metrics-export-port": metrics,
         "temp-dir": folder / "r",

@@ -157,9 +157,12 @@ class Platform:
     def start_ray(self) -> None:
         """Start a Ray head. Its dashboard and Jobs API require the token."""
         self._ray_starts += 1
-        agent, client = map(str, free_ports(2))
-        ports = {"--dashboard-agent-listen-port": agent, "--ray-client-server-port": client}
-        ports |= dict.fromkeys(("--port", "--min-worker-port", "--max-worker-port"), "0")
+        agent, client, environments = map(str, free_ports(3))
+        # Ray chooses a free port for 0. It must not choose that of the environments: Ray Client's server asks the
+        # registered node for it, and if that takes more than 30 s, the server ends and Ray with it.
+        ports = dict.fromkeys(("--port", "--min-worker-port", "--max-worker-port"), "0")
+        ports |= {"--dashboard-agent-listen-port": agent, "--ray-client-server-port": client}
+        ports |= {"--runtime-env-agent-port": environments}
         self._running["ray"] = self._processes.start(
             "ray",
             [

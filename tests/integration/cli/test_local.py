@@ -61,6 +61,16 @@ def test_a_later_start_serves_the_champion_and_leaves_no_process_after_sigkill(
     assert "trained" not in platform.output
 
 
+def test_the_server_of_ray_client_does_not_wait_for_a_port(platform: RunningPlatform) -> None:
+    """If it waits for the node's port on a busy machine, it ends after 30 s, and Ray with it."""
+    commands = [process.cmdline() for process in platform.descendants() if _is_running(process)]
+    [server] = [command for command in commands if "ray.util.client.server" in command]
+
+    assert [re.sub(r"[1-9]\d+$", "PORT", word) for word in server if "runtime-env-agent" in word] == [
+        "--runtime-env-agent-address=http://127.0.0.1:PORT"
+    ]
+
+
 def test_a_champion_of_another_release_is_refused_and_replaced_by_train(completed_run: tuple[LocalFolder, str]) -> None:
     folder, _ = completed_run
     [description] = (folder.folder / ".manta" / "artifacts").rglob("MLmodel")

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from app import names
-from app.cli.ports import free_ports
 from app.models.registry import Registry
 from app.settings import Settings
 from tests.support import fleet_models
@@ -21,7 +20,7 @@ REPLICAS = 4
 @pytest.fixture(scope="package")
 def stopped_cluster() -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="fl", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        cluster = create_cluster(Path(folder), free_ports(9))
+        cluster = create_cluster(Path(folder))
         try:
             yield cluster
         finally:

@@ -14,7 +14,6 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from app import names
-from app.cli.ports import free_ports
 from app.models.registry import Registry
 from app.serving.loading.limits import RESERVED_SHARE
 from app.serving.loading.loader import ModelLoader
@@ -102,7 +101,7 @@ def cluster_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="package")
 def mlflow_server(cluster_folder: Path) -> Iterator[Cluster]:
-    cluster = create_cluster(cluster_folder, free_ports(9))
+    cluster = create_cluster(cluster_folder)
     try:
         cluster.start_mlflow()
         yield cluster
