@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path, PurePosixPath
+from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.errors import PlatformError, first_line
-from app.records.log_files import REQUEST_ID, Kind, LogFile
+from app.records.log_files import Kind, LogFile
+
+SAMPLE_ROWS: Final = 1_000
+"""Maximum number of rows that tell whether the values of a column repeat."""
 
 
 class LogStore(ABC):
@@ -19,11 +24,7 @@ class LogStore(ABC):
 
     def write(self, file: LogFile, table: pa.Table) -> None:
         """Store a table as a file."""
-        # A dictionary makes a column smaller if its values repeat. For numbers that do not repeat, pyarrow tries one in
-        # vain, which takes more time than everything else here.
-        repeating = [
-            field.name for field in table.schema if pa.types.is_string(field.type) and field.name != REQUEST_ID
-        ]
+        repeating = [name for name in table.column_names if _repeats(table[name])]
         with tempfile.TemporaryDirectory(prefix="manta-log-") as folder:
             source = Path(folder) / PurePosixPath(file.path).name
             pq.write_table(table, source, compression="zstd", use_dictionary=repeating)
@@ -52,6 +53,17 @@ class LogStore(ABC):
     @abstractmethod
     def delete_before(self, day: date) -> None:
         """Delete all files of the days before a day."""
+
+
+def _repeats(column: pa.ChunkedArray) -> bool:
+    """Whether so many values of a column repeat that a dictionary makes it smaller.
+
+    For numbers that do not repeat, pyarrow tries a dictionary in vain, which takes more time than all else here.
+    """
+    if pa.types.is_nested(column.type):
+        return False
+    sample = column.take(np.linspace(0, len(column) - 1, min(len(column), SAMPLE_ROWS), dtype=np.int64))
+    return len(sample.unique()) < 0.9 * len(sample)
 
 
 @contextmanager

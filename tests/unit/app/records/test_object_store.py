@@ -51,3 +51,22 @@ def test_a_file_that_was_deleted_is_an_error_of_the_store(path: Path, tmp_path: 
 
     with pytest.raises(PlatformError, match=r"The prediction log at file:///.* cannot be read: "):
         ObjectStore(tmp_path.as_uri()).read(FILE, tmp_path)
+
+
+def test_a_dictionary_is_stored_for_the_columns_whose_values_repeat(path: Path, tmp_path: Path) -> None:
+    columns = {"age": [float(index % 50) for index in range(500)], "weight": [index / 7 for index in range(500)]}
+    table = TABLE.append_column("nothing", pa.nulls(500)).append_column("lists", pa.array([[1.0]] * 500))
+    for name, values in columns.items():
+        table = table.append_column(name, pa.array(values))
+    store = ObjectStore(tmp_path.as_uri())
+
+    store.write(FILE, table)
+
+    group = pq.read_metadata(path).row_group(0)
+    chunks = {group.column(index).path_in_schema: group.column(index) for index in range(group.num_columns)}
+    assert {name: chunks[name].has_dictionary_page for name in ("age", "weight", "request_id")} == {
+        "age": True,
+        "weight": False,
+        "request_id": False,
+    }
+    assert store.read(FILE, tmp_path).equals(table)
