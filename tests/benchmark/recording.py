@@ -8,10 +8,8 @@ import json
 import os
 import statistics
 import tempfile
-import threading
-import time
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,29 +24,24 @@ from tests.support.json_object import JsonObject
 from tests.support.otlp_receiver import otlp_receiver
 from tests.support.waiting import wait_until
 
-ROUNDS: Final = 4
-LOG_ROUNDS: Final = 8
-"""Rounds with the log, whose cost is so small that fewer rounds do not tell it."""
-SECONDS: Final = 20.0
-"""Duration of each turn; a round has two. With so many requests, that is about the time until a buffer is half full."""
-WRITE_S: Final = 1.5
-"""Time before the end of a turn when the log writes."""
-CONNECTIONS: Final = 16
+TURN_S: Final = 10.0
+"""Duration of each turn. Ray sends its metrics once in this time, which the other processes wait for."""
+GROUPS: Final = 10
+LOG_GROUPS: Final = 25
+"""Groups of turns with and without the log, whose cost is so small that fewer groups do not tell it."""
+CONNECTIONS: Final = 32
 BODIES: Final = 2_000
 """Number of different rows."""
 WARM_UP_S: Final = 10.0
-SETTLE_S: Final = 3.0
-"""Time in which the log writes what it holds, after it is switched off."""
 NO_LOG: Final = ("--prediction-log", "off")
 
-THREAD_S: Final = 300.0
+BLOCKS_S: Final = 200.0
 """Duration of the measurement of the thread that answers."""
-THREAD_CONNECTIONS: Final = 32
-GROUP: Final = 250
+ROUNDS: Final = 250
 """Rounds of blocks whose times are averaged. The first group is left out, because the platform is not warm."""
 
 
-def options_of(collector: str) -> dict[str, tuple[str, ...]]:
+def cases_of(collector: str) -> dict[str, tuple[str, ...]]:
     """Options of `manta local`, by the name of the case.
 
     Args:
@@ -56,8 +49,8 @@ def options_of(collector: str) -> dict[str, tuple[str, ...]]:
     """
     return {
         "a log of all predictions": (),
-        "traces of 1 % of the requests, to a collector": _traces(collector),
-        "traces of 1 % of the requests, to MLflow": _traces("mlflow"),
+        "traces of 1 %, to a collector": _traces(collector),
+        "traces of 1 %, to MLflow": _traces("mlflow"),
     }
 
 
@@ -73,106 +66,105 @@ class Platform:
     bodies: Sequence[bytes]
     process: psutil.Process
     """The first process of the platform."""
-    switch: Path
-    core: int
+    figures: Path
+    """The file that `switchable` writes."""
+
+    def run(self, seconds: float) -> int:
+        """Send requests.
+
+        Returns:
+            The number that failed.
+        """
+        return load.run_closed_loop(self.url, *self.bodies, connections=CONNECTIONS, seconds=seconds).failed
 
     def pin(self) -> None:
-        """Let all threads of the platform run on its core."""
+        """Let the replica run on one core, and everything else, also this process, on another one."""
+        core, replica_core = sorted(os.sched_getaffinity(0))[:2]
+        os.sched_setaffinity(0, {core})
         for process in (self.process, *self.process.children(recursive=True)):
             for thread in process.threads():
-                os.sched_setaffinity(thread.id, {self.core})
+                os.sched_setaffinity(thread.id, {replica_core if _is_replica(process) else core})
 
-    def run(self, seconds: float, results: dict[int, load.LoadResult], *, connections: int = CONNECTIONS) -> None:
-        """Send requests from the same core, and keep the result by the core. Pins the thread that calls it."""
-        os.sched_setaffinity(0, {self.core})  # of this thread, and of the load's process
-        results[self.core] = load.run_closed_loop(self.url, *self.bodies, connections=connections, seconds=seconds)
+    def read(self) -> list[JsonObject]:
+        """Read the lines that `switchable` wrote."""
+        return [json.loads(line) for line in self.figures.read_text().splitlines()]
 
 
 def main() -> None:
     """Measure, print the page, and write `docs/benchmarks/recording.*`."""
     quick = turns.is_quick(__doc__)
-    rounds, log_rounds, seconds = (2, 2, 3.0) if quick else (ROUNDS, LOG_ROUNDS, SECONDS)
     machine = report.read_machine("ray", "mlflow", "fastapi", "scikit-learn", "pyarrow")
     model = forest.fit_forest()
     with otlp_receiver() as collector:
-        cases = options_of(collector.url)
         results = {
-            name: _measure(model, options, rounds if options else log_rounds, seconds)
-            for name, options in cases.items()
+            case: _measure_turns(model, options, quick=quick) for case, options in cases_of(collector.url).items()
         }
         assert collector.spans, "the collector got no trace"
-    blocks = _measure_thread(model, 10.0 if quick else THREAD_S)
-    figures = {"machine": machine, "seconds": seconds, "results": results, "blocks": blocks}
+    blocks = _measure_blocks(model, 10.0 if quick else BLOCKS_S)
+    figures = {"machine": machine, "results": results, "blocks": blocks}
     page = _describe(figures)
     print(page)  # noqa: T201 - the result
     if not quick:
         report.write_report("recording", figures, page, {})
 
 
-def _measure(
-    model: RandomForestClassifier, options: Sequence[str], rounds: int, seconds: float
-) -> list[list[JsonObject]]:
-    """Measure two platforms at the same time. One of them records, and in the next turn the other one.
+def _measure_turns(model: RandomForestClassifier, options: Sequence[str], *, quick: bool) -> JsonObject:
+    """Measure a case.
 
     Returns:
-        The turns of each round. A turn has the figures with the recording `on` and `off`.
+        The number of requests that `failed`, and the lines of `switchable.TurnLog`, in `groups` by their way.
     """
-    cores = sorted(os.sched_getaffinity(0))[:2]
-    with ExitStack() as running:
-        platforms = [_start(running, model, options, core) for core in cores]
-        for platform in platforms:
-            platform.pin()
-        _run_turn(platforms, on=platforms[0], seconds=WARM_UP_S)
-        measured = []
-        for number in range(rounds):
-            first, second = platforms if number % 2 else reversed(platforms)
-            measured.append([_run_turn(platforms, on=platform, seconds=seconds) for platform in (first, second)])
-        return measured
+    ways, groups = (2, GROUPS) if options else (3, LOG_GROUPS)
+    turn_s, groups = (3.0, 3) if quick else (TURN_S, groups)
+    with _platform(model, *options, turn_s=turn_s) as platform:
+        failed = platform.run(WARM_UP_S)
+        platform.pin()
+        begin = (len(platform.read()) // ways + 1) * ways  # the group that has begun is left out
+        failed += platform.run((groups + 1) * ways * (turn_s + switchable.SETTLE_S))
+        lines = platform.read()[begin:]
+    measured = [lines[start : start + ways] for start in range(0, groups * ways, ways)]
+    return {"failed": failed, "groups": [{turn["way"]: turn for turn in group} for group in measured]}
 
 
-def _measure_thread(model: RandomForestClassifier, seconds: float) -> dict[str, list[float]]:
-    """Measure the thread that answers. The replica has one core, and everything else the other one.
+def _measure_blocks(model: RandomForestClassifier, seconds: float) -> dict[str, list[float]]:
+    """Measure the thread that answers.
 
     Returns:
         For each way to keep predictions, microseconds per request in each group of rounds of blocks.
     """
-    replica_core, other_core = sorted(os.sched_getaffinity(0))[:2]
-    with ExitStack() as running:
-        folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="bench")))
-        os.environ[switchable.BLOCKS] = str(folder / "blocks")
-        platform = _start(running, model, (), other_core)
-        del os.environ[switchable.BLOCKS]
+    with _platform(model) as platform:
+        platform.run(WARM_UP_S)
         platform.pin()
-        [replica] = [child for child in platform.process.children(recursive=True) if _is_replica(child)]
-        for thread in replica.threads():
-            os.sched_setaffinity(thread.id, {replica_core})
-        platform.run(seconds, {}, connections=THREAD_CONNECTIONS)
-        lines = (folder / "blocks").read_text().splitlines()
-    rounds = [json.loads(line) for line in lines]
-    groups = [rounds[start : start + GROUP] for start in range(GROUP, len(rounds) - GROUP + 1, GROUP)]
+        platform.run(seconds)
+        rounds = platform.read()
+    groups = [rounds[start : start + ROUNDS] for start in range(ROUNDS, len(rounds) - ROUNDS + 1, ROUNDS)]
     return {way: [round(statistics.mean(times[way] for times in group), 2) for group in groups] for way in rounds[0]}
 
 
-def _start(running: ExitStack, model: RandomForestClassifier, options: Sequence[str], core: int) -> Platform:
-    folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True)))
-    switch = folder / "switch"
-    switch.write_text(switchable.OFF)
-    os.environ[switchable.SWITCH] = str(switch)
-    server, *_ = running.enter_context(
-        manta(folder, model, *options, import_path=f"{switchable.__name__}:{switchable.build.__name__}")
-    )
-    process = next(child for child in psutil.Process().children() if Path(child.cwd()) == folder)
-    wait_until(
-        lambda: _count_replicas(process) == 1,
-        what="the end of the replica from before the import path was set",
-    )
-    rows = forest.make_rows()[0].to_numpy()[:BODIES]
-    bodies = [server.encode(rows[index : index + 1]) for index in range(len(rows))]
-    return Platform(url=server.url, bodies=bodies, process=process, switch=switch, core=core)
+@contextmanager
+def _platform(model: RandomForestClassifier, *options: str, turn_s: float | None = None) -> Iterator[Platform]:
+    """Run a platform that measures its turns, or without `turn_s` its blocks. Later processes get all cores again."""
+    cores = os.sched_getaffinity(0)
+    with tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        figures = folder / "figures"
+        os.environ[switchable.FIGURES] = str(figures)
+        os.environ[switchable.TURN_S] = str(turn_s or "")
+        import_path = f"{switchable.__name__}:{switchable.build.__name__}"
+        with manta(folder, model, *options, import_path=import_path) as (server, *_):
+            process = next(child for child in psutil.Process().children() if Path(child.cwd()) == folder)
+            wait_until(
+                lambda: len(_replicas(process)) == 1,
+                what="the end of the replica from before the import path was set",
+            )
+            rows = forest.make_rows()[0].to_numpy()[:BODIES]
+            bodies = [server.encode(rows[index : index + 1]) for index in range(len(rows))]
+            yield Platform(url=server.url, bodies=bodies, process=process, figures=figures)
+            os.sched_setaffinity(0, cores)
 
 
-def _count_replicas(first: psutil.Process) -> int:
-    return sum(_is_replica(process) for process in first.children(recursive=True))
+def _replicas(first: psutil.Process) -> list[psutil.Process]:
+    return [process for process in first.children(recursive=True) if _is_replica(process)]
 
 
 def _is_replica(process: psutil.Process) -> bool:
@@ -181,82 +173,60 @@ def _is_replica(process: psutil.Process) -> bool:
     return False
 
 
-def _run_turn(platforms: Sequence[Platform], *, on: Platform, seconds: float) -> JsonObject:
-    on.switch.write_text(switchable.ON)
-    time.sleep(1)
-    begin_s = [report.processor_seconds(platform.process) for platform in platforms]
-    results: dict[int, load.LoadResult] = {}
-    loads = [threading.Thread(target=platform.run, args=(seconds, results)) for platform in platforms]
-    for thread in loads:
-        thread.start()
-    time.sleep(seconds - WRITE_S)
-    on.switch.write_text(switchable.WRITE)
-    for thread in loads:
-        thread.join()
-    on.switch.write_text(switchable.OFF)
-    time.sleep(SETTLE_S)
-    turn = {}
-    for platform, start_s in zip(platforms, begin_s, strict=True):
-        result = results[platform.core]
-        used_s = report.processor_seconds(platform.process) - start_s
-        answers = result.per_second * seconds
-        turn["on" if platform is on else "off"] = {
-            **result.rounded(),
-            "processor_ms": round(1000 * used_s / answers, 4),
-        }
-    return turn
-
-
 def _describe(figures: JsonObject) -> str:
     """Return the page."""
 
-    def column(rounds: list[list[JsonObject]], state: str, figure: str) -> list[float]:
-        """The geometric mean of a figure over the turns of each round, so over both platforms."""
-        return [statistics.geometric_mean(turn[state][figure] for turn in turns) for turns in rounds]
-
-    def cells(rounds: list[list[JsonObject]], figure: str, form: str) -> list[str]:
-        off, on = column(rounds, "off", figure), column(rounds, "on", figure)
+    def cells(
+        groups: list[dict[str, JsonObject]], way: str, amount: str, per: str, scale: float, form: str
+    ) -> list[str]:
+        off, on = (
+            [scale * group[name][amount] / group[name][per] for group in groups] for name in (switchable.NO_LOG, way)
+        )
         return [f"{statistics.median(off):{form}}", f"{statistics.median(on):{form}}", report.mean_interval(on, off)]
 
-    rows = [
-        [
-            name,
-            len(rounds),
-            *cells(rounds, "per_second", ",.0f"),
-            *cells(rounds, "processor_ms", ".3f"),
-            *cells(rounds, "p99_ms", ".1f"),
-            sum(turn[state]["failed"] for turns in rounds for turn in turns for state in turn),
-        ]
-        for name, rounds in figures["results"].items()
-    ]
+    rows = []
+    for case, result in figures["results"].items():
+        groups = result["groups"]
+        for way in (way for way in (switchable.LOG, switchable.LEAST) if way in groups[0]):
+            name = case if way == switchable.LOG else way
+            times = [
+                *cells(groups, way, "answers", "seconds", 1, ",.0f"),
+                *cells(groups, way, "thread_s", "answers", 1e6, ".1f"),
+                *cells(groups, way, "replica_s", "answers", 1e6, ".1f"),
+            ]
+            rows.append([name, len(groups), *times, result["failed"]])
     blocks = figures["blocks"]
     no_log = blocks[switchable.NO_LOG]
-    ways = [
-        [way, f"{statistics.median(times):.1f}", report.mean_interval(times, no_log) if times != no_log else "1"]
-        for way, times in blocks.items()
+    ways = [[switchable.NO_LOG, f"{statistics.median(no_log):.1f}", "1"]]
+    ways += [
+        [way, f"{statistics.median(blocks[way]):.1f}", report.mean_interval(blocks[way], no_log)]
+        for way in (switchable.LOG, switchable.LEAST)
     ]
-    header = ["", "rounds", "requests a second without", "with", "ratio"]
-    header += ["processor time per answer without, ms", "with", "ratio", "p99 without, ms", "with", "ratio", "failed"]
+    header = ["", "groups of turns", "answers a second without", "with", "ratio"]
+    header += ["processor time per answer of the thread that answers, without, µs", "with", "ratio"]
+    header += ["of the replica, without, µs", "with", "ratio", "failed requests"]
     lines = [
         "# What the prediction log and traces cost",
         "",
-        "`python -m tests.benchmark.recording`: two platforms with one replica each run at the same time. Each has one",
-        f"core for everything: replica, proxy, MLflow, and the load of {CONNECTIONS} connections that are always busy.",
-        "In one turn one platform records and the other does not, and in the next turn the other way round. So each",
-        f"process is compared with itself. A round has two turns of {figures['seconds']:g} s each. The log writes once",
-        f"in each turn. Each request has one of {BODIES:,} rows. The processor time is that of platform and MLflow.",
-        "The collector is a process outside of the platforms. Figures are medians over the rounds, and ratios are",
-        "geometric means with 95 % intervals (Student's t of the logarithms).",
+        f"`python -m tests.benchmark.recording`: one replica gets requests on {CONNECTIONS} connections that are",
+        f"always busy. Each request has one of {BODIES:,} rows. The replica has one core, with the thread that writes",
+        "the log, and everything else has another one: proxy, MLflow, the load, and a collector. A group has turns of",
+        f"{TURN_S:g} s, one without log and traces and one with them, in random order. So each process is compared",
+        f"with itself. Before each turn, {switchable.SETTLE_S:g} s do not count. At the end of a turn, the log writes",
+        "and the traces are sent. Figures are medians over the groups, and ratios are geometric means with 95 %",
+        "intervals (Student's t of the logarithms).",
+        "",
+        "The least that any log does: it keeps references to id, time, rows and answers for a second, and at the end",
+        "of the turn it writes a table that the prediction log has made.",
+        "",
         report.describe_machine(figures["machine"]),
         "",
         report.markdown_table(header, rows),
         "",
         "## The thread that answers",
         "",
-        "The log changes after each block of requests, in random order: no log, the log, or a list of references to",
-        "what any log has to keep: the id, the time, the rows and the answers. The replica has one core, and the rest",
-        f"has the other one. {THREAD_CONNECTIONS} connections are always busy, so this thread is the bound of the",
-        f"throughput. {GROUP * len(no_log):,} rounds have three blocks of {switchable.BLOCK_REQUESTS} requests.",
+        "The log changes after each block of requests, in random order: no log, the log, or the references alone.",
+        f"{ROUNDS * len(no_log):,} rounds have three blocks of {switchable.BLOCK_REQUESTS} requests.",
         "",
         report.markdown_table(["", "processor time per request, µs", "ratio"], ways),
         "",
