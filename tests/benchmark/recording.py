@@ -25,7 +25,7 @@ from tests.support.otlp_receiver import otlp_receiver
 from tests.support.waiting import wait_until
 
 TURN_S: Final = 10.0
-"""Duration of each turn. Ray sends its metrics once in this time, which the other processes wait for."""
+"""Duration of each turn. Shorter ones are no use: turns of 5 s were fast and slow in alternation, log or no log."""
 GROUPS: Final = 10
 LOG_GROUPS: Final = 25
 """Groups of turns with and without the log, whose cost is so small that fewer groups do not tell it."""
@@ -60,7 +60,7 @@ def _traces(endpoint: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """A platform on a core of its own, with the load that it gets."""
+    """A running platform, and the requests that it gets."""
 
     url: str
     bodies: Sequence[bytes]
