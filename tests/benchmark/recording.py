@@ -187,7 +187,7 @@ def _describe(figures: JsonObject) -> str:
     rows = []
     for case, result in figures["results"].items():
         groups = result["groups"]
-        for way in (way for way in (switchable.LOG, switchable.LEAST) if way in groups[0]):
+        for way in (way for way in (switchable.LOG, switchable.MINIMAL) if way in groups[0]):
             name = case if way == switchable.LOG else way
             times = [
                 *cells(groups, way, "answers", "seconds", 1, ",.0f"),
@@ -200,7 +200,7 @@ def _describe(figures: JsonObject) -> str:
     ways = [[switchable.NO_LOG, f"{statistics.median(no_log):.1f}", "1"]]
     ways += [
         [way, f"{statistics.median(blocks[way]):.1f}", report.mean_interval(blocks[way], no_log)]
-        for way in (switchable.LOG, switchable.LEAST)
+        for way in (switchable.LOG, switchable.MINIMAL)
     ]
     header = ["", "groups of turns", "answers a second without", "with", "ratio"]
     header += ["processor time per answer of the thread that answers, without, µs", "with", "ratio"]
@@ -216,8 +216,8 @@ def _describe(figures: JsonObject) -> str:
         "and the traces are sent. Figures are medians over the groups, and ratios are geometric means with 95 %",
         "intervals (Student's t of the logarithms).",
         "",
-        "The least that any log does: it keeps references to id, time, rows and answers for a second. At the end of",
-        "the turn, it writes the last table of the prediction log again.",
+        "The minimal log is there for comparison: it makes no table of the predictions. It keeps references to id,",
+        "time, rows and answers for a second. At the end of the turn, it writes the last table of the log again.",
         "",
         report.describe_machine(figures["machine"]),
         "",

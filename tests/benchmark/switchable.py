@@ -46,15 +46,15 @@ WRITE_S: Final = 0.5
 BLOCK_REQUESTS: Final = 50
 
 NO_LOG: Final = "no log"
-LEAST: Final = "the least that any log does"
+MINIMAL: Final = "a minimal log"
 LOG: Final = "the log"
 
 
-class LeastLog:
-    """A log that only does what every log has to do, as a lower limit of the cost.
+class MinimalLog:
+    """A log that keeps predictions but makes no table of them, for comparison.
 
-    It keeps references to what has to be kept, for a second: the id, the time, the rows and the answers. When it
-    writes, it writes the last table of the prediction log once more, so that it need not make one.
+    It keeps references to what a log has to keep (the id, the time, the rows and the answers) and forgets them after a
+    second. When it writes, it writes the last table of the prediction log again.
 
     Args:
         log: The prediction log.
@@ -81,7 +81,7 @@ class LeastLog:
     def write(self) -> None:
         """Write the last table of the prediction log once more, if there is one."""
         for file, table in self._written:
-            self._write(replace(file, writer=f"least-{time.time_ns()}"), table)
+            self._write(replace(file, writer=f"minimal-{time.time_ns()}"), table)
 
     def _remember(self, file: LogFile, table: pa.Table) -> None:
         self._written = [(file, table)]
@@ -96,9 +96,9 @@ class LeastLog:
 class TurnLog:
     """Stands in for the prediction log. Has turns with and without recording, in groups of random order.
 
-    With a log, a group has a turn of each of `NO_LOG`, `LOG` and `LEAST`; without one, `LOG` stands for the traces, and
-    there is no `LEAST`. Writes a line for each turn: its `way`, its `answers`, its `seconds`, and the processor seconds
-    of the replica (`replica_s`) and of the thread that answers (`thread_s`).
+    With a log, a group has a turn of each of `NO_LOG`, `LOG` and `MINIMAL`. Without one, `LOG` stands for the traces,
+    and there is no `MINIMAL`. Writes a line for each turn: its `way`, its `answers`, its `seconds`, and the processor
+    seconds of the replica (`replica_s`) and of the thread that answers (`thread_s`).
 
     Args:
         handler: Its log and its tracer record, if there are any.
@@ -111,10 +111,10 @@ class TurnLog:
         self._tracer = handler._tracer
         self._ways, self._records, self._writes = [NO_LOG, LOG], {}, {}
         if log := handler._log:
-            least = LeastLog(log)
-            self._ways.append(LEAST)
-            self._records = {LOG: log.record, LEAST: least.record}
-            self._writes = {LOG: log._writer.write, LEAST: least.write}
+            minimal = MinimalLog(log)
+            self._ways.append(MINIMAL)
+            self._records = {LOG: log.record, MINIMAL: minimal.record}
+            self._writes = {LOG: log._writer.write, MINIMAL: minimal.write}
         self._seconds = seconds
         self._file = file.open("w", buffering=1)
         self._switch(NO_LOG)
@@ -177,7 +177,7 @@ class BlockLog:
     """
 
     def __init__(self, log: PredictionLog, file: Path) -> None:
-        self._ways = {NO_LOG: self._keep_nothing, LEAST: LeastLog(log).record, LOG: log.record}
+        self._ways = {NO_LOG: self._keep_nothing, MINIMAL: MinimalLog(log).record, LOG: log.record}
         self._file = file.open("w", buffering=1)
         self._round: dict[str, float] = {}
         self._order: list[str] = []
