@@ -56,9 +56,9 @@ class LogStore(ABC):
 
 
 def _repeats(column: pa.ChunkedArray) -> bool:
-    """Whether so many values of a column repeat that a dictionary makes it smaller.
+    """Whether more than a tenth of a sample of a column are repeated values. Then a dictionary makes it smaller.
 
-    For numbers that do not repeat, pyarrow tries a dictionary in vain, which takes more time than all else here.
+    If the numbers of a column do not repeat, pyarrow tries a dictionary in vain, which takes more time than all else.
     """
     if pa.types.is_nested(column.type):
         return False

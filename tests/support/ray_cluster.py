@@ -226,7 +226,7 @@ def create_cluster(folder: Path, *, models_memory: int = MODELS_MEMORY) -> Clust
         models_memory: Bytes of one replica for models beside the default model.
     """
     mlflow_port, serve_port, proxy_metrics, proxy_stats, *ray_ports = free_ports(10)
-    dashboard, gcs, agent, environments, client, metrics = ray_ports
+    dashboard, gcs, agent, runtime_env_agent, client, metrics = ray_ports
     hooks = folder / "hooks"
     hooks.mkdir()
     token = folder / "token"
@@ -253,7 +253,7 @@ def create_cluster(folder: Path, *, models_memory: int = MODELS_MEMORY) -> Clust
         "dashboard-host": "127.0.0.1",
         "dashboard-port": dashboard,
         "dashboard-agent-listen-port": agent,
-        "runtime-env-agent-port": environments,  # as in `app.cli.local.platform`
+        "runtime-env-agent-port": runtime_env_agent,  # as in `app.cli.local.platform`
         "ray-client-server-port": client,
         "metrics-export-port": metrics,
         "temp-dir": folder / "r",

@@ -157,12 +157,13 @@ class Platform:
     def start_ray(self) -> None:
         """Start a Ray head. Its dashboard and Jobs API require the token."""
         self._ray_starts += 1
-        agent, client, environments = map(str, free_ports(3))
-        # Ray chooses a free port for 0. It must not choose that of the environments: Ray Client's server asks the
-        # registered node for it, and if that takes more than 30 s, the server ends and Ray with it.
+        agent, client, runtime_env_agent = map(str, free_ports(3))
+        # With 0, Ray chooses a free port. The agent of the runtime environments gets a fixed one. Otherwise the server
+        # of Ray Client waits until the node is registered and knows that port. If that takes more than 30 s, the server
+        # ends, and Ray ends with it.
         ports = dict.fromkeys(("--port", "--min-worker-port", "--max-worker-port"), "0")
         ports |= {"--dashboard-agent-listen-port": agent, "--ray-client-server-port": client}
-        ports |= {"--runtime-env-agent-port": environments}
+        ports |= {"--runtime-env-agent-port": runtime_env_agent}
         self._running["ray"] = self._processes.start(
             "ray",
             [

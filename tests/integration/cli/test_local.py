@@ -62,7 +62,7 @@ def test_a_later_start_serves_the_champion_and_leaves_no_process_after_sigkill(
 
 
 def test_the_server_of_ray_client_does_not_wait_for_a_port(platform: RunningPlatform) -> None:
-    """If it waits for the node's port on a busy machine, it ends after 30 s, and Ray with it."""
+    """On a busy machine it would wait for more than 30 s and end, and Ray would end with it."""
     commands = [process.cmdline() for process in platform.descendants() if _is_running(process)]
     [server] = [command for command in commands if "ray.util.client.server" in command]
 
