@@ -1,4 +1,9 @@
-"""Reads the prediction log with the labels that came later: the rows of a version or of a model."""
+"""Reads the prediction log with the labels that came later: the rows of a version or of a model.
+
+A busy replica keeps a smaller share of its requests than an idle one, and a period can hold more rows than are needed.
+So of the predictions of a period, a random sample is read, in which every request counts alike. Of the rows with a
+label, all are read for training.
+"""
 
 import json
 import tempfile
@@ -18,7 +23,15 @@ from app.records.log_store import LogStore
 from app.records.tables import FEATURE_PREFIX
 
 MAX_ROWS: Final = 20_000
-"""Files of predictions are read until they hold this number of rows."""
+"""Number of predictions that are read at most, roughly."""
+
+MIN_FILES: Final = 50
+"""Number of files that a sample is taken from, if there are so many. The file of a busy replica holds more than
+`MAX_ROWS` rows, all of the same half minute."""
+
+RARE_ROWS: Final = 0.05
+"""Part of the rows of a sample whose share may be smaller than what all others are brought to. Without it, one row from
+after a burst, with a share of 1 %, would cost 99 % of the other rows."""
 
 MAX_LABELS: Final = 1_000_000
 """Files of labels are read, the newest first, until they hold this number of labels."""
@@ -33,8 +46,7 @@ class LogWindow:
     labels: list[Label]
     """The label of each row; None without one."""
     logged_rows: int
-    """Rows of the version that the log holds for the period. If they are more than `MAX_ROWS`, `predictions` holds the
-    rows of some files, chosen at random."""
+    """Rows of the version that the log holds for the period; `predictions` may hold a sample of them."""
     other_versions: dict[str, int]
     """Rows of the model's other versions in the period, by number."""
     unknown_labels: int
@@ -64,8 +76,7 @@ class AnsweredRows:
     labels: dict[str, list[Label]]
     """The label of each row; None without one."""
     logged_rows: int
-    """Rows of the model that the log holds for the period. If they are more than `MAX_ROWS`, `predictions` holds the
-    rows of some files, chosen at random."""
+    """Rows of the model that the log holds for the period; `predictions` may hold a sample of them."""
 
 
 def read_window(store: LogStore, *, model: str, version: str, since: datetime, max_rows: int = MAX_ROWS) -> LogWindow:
@@ -79,7 +90,7 @@ def read_window(store: LogStore, *, model: str, version: str, since: datetime, m
         model: Name of the registered model.
         version: Number of the version.
         since: Beginning of the period.
-        max_rows: Files are read until they hold this number of rows.
+        max_rows: Number of rows that are read at most, roughly.
 
     Raises:
         MantaError: The store does not answer, or a file is damaged or of another release.
@@ -90,7 +101,7 @@ def read_window(store: LogStore, *, model: str, version: str, since: datetime, m
     for file in files:
         if file.version != version:
             others[file.version] = others.get(file.version, 0) + file.rows
-    predictions = _unique(_read(store, _choose(of_version, max_rows)))
+    predictions = _read_sample(store, *_choose(of_version, max_rows))
     labels = _read_labels(store, since)
     row_labels = [labels.get(key) for key in _keys(predictions)]
     return LogWindow(
@@ -111,16 +122,17 @@ def read_answered(store: LogStore, *, model: str, since: datetime, max_rows: int
         store: The store of the log.
         model: Name of the registered model.
         since: Beginning of the period.
-        max_rows: Files are read until they hold this number of rows.
+        max_rows: Number of rows that are read at most, roughly.
 
     Raises:
         MantaError: The store does not answer, or a file is damaged or of another release.
     """
     files = [file for file in store.files("predictions", since=since) if file.model == model]
     chosen: dict[str, list[LogFile]] = {}
-    for file in _choose(files, max_rows):
+    chosen_files, share = _choose(files, max_rows)
+    for file in chosen_files:
         chosen.setdefault(file.version, []).append(file)
-    tables_read = {version: _unique(_read(store, of_version)) for version, of_version in chosen.items()}
+    tables_read = {version: _read_sample(store, of_version, share) for version, of_version in chosen.items()}
     predictions = dict(sorted(tables_read.items(), key=lambda item: -item[1].num_rows))
     labels = _read_labels(store, since) if predictions else {}
     return AnsweredRows(
@@ -175,21 +187,47 @@ def read_labelled(store: LogStore, *, model: str, since: datetime, max_rows: int
     )
 
 
-def _choose(files: Sequence[LogFile], max_rows: int) -> list[LogFile]:
-    """Return all files, or a random part of them that holds about `max_rows` rows."""
+def _choose(files: Sequence[LogFile], max_rows: int) -> tuple[list[LogFile], float]:
+    """Choose files at random.
+
+    Returns:
+        The files, and the share of their rows that makes `max_rows` rows; at most 1.
+    """
     chosen: list[LogFile] = []
     rows = 0
     for index in np.random.default_rng(0).permutation(len(files)):
-        if rows >= max_rows:
+        if rows >= max_rows and len(chosen) >= MIN_FILES:
             break
         chosen.append(files[index])
         rows += files[index].rows
-    return sorted(chosen, key=lambda file: file.time_ms)
+    return sorted(chosen, key=lambda file: file.time_ms), min(1.0, max_rows / max(1, rows))
 
 
-def _read(store: LogStore, files: Sequence[LogFile]) -> pa.Table:
-    with tempfile.TemporaryDirectory(prefix="manta-log-") as folder:
-        return _concatenate([_checked(store.read(file, Path(folder)), file) for file in files])
+def _read_sample(store: LogStore, files: Sequence[LogFile], share: float) -> pa.Table:
+    """Read files, and keep a share of their requests, in which every request that was answered counts alike.
+
+    Rows that were written twice count once. The `RARE_ROWS` of the smallest shares count for less than they should.
+    """
+    generator = np.random.default_rng(0)
+    parts: list[pa.Table] = []
+    for file in files:
+        with tempfile.TemporaryDirectory(prefix="manta-log-") as folder:
+            table = _checked(store.read(file, Path(folder)), file)
+        parts.append(_sample(table, np.full(table.num_rows, share), generator))
+    predictions = _unique(_concatenate(parts))
+    if predictions.num_rows == 0:
+        return predictions
+    shares = predictions[log_files.SHARE].to_numpy()
+    return _sample(predictions, np.quantile(shares, RARE_ROWS, method="lower") / shares, generator)
+
+
+def _sample(table: pa.Table, shares: np.ndarray, generator: np.random.Generator) -> pa.Table:
+    """Keep each request with the probability in `shares`, of shape (rows,), which is the same for all of its rows."""
+    if shares.min(initial=1.0) >= 1:
+        return table
+    requests = table[log_files.REQUEST_ID].combine_chunks().dictionary_encode()
+    limits = generator.random(len(requests.dictionary))[requests.indices.to_numpy()]
+    return table.filter(pa.array(limits < shares))
 
 
 def _concatenate(parts: Sequence[pa.Table]) -> pa.Table:
