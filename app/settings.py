@@ -36,9 +36,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     mlflow_tracking_uri: str = Field(
-        default="http://127.0.0.1:8989",
-        alias="MLFLOW_TRACKING_URI",
-        description="URL of MLflow.",
+        default="http://127.0.0.1:8989", alias="MLFLOW_TRACKING_URI", description="URL of MLflow."
     )
     mlflow_user: str = Field(
         default="", alias="MLFLOW_TRACKING_USERNAME", description="User of MLflow, if MLflow has users."
@@ -153,6 +151,13 @@ class Settings(BaseSettings):
         gt=0,
         le=1,
         description="Share of the prediction requests that are kept, chosen at random.",
+    )
+    prediction_log_rows_per_second: int = Field(
+        default=1_000,
+        alias="MANTA_PREDICTION_LOG_ROWS_PER_SECOND",
+        ge=0,
+        description="Rows that each replica keeps in a second, on average. If it predicts more, it keeps a random "
+        "share of the requests. 0: no limit.",
     )
     prediction_log_columns: tuple[str, ...] = Field(
         default=(),

@@ -42,6 +42,12 @@ class PredictionLogOptions(OptionGroup):
     prediction_log_percent: int = Field(
         100, ge=1, le=100, description="Percentage of the prediction requests that are kept, chosen at random."
     )
+    prediction_log_rows_per_second: int = Field(
+        1_000,
+        ge=0,
+        description="Rows that each replica keeps in a second, on average. If it predicts more, it keeps a random "
+        "share of the requests. 0: no limit.",
+    )
     prediction_log_columns: tuple[str, ...] = Field(
         (),
         examples=[["age", "income"]],

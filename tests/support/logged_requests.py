@@ -80,7 +80,7 @@ class LoggedVersions:
             reply = reply_of(served, predictor.predict(rows))
             buffer.record(request_with_id(f"{number}-{index}".encode()), rows, reply, "champion", rows.nbytes)
         for batch in buffer.batches():
-            self._put("predictions", number, prediction_table(batch, batch.join_all(), share=1.0, kept=kept))
+            self._put("predictions", number, prediction_table(batch, batch.join_all(), kept=kept))
         if labels:
             columns = {
                 "request_id": [f"{number}-0"] * len(labels),

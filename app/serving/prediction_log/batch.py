@@ -1,4 +1,4 @@
-"""Predictions of one version in one role, until they are stored.
+"""Predictions of one version in one role, kept with one share of the requests, until they are stored.
 
 The thread that answers only adds each prediction to the end of `Batch.waiting`. The thread that stores them joins the
 arrays of many predictions at once, and deletes only at the beginning of that list. Each of these steps is one operation
@@ -40,7 +40,7 @@ class Predictions:
 
 @dataclass(kw_only=True, slots=True)
 class Batch:
-    """Predictions of one version in one role.
+    """Predictions of one version in one role, kept with one share of the requests.
 
     A batch holds the fields of the version that the log needs, but not the model. So a model can leave the memory
     before its predictions are stored. The shapes of rows and answers, and whether there are probabilities, depend on
@@ -52,6 +52,8 @@ class Batch:
     labels: np.ndarray | None
     """The classes in the order of the probabilities; None for a model without classes."""
     role: str
+    share: float
+    """Share of the requests that were kept: 0 to 1."""
     row_bytes: int
     """Bytes of one row and its answers, without those of texts."""
     has_text: bool

@@ -38,22 +38,33 @@ class Buffer:
 
     Args:
         max_bytes: Bytes that the predictions may take together.
-        share: Share of the requests that are logged.
+        max_share: Share of the requests that are kept at most.
+        rows_per_second: Rows that are kept in a second, on average; 0 for no limit. See `limit_share`.
     """
 
-    def __init__(self, *, max_bytes: int = MAX_BUFFER_BYTES, share: float = 1.0) -> None:
+    def __init__(
+        self, *, max_bytes: int = MAX_BUFFER_BYTES, max_share: float = 1.0, rows_per_second: float = 0.0
+    ) -> None:
         self.max_bytes: Final = max_bytes
         self.dropped_rows = 0
-        """Rows that were not logged, since the replica started."""
-        self._share = share
+        """Rows that did not fit or could not be kept, since the replica started."""
+        self._max_share = max_share
+        self._rows_per_second = rows_per_second
+        self._predicted_rows = 0
+        """Rows that were predicted since the replica started, kept or not. Only the thread that adds changes it."""
+        self._limited_rows = 0
+        """`_predicted_rows` at the last `limit_share`."""
+        self._share = max_share
+        """Share of the requests that is kept. Only the thread that stores changes it."""
         self._added_bytes = 0
         """Bytes of all predictions since the replica started. Only the thread that adds changes it."""
         self._limit_bytes = max_bytes
         """`max_bytes` and the bytes of all deleted predictions: the limit of `_added_bytes`. Only the thread that
         stores changes it."""
         self._version: ModelVersion | None = None
-        """The version of the last prediction. This field and the next four are copies of those of `_last`."""
+        """The version of the last prediction. This field and the next five are copies of those of `_last`."""
         self._role = ""
+        self._share_of_last = 0.0
         self._row_bytes = 0
         self._has_text = False
         self._waiting: list[Any] = []
@@ -79,7 +90,7 @@ class Buffer:
             return sum(batch.rows for batch in self._batches)
 
     def record(self, request: Request, rows: np.ndarray, reply: Reply, role: str, body_bytes: int) -> None:
-        """Keep rows and their answers, if the request is in the share that is logged.
+        """Keep rows and their answers, if the request is in the share that is kept.
 
         Rows that do not fit are counted as dropped. This function never waits and never raises, so that a failure of
         the log fails no request. It runs for each request, and between two of them so much other code runs that the
@@ -93,7 +104,9 @@ class Buffer:
             body_bytes: Size of the request's body.
         """
         try:
-            if self._share < 1.0 and random.random() >= self._share:  # noqa: S311 - a sample, no secret
+            self._predicted_rows += len(rows)
+            share = self._share
+            if share < 1.0 and random.random() >= share:  # noqa: S311 - a sample, no secret
                 return
             for name, value in request.scope["headers"]:
                 if name == HEADER:
@@ -102,8 +115,8 @@ class Buffer:
             else:
                 id_header = b""
             _, _, answers, served, ended_s = reply
-            if served.version is not self._version or role != self._role:
-                self._change_batch(served, role, rows, answers)
+            if served.version is not self._version or role != self._role or share != self._share_of_last:
+                self._change_batch(served, role, share, rows, answers)
             size_bytes = ENTRY_BYTES + len(rows) * self._row_bytes
             if self._has_text:
                 size_bytes += body_bytes
@@ -117,6 +130,26 @@ class Buffer:
         except Exception:
             self.drop(len(rows))
             log.exception("a prediction cannot be logged")
+
+    def limit_share(self, seconds: float) -> float:
+        """Choose the share of the requests that is kept from now on, by the number of rows that were predicted.
+
+        If as many rows are predicted as before, `rows_per_second` of them are kept. A limit of the number instead of a
+        share would keep the first requests of each second, and none of the others.
+
+        Args:
+            seconds: Time since the last call. A longer time lets bursts pass.
+
+        Returns:
+            The share, greater than 0.
+        """
+        rows = self._predicted_rows - self._limited_rows
+        self._limited_rows += rows
+        share = self._max_share
+        if self._rows_per_second and rows * share > self._rows_per_second * seconds:
+            share = self._rows_per_second * seconds / rows
+        self._share = share
+        return share
 
     def batches(self) -> list[Batch]:
         """Return the batches that hold predictions, and forget the others, of versions that no longer answer."""
@@ -151,10 +184,10 @@ class Buffer:
         with self._lock:
             self.dropped_rows += rows
 
-    def _change_batch(self, served: ServedModel, role: str, rows: np.ndarray, answers: Answers) -> None:
+    def _change_batch(self, served: ServedModel, role: str, share: float, rows: np.ndarray, answers: Answers) -> None:
         with self._lock:
             for batch in reversed(self._batches):
-                if batch.version is served.version and batch.role == role:
+                if batch.version is served.version and batch.role == role and batch.share == share:
                     break
             else:
                 batch = Batch(
@@ -162,13 +195,14 @@ class Buffer:
                     columns=served.predictor.columns,
                     labels=served.predictor.labels,
                     role=role,
+                    share=share,
                     row_bytes=_row_bytes(rows) + _row_bytes(answers.predictions) + _row_bytes(answers.probabilities),
                     has_text=rows.dtype.hasobject,
                 )
                 self._batches.append(batch)
             self._last, self._waiting = batch, batch.waiting
             self._row_bytes, self._has_text = batch.row_bytes, batch.has_text
-            self._version, self._role = batch.version, role
+            self._version, self._role, self._share_of_last = batch.version, role, share
 
 
 def _row_bytes(array: np.ndarray | None) -> int:

@@ -15,7 +15,7 @@ class PredictionLog:
 
     Args:
         store: Stores the files of the log.
-        settings: Share of the requests, columns of the rows, and days to keep.
+        settings: Share of the requests, limit of rows, columns of the rows, and days to keep.
         writer: Name of the replica.
         counters: Counts the rows that are written and dropped; None for no counters.
         max_bytes: See `Buffer`.
@@ -30,7 +30,11 @@ class PredictionLog:
         counters: LogCounters | None = None,
         max_bytes: int = MAX_BUFFER_BYTES,
     ) -> None:
-        self.buffer = Buffer(max_bytes=max_bytes, share=settings.prediction_log_share)
+        self.buffer = Buffer(
+            max_bytes=max_bytes,
+            max_share=settings.prediction_log_share,
+            rows_per_second=settings.prediction_log_rows_per_second,
+        )
         self.record: Final = self.buffer.record
         """See `Buffer.record`."""
         self.feedback = Feedback(store, writer=writer)

@@ -13,13 +13,12 @@ from app.serving.prediction_log import request_ids
 from app.serving.prediction_log.batch import Batch, Predictions
 
 
-def prediction_table(batch: Batch, predictions: Predictions, *, share: float, kept: Collection[str]) -> pa.Table:
+def prediction_table(batch: Batch, predictions: Predictions, *, kept: Collection[str]) -> pa.Table:
     """Convert predictions of one version to a table with one line for each row.
 
     Args:
-        batch: The version and its role.
+        batch: The version, its role, and the share of the requests that were kept.
         predictions: At least one prediction.
-        share: Share of the requests that are logged.
         kept: Names of the features to log; empty for all.
     """
     counts, version = predictions.counts, batch.version
@@ -33,7 +32,7 @@ def prediction_table(batch: Batch, predictions: Predictions, *, share: float, ke
         log_files.MODEL: pa.repeat(version.name, total),
         log_files.VERSION: pa.repeat(str(version.version), total),
         log_files.ROLE: pa.repeat(batch.role, total),
-        log_files.SHARE: pa.repeat(share, total),
+        log_files.SHARE: pa.repeat(batch.share, total),
     }
     positions = [index for index, column in enumerate(batch.columns) if not kept or column.name in kept]
     kept_columns = Columns(batch.columns[index] for index in positions)

@@ -44,7 +44,7 @@ class LogWriter:
     Args:
         buffer: The predictions.
         store: Where they are written.
-        settings: Share of the requests, columns of the rows, and days to keep.
+        settings: Limit of rows, columns of the rows, and days to keep.
         writer: Name of the replica, which makes the names of its files unique.
         counters: Counts the rows that are written and dropped; None for no counters.
     """
@@ -63,6 +63,7 @@ class LogWriter:
         """Rows that were written since the last report."""
         self._reported_drops = 0
         self._is_failing = False
+        self._has_told_limit = False
         self._cleaned_day: date | None = None
         self._write_lock = threading.Lock()
         """Two writes at the same time would store the same predictions twice."""
@@ -104,14 +105,27 @@ class LogWriter:
             self._delete_old_days()
 
     def _run(self) -> None:
-        last_s = time.monotonic()
+        last_s = limited_s = time.monotonic()
         while not self._is_ending.wait(POLL_S):
             if time.monotonic() - last_s < WRITE_PERIOD_S and (self._is_failing or not self._buffer.is_half_full):
                 self._join()
             else:
+                now_s = time.monotonic()
+                self._limit_share(max(now_s - limited_s, WRITE_PERIOD_S))
                 self._write_and_count()
-                last_s = time.monotonic()
+                last_s, limited_s = time.monotonic(), now_s
         self._write_and_count()
+
+    def _limit_share(self, seconds: float) -> None:
+        share, limit = self._buffer.limit_share(seconds), self._settings.prediction_log_rows_per_second
+        if share < self._settings.prediction_log_share and not self._has_told_limit:
+            self._has_told_limit = True
+            log.info(
+                "more than %d rows a second are predicted: the prediction log keeps %.2g %% of the requests, chosen at "
+                "random. The share follows the traffic from now on.",
+                limit,
+                100 * share,
+            )
 
     def _write_and_count(self) -> None:
         try:
@@ -129,9 +143,8 @@ class LogWriter:
 
     def _write_batch(self, batch: Batch) -> None:
         settings, version = self._settings, batch.version
-        share, kept = settings.prediction_log_share, settings.prediction_log_columns
         try:
-            table = prediction_table(batch, batch.join_all(), share=share, kept=kept)
+            table = prediction_table(batch, batch.join_all(), kept=settings.prediction_log_columns)
         except Exception:  # an answer of a form that no table holds would stop the log for ever
             log.exception("predictions of %s version %s cannot be logged", version.name, version.version)
             self._buffer.discard(batch)

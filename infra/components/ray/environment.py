@@ -69,6 +69,7 @@ def environment(
         "MANTA_MODELS_MEMORY": str(_models_memory_bytes(catalog, size)),
         "MANTA_PREDICTION_LOG": prediction_log.prediction_log,
         "MANTA_PREDICTION_LOG_SHARE": str(prediction_log.prediction_log_percent / 100),
+        "MANTA_PREDICTION_LOG_ROWS_PER_SECOND": str(prediction_log.prediction_log_rows_per_second),
         "MANTA_PREDICTION_LOG_COLUMNS": json.dumps(prediction_log.prediction_log_columns),
         "MANTA_PREDICTION_LOG_DAYS": str(prediction_log.prediction_log_days),
         "MANTA_RETRAIN_ON": prediction_log.retrain_on,

@@ -55,6 +55,7 @@ def stack(machine: Tools, request: pytest.FixtureRequest) -> Iterator[LiveStack]
             maxWorkers=1,
             allowPickle=True,
             predictionLog="mlflow",
+            predictionLogRowsPerSecond=0,  # the tests look for every request in the log
             driftSchedule="0 0 1 1 *",
             **machine.charts,
         )

@@ -27,6 +27,7 @@ def test_the_keys_of_the_prediction_log_reach_the_replicas(program: Program) -> 
         program,
         predictionLog="mlflow",
         predictionLogPercent=25,
+        predictionLogRowsPerSecond=500,
         predictionLogColumns=["a,b", "c"],
         predictionLogDays=7,
     )
@@ -35,6 +36,7 @@ def test_the_keys_of_the_prediction_log_reach_the_replicas(program: Program) -> 
     assert log == {
         "MANTA_PREDICTION_LOG": "mlflow",
         "MANTA_PREDICTION_LOG_SHARE": "0.25",
+        "MANTA_PREDICTION_LOG_ROWS_PER_SECOND": "500",
         "MANTA_PREDICTION_LOG_COLUMNS": '["a,b", "c"]',
         "MANTA_PREDICTION_LOG_DAYS": "7",
     }
@@ -54,6 +56,7 @@ def test_ray_knows_what_begins_a_retraining(program: Program) -> None:
         ({"predictionLog": "redis"}, "allowed are `off`, `mlflow`"),
         ({"predictionLogPercent": 0}, "predictionLogPercent"),
         ({"predictionLogPercent": 101}, "predictionLogPercent"),
+        ({"predictionLogRowsPerSecond": -1}, "predictionLogRowsPerSecond"),
         ({"predictionLogDays": 0}, "predictionLogDays"),
         ({"driftSchedule": "@hourly"}, "driftSchedule: set, but the prediction log is off"),
         ({"driftSchedule": "hourly", "predictionLog": "mlflow"}, "driftSchedule"),

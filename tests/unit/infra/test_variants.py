@@ -52,6 +52,7 @@ VARIANTS: dict[str, tuple[str, dict[str, object]]] = {
             "modelsMemory": "512Mi",
             "predictionLog": "s3://predictions/manta?region=eu-central-1",
             "predictionLogPercent": 50,
+            "predictionLogRowsPerSecond": 0,
             "predictionLogColumns": ["age"],
             "predictionLogDays": 7,
             "predictNeedsToken": True,

@@ -35,10 +35,10 @@ def test_the_names_of_columns_with_dates_are_in_the_file() -> None:
     rows = np.array([["2026-01-01T00:00:00", "x"]], dtype=object)
     [(batch, joined)] = logged((model, rows, Answers(predictions=np.ones(1))))
 
-    table = prediction_table.prediction_table(batch, joined, share=1.0, kept=())
+    table = prediction_table.prediction_table(batch, joined, kept=())
 
     assert table.schema.metadata[DATES_KEY] == b'["day"]'
-    assert DATES_KEY not in prediction_table.prediction_table(batch, joined, share=1.0, kept=["town"]).schema.metadata
+    assert DATES_KEY not in prediction_table.prediction_table(batch, joined, kept=["town"]).schema.metadata
 
 
 def test_a_model_whose_predictions_are_not_stored_yet_can_leave_the_memory() -> None:
@@ -61,7 +61,7 @@ def test_a_request_without_an_id_gets_a_new_one() -> None:
         to_store.record(request_with_id(header), np.zeros((1, 1)), reply_of(model, answers), "champion", 9)
     [batch] = to_store.batches()
 
-    table = prediction_table.prediction_table(batch, batch.join_all(), share=1.0, kept=())
+    table = prediction_table.prediction_table(batch, batch.join_all(), kept=())
     first, new, accented = table["request_id"].to_pylist()
 
     assert (first, len(new), accented) == ("a", 32, "é")
@@ -102,7 +102,7 @@ def test_answers_of_several_types_are_logged_without_a_loss(values: Sequence[obj
 
     [(batch, joined)] = logged(*[(model, rows, Answers(predictions=np.array([value]))) for value in values])
 
-    table = prediction_table.prediction_table(batch, joined, share=1.0, kept=())
+    table = prediction_table.prediction_table(batch, joined, kept=())
     assert table["prediction"].to_pylist() == kept
 
 
@@ -112,7 +112,7 @@ def test_rows_of_several_types_are_logged_as_they_are() -> None:
 
     [(batch, joined)] = logged(*[(model, array, answers) for array in rows])
 
-    table = prediction_table.prediction_table(batch, joined, share=1.0, kept=())
+    table = prediction_table.prediction_table(batch, joined, kept=())
     assert table[f"feature.{batch.columns[0].name}"].to_pylist() == [1.5, float(np.float32(0.1)), 2.0**53 + 2]
 
 
@@ -128,7 +128,7 @@ def test_many_predictions_are_joined_before_they_are_written() -> None:
 
     [batch] = to_store.batches()
     assert (batch.waiting_requests, to_store.rows, to_store.size_bytes) == (1, *before)
-    table = prediction_table.prediction_table(batch, batch.join_all(), share=1.0, kept=())
+    table = prediction_table.prediction_table(batch, batch.join_all(), kept=())
     assert table["request_id"].to_pylist() == [str(index) for index in range(count)]
     assert table["prediction"].to_pylist() == list(range(count))
     assert table["probabilities"].to_pylist() == [[index, 0.5] for index in range(count)]
@@ -171,6 +171,39 @@ def test_the_time_of_a_prediction_is_when_it_was_answered() -> None:
     [batch] = to_store.batches()
 
     assert batch.join_all().times_ms.tolist() == [pytest.approx(now_ms - 60_000, abs=1_000)]
+
+
+def test_a_replica_that_predicts_too_many_rows_keeps_a_share_of_the_requests() -> None:
+    model, answers = served_model("1"), Answers(predictions=np.ones(2))
+    to_store = buffer.Buffer(rows_per_second=1_000)
+
+    def predict(requests: int) -> None:
+        for _ in range(requests):
+            to_store.record(request_with_id(b"a"), np.zeros((2, 1)), reply_of(model, answers), "champion", 9)
+
+    predict(10_000)
+    assert to_store.limit_share(10.0) == 0.5
+    predict(10_000)
+    assert to_store.limit_share(4.0) == 0.2
+    predict(10_000)
+    assert to_store.limit_share(100.0) == 1
+    predict(10)
+
+    rows = {batch.share: batch.rows for batch in to_store.batches()}
+    assert list(rows) == [1, 0.5, 0.2]
+    assert rows[1] == 2 * 10_010
+    assert 9_500 < rows[0.5] < 10_500
+    assert 3_600 < rows[0.2] < 4_400
+    assert to_store.dropped_rows == 0
+
+
+@pytest.mark.parametrize(("rows_per_second", "share"), [(0, 0.4), (1_000, 0.4), (100, 0.1)])
+def test_no_more_than_the_configured_share_is_kept(rows_per_second: int, share: float) -> None:
+    model, answers = served_model("1"), Answers(predictions=np.ones(1_000))
+    to_store = buffer.Buffer(max_share=0.4, rows_per_second=rows_per_second)
+    to_store.record(request_with_id(b"a"), np.zeros((1_000, 1)), reply_of(model, answers), "champion", 9)
+
+    assert to_store.limit_share(1.0) == share
 
 
 def test_a_version_that_answers_again_after_a_pause_is_logged() -> None:

@@ -1,6 +1,7 @@
 """The prediction log of one replica. `tests/integration/serving` has it with a real MLflow."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -127,17 +128,36 @@ def test_a_store_that_is_away_loses_only_what_does_not_fit() -> None:
     assert [row["feature.a"] for row in store.rows()] == ROWS["a"].iloc[[0, 1, 2, 5]].tolist()
 
 
-def test_a_half_full_buffer_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_half_full_buffer_is_written_at_once_and_the_next_request_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     store = MemoryStore()
     monkeypatch.setattr(writer, "POLL_S", 0.01)
 
+    async def scenario(client: httpx.AsyncClient, log: PredictionLog) -> None:
+        for _number in range(3):
+            await client.post("/predict", json={"features": ROWS.head(8).to_numpy().tolist()})
+            await asyncio.to_thread(wait_until, lambda: log.buffer.rows == 0, what="the next file", timeout_s=10)
+
+    predictions(scenario, store=store, max_bytes=1_000, prediction_log_rows_per_second=1)
+
+    assert [row["share"] for row in store.rows()] == [1.0] * 24
+
+
+def test_a_busy_replica_keeps_a_share_of_the_requests_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryStore()
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(writer, "POLL_S", 0.01)
+    monkeypatch.setattr(writer, "WRITE_PERIOD_S", 0.0)
+
     async def scenario(client: httpx.AsyncClient, _: PredictionLog) -> None:
-        await client.post("/predict", json={"features": ROWS.head(8).to_numpy().tolist()})
-        await asyncio.to_thread(wait_until, lambda: bool(store.tables), what="the first file", timeout_s=10)
+        for _number in range(50):
+            await client.post("/predict", json={"features": ROWS.head(8).to_numpy().tolist()})
 
-    predictions(scenario, store=store, max_bytes=1_000)
+    predictions(scenario, store=store, prediction_log_rows_per_second=10)
 
-    assert len(store.rows()) == 8
+    assert 0 < len(store.rows()) < 8 * 50
+    assert caplog.text.count("more than 10 rows a second are predicted: the prediction log keeps") == 1
 
 
 def test_predictions_are_joined_before_the_store_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
