@@ -18,6 +18,7 @@ import psutil
 from sklearn.ensemble import RandomForestClassifier
 
 from app import names
+from app.settings import Settings
 from tests.benchmark import forest, load, report, switchable, turns
 from tests.benchmark.servers import manta
 from tests.support.json_object import JsonObject
@@ -27,18 +28,16 @@ from tests.support.waiting import wait_until
 TURN_S: Final = 10.0
 """Duration of each turn. Shorter ones are no use: turns of 5 s were fast and slow in alternation, log or no log."""
 GROUPS: Final = 10
-LOG_GROUPS: Final = 25
+LOG_GROUPS: Final = 50
 """Groups of turns with and without the log, whose cost is so small that fewer groups do not tell it."""
 CONNECTIONS: Final = 32
 BODIES: Final = 2_000
 """Number of different rows."""
 WARM_UP_S: Final = 10.0
+LIMIT: Final[int] = Settings.model_fields["prediction_log_rows_per_second"].default
 NO_LOG: Final = ("--prediction-log", "off")
-
-BLOCKS_S: Final = 200.0
-"""Duration of the measurement of the thread that answers."""
-ROUNDS: Final = 250
-"""Rounds of blocks whose times are averaged. The first group is left out, because the platform is not warm."""
+LOG: Final = "the prediction log"
+LOG_OF_ALL: Final = "the prediction log without a limit"
 
 
 def cases_of(collector: str) -> dict[str, tuple[str, ...]]:
@@ -48,7 +47,7 @@ def cases_of(collector: str) -> dict[str, tuple[str, ...]]:
         collector: Address of a receiver of traces that does nothing else.
     """
     return {
-        "a log of all predictions": (),
+        LOG: (),
         "traces of 1 %, to a collector": _traces(collector),
         "traces of 1 %, to MLflow": _traces("mlflow"),
     }
@@ -100,8 +99,7 @@ def main() -> None:
             case: _measure_turns(model, options, quick=quick) for case, options in cases_of(collector.url).items()
         }
         assert collector.spans, "the collector got no trace"
-    blocks = _measure_blocks(model, 10.0 if quick else BLOCKS_S)
-    figures = {"machine": machine, "results": results, "blocks": blocks}
+    figures = {"machine": machine, "results": results}
     page = _describe(figures)
     print(page)  # noqa: T201 - the result
     if not quick:
@@ -126,30 +124,15 @@ def _measure_turns(model: RandomForestClassifier, options: Sequence[str], *, qui
     return {"failed": failed, "groups": [{turn["way"]: turn for turn in group} for group in measured]}
 
 
-def _measure_blocks(model: RandomForestClassifier, seconds: float) -> dict[str, list[float]]:
-    """Measure the thread that answers.
-
-    Returns:
-        For each way to keep predictions, microseconds per request in each group of rounds of blocks.
-    """
-    with _platform(model) as platform:
-        platform.run(WARM_UP_S)
-        platform.pin()
-        platform.run(seconds)
-        rounds = platform.read()
-    groups = [rounds[start : start + ROUNDS] for start in range(ROUNDS, len(rounds) - ROUNDS + 1, ROUNDS)]
-    return {way: [round(statistics.mean(times[way] for times in group), 2) for group in groups] for way in rounds[0]}
-
-
 @contextmanager
-def _platform(model: RandomForestClassifier, *options: str, turn_s: float | None = None) -> Iterator[Platform]:
-    """Run a platform that measures its turns, or without `turn_s` its blocks. Later processes get all cores again."""
+def _platform(model: RandomForestClassifier, *options: str, turn_s: float) -> Iterator[Platform]:
+    """Run a platform that measures its turns. Later processes get all cores again."""
     cores = os.sched_getaffinity(0)
     with tempfile.TemporaryDirectory(prefix="bench", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         figures = folder / "figures"
         os.environ[switchable.FIGURES] = str(figures)
-        os.environ[switchable.TURN_S] = str(turn_s or "")
+        os.environ[switchable.TURN_S] = str(turn_s)
         import_path = f"{switchable.__name__}:{switchable.build.__name__}"
         with manta(folder, model, *options, import_path=import_path) as (server, *_):
             process = next(child for child in psutil.Process().children() if Path(child.cwd()) == folder)
@@ -173,6 +156,14 @@ def _is_replica(process: psutil.Process) -> bool:
     return False
 
 
+def _rows_per_second(turns_of_way: Sequence[JsonObject]) -> float:
+    """Rows that the log wrote in a second of its turns; 0 for traces."""
+    first, *others = turns_of_way
+    rows: int = others[-1]["written_rows"] - first["written_rows"]
+    seconds: float = sum(turn["seconds"] for turn in others)
+    return rows / seconds
+
+
 def _describe(figures: JsonObject) -> str:
     """Return the page."""
 
@@ -180,29 +171,28 @@ def _describe(figures: JsonObject) -> str:
         groups: list[dict[str, JsonObject]], way: str, amount: str, per: str, scale: float, form: str
     ) -> list[str]:
         off, on = (
-            [scale * group[name][amount] / group[name][per] for group in groups] for name in (switchable.NO_LOG, way)
+            [scale * group[name][amount] / group[name][per] for group in groups] for name in (switchable.OFF, way)
         )
         return [f"{statistics.median(off):{form}}", f"{statistics.median(on):{form}}", report.mean_interval(on, off)]
 
-    rows = []
-    for case, result in figures["results"].items():
-        groups = result["groups"]
-        for way in (way for way in (switchable.LOG, switchable.MINIMAL) if way in groups[0]):
-            name = case if way == switchable.LOG else way
-            times = [
-                *cells(groups, way, "answers", "seconds", 1, ",.0f"),
-                *cells(groups, way, "thread_s", "answers", 1e6, ".1f"),
-                *cells(groups, way, "replica_s", "answers", 1e6, ".1f"),
-            ]
-            rows.append([name, len(groups), *times, result["failed"]])
-    blocks = figures["blocks"]
-    no_log = blocks[switchable.NO_LOG]
-    ways = [[switchable.NO_LOG, f"{statistics.median(no_log):.1f}", "1"]]
-    ways += [
-        [way, f"{statistics.median(blocks[way]):.1f}", report.mean_interval(blocks[way], no_log)]
-        for way in (switchable.LOG, switchable.MINIMAL)
+    def row(case: str, way: str, groups: list[dict[str, JsonObject]], failed: int) -> list[object]:
+        return [
+            LOG_OF_ALL if way == switchable.ALL else case,
+            f"{_rows_per_second([group[way] for group in groups]):,.0f}",
+            len(groups),
+            *cells(groups, way, "answers", "seconds", 1, ",.0f"),
+            *cells(groups, way, "thread_s", "answers", 1e6, ".1f"),
+            *cells(groups, way, "replica_s", "answers", 1e6, ".1f"),
+            failed,
+        ]
+
+    rows = [
+        row(case, way, result["groups"], result["failed"])
+        for case, result in figures["results"].items()
+        for way in (switchable.ON, switchable.ALL)
+        if way in result["groups"][0]
     ]
-    header = ["", "groups of turns", "answers a second without", "with", "ratio"]
+    header = ["", "rows written a second", "groups of turns", "answers a second without", "with", "ratio"]
     header += ["processor time per answer of the thread that answers, without, µs", "with", "ratio"]
     header += ["of the replica, without, µs", "with", "ratio", "failed requests"]
     lines = [
@@ -211,24 +201,16 @@ def _describe(figures: JsonObject) -> str:
         f"`python -m tests.benchmark.recording`: one replica gets requests on {CONNECTIONS} connections that are",
         f"always busy. Each request has one of {BODIES:,} rows. The replica has one core, with the thread that writes",
         "the log, and everything else has another one: proxy, MLflow, the load, and a collector. A group has turns of",
-        f"{TURN_S:g} s, one without log and traces and one with them, in random order. So each process is compared",
+        f"{TURN_S:g} s without log and traces and with them, in random order. So each process is compared",
         f"with itself. Before each turn, {switchable.SETTLE_S:g} s do not count. At the end of a turn, the log writes",
         "and the traces are sent. Figures are medians over the groups, and ratios are geometric means with 95 %",
         "intervals (Student's t of the logarithms).",
         "",
-        "The minimal log is there for comparison: it makes no table of the predictions. It keeps references to id,",
-        "time, rows and answers for a second. At the end of the turn, it writes the last table of the log again.",
+        f"The log keeps {LIMIT:,} rows a second by default, and all of them with `predictionLogRowsPerSecond: 0`.",
         "",
         report.describe_machine(figures["machine"]),
         "",
         report.markdown_table(header, rows),
-        "",
-        "## The thread that answers",
-        "",
-        "The log changes after each block of requests, in random order: no log, the log, or the references alone.",
-        f"{ROUNDS * len(no_log):,} rounds have three blocks of {switchable.BLOCK_REQUESTS} requests.",
-        "",
-        report.markdown_table(["", "processor time per request, µs", "ratio"], ways),
         "",
     ]
     return "\n".join(lines)
