@@ -24,6 +24,9 @@ STREAM_FROM_CHARS: Final = 65_536
 """Length from which a log is streamed. A shorter log is read as a whole each time, because that is faster: Ray's
 stream checks the log once a second, in two places one after the other."""
 
+ENDED_LOG_LIMIT_S: Final = 15.0
+"""Longest time without an answer to a request for the log of a job that has ended. Then its node is gone for good."""
+
 SILENCE_LIMIT_S: Final = 300.0
 """Longest time without an answer from Ray while a job is followed. A lost head needs time to come back."""
 
@@ -96,7 +99,8 @@ class Job:
         while True:
             try:
                 self._state = await api.state(self.id)
-                yield self._unread(await self._log(api, has_ended=self._state.has_ended))
+                is_gone = self._state.has_ended and time.monotonic() - last_answer > ENDED_LOG_LIMIT_S
+                yield self._unread(await self._log(api, is_gone=is_gone))
                 last_answer = time.monotonic()
                 if self._state.has_ended:
                     return
@@ -116,11 +120,11 @@ class Job:
             await asyncio.sleep(pause)
             pause = min(SLOWEST_POLL_S, pause * POLL_GROWTH)
 
-    async def _log(self, api: RayJobsApi, *, has_ended: bool) -> str:
+    async def _log(self, api: RayJobsApi, *, is_gone: bool) -> str:
         try:
             return await api.log(self.id)
         except UnreachableError:
-            if has_ended:  # the node with the log is gone for good
+            if is_gone:
                 return ""
             raise
 
